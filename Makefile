@@ -1,0 +1,36 @@
+# Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-quick lint setup setup-dev lock clean
+
+VENV ?= .venv
+export VENV
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: setup ## set up what is missing, then serve on http://127.0.0.1:8080 (ARGS="--port 9000" for more)
+	@exec $(VENV)/bin/poster-service serve $(ARGS)
+
+test: setup-dev lint ## set up what is missing, then lint, types, every test
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-quick: setup-dev ## the tests that take seconds
+	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
+
+lint: setup-dev ## format, lint, types, the ladder of imports
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+setup: ## only set up, for running
+	@tools/setup.sh run
+
+setup-dev: ## only set up, for tests
+	@tools/setup.sh dev
+
+lock: ## write the lock files anew (needs uv)
+	tools/lock.sh
+
+clean: ## remove what was made here
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,6 @@
+"""`python -m poster_service` is `poster-service`; this file only hands over."""
+
+from poster_service.cli import main
+
+if __name__ == "__main__":
+    main()

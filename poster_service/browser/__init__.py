@@ -1,0 +1,1 @@
+"""Chromes, started ahead and given out one lease at a time."""

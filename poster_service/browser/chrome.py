@@ -1,0 +1,242 @@
+"""One Chrome: where it is, how it is started, what "ready" means, how it ends.
+
+A Chrome never shares a folder, a session or a shim with another. It is ready when its page is
+attached and answers, not when its process exists.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from poster_service.browser.page import PosterPage
+from poster_service.browser.pipe import PipeConnection
+from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
+from poster_service.process import census
+from poster_service.process.spawn import Command, Ending, Group
+
+logger = logging.getLogger(__name__)
+
+#: In this order: headless-shell costs a quarter of full Chrome's CPU (FACTS: 195 to 844 ms a
+#: life). Debian's /usr/bin/chromium* are shell wrappers that add switches and 14 ms of CPU, so the
+#: programs behind them come first.
+CANDIDATES = (
+    "/usr/lib/chromium/chromium-headless-shell",
+    "chromium-headless-shell",
+    "chrome-headless-shell",
+    "/usr/lib/chromium/chromium",
+    "chromium",
+    "chromium-browser",
+    "/opt/google/chrome/chrome",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
+INSTALL_LINE = (
+    "apt-get install -y chromium-headless-shell fonts-liberation fonts-noto-cjk"
+    " fonts-noto-color-emoji"
+)
+
+#: What every Chrome gets. The pictures are byte for byte those of a Chrome without the lean ones,
+#: at 195 instead of 251 ms of CPU and 4 instead of 6 processes (FACTS, "Switches").
+SWITCHES = (
+    "--headless",
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",  # nothing with 156, which uses memfd; older ones need it in Docker
+    "--disable-sync",
+    "--disable-gpu",
+    "--disable-software-rasterizer",
+    "--in-process-gpu",
+    "--enable-features=NetworkServiceInProcess2",
+    "--incognito",  # leaves no file behind at all with headless-shell
+    "--disable-crashpad-for-testing",  # full Chrome: its two crash handlers leave the group
+    # Chrome itself has no network: everything a page fetches goes through the service, which
+    # decides on the resolved address (render/assets.py). The discard port refuses what is left.
+    "--proxy-server=http://127.0.0.1:9",
+    "--proxy-bypass-list=<-loopback>",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+)
+
+
+class Sandbox(Enum):
+    """Whether Chrome's own sandbox is on."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class ChromeSpec:
+    """What all Chromes of one service share.
+
+    Attributes:
+        program: Absolute path.
+        sandbox: Chrome's own sandbox, on or off.
+        home: Folder that lease folders are made in.
+        instance: Number of this service's life, part of every tag.
+        start_timeout: Seconds for one Chrome to become ready.
+    """
+
+    program: Path
+    sandbox: Sandbox
+    home: Path
+    instance: int
+    start_timeout: float
+
+
+def new_instance() -> int:
+    """A number for this life of the service; part of the tag, so never 0."""
+    return secrets.randbelow((1 << census.INSTANCE_BITS) - 1) + 1
+
+
+def find(chosen: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The Chrome to use: the one chosen, else the first candidate there is.
+
+    Raises:
+        ChromeNotFound: With the line that installs one.
+    """
+    if chosen is not None:
+        found = shutil.which(chosen, path=environ.get("PATH"))
+        if found is None:
+            raise ChromeNotFound(f"POSTER_CHROME={chosen}: no such program")
+        return Path(found).absolute()
+    for candidate in CANDIDATES:
+        if found := shutil.which(candidate, path=environ.get("PATH")):
+            return Path(found).absolute()
+    raise ChromeNotFound(f"no Chrome found; install one: {INSTALL_LINE}")
+
+
+def version(program: Path) -> str:
+    """What `--version` prints, e.g. "Chromium 156.0.8078.79".
+
+    Raises:
+        ChromeNotStarted: The program does not run.
+    """
+    try:
+        told = subprocess.run(  # noqa: S603 - a path of ours or the operator's
+            [program, "--version"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ChromeNotStarted(f"{program} --version does not run: {error}") from error
+    return " ".join(told.stdout.split())
+
+
+def argv(spec: ChromeSpec, folder: Path) -> list[str]:
+    """The whole command line of one Chrome."""
+    switches = [*SWITCHES, f"--user-data-dir={folder / 'profile'}"]
+    if spec.sandbox is Sandbox.OFF:
+        switches.append("--no-sandbox")
+    # Without an address headless-shell opens no page at all when it is driven over the pipe.
+    return [str(spec.program), *switches, "about:blank"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """All that Chrome sees of an environment: nothing of the service's, all folders one."""
+    here = str(folder)
+    folders = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    passed = {name: os.environ[name] for name in ("TZ", "LANG", "LC_ALL") if name in os.environ}
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        **passed,
+        **dict.fromkeys((*folders, "XDG_RUNTIME_DIR"), here),
+        # There is no bus for it; an address that cannot be had saves the search.
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+    }
+
+
+class Chrome:
+    """A running, ready Chrome with its one page; made by `start`."""
+
+    def __init__(self, group: Group, connection: PipeConnection, page: PosterPage) -> None:
+        self.group = group
+        self.page = page
+        self._connection = connection
+
+    @classmethod
+    async def start(cls, spec: ChromeSpec, lease: int) -> "Chrome":
+        """Start a Chrome and wait until its page answers.
+
+        Raises:
+            ChromeNotStarted: It died or was not ready in time. Nothing of it is left then.
+        """
+        group, connection = _launch(spec, lease)
+        try:
+            async with asyncio.timeout(spec.start_timeout):
+                page = await PosterPage.attach(connection)
+        except TimeoutError as error:
+            raise await _failed(group, f"not ready after {spec.start_timeout:g} s") from error
+        except ChromeDied as error:
+            raise await _failed(group, "it left at once") from error
+        except BaseException:  # cancelled: it is ended all the same, and seen gone
+            connection.lost()
+            group.end()
+            await group.wait_gone()
+            raise
+        return cls(group, connection, page)
+
+    @property
+    def lost(self) -> "asyncio.Future[None]":
+        """Done when the pipe to Chrome is closed, from whichever side."""
+        return self._connection.closed
+
+    def end(self) -> None:
+        """Kill it; returns at once. `group.wait_gone` tells when nothing is left."""
+        self._connection.lost()
+        self.group.end()
+
+    async def wait_gone(self) -> Ending:
+        """Wait until nothing of it is left, neither process nor folder."""
+        return await self.group.wait_gone()
+
+
+def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
+    folder = spec.home / str(lease)
+    folder.mkdir(mode=0o700)
+    commands, commands_held = os.pipe()
+    replies_held, replies = os.pipe()
+    command = Command(
+        argv=argv(spec, folder),
+        folder=folder,
+        tag=census.make_tag(spec.instance, lease),
+        environment=environment(folder),
+        descriptors=((3, commands), (4, replies)),
+    )
+    try:
+        group = Group.start(command)
+    except OSError as error:
+        os.close(commands_held)
+        os.close(replies_held)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ChromeNotStarted(f"cannot start a process: {error.strerror}") from error
+    return group, PipeConnection(replies_held, commands_held)
+
+
+async def _failed(group: Group, what: str) -> ChromeNotStarted:
+    """End what there is of a Chrome that did not come up; the error says what it said."""
+    said = group.errors()
+    group.end()
+    await group.wait_gone()
+    logger.debug("Chrome said: %s", said)
+    return ChromeNotStarted(f"Chrome does not start: {what}; {_gist(said)}")
+
+
+def _gist(said: str) -> str:
+    """The last line that tells something, without Chrome's own prefix of time and place."""
+    lines = [line for line in said.splitlines() if "dbus" not in line and line.strip()]
+    fatal = [line for line in lines if "FATAL" in line or "sandbox" in line or "shim:" in line]
+    return (fatal or lines or ["it said nothing"])[-1].strip()

@@ -1,0 +1,330 @@
+"""What is done to a page: set up, load, wait until it is painted, capture.
+
+Everything a page asks the network for comes to a `Route` (Fetch domain, on the browser's session,
+which sees workers, frames of other sites and beacons too), and Chrome has no network of its own.
+
+With `pipe.py` the only user of pyppeteer; its errors end here and leave as ours.
+"""
+
+import asyncio
+import base64
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pyppeteer.browser import Browser
+from pyppeteer.errors import PyppeteerError
+from pyppeteer.page import Page
+
+from poster_service.browser.pipe import PipeConnection
+from poster_service.errors import ChromeDied, PageCrashed, PageFailed, PictureTooLarge
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: The page's own address. `.invalid` never resolves (RFC 6761), and https makes it a secure
+#: context, as a page on the real web is.
+ADDRESS = "https://poster.invalid/"
+
+#: Chrome's largest surface in software compositing, in device pixels a side.
+MAX_SIDE = 16_384
+
+# Runs once the page has loaded. Lazy pictures below the viewport would never load by themselves,
+# and a full-page picture shows them; `decode` fails for a broken one, which is no reason to wait.
+PAINTED = """(async () => {
+    const pictures = [...document.images];
+    for (const picture of pictures) picture.loading = 'eager';
+    await Promise.all(pictures.map((picture) => picture.decode().catch(() => {})));
+    await document.fonts.ready;
+})()"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something a page asks for.
+
+    Attributes:
+        url: As Chrome normalised it.
+        method: HTTP method.
+        headers: Request headers Chrome would send.
+        body: Request body, None when there is none.
+        kind: CDP resource type, e.g. "Image".
+    """
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    kind: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a page gets for a request."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+#: Answers what a page asks for; None means that it may not have it.
+Route = Callable[[Request], Awaitable[Reply | None]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is wanted of a page.
+
+    Attributes:
+        width: Viewport width in CSS pixels.
+        height: Viewport height in CSS pixels; of the page for a PDF.
+        scale: Device scale factor.
+        format: Encoding.
+        quality: 1 to 100, for jpeg and webp; None otherwise.
+        full_page: The whole document instead of the viewport.
+        background: RGBA under the page, channels 0 to 255; alpha 0 leaves the unpainted clear.
+        max_pixels: Bound on the device pixels of a full page.
+    """
+
+    width: int
+    height: int
+    scale: float
+    format: Literal["png", "jpeg", "webp", "pdf"]
+    quality: int | None
+    full_page: bool
+    background: tuple[int, int, int, int]
+    max_pixels: int
+
+
+class PosterPage:
+    """The one page of a lease; made by `attach`, used once."""
+
+    def __init__(self, connection: PipeConnection, page: Page) -> None:
+        self._connection = connection
+        self._page = page
+        self._session = page._client
+        loop = asyncio.get_running_loop()
+        self._crashed: asyncio.Future[None] = loop.create_future()
+        self._loaded: asyncio.Future[None] = loop.create_future()
+        self._frame_id = page.mainFrame._id
+        self._blank_loaders: set[str] = set()
+        self._routing: set[asyncio.Task[None]] = set()
+        self._route: Route | None = None
+        page.on("error", lambda _: _settle(self._crashed))
+        page.on("dialog", lambda dialog: self._spawn(dialog.dismiss()))
+        self._session.on("Page.lifecycleEvent", self._lifecycle)
+        connection.on("Fetch.requestPaused", self._paused)
+
+    @classmethod
+    async def attach(cls, connection: PipeConnection) -> "PosterPage":
+        """Open the pipe and take the page that Chrome starts with.
+
+        Raises:
+            ChromeDied: The pipe closed before the page answered.
+        """
+        try:
+            await connection.open()
+            browser = await Browser.create(connection, [], False, None)
+            pages = await browser.pages()
+            page = cls(connection, pages[0] if pages else await browser.newPage())
+            await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        except (PyppeteerError, OSError) as error:
+            raise ChromeDied("Chrome ended while it was being started") from error
+        return page
+
+    async def set_up(self, picture: Picture) -> None:
+        """Set viewport and background, before anything loads: media queries see them at once."""
+        await self._do(
+            self._page.setViewport(
+                {
+                    "width": picture.width,
+                    "height": picture.height,
+                    "deviceScaleFactor": picture.scale,
+                }
+            )
+        )
+        red, green, blue, alpha = picture.background
+        colour = {"r": red, "g": green, "b": blue, "a": alpha / 255}
+        await self._send("Emulation.setDefaultBackgroundColorOverride", {"color": colour})
+
+    async def load(self, route: Route) -> None:
+        """Go to ADDRESS, which `route` answers as all else, and wait for the load event.
+
+        Raises:
+            PageFailed: Chrome would not load it.
+        """
+        self._route = route
+        answer = await self._send("Page.navigate", {"url": ADDRESS})
+        if reason := answer.get("errorText"):
+            raise PageFailed("the page could not be loaded") from RuntimeError(reason)
+        await self._do(self._loaded)
+
+    async def wait_painted(self) -> None:
+        """Wait until the fonts are ready and the pictures decoded, not merely loaded."""
+        answer = await self._send(
+            "Runtime.evaluate",
+            {"expression": PAINTED, "awaitPromise": True, "returnByValue": True},
+        )
+        if (
+            "exceptionDetails" in answer
+        ):  # the page has broken its own document; paint what is there
+            logger.info("waiting for fonts and pictures failed in the page")
+
+    async def capture(self, picture: Picture) -> bytes:
+        """Take the picture.
+
+        Raises:
+            PictureTooLarge: The full page has more pixels than allowed.
+            PageFailed: Chrome could not.
+        """
+        if picture.format == "pdf":
+            return await self._print(picture)
+        parameters: dict[str, Any] = {"format": picture.format}
+        if picture.format == "png":
+            parameters["optimizeForSpeed"] = True  # 40 instead of 150 ms of CPU (FACTS, "Capture")
+        else:
+            parameters["quality"] = picture.quality
+        if picture.full_page:
+            width, height = await self._content_size()
+            check_size(width, height, picture)
+            parameters["captureBeyondViewport"] = True
+            parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        answer = await self._send("Page.captureScreenshot", parameters)
+        return base64.b64decode(answer["data"])
+
+    def abandon(self) -> None:
+        """Stop answering the page; its Chrome is about to be killed."""
+        self._route = None
+        for task in self._routing:
+            task.cancel()
+
+    async def _print(self, picture: Picture) -> bytes:
+        height = (await self._content_size())[1] if picture.full_page else picture.height
+        printed: bytes = await self._do(
+            self._page.pdf(
+                {
+                    "width": f"{picture.width}px",
+                    # Chrome rounds to whole points; one more keeps a full page on one sheet.
+                    "height": f"{height + 1 if picture.full_page else height}px",
+                    "printBackground": True,
+                    "preferCSSPageSize": not picture.full_page,
+                }
+            )
+        )
+        return printed
+
+    async def _content_size(self) -> tuple[int, int]:
+        """Size of the whole document in CSS pixels, never less than the viewport's."""
+        size = (await self._send("Page.getLayoutMetrics"))["cssContentSize"]
+        return math.ceil(size["width"]), math.ceil(size["height"])
+
+    async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            call = self._session.send(method, parameters)
+        except PyppeteerError as error:
+            raise ChromeDied("Chrome ended during the render") from error
+        answer: dict[str, Any] = await self._do(call)
+        return answer
+
+    async def _do(self, call: Awaitable[T]) -> T:
+        """Wait for a call, but no longer than there is a page to answer it.
+
+        After a crash pending calls would never return, so the crash itself ends the wait.
+
+        Raises:
+            PageCrashed: The renderer process died.
+            ChromeDied: The pipe closed.
+            PageFailed: Chrome refused the call.
+        """
+        step = asyncio.ensure_future(call)
+        ends: set[asyncio.Future[Any]] = {step, self._crashed, self._connection.closed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self._crashed.done():
+            raise PageCrashed("the page crashed: its process died, often for lack of memory")
+        if self._connection.closed.done():
+            raise ChromeDied("Chrome ended during the render")
+        try:
+            return step.result()
+        except PyppeteerError as error:
+            raise PageFailed("Chrome could not paint the page") from error
+
+    def _lifecycle(self, event: dict[str, Any]) -> None:
+        """Settle `_loaded` when the main frame has loaded something else than the blank page.
+
+        Chrome tells the blank page's own events again on attaching, hence the distinction.
+        """
+        if event["frameId"] != self._frame_id:
+            return
+        if self._route is None:
+            self._blank_loaders.add(event["loaderId"])
+        elif event["name"] == "load" and event["loaderId"] not in self._blank_loaders:
+            _settle(self._loaded)
+
+    def _paused(self, event: dict[str, Any]) -> None:
+        self._spawn(self._answer(event))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._routing.add(task)
+        task.add_done_callback(self._routed)
+
+    def _routed(self, task: "asyncio.Task[None]") -> None:
+        self._routing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("answering the page failed", exc_info=error)
+
+    async def _answer(self, event: dict[str, Any]) -> None:
+        """Give the page what the route says; a page whose route fails gets a failed request."""
+        reply = None
+        try:
+            if self._route is not None:
+                reply = await self._route(_request_of(event))
+        finally:
+            identity = {"requestId": event["requestId"]}
+            if reply is None:
+                failure = identity | {"errorReason": "BlockedByClient"}
+                await self._connection.send("Fetch.failRequest", failure)
+            else:
+                await self._connection.send("Fetch.fulfillRequest", identity | _wire(reply))
+
+
+def check_size(width: int, height: int, picture: Picture) -> None:
+    """Refuse a full page that is larger than a picture may be.
+
+    Raises:
+        PictureTooLarge: Telling the size and the bounds.
+    """
+    across, down = math.ceil(width * picture.scale), math.ceil(height * picture.scale)
+    if max(across, down) > MAX_SIDE or across * down > picture.max_pixels:
+        raise PictureTooLarge(
+            f"the full page is {across} x {down} device pixels; at most {MAX_SIDE} a side"
+            f" and {picture.max_pixels} in all are allowed"
+        )
+
+
+def _request_of(event: Mapping[str, Any]) -> Request:
+    asked = event["request"]
+    parts = [base64.b64decode(part["bytes"]) for part in asked.get("postDataEntries", ()) if part]
+    return Request(
+        url=asked["url"],
+        method=asked["method"],
+        headers=asked["headers"],
+        body=b"".join(parts) if parts else None,
+        kind=event.get("resourceType", "Other"),
+    )
+
+
+def _wire(reply: Reply) -> dict[str, Any]:
+    return {
+        "responseCode": reply.status,
+        "responseHeaders": [{"name": name, "value": value} for name, value in reply.headers],
+        "body": base64.b64encode(reply.body).decode(),
+    }
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,397 @@
+"""Ready Chromes: leased for one render each, retired, replaced ahead of need.
+
+The books are plain functions that change state at once and say what must be started or ended;
+nothing in them awaits, so a cancellation can never leave them half written. What ends goes on
+behind the answer, in tasks the pool owns, and counts against the capacity until it is gone.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from poster_service.browser.chrome import Chrome, ChromeSpec
+from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
+from poster_service.logs import event
+from poster_service.process.spawn import Ending
+
+logger = logging.getLogger(__name__)
+
+#: Pauses between failed starts, in seconds; the last one repeats.
+PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+#: After so many failed starts in a row those who wait are told instead of kept waiting.
+PATIENCE = 3
+
+
+class State(Enum):
+    """Where a Chrome is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    LEASED = "leased"
+    RETIRING = "retiring"
+    GONE = "gone"
+
+
+#: The only moves there are.
+MOVES = MappingProxyType(
+    {
+        State.STARTING: {State.READY, State.RETIRING, State.GONE},
+        State.READY: {State.LEASED, State.RETIRING},
+        State.LEASED: {State.RETIRING},
+        State.RETIRING: {State.GONE},
+        State.GONE: set[State](),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PoolStatistics:
+    """The books at one moment, and what was counted since the start.
+
+    Attributes:
+        counts: Chromes by state; GONE ones are no longer counted.
+        waiting: Leases that wait for a ready Chrome.
+        started: Chromes that became ready.
+        failed_starts: Chromes that did not.
+        unclean: Endings that needed the backstop.
+    """
+
+    counts: dict[str, int]
+    waiting: int
+    started: int
+    failed_starts: int
+    unclean: int
+
+
+class Place:
+    """One Chrome's line in the books."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = State.STARTING
+        self.chrome: Chrome | None = None
+
+    def move(self, to: State) -> None:
+        """Change state; only along MOVES."""
+        if to not in MOVES[self.state]:
+            raise AssertionError(f"Chrome {self.number}: {self.state.value} to {to.value}")
+        self.state = to
+
+
+class Books:
+    """Who is starting, ready, leased or retiring, and who waits. Never awaits, starts or kills."""
+
+    def __init__(self, capacity: int, ready: int) -> None:
+        self.capacity = capacity
+        self.ready = ready
+        self.places: dict[int, Place] = {}
+        self.waiters: deque[asyncio.Future[Place]] = deque()
+        self._numbers = itertools.count(1)
+
+    def count(self, *states: State) -> int:
+        """How many are in any of these states."""
+        return sum(place.state in states for place in self.places.values())
+
+    def to_start(self) -> list[Place]:
+        """Enter as many new places as need and capacity say; the caller starts them."""
+        self._drop_gone_waiters()
+        coming = self.count(State.STARTING, State.READY)
+        wanted = self.ready + len(self.waiters) - coming
+        room = self.capacity - len(self.places)
+        return [self.enter() for _ in range(max(0, min(wanted, room)))]
+
+    def became_ready(self, place: Place, chrome: Chrome) -> None:
+        """Note a started Chrome and hand it to the first who waits."""
+        place.chrome = chrome
+        place.move(State.READY)
+        self.serve_waiters()
+
+    def take(self) -> Place | None:
+        """Lease the ready Chrome that has waited longest, if there is one."""
+        for place in self.places.values():
+            if place.state is State.READY:
+                place.move(State.LEASED)
+                return place
+        return None
+
+    def serve_waiters(self) -> None:
+        """Give ready Chromes to those who wait, first come first served."""
+        self._drop_gone_waiters()
+        while self.waiters and (place := self.take()) is not None:
+            self.waiters.popleft().set_result(place)
+            self._drop_gone_waiters()
+
+    def retire(self, place: Place) -> bool:
+        """Mark a Chrome as ending; False when it was already."""
+        if place.state in (State.RETIRING, State.GONE):
+            return False
+        place.move(State.RETIRING)
+        return True
+
+    def gone(self, place: Place) -> None:
+        """Strike a Chrome of which nothing is left."""
+        place.move(State.GONE)
+        del self.places[place.number]
+
+    def fail_waiters(self, error: Exception) -> None:
+        """Tell everyone who waits that there will be nothing."""
+        self._drop_gone_waiters()
+        while self.waiters:
+            self.waiters.popleft().set_exception(error)
+            self._drop_gone_waiters()
+
+    def enter(self) -> Place:
+        """Open a new line in the books, for a Chrome about to be started."""
+        place = Place(next(self._numbers))
+        self.places[place.number] = place
+        return place
+
+    def _drop_gone_waiters(self) -> None:
+        while self.waiters and self.waiters[0].done():
+            self.waiters.popleft()
+
+    def __repr__(self) -> str:
+        counts = Counter(place.state.value for place in self.places.values())
+        told = ", ".join(f"{counts[state.value]} {state.value}" for state in State)
+        return f"<Books {told}, {len(self.waiters)} waiting, capacity {self.capacity}>"
+
+
+class Lease:
+    """The right to one Chrome for one render; useless once it has ended."""
+
+    def __init__(self, chrome: Chrome) -> None:
+        self._chrome: Chrome | None = chrome
+
+    @property
+    def chrome(self) -> Chrome:
+        """The leased Chrome.
+
+        Raises:
+            RuntimeError: The lease has ended.
+        """
+        if self._chrome is None:
+            raise RuntimeError("this lease has ended")
+        return self._chrome
+
+    def finish(self) -> None:
+        """Make the lease useless; only the pool calls this."""
+        self._chrome = None
+
+
+class Pool:
+    """Keeps `ready` Chromes started ahead, never more than `capacity` in all."""
+
+    def __init__(self, spec: ChromeSpec, *, ready: int, capacity: int) -> None:
+        self.spec = spec
+        self._books = Books(capacity, ready)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._started = 0
+        self._failed_starts = 0
+        self._unclean = 0
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Make the folder and bring up the first Chrome.
+
+        Raises:
+            ChromeNotStarted: It did not come up; nothing is left of it.
+        """
+        make_home(self.spec)
+        await self._bring_up(self._books.enter())
+        self._balance()
+
+    @contextlib.asynccontextmanager
+    async def lease(self, on_gone: Callable[[], None] = lambda: None) -> AsyncIterator[Lease]:
+        """Lease a ready Chrome; when the block is left, in whatever way, it is killed at once.
+
+        `on_gone` is called once nothing of that Chrome is left, or at once when none was leased.
+
+        Raises:
+            ChromeNotStarted: Chromes fail to start again and again.
+            Stopping: The pool is closing.
+        """
+        try:
+            place = await self._take()
+        except BaseException:
+            on_gone()
+            raise
+        chrome = place.chrome
+        if chrome is None:
+            raise AssertionError("a leased place has a Chrome")
+        lease = Lease(chrome)
+        self._balance()  # the next one starts while this one paints
+        try:
+            yield lease
+        finally:
+            lease.finish()
+            self._retire(place, on_gone)
+
+    def statistics(self) -> PoolStatistics:
+        """The books at this moment."""
+        books = self._books
+        counts = {state.value: books.count(state) for state in State if state is not State.GONE}
+        return PoolStatistics(
+            counts, len(books.waiters), self._started, self._failed_starts, self._unclean
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a Chrome is ready or at work, or the next one is on its way as usual.
+
+        With one Chrome kept ahead there is a moment after each render in which the next is still
+        starting; that moment is no reason to take this replica out of service.
+        """
+        usual = (State.READY, State.LEASED) if self._failures else tuple(State)
+        return not self._stopping and self._books.count(*usual) > 0
+
+    async def close(self) -> None:
+        """End every Chrome, leased ones too, and wait until nothing is left of any."""
+        self._stopping = True
+        self._books.fail_waiters(Stopping("the service is stopping"))
+        for place in list(self._books.places.values()):
+            if place.state is not State.STARTING:
+                self._retire(place)
+        for task in self._tasks:
+            if task.get_name().startswith("start"):
+                task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        with contextlib.suppress(OSError):
+            self.spec.home.rmdir()
+
+    def __repr__(self) -> str:
+        return repr(self._books)
+
+    async def _take(self) -> Place:
+        if self._stopping:
+            raise Stopping("the service is stopping")
+        if (place := self._books.take()) is not None:
+            return place
+        waiter: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._books.waiters.append(waiter)
+        self._balance()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._retire(waiter.result())  # leased to us in the very moment we were cancelled
+            raise
+
+    def _balance(self) -> None:
+        """Start what the books say is missing."""
+        if self._stopping:
+            return
+        for place in self._books.to_start():
+            self._own(self._start(place), f"start {place.number}")
+
+    async def _start(self, place: Place) -> None:
+        """Start one Chrome, after a pause when earlier starts failed."""
+        if self._failures:
+            await self._pause(place)
+        try:
+            await self._bring_up(place)
+        except ChromeNotStarted as error:
+            event(logger, logging.ERROR, str(error), failures=self._failures)
+            if self._failures >= PATIENCE:
+                self._books.fail_waiters(ChromeDied("no Chrome can be started at the moment"))
+        self._balance()
+
+    async def _pause(self, place: Place) -> None:
+        try:
+            await asyncio.sleep(PAUSES[min(self._failures, len(PAUSES)) - 1])
+        except asyncio.CancelledError:
+            self._books.gone(place)
+            raise
+
+    async def _bring_up(self, place: Place) -> None:
+        try:
+            chrome = await Chrome.start(self.spec, place.number)
+        except ChromeNotStarted:
+            self._failures += 1
+            self._failed_starts += 1
+            self._books.gone(place)
+            raise
+        except asyncio.CancelledError:
+            self._books.gone(place)
+            raise
+        self._failures = 0
+        self._started += 1
+        chrome.lost.add_done_callback(lambda _: self._lost(place))
+        self._books.became_ready(place, chrome)
+        if self._stopping:
+            self._retire(place)
+
+    def _lost(self, place: Place) -> None:
+        """A Chrome left by itself: a ready one is replaced, a leased one's render will notice."""
+        if place.state is State.READY:
+            event(logger, logging.WARNING, "a ready Chrome died; replacing it", chrome=place.number)
+            self._retire(place)
+
+    def _retire(self, place: Place, on_gone: Callable[[], None] = lambda: None) -> None:
+        """Kill a Chrome now and see it gone later, in a task of ours."""
+        chrome = place.chrome
+        if chrome is None or not self._books.retire(place):
+            on_gone()
+            return
+        chrome.page.abandon()
+        chrome.end()
+        self._own(self._see_gone(place, chrome, on_gone), f"end {place.number}")
+
+    async def _see_gone(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+        try:
+            self._note(place, await chrome.wait_gone())
+        finally:
+            self._books.gone(place)
+            on_gone()
+            self._balance()
+
+    def _note(self, place: Place, ending: Ending) -> None:
+        if not ending.clean:
+            self._unclean += 1
+            event(
+                logger,
+                logging.ERROR,
+                "a Chrome's shim died before it had reported; the backstop swept",
+                chrome=place.number,
+                swept=ending.swept,
+            )
+
+    def _own(self, work: Any, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a task of the pool failed", exc_info=error)
+
+
+def make_home(spec: ChromeSpec) -> None:
+    """Make the folder of this instance's leases, private to our user.
+
+    Raises:
+        ChromeNotStarted: It cannot be made, or is not ours alone.
+    """
+    home = spec.home
+    try:
+        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = home.parent.stat()
+        if owner.st_uid != os.getuid():
+            raise ChromeNotStarted(f"POSTER_WORK_DIR={home.parent}: belongs to another user")
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(mode=0o700)
+    except OSError as error:
+        raise ChromeNotStarted(
+            f"POSTER_WORK_DIR={home.parent}: cannot be written: {error.strerror}"
+        ) from error

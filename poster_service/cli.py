@@ -1,0 +1,210 @@
+"""The command line: serve, render, doctor. Errors of ours become one line on stderr."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from poster_service import __version__, logs
+from poster_service.errors import OperatorError, PosterError
+from poster_service.settings import Settings, describe, flag_of
+
+#: What ending every Chrome may take after the renders are done, on a loaded machine.
+CLEAN_UP_SECONDS = 2.0
+INIT = str(Path(__file__).with_name("init.py"))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of `poster-service`; exits 0, 1 for a failure, 2 for wrong usage."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(given)
+    try:
+        settings = read_settings(options)
+        logs.set_up(settings.log_level, settings.log_format)
+        sys.exit(options.run(settings, options, given))
+    except PosterError as error:
+        print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; every setting is a flag of every command."""
+    settings = argparse.ArgumentParser(add_help=False)
+    group = settings.add_argument_group("settings", "each also as the variable in brackets")
+    for name, field in Settings.model_fields.items():
+        group.add_argument(
+            flag_of(name), dest=f"set_{name}", help=describe(name, field), metavar="V"
+        )
+    top = argparse.ArgumentParser(
+        prog="poster-service",
+        description="Turns HTML into pictures with headless Chrome and never leaks a process.",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="serve | render | doctor")
+
+    def command(name: str, run: Callable[..., int], help_: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, parents=[settings], help=help_, description=help_)
+        added.set_defaults(run=run)
+        return added
+
+    command("serve", run_serve, "serve HTTP until SIGTERM or Ctrl-C")
+    render = command("render", run_render, "render one page to a file and leave")
+    add_render_options(render)
+    doctor = command(
+        "doctor", run_doctor, "say what was found on this machine, render a test picture"
+    )
+    doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
+    return top
+
+
+def add_render_options(render: argparse.ArgumentParser) -> None:
+    """The options of one render; their values are checked where those over HTTP are."""
+    render.add_argument("file", nargs="?", metavar="FILE", help="HTML to render; - is stdin")
+    render.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="file to write; - is stdout"
+    )
+    render.add_argument("--template", metavar="NAME", help="render this template instead of FILE")
+    render.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
+    for name, metavar in (
+        ("width", "PX"), ("height", "PX"), ("device-scale-factor", "N"),
+        ("format", "png|jpeg|webp|pdf"), ("quality", "1-100"), ("background", "COLOUR"),
+    ):  # fmt: skip
+        render.add_argument(f"--{name}", metavar=metavar)
+    render.add_argument("--full-page", action="store_true", default=None)
+
+
+def read_settings(options: argparse.Namespace) -> Settings:
+    """Settings from the environment and the flags.
+
+    Raises:
+        InvalidSettings: Telling all faults together.
+    """
+    flags = {name: getattr(options, f"set_{name}") for name in Settings.model_fields}
+    return Settings.load(os.environ, flags)
+
+
+def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
+    """Serve, with init in front."""
+    ensure_init(given, settings.stop_grace_seconds)
+    from poster_service.web.app import serve
+
+    asyncio.run(serve(settings, announce))
+    return 0
+
+
+def announce(address: str) -> None:
+    """Say where we are, and a line that can be pasted."""
+    print(  # noqa: T201 - the command's own words
+        f"poster-service {__version__} on {address}\n"
+        f"try: curl -sS --data-binary '<h1>Hello 你好 👋</h1>' -H 'Content-Type: text/html'"
+        f" '{address}/render?width=600&height=300' -o poster.png",
+        flush=True,
+    )
+
+
+def ensure_init(given: Sequence[str], stop_grace: float) -> None:
+    """Replace this process by init with this command behind it, unless init is there already.
+
+    Init waits a little longer for the service than the service waits for its renders.
+    """
+    if init_in_front():
+        return
+    init = [sys.executable, "-I", "-S", "-E", INIT, f"--grace={stop_grace + CLEAN_UP_SECONDS:g}"]
+    command = [sys.executable, "-m", "poster_service", *given]
+    os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
+
+
+def init_in_front() -> bool:
+    """Whether one of our ancestors is our init (it names itself in POSTER_INIT_PID)."""
+    import psutil
+
+    named = os.environ.get("POSTER_INIT_PID", "")
+    return named.isdigit() and int(named) in {one.pid for one in psutil.Process().parents()}
+
+
+def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Render one page without serving."""
+    from poster_service.render.job import Limits, RenderJob
+    from poster_service.web.parts import build
+
+    limits = Limits(settings.timeout_ms, settings.max_timeout_ms, settings.max_pixels)
+    wanted = render_options(options)
+    job = RenderJob.parse(wanted, limits, strict=False)
+
+    async def once() -> bytes:
+        parts = build(settings)
+        await parts.start()
+        try:
+            return (await parts.renderer.render(job)).body
+        finally:
+            await parts.stop()
+
+    picture = asyncio.run(once())
+    if options.output == "-":
+        sys.stdout.buffer.write(picture)
+    else:
+        Path(options.output).write_bytes(picture)
+    return 0
+
+
+def render_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The job as the command line says it; the format defaults to the output's suffix."""
+    names = (
+        "width",
+        "height",
+        "device_scale_factor",
+        "format",
+        "quality",
+        "background",
+        "full_page",
+    )
+    wanted = {name: value for name in names if (value := getattr(options, name)) is not None}
+    suffix = Path(options.output).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    if suffix in ("png", "jpeg", "webp", "pdf"):
+        wanted.setdefault("format", suffix)
+    if options.template is not None:
+        wanted["template"] = options.template
+        wanted["data"] = parse_data(read_text(options.data)) if options.data else {}
+    if options.file is not None:
+        wanted["html"] = read_text(options.file)
+    return wanted
+
+
+def parse_data(text: str) -> Any:
+    """Template data from JSON.
+
+    Raises:
+        OperatorError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise OperatorError(f"--data is not JSON: {error}") from error
+
+
+def read_text(name: str) -> str:
+    """A file's text, or stdin's.
+
+    Raises:
+        OperatorError: It cannot be read.
+    """
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"cannot read {name}: {error}") from error
+
+
+def run_doctor(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Say what was found; 0 when a test picture could be rendered."""
+    from poster_service.web import doctor
+
+    if options.find_chrome:
+        print(doctor.chrome_path(settings))  # noqa: T201 - the command's own words
+        return 0
+    return asyncio.run(doctor.examine(settings))

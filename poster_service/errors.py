@@ -1,0 +1,191 @@
+"""Every error of the service, drawn as a tree; whose fault it is decides the branch.
+
+    PosterError
+    ├── CallerError                 the request is at fault
+    │   ├── BadRequest              not JSON, not a form, not text
+    │   ├── InvalidField            a field is unknown, missing, of the wrong type or out of range
+    │   ├── UnknownTemplate
+    │   ├── InvalidData             the data does not fit the template's schema
+    │   ├── BodyTooLarge
+    │   ├── UnsupportedMediaType
+    │   └── PictureTooLarge         known only after the page was laid out
+    ├── LoadError                   we have no room for it now
+    │   ├── Overloaded
+    │   └── Stopping
+    ├── RenderFailed                the page or its Chrome is at fault
+    │   ├── PageCrashed
+    │   ├── PageFailed
+    │   ├── ChromeDied
+    │   └── RenderTimeout
+    └── OperatorError               the service cannot run; told in one line on stderr
+        ├── InvalidSettings
+        ├── ChromeNotFound
+        ├── ChromeNotStarted
+        ├── TemplatesBroken
+        └── AddressInUse
+
+An error carries a short public sentence that names the remedy; what happened inside travels as
+its cause, to the log only. `web/errors.py` holds the one table that turns a leaf into a status.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PosterError(Exception):
+    """Root of the tree. `str(error)` is fit for the caller of the service to read."""
+
+    code = "internal_error"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with one field of a request.
+
+    Attributes:
+        field: Its name as the caller wrote it, dotted for nested data; empty for the whole.
+        message: What is wrong, in a sentence fragment.
+        allowed: The values or range allowed, where that can be said.
+    """
+
+    field: str
+    message: str
+    allowed: str | None = None
+
+    def __str__(self) -> str:
+        told = f"{self.field}: {self.message}" if self.field else self.message
+        return f"{told} (allowed: {self.allowed})" if self.allowed else told
+
+
+class CallerError(PosterError):
+    """The request cannot be served as it is; sending it again changes nothing."""
+
+    code = "bad_request"
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+    @classmethod
+    def of(cls, *faults: Fault) -> "CallerError":
+        """An error that says all of `faults`, the first of them in its sentence."""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        return cls(f"{faults[0]}{more}", faults)
+
+
+class BadRequest(CallerError):
+    """The body is not what its content type says."""
+
+
+class InvalidField(CallerError):
+    """A field is unknown, missing, of the wrong type, out of range, or at odds with another."""
+
+    code = "invalid_field"
+
+
+class UnknownTemplate(CallerError):
+    """There is no template of that name."""
+
+    code = "unknown_template"
+
+
+class InvalidData(CallerError):
+    """The data does not fit the template's schema."""
+
+    code = "invalid_data"
+
+
+class BodyTooLarge(CallerError):
+    """The request body is larger than POSTER_MAX_BODY_BYTES."""
+
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(CallerError):
+    """The content type is none that /render reads."""
+
+    code = "unsupported_media_type"
+
+
+class PictureTooLarge(CallerError):
+    """The page turned out to be larger than a picture may be."""
+
+    code = "picture_too_large"
+
+
+class LoadError(PosterError):
+    """There is no room now.
+
+    Attributes:
+        retry_after: Whole seconds after which trying again is sensible.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Overloaded(LoadError):
+    """As many renders run and wait as may."""
+
+
+class Stopping(LoadError):
+    """The service is on its way out."""
+
+    code = "stopping"
+
+
+class RenderFailed(PosterError):
+    """The render began and did not come to an end."""
+
+    code = "render_failed"
+
+
+class PageCrashed(RenderFailed):
+    """The page's renderer process died: out of memory, or killed."""
+
+    code = "page_crashed"
+
+
+class PageFailed(RenderFailed):
+    """Chrome could not load or paint the page."""
+
+    code = "page_failed"
+
+
+class ChromeDied(RenderFailed):
+    """The Chrome of this render died; it takes no other render with it."""
+
+    code = "chrome_died"
+
+
+class RenderTimeout(RenderFailed):
+    """The time given ran out."""
+
+    code = "render_timeout"
+
+
+class OperatorError(PosterError):
+    """The service cannot start or run; the message names what to change."""
+
+
+class InvalidSettings(OperatorError):
+    """One or more settings are faulty; the message tells all of them."""
+
+
+class ChromeNotFound(OperatorError):
+    """No Chrome on this machine."""
+
+
+class ChromeNotStarted(OperatorError):
+    """Chrome is there and does not come up."""
+
+
+class TemplatesBroken(OperatorError):
+    """The template folder is missing, or a template in it is not whole."""
+
+
+class AddressInUse(OperatorError):
+    """The address to listen on cannot be had."""

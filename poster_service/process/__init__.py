@@ -1,0 +1,1 @@
+"""Process groups that end for certain: shim, spawn, census. Knows no Chrome."""

@@ -1,0 +1,200 @@
+"""A render job: checked on creation, frozen, no I/O.
+
+Whatever can be wrong with a request on its own is found here, before a slot or a Chrome is asked
+for; what it needs of the settings comes in as `Limits`.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from poster_service.browser.page import MAX_SIDE
+from poster_service.errors import Fault, InvalidField
+
+Format = Literal["png", "jpeg", "webp", "pdf"]
+
+CONTENT_TYPES: Mapping[Format, str] = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "pdf": "application/pdf",
+}
+DEFAULT_WIDTH = 750
+DEFAULT_HEIGHT = 1334
+DEFAULT_QUALITY = 80
+WHITE = (255, 255, 255, 255)
+CLEAR = (0, 0, 0, 0)
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the settings allow a job.
+
+    Attributes:
+        timeout_ms: Time for a render whose job does not say.
+        max_timeout_ms: The most a job may ask for.
+        max_pixels: Largest picture in device pixels.
+    """
+
+    timeout_ms: int = 15_000
+    max_timeout_ms: int = 60_000
+    max_pixels: int = 50_000_000
+
+
+class RenderJob(BaseModel):
+    """What one render is asked for; made by `parse`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    html: str | None = Field(
+        None, min_length=1, description="The page itself; this or `template`, not both."
+    )
+    template: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        description="Name of a template; see GET /templates.",
+    )
+    data: dict[str, Any] | None = Field(
+        None, description="The template's data; must fit its schema."
+    )
+    width: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None = Field(
+        None, description="Viewport width in CSS pixels; default 750, or the template's own."
+    )
+    height: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None = Field(
+        None, description="Viewport height in CSS pixels; default 1334, or the template's own."
+    )
+    device_scale_factor: float = Field(
+        1.0, ge=0.1, le=5.0, description="Device pixels per CSS pixel."
+    )
+    format: Format = Field("png", description="Encoding of the answer.")
+    quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="Encoder quality of jpeg and webp; default 80."
+    )
+    full_page: bool = Field(
+        False, description="The whole document instead of the viewport; a PDF gets one tall page."
+    )
+    background: str | None = Field(
+        None,
+        description="Under the page: `transparent`, or `#rrggbb`. Default: transparent for png and"
+        " webp, white for jpeg and pdf.",
+    )
+    timeout_ms: int | None = Field(
+        None, ge=100, description="Time for the whole render, waiting included, in milliseconds."
+    )
+
+    @classmethod
+    def parse(cls, given: object, limits: Limits, *, strict: bool = True) -> Self:
+        """Check what a caller sent; lenient (`strict=False`) reads numbers out of query strings.
+
+        Raises:
+            InvalidField: With a fault for each thing that is wrong.
+        """
+        if not isinstance(given, Mapping):
+            raise InvalidField.of(Fault("", "must be a JSON object of options", "an object"))
+        try:
+            return cls.model_validate(given, strict=strict, context=limits)
+        except ValidationError as error:
+            raise InvalidField.of(*map(_fault, error.errors())) from None
+
+    @model_validator(mode="after")
+    def _consistent(self, info: ValidationInfo) -> Self:
+        """What no field can tell on its own."""
+        limits = info.context if isinstance(info.context, Limits) else Limits()
+        self._check_source()
+        self._check_look()
+        if (self.timeout_ms or 0) > limits.max_timeout_ms:
+            raise _wrong(
+                "timeout_ms", "is more than may be asked for", f"100 to {limits.max_timeout_ms}"
+            )
+        return self
+
+    def _check_source(self) -> None:
+        if (self.html is None) == (self.template is None):
+            both = "not both" if self.html is not None else "one is missing"
+            raise _wrong(
+                "html", f"exactly one of html and template is needed, {both}", "html or template"
+            )
+        if self.data is not None and self.template is None:
+            raise _wrong("data", "is only of use with a template", "nothing, without template")
+
+    def _check_look(self) -> None:
+        if self.quality is not None and self.format not in ("jpeg", "webp"):
+            raise _wrong("quality", f"has no meaning for {self.format}", "jpeg or webp as format")
+        if self.background is None:
+            return
+        if self.background != "transparent" and not _COLOUR.match(self.background):
+            raise _wrong("background", "is no colour that is understood", "transparent or #rrggbb")
+        if self.background == "transparent" and self.format == "jpeg":
+            raise _wrong("background", "jpeg cannot be transparent", "#rrggbb")
+
+    def colour(self) -> tuple[int, int, int, int]:
+        """The background as RGBA."""
+        if self.background is None:
+            return CLEAR if self.format in ("png", "webp") else WHITE
+        if self.background == "transparent":
+            return CLEAR
+        red, green, blue = bytes.fromhex(self.background[1:])
+        return red, green, blue, 255
+
+
+def check_pixels(job: RenderJob, width: int, height: int, limits: Limits) -> None:
+    """Refuse a viewport with more device pixels than allowed; the template may have chosen it.
+
+    Raises:
+        InvalidField: Telling the size and the bound.
+    """
+    across = math.ceil(width * job.device_scale_factor)
+    down = math.ceil(height * job.device_scale_factor)
+    if max(across, down) > MAX_SIDE or across * down > limits.max_pixels:
+        raise InvalidField.of(
+            Fault(
+                "width",
+                f"the picture would be {across} x {down} device pixels",
+                f"width x height x device_scale_factor squared up to {limits.max_pixels}, a side"
+                f" up to {MAX_SIDE}",
+            )
+        )
+
+
+def _wrong(field: str, message: str, allowed: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "poster", "{message}", {"message": message, "field": field, "allowed": allowed}
+    )
+
+
+def _fault(entry: Any) -> Fault:
+    """One of pydantic's findings in our words."""
+    context = entry.get("ctx", {})
+    if entry["type"] == "poster":
+        return Fault(context["field"], context["message"], context["allowed"])
+    field = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        return Fault(field, "no such option", ", ".join(RenderJob.model_fields))
+    message = entry["msg"][:1].lower() + entry["msg"][1:]
+    return Fault(field, message.replace("input should", "must"), allowed(field))
+
+
+def allowed(field: str) -> str | None:
+    """The values of a field in words, from the same declaration that checks them."""
+    return _ALLOWED.get(field.split(".", maxsplit=1)[0])
+
+
+_ALLOWED = {
+    "html": "a string that is not empty",
+    "template": "the name of a template, see GET /templates",
+    "data": "an object that fits the template's schema",
+    "width": f"a whole number from 1 to {MAX_SIDE}",
+    "height": f"a whole number from 1 to {MAX_SIDE}",
+    "device_scale_factor": "a number from 0.1 to 5",
+    "format": "png, jpeg, webp or pdf",
+    "quality": "a whole number from 1 to 100, for jpeg and webp",
+    "full_page": "true or false",
+    "background": "transparent or #rrggbb",
+    "timeout_ms": "a whole number of milliseconds, from 100",
+}

@@ -1,0 +1,161 @@
+"""One render from job to bytes; holds the one deadline, and every step takes what is left of it.
+
+The caller need not be an HTTP request. Cancelling `render` at any point frees its Chrome at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from poster_service.browser.page import Picture, Route
+from poster_service.browser.pool import Pool
+from poster_service.errors import PosterError, RenderFailed, RenderTimeout, Stopping
+from poster_service.logs import event
+from poster_service.render.admission import Admission
+from poster_service.render.assets import Fetcher, page_route
+from poster_service.render.job import (
+    CONTENT_TYPES,
+    DEFAULT_HEIGHT,
+    DEFAULT_QUALITY,
+    DEFAULT_WIDTH,
+    Limits,
+    RenderJob,
+    check_pixels,
+)
+from poster_service.render.markup import Template, Templates
+from poster_service.stats import Phases
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A finished picture.
+
+    Attributes:
+        body: Its bytes.
+        content_type: Its media type.
+        phases: Where the time went.
+    """
+
+    body: bytes
+    content_type: str
+    phases: Phases
+
+
+class Renderer:
+    """Takes jobs, gives pictures; holds what all renders share."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        admission: Admission,
+        templates: Templates,
+        fetcher: Fetcher,
+        limits: Limits,
+    ) -> None:
+        self._pool = pool
+        self._admission = admission
+        self._templates = templates
+        self._fetcher = fetcher
+        self._limits = limits
+        #: When a render last succeeded, on the monotonic clock; None before the first.
+        self.last_success: float | None = None
+
+    async def render(self, job: RenderJob) -> Rendered:
+        """Render one job.
+
+        Raises:
+            CallerError: The job cannot be served as it is.
+            LoadError: There is no room.
+            RenderFailed: The page or its Chrome failed, or time ran out.
+        """
+        template, html = self._markup(job)
+        picture = self._picture(job, template)
+        route = page_route(html, template.folder if template else None, self._fetcher)
+        phases, begin, outcome = Phases(), time.monotonic(), "ok"
+        try:
+            body = await self._within_deadline(job, self._paint(picture, route, phases))
+        except PosterError as error:
+            outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._log(job, outcome, time.monotonic() - begin, phases)
+        self.last_success = time.monotonic()
+        return Rendered(body, CONTENT_TYPES[job.format], phases)
+
+    def _markup(self, job: RenderJob) -> tuple[Template | None, str]:
+        if job.template is None:
+            return None, job.html or ""
+        template = self._templates.find(job.template)
+        return template, self._templates.render(template, job.data or {})
+
+    def _picture(self, job: RenderJob, template: Template | None) -> Picture:
+        """The job with every default filled in: the caller's word, the template's, ours."""
+        width = job.width or (template and template.width) or DEFAULT_WIDTH
+        height = job.height or (template and template.height) or DEFAULT_HEIGHT
+        check_pixels(job, width, height, self._limits)
+        lossy = job.format in ("jpeg", "webp")
+        return Picture(
+            width=width,
+            height=height,
+            scale=job.device_scale_factor,
+            format=job.format,
+            quality=(job.quality or DEFAULT_QUALITY) if lossy else None,
+            full_page=job.full_page,
+            background=job.colour(),
+            max_pixels=self._limits.max_pixels,
+        )
+
+    async def _within_deadline(self, job: RenderJob, painting: Awaitable[bytes]) -> bytes:
+        """Wait for the painting until the job's time is up."""
+        milliseconds = job.timeout_ms or self._limits.timeout_ms
+        try:
+            async with asyncio.timeout(milliseconds / 1000):
+                return await painting
+        except TimeoutError as error:
+            raise RenderTimeout(
+                f"the render was not done in {milliseconds} ms; more can be asked for with"
+                f" timeout_ms, up to {self._limits.max_timeout_ms}"
+            ) from error
+        except RenderFailed as error:
+            if self._admission.is_closed:  # its Chrome was taken away, it did not fail
+                raise Stopping("the service stopped before the render was done") from error
+            raise
+
+    async def _paint(self, picture: Picture, route: Route, phases: Phases) -> bytes:
+        """Slot, lease, page, bytes; undone in reverse, however it is left."""
+        with phases.phase("queue"):
+            slot = await self._admission.acquire()
+        async with contextlib.AsyncExitStack() as undo:
+            with phases.phase("lease"):
+                lease = await undo.enter_async_context(self._pool.lease(slot.free))
+            page = lease.chrome.page
+            with phases.phase("setup"):
+                await page.set_up(picture)
+            with phases.phase("load"):
+                await page.load(route)
+            with phases.phase("wait"):
+                await page.wait_painted()
+            with phases.phase("capture"):
+                return await page.capture(picture)
+
+    def _log(self, job: RenderJob, outcome: str, seconds: float, phases: Phases) -> None:
+        told = {name: round(took, 1) for name, took in phases.milliseconds.items()}
+        level = logging.INFO if outcome in ("ok", "cancelled") else logging.WARNING
+        event(
+            logger,
+            level,
+            "render",
+            outcome=outcome,
+            source=job.template or "html",
+            format=job.format,
+            ms=round(seconds * 1000, 1),
+            phases=told,
+        )

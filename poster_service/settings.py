@@ -1,0 +1,203 @@
+"""All settings: frozen, read once, checked as a whole before anything starts.
+
+Each has a unit in its name where it has one, and a default. The setting `stop_grace_seconds` is the
+variable POSTER_STOP_GRACE_SECONDS and the flag --stop-grace-seconds; the flag wins.
+"""
+
+import ipaddress
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from poster_service.errors import InvalidSettings
+
+PREFIX = "POSTER_"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _split(value: object) -> object:
+    """A list from its comma-separated form."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def default_templates() -> Path:
+    """The templates that come with the service: in the package (wheel) or beside it (clone)."""
+    package = Path(__file__).resolve().parent
+    inside = package / "templates"
+    return inside if inside.is_dir() else package.parent / "templates"
+
+
+def default_work_dir() -> Path:
+    """Short, because full Chrome dies at start when its TMPDIR has 70 characters or more."""
+    return Path(tempfile.gettempdir()) / f"poster-{os.getuid()}"
+
+
+class Settings(BaseModel):
+    """What can be set; `load` makes one from the environment and the flags."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
+    chrome: Path | None = Field(
+        None, description="path of the Chrome to use; by default the first that is found"
+    )
+    templates: Path = Field(
+        default_factory=default_templates, description="folder that holds the template folders"
+    )
+    work_dir: Path = Field(
+        default_factory=default_work_dir,
+        description="folder for what Chromes write; each lease has one of its own in it",
+    )
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="renders that run at once; by default one per processor",
+    )
+    queue: int = Field(
+        32, ge=0, le=10_000, description="renders that may wait; further ones are told 503 at once"
+    )
+    ready: int = Field(1, ge=1, le=64, description="Chromes kept started ahead")
+    sandbox: Literal["auto", "require", "off"] = Field(
+        "auto",
+        description="Chrome's own sandbox: auto uses it where it works (never as root),"
+        " require refuses to start without it",
+    )
+    timeout_ms: int = Field(
+        15_000,
+        ge=100,
+        le=600_000,
+        description="time for one render, in ms, when the caller is silent",
+    )
+    max_timeout_ms: int = Field(
+        60_000, ge=100, le=600_000, description="the most a caller may ask for, in ms"
+    )
+    start_timeout_ms: int = Field(
+        15_000, ge=1_000, le=120_000, description="time for one Chrome to become ready, in ms"
+    )
+    stop_grace_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=600,
+        description="time for running renders to finish after SIGTERM, in seconds; Docker sends"
+        " SIGKILL after 10, and ending the Chromes takes up to 2 more, what is left after that 2",
+    )
+    probe_seconds: float = Field(
+        30.0, ge=1, le=3600, description="an idle service proves itself by a render this often"
+    )
+    max_body_bytes: int = Field(
+        16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"
+    )
+    max_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        le=268_435_456,
+        description="largest picture, in device pixels (width x height x scale squared)",
+    )
+    network: Literal["public", "none"] = Field(
+        "public", description="what pages may fetch: public addresses only, or nothing"
+    )
+    allow_private: Annotated[tuple[Network, ...], BeforeValidator(_split)] = Field(
+        (),
+        description="non-public networks that pages may fetch from all the same, e.g. 10.1.0.0/16",
+    )
+    fetch_timeout_ms: int = Field(
+        5_000,
+        ge=50,
+        le=600_000,
+        description="time for one thing a page fetches, in ms; then the page goes on without it",
+    )
+    fetch_max_bytes: int = Field(
+        16 << 20, ge=1024, le=1 << 30, description="largest thing a page may fetch, in bytes"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto is text on a terminal and JSON lines elsewhere"
+    )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> "Settings":
+        """Read all settings; a flag that is None was not given.
+
+        Raises:
+            InvalidSettings: Naming every faulty variable or flag, the value seen, and the form.
+        """
+        given, sources = gather(environ, flags)
+        unknown = sorted(
+            name
+            for name in environ
+            if name.startswith(PREFIX)
+            and not name.startswith((f"{PREFIX}INIT_", f"{PREFIX}TEST_"))
+            and name[len(PREFIX) :].lower() not in cls.model_fields
+        )
+        faults = [f"{name}: no such setting" for name in unknown]
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            faults += [_fault(entry, sources) for entry in error.errors()]
+        else:
+            faults += settings.conflicts()
+            if not faults:
+                return settings
+        raise InvalidSettings("faulty settings:\n  " + "\n  ".join(faults))
+
+    def conflicts(self) -> list[str]:
+        """What is wrong between settings that are each right on their own."""
+        found = []
+        if self.timeout_ms > self.max_timeout_ms:
+            found.append(
+                f"POSTER_TIMEOUT_MS={self.timeout_ms}: must not exceed"
+                f" POSTER_MAX_TIMEOUT_MS={self.max_timeout_ms}"
+            )
+        return found
+
+
+def gather(
+    environ: Mapping[str, str], flags: Mapping[str, str | None]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values given, and for each the name under which its owner knows it."""
+    given: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name in Settings.model_fields:
+        if flags.get(name) is not None:
+            given[name], sources[name] = flags[name], flag_of(name)
+        elif variable_of(name) in environ:
+            given[name], sources[name] = environ[variable_of(name)], variable_of(name)
+    return given, sources
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def flag_of(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def describe(name: str, field: FieldInfo) -> str:
+    """One line for `--help`: meaning, unit, range, default, variable."""
+    if field.default_factory is not None:
+        default = field.get_default(call_default_factory=True, validated_data={})
+    else:
+        default = field.default
+    shown = ", ".join(map(str, default)) if isinstance(default, tuple) else default
+    text = f"{field.description} [{variable_of(name)}; default: {shown if shown else 'none'}]"
+    return text.replace("%", "%%")
+
+
+def _fault(entry: Any, sources: Mapping[str, str]) -> str:
+    name = str(entry["loc"][0])
+    return f"{sources.get(name, name)}={entry['input']!r}: {entry['msg'].lower()}"

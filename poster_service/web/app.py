@@ -1,0 +1,137 @@
+"""The aiohttp application, and the one function that serves it until it is told to stop."""
+
+import asyncio
+import logging
+import re
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from poster_service.errors import AddressInUse, PosterError
+from poster_service.logs import event, request_id
+from poster_service.settings import Settings
+from poster_service.web import handlers, problems
+from poster_service.web.bodies import MAX_BODY
+from poster_service.web.parts import PARTS, Parts, build
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: A caller's own request id is kept when it is plain enough to stand in a log line.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def make_app(parts: Parts) -> web.Application:
+    """The application over parts that are started and stopped by somebody else."""
+    app = web.Application(
+        middlewares=[with_request_id, with_problems], client_max_size=parts.settings.max_body_bytes
+    )
+    app[PARTS] = parts
+    app[MAX_BODY] = parts.settings.max_body_bytes
+    app.add_routes(handlers.routes())
+    return app
+
+
+@web.middleware
+async def with_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer carries the id under which the log tells of it."""
+    given = request.headers.get("X-Request-Id", "")
+    identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
+    request_id.set(identity)
+    response = await handler(request)
+    response.headers["X-Request-Id"] = identity
+    return response
+
+
+@web.middleware
+async def with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves as problem+json; what happened inside goes to the log only."""
+    identity = request_id.get()
+    try:
+        return await handler(request)
+    except PosterError as error:
+        event(logger, logging.INFO, f"refused: {error}", code=error.code)
+        if error.__cause__ is not None:
+            logger.info("the cause of %s", error.code, exc_info=error.__cause__)
+        return problems.answer(error, identity)
+    except web.HTTPException as error:
+        more = {"code": f"http_{error.status}", "detail": error.reason}
+        kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        return problems.problem(error.status, error.reason, more, identity, kept)
+    except Exception:
+        logger.exception("a handler failed")
+        return problems.answer(PosterError("something went wrong here; the log knows"), identity)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bind before anything else starts, so that a port in use costs nothing.
+
+    Raises:
+        AddressInUse: Naming the address and the settings that change it.
+    """
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        raise AddressInUse(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+            " choose another with POSTER_HOST and POSTER_PORT, or --host and --port"
+        ) from error
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until TERM or INT; a second one ends at once instead of waiting for renders.
+
+    Raises:
+        OperatorError: Something does not let the service start; nothing is left running.
+    """
+    stop = _Stop(asyncio.get_running_loop())
+    parts = build(settings)
+    with listen(settings) as listener:
+        runner = web.AppRunner(
+            make_app(parts),
+            handler_cancellation=True,  # a caller who hangs up frees its Chrome at once
+            access_log=None,  # the renderer logs each render itself
+            shutdown_timeout=1.0,
+        )
+        await parts.start()
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            host, port = listener.getsockname()[:2]
+            announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            await stop.first.wait()
+            event(logger, logging.INFO, "stopping: running renders may finish")
+            await _stop_within(parts, stop, settings.stop_grace_seconds)
+        finally:
+            await parts.stop()
+            await runner.cleanup()
+
+
+async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:
+    """Let renders finish, until the grace is over or a second signal comes."""
+    parts.admission.close()
+    waits = [
+        asyncio.ensure_future(parts.admission.wait_idle()),
+        asyncio.ensure_future(stop.second.wait()),
+    ]
+    await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+class _Stop:
+    """Counts TERM and INT; the handler only takes a note."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._note)
+
+    def _note(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()

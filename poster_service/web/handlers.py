@@ -1,0 +1,63 @@
+"""What each address answers; the work is the renderer's."""
+
+import json
+import time
+
+from aiohttp import web
+
+from poster_service.web.bodies import read_job
+from poster_service.web.parts import PARTS
+
+
+async def render(request: web.Request) -> web.Response:
+    """POST /render: the picture itself."""
+    parts = request.app[PARTS]
+    job = await read_job(request, parts.limits)
+    rendered = await parts.renderer.render(job)
+    return web.Response(
+        body=rendered.body,
+        content_type=rendered.content_type,
+        headers={"Server-Timing": rendered.phases.server_timing()},
+    )
+
+
+async def templates(request: web.Request) -> web.Response:
+    """GET /templates: every template with the schema of its data and a sample."""
+    listing = {"templates": request.app[PARTS].templates.list()}
+    return web.json_response(listing, dumps=lambda value: json.dumps(value, ensure_ascii=False))
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """GET /healthz: the process is alive and its loop turns."""
+    return web.json_response({"status": "alive"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: a Chrome is ready, a real render has worked lately, and we are not stopping."""
+    parts = request.app[PARTS]
+    last = parts.renderer.last_success
+    ago = None if last is None else round(time.monotonic() - last, 1)
+    checks = {
+        "chrome_ready": parts.pool.is_ready,
+        "rendered_recently": ago is not None and ago <= parts.recent_seconds,
+        "accepting": not parts.admission.is_closed,
+    }
+    ready = all(checks.values())
+    body = {"status": "ready" if ready else "not ready", "last_render_seconds_ago": ago, **checks}
+    return web.json_response(body, status=200 if ready else 503)
+
+
+async def index(_: web.Request) -> web.Response:
+    """GET /: where to go from here."""
+    return web.Response(text="poster-service: POST /render, GET /templates, /healthz, /readyz\n")
+
+
+def routes() -> list[web.RouteDef]:
+    """All addresses."""
+    return [
+        web.post("/render", render),
+        web.get("/templates", templates),
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/", index),
+    ]

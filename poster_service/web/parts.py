@@ -1,0 +1,152 @@
+"""Every part of a running service in one place: built once, started, stopped in reverse."""
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiohttp import web
+
+from poster_service.browser import chrome
+from poster_service.browser.pool import Pool
+from poster_service.errors import ChromeNotStarted, PosterError
+from poster_service.logs import event
+from poster_service.render.admission import Admission
+from poster_service.render.assets import Fetcher, Policy
+from poster_service.render.job import Limits, RenderJob
+from poster_service.render.markup import Templates
+from poster_service.render.renderer import Renderer
+from poster_service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SANDBOX_OFF = (
+    "Chrome's sandbox is OFF: a page that breaks out of its renderer is this user on this machine."
+    " Run as a user other than root where unprivileged user namespaces are allowed."
+)
+
+#: The page by which the service proves to itself that it renders.
+PROBE = "<!doctype html><title>probe</title><body style='margin:0;background:#0a0'>"
+
+
+@dataclass
+class Parts:
+    """The service without HTTP; `build` makes it, `start` brings it up.
+
+    Attributes:
+        recent_seconds: How long ago the last success may be for "recently".
+    """
+
+    settings: Settings
+    limits: Limits
+    templates: Templates
+    admission: Admission
+    fetcher: Fetcher
+    pool: Pool
+    renderer: Renderer
+    recent_seconds: float
+    _probe: "asyncio.Task[None] | None" = None
+
+    async def start(self) -> None:
+        """Bring up the first Chrome, prove it by a render, and go on proving.
+
+        Raises:
+            ChromeNotStarted: Chrome does not come up, or does not render.
+        """
+        try:
+            await self._start_pool()
+            await self._first_probe()
+        except ChromeNotStarted:
+            await self.stop()
+            raise
+        self._probe = asyncio.get_running_loop().create_task(self._keep_probing())
+
+    async def _start_pool(self) -> None:
+        """Start the pool; where the sandbox does not work and need not, without it, and say so."""
+        try:
+            await self.pool.start()
+        except ChromeNotStarted as error:
+            if self.pool.spec.sandbox is chrome.Sandbox.OFF:
+                raise
+            if self.settings.sandbox == "require":
+                raise ChromeNotStarted(f"POSTER_SANDBOX=require: {error}") from error
+            self.pool.spec = replace(self.pool.spec, sandbox=chrome.Sandbox.OFF)
+            await self.pool.start()
+        if self.pool.spec.sandbox is chrome.Sandbox.OFF:
+            event(logger, logging.WARNING, SANDBOX_OFF)
+
+    async def _first_probe(self) -> None:
+        try:
+            await self.probe()
+        except PosterError as error:
+            raise ChromeNotStarted(f"Chrome starts but does not render: {error}") from error
+
+    async def probe(self) -> None:
+        """Render a small page the whole way through.
+
+        Raises:
+            PosterError: It did not work.
+        """
+        job = RenderJob.parse({"html": PROBE, "width": 8, "height": 8}, self.limits)
+        await self.renderer.render(job)
+
+    async def stop(self) -> None:
+        """Take no more and end every Chrome now, seen gone."""
+        self.admission.close()
+        if self._probe is not None:
+            self._probe.cancel()
+        await self.pool.close()
+        await self.fetcher.close()
+
+    async def _keep_probing(self) -> None:
+        """Render the probe whenever no caller's render has worked for a while."""
+        period = self.settings.probe_seconds
+        loop = asyncio.get_running_loop()
+        while True:
+            last = self.renderer.last_success or loop.time()
+            await asyncio.sleep(max(period - (loop.time() - last), period / 4))
+            if loop.time() - (self.renderer.last_success or 0) < period:
+                continue
+            try:
+                await self.probe()
+            except PosterError as error:
+                event(logger, logging.WARNING, f"the probe render failed: {error}", code=error.code)
+
+
+PARTS = web.AppKey("parts", Parts)
+
+
+def build(settings: Settings) -> Parts:
+    """Make every part; starts nothing.
+
+    Raises:
+        OperatorError: No Chrome, or templates that are not whole.
+    """
+    limits = Limits(settings.timeout_ms, settings.max_timeout_ms, settings.max_pixels)
+    templates = Templates(settings.templates)
+    program = chrome.find(settings.chrome)
+    admission = Admission(running=settings.concurrency, waiting=settings.queue)
+    fetcher = Fetcher(
+        Policy(settings.network == "public", settings.allow_private),
+        timeout=settings.fetch_timeout_ms / 1000,
+        max_bytes=settings.fetch_max_bytes,
+    )
+    capacity = settings.concurrency + settings.ready
+    pool = Pool(_spec(settings, program), ready=settings.ready, capacity=capacity)
+    renderer = Renderer(pool, admission, templates, fetcher, limits)
+    recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
+    return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent)
+
+
+def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
+    root = os.geteuid() == 0  # Chrome refuses its sandbox as root
+    off = settings.sandbox == "off" or (settings.sandbox == "auto" and root)
+    instance = chrome.new_instance()
+    return chrome.ChromeSpec(
+        program=program,
+        sandbox=chrome.Sandbox.OFF if off else chrome.Sandbox.ON,
+        home=settings.work_dir / f"{instance:x}",
+        instance=instance,
+        start_timeout=settings.start_timeout_ms / 1000,
+    )

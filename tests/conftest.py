@@ -1,0 +1,39 @@
+"""What all tests share: the search for anything left behind.
+
+Every test that starts processes ends by finding none of them, no zombie and no folder.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from poster_service.process import census
+
+#: Long enough for a loaded machine; a test that waits this long has failed.
+SETTLE_SECONDS = 20.0
+
+
+async def settled(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> bool:
+    """Wait until a condition holds; False when it never did. Never a plain sleep in its place."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + seconds
+    while not condition():
+        if loop.time() > give_up:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+def left(instance: int | None, folder: Path) -> list[str]:
+    """Everything of an instance that is still there, in words; an empty list is the promise."""
+    seen = census.take(instance, folder)
+    words = [f"alive: {one}" for one in seen.alive] + [f"zombie: {one}" for one in seen.zombies]
+    return words + [f"folder: {name}" for name in seen.folders]
+
+
+@pytest.fixture
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short folder for leases (full Chrome dies of a long TMPDIR)."""
+    return tmp_path_factory.mktemp("w")

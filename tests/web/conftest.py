@@ -1,0 +1,137 @@
+"""A whole service in this process, over real Chrome; and the promise checked after each test."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from poster_service.process import census
+from poster_service.settings import Settings
+from poster_service.web.app import make_app
+from poster_service.web.parts import Parts, build
+from tests.conftest import left, settled
+
+
+@dataclass
+class Service:
+    """A running service and a client of it."""
+
+    parts: Parts
+    address: str
+    client: aiohttp.ClientSession
+
+    async def render(self, **options: Any) -> aiohttp.ClientResponse:
+        """POST /render with JSON; the body is read already."""
+        response = await self.client.post(f"{self.address}/render", json=options)
+        await response.read()
+        return response
+
+    async def picture(self, **options: Any) -> bytes:
+        """The bytes of a render that must succeed."""
+        response = await self.render(**options)
+        assert response.status == 200, await response.text()
+        return await response.read()
+
+    async def get(self, path: str) -> aiohttp.ClientResponse:
+        """GET; the body is read already."""
+        response = await self.client.get(f"{self.address}{path}")
+        await response.read()
+        return response
+
+    @property
+    def instance(self) -> int:
+        """The number in this service's tags."""
+        return self.parts.pool.spec.instance
+
+    @property
+    def home(self) -> Path:
+        """Where its lease folders are."""
+        return self.parts.pool.spec.home
+
+    def counts(self) -> dict[str, int]:
+        """Chromes by state."""
+        return self.parts.pool.statistics().counts
+
+    async def at_rest(self) -> bool:
+        """Wait until there is one ready Chrome, and no process or folder but its own."""
+
+        def rest() -> bool:
+            seen = census.take(self.instance, self.home)
+            leases = {one.lease for one in seen.alive}
+            counts = {state: number for state, number in self.counts().items() if number}
+            alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
+            return (
+                counts == {"ready": 1} and alone and not self.parts.admission.statistics().running
+            )
+
+        return await settled(rest)
+
+
+class StartService(Protocol):
+    """Starts a service with settings of its own."""
+
+    def __call__(self, **settings: Any) -> Awaitable[Service]:
+        """Start it; it is stopped, and seen gone, after the test."""
+        ...
+
+
+@pytest.fixture
+async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
+    """A factory of services, each searched for leftovers when the test is over."""
+    async with contextlib.AsyncExitStack() as undo:
+
+        async def start(**changes: Any) -> Service:
+            given = {"work_dir": work_dir, "concurrency": 2, "ready": 1, **changes}
+            return await undo.enter_async_context(_running(Settings(**given)))
+
+        yield start
+
+
+@contextlib.asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[Service]:
+    parts = build(settings)
+    spec = parts.pool.spec
+    await parts.start()
+    runner = web.AppRunner(make_app(parts), handler_cancellation=True, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    try:
+        async with aiohttp.ClientSession() as client:
+            yield Service(parts, f"http://{host}:{port}", client)
+    finally:
+        await parts.stop()
+        await runner.cleanup()
+        assert left(spec.instance, spec.home) == [], "something was left behind"
+
+
+@pytest.fixture
+async def service(start_service: StartService) -> Service:
+    """A service with the defaults of these tests."""
+    return await start_service()
+
+
+@pytest.fixture
+def serve_pages() -> Callable[..., Any]:
+    """A small web server on loopback that answers with given handlers."""
+
+    @contextlib.asynccontextmanager
+    async def serve(**pages: Any) -> AsyncIterator[str]:
+        app = web.Application()
+        for name, handler in pages.items():
+            app.router.add_route("*", f"/{name}", handler)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+    return serve

@@ -1,0 +1,246 @@
+"""However a render ends, nothing of its Chrome is left: no process, no zombie, no folder.
+
+`Service.at_rest` is the search: it looks at the process table and the disk, not at our word.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+from aiohttp import web
+
+from poster_service.process import census
+from tests.conftest import left, settled
+from tests.web.conftest import Service, StartService
+
+ENDLESS = "<!doctype html><script>for (;;) {}</script>"
+
+
+def chrome_of(service: Service, kind: str | None) -> psutil.Process:
+    """The leased Chrome's process of a kind ("renderer"); None is the browser process.
+
+    The process table of our own tagged processes only, told apart by Chrome's `--type` switch.
+    """
+    ready = min(one.lease for one in census.tagged(service.instance))
+    for one in census.tagged(service.instance):
+        process = psutil.Process(one.pid)
+        types = [word for word in process.cmdline() if word.startswith("--type=")]
+        if one.lease == ready and (types == [f"--type={kind}"] if kind else not types):
+            return process
+    raise AssertionError(f"no {kind or 'browser'} process")
+
+
+async def leased(service: Service) -> None:
+    """Wait until a render has its Chrome."""
+    assert await settled(lambda: service.counts()["leased"] == 1)
+
+
+async def busy(service: Service, html: str = ENDLESS, **options: Any) -> "asyncio.Task[Any]":
+    """A render that has its Chrome, the only one leased, and will not be done by itself."""
+    assert await service.at_rest()
+    task = asyncio.create_task(service.render(html=html, **options))
+    await leased(service)
+    return task
+
+
+async def test_after_success_nothing_is_left(service: Service) -> None:
+    """The picture came; its Chrome is gone and another one is ready."""
+    assert await service.at_rest()
+    before = {one.pid for one in census.tagged(service.instance)}
+    await service.picture(html="<p>done")
+    assert await service.at_rest()
+    assert before.isdisjoint(one.pid for one in census.tagged(service.instance))
+
+
+async def test_after_a_refused_request_no_chrome_was_used(service: Service) -> None:
+    """What can fail without Chrome fails before a Chrome is leased."""
+    assert await service.at_rest()
+    before = {one.pid for one in census.tagged(service.instance)}
+    assert (await service.render(html="<p>", width=0)).status == 400
+    assert (await service.render(template="share-poster", data={})).status == 422
+    assert {one.pid for one in census.tagged(service.instance)} == before
+
+
+async def test_after_an_error_of_the_page_nothing_is_left(service: Service) -> None:
+    """A page larger than a picture may be fails after it has loaded."""
+    page = "<!doctype html><div style='height: 100000px'>"
+    response = await service.render(html=page, full_page=True)
+    assert response.status == 422
+    assert (await response.json())["code"] == "picture_too_large"
+    assert await service.at_rest()
+
+
+async def test_after_a_timeout_nothing_is_left(service: Service) -> None:
+    """A page that computes for ever is cut off in its time."""
+    response = await service.render(html=ENDLESS, timeout_ms=700)
+    assert response.status == 504
+    assert (await response.json())["code"] == "render_timeout"
+    assert await service.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("renderer", "page_crashed"), (None, "chrome_died")], ids=["page", "chrome"]
+)
+async def test_after_a_crash_nothing_is_left_and_the_caller_is_told(
+    service: Service, kind: str | None, code: str
+) -> None:
+    """Renderer or browser process killed in the middle: 502 at once, not at the deadline."""
+    render = await busy(service, timeout_ms=60_000)
+    chrome_of(service, kind).send_signal(signal.SIGKILL)
+    response = await asyncio.wait_for(render, 20)
+    assert response.status == 502
+    assert (await response.json())["code"] == code
+    assert await service.at_rest()
+    assert (await service.render(html="<p>next")).status == 200
+
+
+async def test_a_stopped_chrome_is_killed_at_the_deadline(service: Service) -> None:
+    """SIGSTOP to every process of the lease does not keep it alive."""
+    render = await busy(service, timeout_ms=1500)
+    lease = min(one.lease for one in census.tagged(service.instance))
+    for one in census.tagged(service.instance):
+        if one.lease == lease:
+            os.kill(one.pid, signal.SIGSTOP)
+    assert (await render).status == 504
+    assert await service.at_rest()
+
+
+async def test_a_caller_who_hangs_up_frees_its_chrome_at_once(service: Service) -> None:
+    """In the middle of a render of a minute the caller leaves; Chrome goes then and there."""
+    render = await busy(service, timeout_ms=60_000)
+    render.cancel()
+    assert await service.at_rest()
+    assert not render.done() or render.cancelled()
+
+
+async def test_a_caller_who_hangs_up_while_waiting_gives_up_its_place(
+    start_service: StartService,
+) -> None:
+    """Hanging up in the queue leaves the others in order and takes no Chrome."""
+    service = await start_service(concurrency=1)
+    running = await busy(service, timeout_ms=60_000)
+    waiting = asyncio.create_task(service.render(html="<p>waits"))
+    admission = service.parts.admission
+    assert await settled(lambda: admission.statistics().waiting == 1)
+    waiting.cancel()
+    assert await settled(lambda: admission.statistics().waiting == 0)
+    running.cancel()
+    assert await service.at_rest()
+
+
+@pytest.mark.parametrize("stage", ["set_up", "load", "wait_painted", "capture"])
+async def test_hanging_up_at_every_stage_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """For each stage of a render: reach it, hang up there, look at the pool and the machine."""
+    from poster_service.browser.page import PosterPage
+
+    reached = asyncio.Event()
+    real = getattr(PosterPage, stage)
+
+    async def announced(*arguments: Any) -> Any:
+        reached.set()
+        return await real(*arguments)
+
+    monkeypatch.setattr(PosterPage, stage, announced)
+    render = asyncio.create_task(service.render(html="<p>x"))
+    await reached.wait()
+    render.cancel()
+    assert await service.at_rest()
+
+
+async def test_a_ready_chrome_that_dies_is_replaced(service: Service) -> None:
+    """Nobody asked for anything; the pool notices and mends itself."""
+    assert await service.at_rest()
+    (lease,) = {one.lease for one in census.tagged(service.instance)}
+    chrome_of(service, None).send_signal(signal.SIGKILL)
+    assert await settled(
+        lambda: lease not in {one.lease for one in census.tagged(service.instance)}
+    )
+    assert await service.at_rest()
+    assert (await service.render(html="<p>")).status == 200
+
+
+async def test_stopping_ends_running_renders_and_leaves_nothing(service: Service) -> None:
+    """The service goes while a render runs: 503, and no Chrome of any state."""
+    render = await busy(service, timeout_ms=60_000)
+    await service.parts.stop()
+    response = await render
+    assert response.status == 503
+    assert (await response.json())["code"] == "stopping"
+    assert left(service.instance, service.home) == []
+    assert (await service.render(html="<p>")).status == 503
+
+
+async def test_the_search_finds_what_is_left_on_purpose(service: Service) -> None:
+    """Three kinds of leftovers, each found: so the searches above can fail."""
+    assert await service.at_rest()
+    (service.home / "leftover").mkdir()
+    assert "folder: leftover" in left(service.instance, service.home)
+    (service.home / "leftover").rmdir()
+    assert any(word.startswith("alive") for word in left(service.instance, service.home))
+
+
+async def test_one_dead_picture_host_does_not_fail_the_render(
+    start_service: StartService, serve_pages: Callable[..., Any]
+) -> None:
+    """A server that never answers costs its own time limit, and the rest is painted."""
+    closing = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await closing.wait()
+        return web.Response()
+
+    service = await start_service(allow_private="127.0.0.0/8", fetch_timeout_ms=300)
+    async with serve_pages(never=never) as address:
+        page = f"<!doctype html><img src='{address}/never'><p>the rest"
+        response = await service.render(html=page)
+        closing.set()
+    assert response.status == 200
+
+
+@pytest.mark.parametrize("script", ["alert(1)", "confirm(1)", "prompt(1)", "print()"])
+async def test_a_dialog_does_not_hang_a_render(service: Service, script: str) -> None:
+    """Dialogs are dismissed; the page goes on."""
+    page = f"<!doctype html><script>{script}</script><p>after"
+    assert (await service.render(html=page)).status == 200
+
+
+async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: Service) -> None:
+    """Twelve callers on two slots: twelve pictures, then rest."""
+    responses = await asyncio.gather(
+        *(service.render(html=f"<p>{number}", width=80, height=40) for number in range(12))
+    )
+    assert [response.status for response in responses] == [200] * 12
+    assert await service.at_rest()
+
+
+async def test_a_full_queue_is_told_at_once_when_to_come_back(start_service: StartService) -> None:
+    """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
+    service = await start_service(concurrency=1, queue=1)
+    running = await busy(service, timeout_ms=3000)
+    waiting = asyncio.create_task(service.render(html="<p>"))
+    assert await settled(lambda: service.parts.admission.statistics().waiting == 1)
+    refused = await service.render(html="<p>")
+    assert refused.status == 503
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert (await refused.json())["code"] == "overloaded"
+    assert (await running).status == 504
+    assert (await waiting).status == 200
+    assert await service.at_rest()
+
+
+async def test_a_client_that_disconnects_without_closing_politely(service: Service) -> None:
+    """A reset connection counts as hanging up."""
+    async with aiohttp.ClientSession() as client:
+        render = asyncio.create_task(
+            client.post(f"{service.address}/render", json={"html": ENDLESS, "timeout_ms": 60_000})
+        )
+        await leased(service)
+        render.cancel()
+    assert await service.at_rest()

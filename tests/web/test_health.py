@@ -1,0 +1,58 @@
+"""GET /healthz tells that the process lives, GET /readyz that it can do its work."""
+
+import time
+
+from tests.web.conftest import Service, StartService
+
+
+async def test_alive_and_ready_after_start(service: Service) -> None:
+    """A render has worked before anybody asked: the service proved itself at the start."""
+    assert (await service.get("/healthz")).status == 200
+    response = await service.get("/readyz")
+    assert response.status == 200
+    body = await response.json()
+    assert body["status"] == "ready"
+    assert body["last_render_seconds_ago"] >= 0
+
+
+async def test_not_ready_while_stopping_but_alive(service: Service) -> None:
+    """A load balancer must turn away at once, a watchdog must not shoot."""
+    service.parts.admission.close()
+    response = await service.get("/readyz")
+    assert response.status == 503
+    assert (await response.json())["accepting"] is False
+    assert (await service.get("/healthz")).status == 200
+
+
+async def test_not_ready_when_nothing_was_rendered_lately(service: Service) -> None:
+    """A success too long ago does not count."""
+    service.parts.renderer.last_success = time.monotonic() - service.parts.recent_seconds - 1
+    response = await service.get("/readyz")
+    assert response.status == 503
+    assert (await response.json())["rendered_recently"] is False
+
+
+async def test_an_idle_service_goes_on_proving_itself(start_service: StartService) -> None:
+    """Without callers the probe renders by itself, so that readiness stays true."""
+    from tests.conftest import settled
+
+    service = await start_service(probe_seconds=1)
+    first = service.parts.renderer.last_success
+    assert await settled(lambda: service.parts.renderer.last_success != first)
+    assert await service.at_rest()
+
+
+async def test_templates_are_listed_with_schema_and_sample(service: Service) -> None:
+    """GET /templates: all that a caller needs to fill one in."""
+    listing = (await (await service.get("/templates")).json())["templates"]
+    assert [one["name"] for one in listing] == ["article-card", "share-poster"]
+    for one in listing:
+        assert one["schema"]["properties"]
+        assert one["sample"]
+        assert one["width"]
+        assert one["description"]
+
+
+async def test_the_root_says_where_to_go(service: Service) -> None:
+    """A person who opens the address sees what there is."""
+    assert "POST /render" in await (await service.get("/")).text()

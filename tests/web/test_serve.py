@@ -1,0 +1,277 @@
+"""The command as people run it: `poster-service serve` as a process, under init, until a signal."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from poster_service.settings import default_templates
+from tests.conftest import left, settled
+
+ENDLESS = "<!doctype html><script>for (;;) {}</script>"
+#: Busy for about a second: long enough to be stopped in the middle.
+SLOW = """<!doctype html><script>
+    const end = performance.now() + 1000; while (performance.now() < end) {}
+    document.write('<body style="background: green">')</script>"""
+
+
+@dataclass
+class Served:
+    """A service in processes of its own."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    work_dir: Path
+    client: aiohttp.ClientSession
+
+    def tree(self) -> list[psutil.Process]:
+        """Init and everything below it."""
+        init = psutil.Process(self.process.pid)
+        return [init, *init.children(recursive=True)]
+
+    async def render(self, html: str, **options: object) -> int:
+        """The status of one render."""
+        body = {"html": html, **options}
+        async with self.client.post(f"{self.address}/render", json=body) as response:
+            await response.read()
+            return response.status
+
+    async def busy(self, html: str, **options: object) -> "asyncio.Task[int]":
+        """A render that is at work: the page has been asked for, a second Chrome is being made."""
+        before = len(self.folders())
+        task = asyncio.create_task(self.render(html, **options))
+        assert await settled(lambda: len(self.folders()) > before)
+        return task
+
+    def homes(self) -> list[Path]:
+        """The folders of instances there are."""
+        return list(self.work_dir.iterdir())
+
+    def folders(self) -> list[str]:
+        """The lease folders there are."""
+        return [entry.name for home in self.homes() for entry in home.iterdir()]
+
+    async def gone(self) -> bool:
+        """Wait until nothing is left, whichever instance it belonged to."""
+        return await settled(lambda: left_of(self.work_dir) == [])
+
+
+def left_of(work_dir: Path) -> list[str]:
+    """All that is left of a service with this work folder."""
+    found = []
+    for home in work_dir.iterdir():
+        found += [f"folder {home.name}", *left(int(home.name, 16), home)]
+    return found
+
+
+def environment(work_dir: Path) -> dict[str, str]:
+    """Ours, with nothing set for the service but its work folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTER_")}
+    return kept | {"POSTER_WORK_DIR": str(work_dir)}
+
+
+async def run(work_dir: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
+    """Run the command to its end; status, stdout, stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "poster_service", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env=environment(work_dir) | more,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@contextlib.asynccontextmanager
+async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
+    """`poster-service serve` on a free port; ended and searched for leftovers."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "poster_service", "serve", "--port", "0", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env=environment(work_dir),
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        line = (await process.stdout.readline()).decode()
+        address = re.search(r"http://\S+", line)
+        assert address, f"no address in {line!r}"
+        async with aiohttp.ClientSession() as client:
+            yield Served(process, address[0], work_dir, client)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+        assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)
+
+
+async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:
+    """The tree of DESIGN.md: init, the service, shims, and under each shim one Chrome."""
+    async with serving(work_dir) as served:
+        init, *_ = served.tree()
+        assert "init.py" in " ".join(init.cmdline())
+        (service,) = init.children()
+        shims = service.children()
+        assert shims
+        for shim in shims:
+            assert "shim.py" in " ".join(shim.cmdline())
+            (chrome,) = shim.children()
+            assert os.getpgid(chrome.pid) == os.getsid(chrome.pid) == chrome.pid
+
+
+async def test_a_pasted_curl_line_gets_a_picture(work_dir: Path, tmp_path: Path) -> None:
+    """What `serve` prints can be pasted into a shell."""
+    async with serving(work_dir) as served:
+        assert served.process.stdout is not None
+        line = (await served.process.stdout.readline()).decode().removeprefix("try: ")
+        shell = await asyncio.create_subprocess_shell(line, cwd=tmp_path)
+        assert await shell.wait() == 0
+        assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_term_lets_running_renders_finish_and_exits_0(work_dir: Path) -> None:
+    """SIGTERM in the middle of a render: 200 for it, 503 for a new one, then 0."""
+    async with serving(work_dir) as served:
+        running = await served.busy(SLOW)
+        served.process.terminate()
+        assert await settled_async(served, 503)
+        assert await running == 200
+        assert await served.process.wait() == 0
+        assert await served.gone()
+
+
+async def settled_async(served: Served, status: int) -> bool:
+    """Ask /readyz until it answers with `status`."""
+    for _ in range(500):
+        async with served.client.get(f"{served.address}/readyz") as response:
+            if response.status == status:
+                return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def test_a_render_longer_than_the_grace_is_told_503(work_dir: Path) -> None:
+    """The bound on stopping holds: the endless render is cut off, the exit status is 0."""
+    async with serving(work_dir, "--stop-grace-seconds", "0.5") as served:
+        running = await served.busy(ENDLESS, timeout_ms=60_000)
+        served.process.terminate()
+        assert await running == 503
+        assert await served.process.wait() == 0
+        assert await served.gone()
+
+
+async def test_a_second_signal_ends_at_once(work_dir: Path) -> None:
+    """The first Ctrl-C waits for the render, the second does not; nothing is left all the same."""
+    async with serving(work_dir, "--stop-grace-seconds", "600") as served:
+        running = await served.busy(ENDLESS, timeout_ms=60_000)
+        served.process.send_signal(signal.SIGINT)
+        assert await settled_async(served, 503)
+        served.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(aiohttp.ClientError):
+            assert await running == 503
+        await served.process.wait()
+        assert await served.gone()
+
+
+async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> None:
+    """SIGKILL of the service itself: shims end their Chromes, init reaps, the status tells."""
+    async with serving(work_dir) as served:
+        _, service, *_ = served.tree()
+        everything = {one.pid for one in served.tree()}
+        service.kill()
+        assert await served.process.wait() == 137
+        assert await settled(lambda: everything.isdisjoint(psutil.pids()))
+        assert await settled(lambda: served.folders() == [])
+        # The empty folder that held the leases is for a later start to sweep.
+        for home in served.homes():
+            home.rmdir()
+
+
+async def test_a_port_in_use_is_one_line_and_not_zero(work_dir: Path) -> None:
+    """The line names the address and what to set."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, out, err = await run(work_dir, "serve", "--port", port)
+    assert (status, out) == (1, "")
+    assert f"127.0.0.1:{port}" in err
+    assert "POSTER_PORT" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"POSTER_TEMPLATES": "/nowhere"}, "POSTER_TEMPLATES=/nowhere"),
+        ({"POSTER_CHROME": "/nowhere/chrome"}, "POSTER_CHROME=/nowhere/chrome"),
+        ({"POSTER_CHROME": "/bin/false"}, "Chrome does not start"),
+        ({"POSTER_WORK_DIR": "/proc/no"}, "POSTER_WORK_DIR=/proc/no"),
+    ],
+)
+async def test_what_keeps_it_from_starting_is_one_clear_line(
+    work_dir: Path, setting: dict[str, str], named: str
+) -> None:
+    """No traceback, a remedy, status 1, and nothing left running."""
+    status, out, err = await run(work_dir, "serve", "--port", "0", **setting)
+    assert (status, out) == (1, "")
+    assert named in err
+    assert len(err.splitlines()) == 1, err
+    assert left_of(work_dir) == []
+
+
+async def test_faulty_settings_are_reported_together(work_dir: Path) -> None:
+    """Three faults, three lines, each with the name its owner knows and the value seen."""
+    faulty = {"POSTER_QUEUE": "many", "POSTER_QUEU": "1"}
+    status, _, err = await run(work_dir, "serve", "--port", "x", **faulty)
+    assert status == 1
+    assert "--port='x'" in err
+    assert "POSTER_QUEUE='many'" in err
+    assert "POSTER_QUEU:" in err
+
+
+async def test_doctor_says_what_it_found_and_renders(work_dir: Path) -> None:
+    """A line for each thing that matters, and a test picture."""
+    status, out, _ = await run(work_dir, "doctor")
+    assert status == 0
+    for name in ("chrome:", "version:", "fonts, Chinese:", "fonts, emoji:", "init:", "/dev/shm:",
+                 "cgroup:", "limits:", "test picture:"):  # fmt: skip
+        assert name in out
+    assert "MISSING" not in out
+    assert left_of(work_dir) == []
+
+
+async def test_render_writes_a_file_of_the_suffix_given(work_dir: Path, tmp_path: Path) -> None:
+    """Without a server: FILE in, picture out, in the format that its name says."""
+    (tmp_path / "page.html").write_text("<!doctype html><h1>Hi")
+    for suffix, magic in (("png", b"\x89PNG"), ("jpg", b"\xff\xd8"), ("pdf", b"%PDF")):
+        out = tmp_path / f"out.{suffix}"
+        page = str(tmp_path / "page.html")
+        status, _, err = await run(work_dir, "render", page, "-o", str(out), "--width", "200")
+        assert status == 0, err
+        assert out.read_bytes().startswith(magic)
+    assert left_of(work_dir) == []
+
+
+async def test_render_takes_a_template_and_refuses_bad_options(
+    work_dir: Path, tmp_path: Path
+) -> None:
+    """--template with --data; a fault is told as over HTTP, in one line."""
+    sample = str(default_templates() / "article-card/sample.json")
+    out = tmp_path / "card.png"
+    status, _, err = await run(
+        work_dir, "render", "--template", "article-card", "--data", sample, "-o", str(out)
+    )
+    assert status == 0, err
+    assert out.read_bytes().startswith(b"\x89PNG")
+    status, _, err = await run(work_dir, "render", "--template", "nope", "-o", str(out))
+    assert status == 1
+    assert "article-card, share-poster" in err
+    status, _, err = await run(work_dir, "render", "/nowhere.html", "-o", str(out))
+    assert (status, len(err.splitlines())) == (1, 1)
