@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     options = parser().parse_args(given)
     try:
         settings = read_settings(options)
-        logs.set_up(settings.log_level, settings.log_format)
+        logs.set_up(log_level(settings, options), settings.log_format)
         sys.exit(options.run(settings, options, given))
     except PosterError as error:
         print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
@@ -87,6 +87,12 @@ def read_settings(options: argparse.Namespace) -> Settings:
     """
     flags = {name: getattr(options, f"set_{name}") for name in Settings.model_fields}
     return Settings.load(os.environ, flags)
+
+
+def log_level(settings: Settings, options: argparse.Namespace) -> str:
+    """A command that ends by itself speaks through its result; it logs only if told to."""
+    quiet = options.run is not run_serve and "log_level" not in settings.model_fields_set
+    return "error" if quiet else settings.log_level
 
 
 def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:

@@ -76,10 +76,18 @@ find_chrome_and_fonts() {
     fi
 }
 
+for_tests() { # full Chromium too: its crash handlers leave the process group
+    [ -x /usr/lib/chromium/chromium ] && return
+    if may_install; then
+        apt_install chromium || say "no full Chromium here; its tests are skipped"
+    else
+        say "the tests with full Chromium are skipped; for them: sudo apt-get install -y chromium"
+    fi
+}
+
 make_venv
 case $what in
-    run) install_locked requirements.lock ;;
-    dev) install_locked requirements-dev.lock ;;
+    run) install_locked requirements.lock; find_chrome_and_fonts ;;
+    dev) install_locked requirements-dev.lock; find_chrome_and_fonts; for_tests ;;
     *) stop "usage: tools/setup.sh [run|dev]" ;;
 esac
-find_chrome_and_fonts

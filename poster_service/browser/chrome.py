@@ -178,14 +178,15 @@ class Chrome:
         try:
             async with asyncio.timeout(spec.start_timeout):
                 page = await PosterPage.attach(connection)
-        except TimeoutError as error:
-            raise await _failed(group, f"not ready after {spec.start_timeout:g} s") from error
-        except ChromeDied as error:
-            raise await _failed(group, "it left at once") from error
-        except BaseException:  # cancelled: it is ended all the same, and seen gone
+        except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()
             group.end()
             await group.wait_gone()
+            said = group.errors()
+            if isinstance(error, TimeoutError):
+                raise _not_started(f"not ready after {spec.start_timeout:g} s", said) from error
+            if isinstance(error, ChromeDied):
+                raise _not_started("it left at once", said) from error
             raise
         return cls(group, connection, page)
 
@@ -226,11 +227,8 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
     return group, PipeConnection(replies_held, commands_held)
 
 
-async def _failed(group: Group, what: str) -> ChromeNotStarted:
-    """End what there is of a Chrome that did not come up; the error says what it said."""
-    said = group.errors()
-    group.end()
-    await group.wait_gone()
+def _not_started(what: str, said: str) -> ChromeNotStarted:
+    """One sentence of a Chrome that did not come up; all that it said goes to the debug log."""
     logger.debug("Chrome said: %s", said)
     return ChromeNotStarted(f"Chrome does not start: {what}; {_gist(said)}")
 

@@ -15,7 +15,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 from pyee import EventEmitter
@@ -39,7 +39,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         EventEmitter.__init__(self)
         self._url = "pipe:"
         self._loop = loop = asyncio.get_running_loop()
-        self._descriptors = replies, commands
+        self._descriptors = [(replies, "rb"), (commands, "wb")]
         self._lastId = 0
         self._callbacks: dict[int, asyncio.Future[Any]] = {}
         self._sessions: dict[str, FlatSession] = {}
@@ -50,16 +50,20 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self.closed: asyncio.Future[None] = loop.create_future()
 
     async def open(self) -> None:
-        """Begin to read and write."""
-        replies, commands = self._descriptors
-        reader, _ = await self._loop.connect_read_pipe(
-            lambda: _Receiver(self), os.fdopen(replies, "rb", 0)
-        )
-        writer, _ = await self._loop.connect_write_pipe(
-            asyncio.BaseProtocol, os.fdopen(commands, "wb", 0)
-        )
-        self._reader, self._writer = reader, writer
+        """Begin to read and write.
+
+        Raises:
+            OSError: A descriptor cannot be used.
+        """
+        replies, commands = (os.fdopen(fd, mode, 0) for fd, mode in self._unopened())
+        self._reader, _ = await self._loop.connect_read_pipe(lambda: _Receiver(self), replies)
+        self._writer, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, commands)
         self._connected = True
+
+    def _unopened(self) -> Iterator[tuple[int, str]]:
+        """The descriptors that nothing has taken over yet; each is given out once."""
+        while self._descriptors:
+            yield self._descriptors.pop(0)
 
     def send(
         self, method: str, params: dict[str, Any] | None = None, session_id: str | None = None
@@ -127,7 +131,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         return session
 
     def lost(self) -> None:
-        """End every pending call; called once when the pipe closes, from whichever side."""
+        """End every pending call; called when the pipe closes, from whichever side or from both."""
         self._connected = False
         for callback in self._callbacks.values():
             if not callback.done():
@@ -135,9 +139,13 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._callbacks.clear()
         for session_id in list(self._sessions):
             self._forget(session_id)
-        for transport in (self._reader, self._writer):
-            if transport is not None:
-                transport.close()
+        reader, self._reader, writer, self._writer = self._reader, None, self._writer, None
+        if reader is not None:
+            reader.close()
+        if writer is not None and not writer.is_closing():  # asyncio fails when told twice
+            writer.abort()  # not `close`: a stopped Chrome would never take what is buffered
+        for descriptor, _ in self._unopened():
+            os.close(descriptor)
         if not self.closed.done():
             self.closed.set_result(None)
 

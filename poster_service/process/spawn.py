@@ -5,6 +5,7 @@ that no thread and no SIGCHLD handler is needed); what lives under a shim is the
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -13,11 +14,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from poster_service.process import census
 
 logger = logging.getLogger(__name__)
 
+LAST_WORDS = 2000
 SHIM = str(Path(__file__).with_name("shim.py"))
 
 
@@ -64,11 +67,15 @@ class Command:
 class Group:
     """One process group under a shim of its own; made by `start`."""
 
-    def __init__(self, command: Command, shim: "subprocess.Popen[bytes]", control: int) -> None:
+    def __init__(
+        self, command: Command, shim: "subprocess.Popen[bytes]", control: int, errors: BinaryIO
+    ) -> None:
         self.command = command
         self.shim_pid = shim.pid
         self._shim = shim
         self._control: int | None = control
+        self._errors = errors
+        self._last_words = b""
         self._report = b""
         loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[Ending] = loop.create_future()
@@ -86,36 +93,41 @@ class Group:
         """
         control, control_held = os.pipe()
         report_held, report = os.pipe()
-        theirs = [control, report, *(held for _, held in command.descriptors)]
+        theirs = [control, report, *(ours for _, ours in command.descriptors)]
+        held = contextlib.ExitStack()
+        held.callback(os.close, control_held)
+        held.callback(os.close, report_held)
         try:
-            with (command.folder / "stderr").open("wb") as errors:
-                shim = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
-                    _shim_argv(command, control, report),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    cwd=command.folder,
-                    env=dict(command.environment),
-                    pass_fds=theirs,
-                )
+            # A file and no pipe: nobody has to read it, and every grandchild may keep it open.
+            errors = held.enter_context((command.folder / "stderr").open("w+b"))
+            shim = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
+                _shim_argv(command, control, report),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                cwd=command.folder,
+                env=dict(command.environment),
+                pass_fds=theirs,
+            )
         except OSError:
-            os.close(control_held)
-            os.close(report_held)
+            held.close()
             raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        group = cls(command, shim, control_held)
+        held.pop_all()  # it runs: from here on the group owns them
+        group = cls(command, shim, control_held, errors)
         group._watch(report_held)
         return group
 
-    def errors(self, most: int = 2000) -> str:
-        """The last of what the program said on stderr, while its folder is still there."""
-        try:
-            said = (self.command.folder / "stderr").read_bytes()
-        except OSError:
-            return ""
-        return said[-most:].decode(errors="replace").strip()
+    def errors(self) -> str:
+        """The last 2,000 bytes of what the program said on stderr; also when it is gone."""
+        words = self._last_words if self._errors.closed else self._read_errors()
+        return words.decode(errors="replace").strip()
+
+    def _read_errors(self) -> bytes:
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
 
     def end(self) -> None:
         """Ask the shim to kill and reap everything. Returns at once; may be called again."""
@@ -143,6 +155,8 @@ class Group:
             # A few short lines: they fit the pipe whole, so one read after the end gets all.
             self._report = os.read(report, 65536)
             os.close(report)
+            self._last_words = self._read_errors()
+            self._errors.close()
             self.end()
             self._settle(status)
 

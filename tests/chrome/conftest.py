@@ -1,0 +1,46 @@
+"""Which Chromes these tests run with, and a spec for each."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from poster_service.browser import chrome
+from poster_service.browser.chrome import ChromeSpec, Sandbox
+
+#: Headless-shell, and full Chromium with its crash handlers that leave the process group.
+PROGRAMS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")
+
+
+def installed(program: str) -> Path:
+    """The program, or a skip with its reason; where CI runs, a missing one is a failure."""
+    if Path(program).exists():
+        return Path(program)
+    if os.environ.get("CI"):
+        pytest.fail(f"{program} is not installed, and CI must have it")
+    pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(params=PROGRAMS, ids=["headless-shell", "chromium"])
+def program(request: pytest.FixtureRequest) -> Path:
+    """Each Chrome in turn."""
+    return installed(request.param)
+
+
+@pytest.fixture
+def make_spec(work_dir: Path) -> Callable[[Path], ChromeSpec]:
+    """A spec with a folder and an instance of its own."""
+
+    def make(program: Path) -> ChromeSpec:
+        instance = chrome.new_instance()
+        off = os.geteuid() == 0
+        return ChromeSpec(
+            program=program,
+            sandbox=Sandbox.OFF if off else Sandbox.ON,
+            home=work_dir / f"{instance:x}",
+            instance=instance,
+            start_timeout=20,
+        )
+
+    return make

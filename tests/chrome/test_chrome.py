@@ -1,0 +1,183 @@
+"""One Chrome: found, started, ready, ended, with nothing left of it; headless-shell and full."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from poster_service.browser import chrome
+from poster_service.browser.chrome import Chrome, ChromeSpec
+from poster_service.browser.page import Picture, Reply, Request
+from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
+from poster_service.process import census
+from tests.conftest import left, settled
+
+MakeSpec = Callable[[Path], ChromeSpec]
+
+SMALL = Picture(
+    width=20, height=20, scale=1, format="png", quality=None, full_page=False,
+    background=(0, 0, 0, 0), max_pixels=10_000,
+)  # fmt: skip
+
+
+async def page_of(_: Request) -> Reply:
+    """A green page, whatever is asked for."""
+    return Reply(200, (("Content-Type", "text/html"),), b"<body style='background: green'>")
+
+
+async def painted(one: Chrome) -> bytes:
+    """One picture."""
+    await one.page.set_up(SMALL)
+    await one.page.load(page_of)
+    await one.page.wait_painted()
+    return await one.page.capture(SMALL)
+
+
+async def test_a_chrome_paints_and_is_seen_gone(program: Path, make_spec: MakeSpec) -> None:
+    """Ready means that it paints; gone means that neither process nor folder is left."""
+    spec = make_spec(program)
+    spec.home.mkdir()
+    one = await Chrome.start(spec, 1)
+    assert (await painted(one)).startswith(b"\x89PNG")
+    assert len(list(census.tagged(spec.instance))) >= 3
+    one.end()
+    ending = await one.wait_gone()
+    assert ending.clean
+    assert ending.leader_status == -signal.SIGKILL
+    assert left(spec.instance, spec.home) == []
+
+
+async def test_every_process_of_a_chrome_carries_the_tag(
+    program: Path, make_spec: MakeSpec
+) -> None:
+    """The shim's descendants and the tagged processes are the same set, zygotes and all."""
+    spec = make_spec(program)
+    spec.home.mkdir()
+    one = await Chrome.start(spec, 1)
+
+    def same() -> bool:
+        tree = psutil.Process(one.group.shim_pid).children(recursive=True)
+        return {p.pid for p in tree} == {seen.pid for seen in census.tagged(spec.instance)}
+
+    assert await settled(same)
+    one.end()
+    await one.wait_gone()
+
+
+async def test_all_that_it_writes_is_in_its_folder(program: Path, make_spec: MakeSpec) -> None:
+    """HOME, TMPDIR and every XDG folder are the lease folder; nothing of ours is inherited."""
+    spec = make_spec(program)
+    spec.home.mkdir()
+    os.environ["POSTER_TEST_SECRET"] = "not for Chrome"
+    one = await Chrome.start(spec, 1)
+    shim = psutil.Process(one.group.shim_pid)
+    (leader,) = shim.children()[:1]
+    # Of the shim, which hands on what it was given: Chrome writes over its own environment.
+    seen = shim.environ()
+    folder = str(spec.home / "1")
+    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        assert seen[name] == folder
+    assert not any(name.startswith("POSTER_") for name in seen)
+    assert leader.cwd() == folder
+    del os.environ["POSTER_TEST_SECRET"]
+    one.end()
+    await one.wait_gone()
+
+
+async def test_no_port_is_open(program: Path, make_spec: MakeSpec) -> None:
+    """Chrome listens on nothing: the debugging pipe is the only way in."""
+    spec = make_spec(program)
+    spec.home.mkdir()
+    one = await Chrome.start(spec, 1)
+    await painted(one)
+    for process in psutil.Process(one.group.shim_pid).children(recursive=True):
+        listening = [c for c in process.net_connections("inet") if c.status == "LISTEN"]
+        assert listening == []
+    one.end()
+    await one.wait_gone()
+
+
+async def test_a_cancelled_start_leaves_nothing(program: Path, make_spec: MakeSpec) -> None:
+    """Cut off while Chrome comes up: it is ended and seen gone before the cancellation is done."""
+    spec = make_spec(program)
+    spec.home.mkdir()
+    starting = asyncio.create_task(Chrome.start(spec, 1))
+    assert await settled(lambda: any(census.tagged(spec.instance)))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert left(spec.instance, spec.home) == []
+
+
+async def test_a_chrome_that_dies_fails_the_step_it_is_in(
+    program: Path, make_spec: MakeSpec
+) -> None:
+    """A pending call ends with ChromeDied when the browser process goes."""
+    spec = make_spec(program)
+    spec.home.mkdir()
+    one = await Chrome.start(spec, 1)
+    (leader,) = psutil.Process(one.group.shim_pid).children()[:1]
+
+    async def never(_: Request) -> Reply | None:
+        leader.kill()
+        await asyncio.Event().wait()
+        return None
+
+    with pytest.raises(ChromeDied):
+        await one.page.load(never)
+    assert (await one.wait_gone()).reason == "exited"
+    assert left(spec.instance, spec.home) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("#!/bin/sh\nexit 3\n", "it left at once"),
+        ("#!/bin/sh\necho '[1:2:FATAL] No usable sandbox!' >&2\nexit 1\n", "No usable sandbox"),
+        ("#!/bin/sh\nsleep 600\n", "not ready after 1 s"),
+    ],
+    ids=["leaves", "no sandbox", "hangs"],
+)
+async def test_a_chrome_that_does_not_come_up_is_told_with_its_last_words(
+    make_spec: MakeSpec, tmp_path: Path, script: str, told: str
+) -> None:
+    """One sentence for the operator, and nothing left of it."""
+    program = tmp_path / "chrome"
+    program.write_text(script)
+    program.chmod(0o755)
+    spec = make_spec(program)
+    spec = ChromeSpec(program, spec.sandbox, spec.home, spec.instance, start_timeout=1)
+    spec.home.mkdir()
+    with pytest.raises(ChromeNotStarted, match=told):
+        await Chrome.start(spec, 1)
+    assert left(spec.instance, spec.home) == []
+
+
+def test_the_chrome_chosen_is_taken_and_a_missing_one_named() -> None:
+    """POSTER_CHROME wins; if it is not there the message says so and installs nothing."""
+    assert chrome.find(Path("/bin/sh")) == Path("/bin/sh")
+    with pytest.raises(ChromeNotFound, match="POSTER_CHROME=/nowhere"):
+        chrome.find(Path("/nowhere"))
+
+
+def test_without_any_chrome_the_line_that_installs_one_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The remedy is in the message."""
+    monkeypatch.setattr(chrome, "CANDIDATES", ("no-such-chrome",))
+    with pytest.raises(ChromeNotFound, match="apt-get install -y chromium-headless-shell"):
+        chrome.find(None)
+
+
+def test_headless_shell_comes_before_full_chrome(tmp_path: Path) -> None:
+    """Of several on the PATH the cheapest is taken, by name and not by order of the PATH."""
+    for name in ("google-chrome", "chromium", "chrome-headless-shell"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    names = [name for name in chrome.CANDIDATES if not name.startswith("/")]
+    order = [name for name in names if (tmp_path / name).exists()]
+    assert order == ["chrome-headless-shell", "chromium", "google-chrome"]
