@@ -68,7 +68,10 @@ class Templates:
         """
         self._templates = {one.name: one for one in map(_read, _folders(folder))}
         self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            auto_reload=False,  # all are loaded below; no render reads the disk for its template
         )
         self._environment.filters["qr_svg"] = qr_svg
         for name, template in self._templates.items():

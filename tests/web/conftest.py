@@ -1,7 +1,7 @@
 """A whole service in this process, over real Chrome; and the promise checked after each test."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import aiohttp
 import pytest
 from aiohttp import web
+from blockbuster import blockbuster_ctx
 
 from poster_service.process import census
 from poster_service.settings import Settings
@@ -104,11 +105,28 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
     host, port = runner.addresses[0][:2]
     try:
         async with aiohttp.ClientSession() as client:
-            yield Service(parts, f"http://{host}:{port}", client)
+            with the_loop_must_not_block():
+                yield Service(parts, f"http://{host}:{port}", client)
     finally:
         await parts.stop()
         await runner.cleanup()
         assert left(spec.instance, spec.home) == [], "something was left behind"
+
+
+@contextlib.contextmanager
+def the_loop_must_not_block() -> Iterator[None]:
+    """Fail a test in which the service blocks its event loop, but for the calls named here."""
+    with blockbuster_ctx("poster_service") as blockbuster:
+        for function in blockbuster.functions.values():
+            # Fork and exec of a shim, 1 to 2 ms, which must happen in the loop's own thread: the
+            # parent-death signal follows the thread. The rest is a folder made and small files on
+            # a local disk, shorter than handing them to a thread.
+            function.can_block_in("poster_service/process/spawn.py", {"start", "shim_left"})
+            function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
+            function.can_block_in("poster_service/browser/pool.py", {"close"})
+            # The tests' own searches; the service takes its census in a thread.
+            function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
+        yield
 
 
 @pytest.fixture
