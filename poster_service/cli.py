@@ -118,8 +118,9 @@ def ensure_init(given: Sequence[str], stop_grace: float) -> None:
     """Replace this process by init with this command behind it, unless init is there already.
 
     Init waits a little longer for the service than the service waits for its renders.
+    POSTER_TEST_NO_INIT=1 leaves it out, for the tests that show what it prevents.
     """
-    if init_in_front():
+    if init_in_front() or os.environ.get("POSTER_TEST_NO_INIT") == "1":
         return
     init = [sys.executable, "-I", "-S", "-E", INIT, f"--grace={stop_grace + CLEAN_UP_SECONDS:g}"]
     command = [sys.executable, "-m", "poster_service", *given]

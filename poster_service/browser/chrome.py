@@ -216,6 +216,8 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         tag=census.make_tag(spec.instance, lease),
         environment=environment(folder),
         descriptors=((3, commands), (4, replies)),
+        # Off only in the tests that show what reaping prevents.
+        reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )
     try:
         group = Group.start(command)
