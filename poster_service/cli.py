@@ -177,7 +177,9 @@ def render_options(options: argparse.Namespace) -> dict[str, Any]:
         wanted.setdefault("format", suffix)
     if options.template is not None:
         wanted["template"] = options.template
-        wanted["data"] = parse_data(read_text(options.data)) if options.data else {}
+        wanted["data"] = {}
+    if options.data is not None:
+        wanted["data"] = parse_data(read_text(options.data))
     if options.file is not None:
         wanted["html"] = read_text(options.file)
     return wanted

@@ -25,7 +25,7 @@
         └── AddressInUse
 
 An error carries a short public sentence that names the remedy; what happened inside travels as
-its cause, to the log only. `web/errors.py` holds the one table that turns a leaf into a status.
+its cause, to the log only. `web/problems.py` holds the one table that turns a leaf into a status.
 """
 
 from collections.abc import Sequence
@@ -168,7 +168,9 @@ class RenderTimeout(RenderFailed):
 
 
 class OperatorError(PosterError):
-    """The service cannot start or run; the message names what to change."""
+    """The service cannot start or run; the message names what to change, and is for them only."""
+
+    code = "cannot_render"
 
 
 class InvalidSettings(OperatorError):

@@ -47,7 +47,7 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
-    chrome: Path | None = Field(
+    chrome: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = Field(
         None, description="path of the Chrome to use; by default the first that is found"
     )
     templates: Path = Field(
@@ -139,13 +139,16 @@ class Settings(BaseModel):
             for name in environ
             if name.startswith(PREFIX)
             and not name.startswith((f"{PREFIX}INIT_", f"{PREFIX}TEST_"))
-            and name[len(PREFIX) :].lower() not in cls.model_fields
+            and name not in map(variable_of, cls.model_fields)
         )
         faults = [f"{name}: no such setting" for name in unknown]
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
             faults += [_fault(entry, sources) for entry in error.errors()]
+            faulty = {entry["loc"][0] for entry in error.errors()}
+            right = {name: value for name, value in given.items() if name not in faulty}
+            faults += cls.model_validate(right).conflicts()
         else:
             faults += settings.conflicts()
             if not faults:

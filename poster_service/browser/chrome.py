@@ -5,6 +5,7 @@ attached and answers, not when its process exists.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -19,7 +20,7 @@ from poster_service.browser.page import PosterPage
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
-from poster_service.process.spawn import Command, Ending, Group
+from poster_service.process.spawn import Command, Ending, Group, pipes
 
 logger = logging.getLogger(__name__)
 
@@ -207,9 +208,19 @@ class Chrome:
 
 def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
     folder = spec.home / str(lease)
-    folder.mkdir(mode=0o700)
-    commands, commands_held = os.pipe()
-    replies_held, replies = os.pipe()
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise ChromeNotStarted(f"cannot make the lease folder: {error.strerror}") from error
+    undo = contextlib.ExitStack()
+    undo.callback(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        (commands, commands_held), (replies_held, replies) = pipes(2)
+    except OSError as error:
+        undo.close()
+        raise ChromeNotStarted(f"cannot make a pipe: {error.strerror}") from error
+    undo.callback(os.close, commands_held)
+    undo.callback(os.close, replies_held)
     command = Command(
         argv=argv(spec, folder),
         folder=folder,
@@ -222,10 +233,9 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
     try:
         group = Group.start(command)
     except OSError as error:
-        os.close(commands_held)
-        os.close(replies_held)
-        shutil.rmtree(folder, ignore_errors=True)
+        undo.close()
         raise ChromeNotStarted(f"cannot start a process: {error.strerror}") from error
+    undo.pop_all()  # the group owns the folder now, the connection the descriptors
     return group, PipeConnection(replies_held, commands_held)
 
 

@@ -16,7 +16,7 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from pyee import EventEmitter
 from pyppeteer.connection import CDPSession, Connection
@@ -55,10 +55,22 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         Raises:
             OSError: A descriptor cannot be used.
         """
-        replies, commands = (os.fdopen(fd, mode, 0) for fd, mode in self._unopened())
-        self._reader, _ = await self._loop.connect_read_pipe(lambda: _Receiver(self), replies)
-        self._writer, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, commands)
+        self._reader, _ = await self._loop.connect_read_pipe(
+            lambda: _Receiver(self), self._next_file()
+        )
+        if not self.closed.done():
+            self._writer, _ = await self._loop.connect_write_pipe(
+                asyncio.BaseProtocol, self._next_file()
+            )
+        if self.closed.done():  # Chrome left meanwhile: close what was opened since
+            self.lost()
+            return
         self._connected = True
+
+    def _next_file(self) -> IO[bytes]:
+        """The next descriptor, which from now on its transport closes."""
+        descriptor, mode = self._descriptors.pop(0)
+        return os.fdopen(descriptor, mode, 0)
 
     def _unopened(self) -> Iterator[tuple[int, str]]:
         """The descriptors that nothing has taken over yet; each is given out once."""
@@ -83,6 +95,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         if session_id is not None:
             message["sessionId"] = session_id
         self._callbacks[self._lastId] = callback
+        callback.session_id = session_id  # type: ignore[attr-defined]
         callback.method = method  # type: ignore[attr-defined]  # named in the error, as pyppeteer does
         self._writer.write(json.dumps(message).encode() + b"\0")
         return callback
@@ -118,8 +131,14 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
 
     def _forget(self, session_id: str | None) -> None:
         session = self._sessions.pop(session_id or "", None)
-        if session is not None:
-            session._on_closed()
+        if session is None:
+            return
+        session._on_closed()
+        for number, callback in list(self._callbacks.items()):
+            if getattr(callback, "session_id", None) == session_id:
+                del self._callbacks[number]
+                if not callback.done():
+                    callback.set_exception(NetworkError("the target is gone"))
 
     async def createSession(self, targetInfo: dict[str, Any]) -> "FlatSession":  # noqa: N802, N803 - pyppeteer's names
         """Attach to a target; called by pyppeteer's Target."""

@@ -113,6 +113,7 @@ class Books:
         """Note a started Chrome and hand it to the first who waits."""
         place.chrome = chrome
         place.move(State.READY)
+        self.places[place.number] = self.places.pop(place.number)  # `take` goes by this order
         self.serve_waiters()
 
     def take(self) -> Place | None:
@@ -217,7 +218,7 @@ class Pool:
         `on_gone` is called once nothing of that Chrome is left, or at once when none was leased.
 
         Raises:
-            ChromeNotStarted: Chromes fail to start again and again.
+            ChromeDied: Chromes fail to start again and again.
             Stopping: The pool is closing.
         """
         try:
@@ -266,6 +267,8 @@ class Pool:
                 task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        for place in list(self._books.places.values()):
+            self._books.gone(place)  # a start that was cancelled before its first step
         with contextlib.suppress(OSError):
             self.spec.home.rmdir()
 

@@ -31,8 +31,7 @@ RTLD_NOW = 2
 EXIT_USAGE = 64
 EXIT_START = 71
 SIGKILL = 9
-# Python ignores these at start; a child must get them back as a plain exec would have them.
-IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
+NOT_CATCHABLE = {9, 19}  # SIGKILL, SIGSTOP
 
 
 class Options:
@@ -116,15 +115,16 @@ def become_leader(options: Options, shim: int) -> None:
     if posix.getppid() != shim:  # it died before the line above; no signal will come any more
         posix._exit(127)
     posix.setsid()
-    for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGCHLD):
-        _signal.signal(number, _signal.SIG_DFL)
-    for number in IGNORED_BY_PYTHON:
+    for number in _signal.valid_signals() - NOT_CATCHABLE:
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     if options.tag:
         set_tag(options.tag)
-    for seen, held in high_copies(options.descriptors):
-        posix.dup2(held, seen, True)
+    copies = high_copies(options.descriptors)
+    for ours in (options.control, options.report, *(held for _, held in options.descriptors)):
+        posix.set_inheritable(ours, False)  # the program gets its own numbers only
+    for seen, copy in copies:
+        posix.dup2(copy, seen, True)
 
 
 def high_copies(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -181,6 +181,8 @@ class Shim:
             _signal.signal(number, self._note_term)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(note, warn_on_full_buffer=False)
+        # Whoever started the service may have blocked signals; deaf, the shim would never end.
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         return wake
 
     def _note_term(self, *_: object) -> None:
@@ -297,21 +299,28 @@ def children_of(task: str) -> list[int]:
 def remove_tree(folder: str) -> int:
     """Remove a folder and all in it, following no link; returns how many entries resisted.
 
-    By now nothing of the group is alive, so nobody races this walk.
+    By now nothing of the group is alive, so nobody races this walk. No recursion: a program may
+    leave more levels than Python calls itself.
     """
     remains = 0
-    try:
-        entries = list(posix.scandir(folder))
-    except FileNotFoundError:
-        return 0
-    except OSError:
-        return 1
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            remains += remove_tree(entry.path)
-        else:
-            remains += removed(posix.unlink, entry.path)
-    return remains + removed(posix.rmdir, folder)
+    folders, found = [folder], []
+    while folders:
+        here = folders.pop()
+        found.append(here)
+        try:
+            entries = list(posix.scandir(here))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            continue  # its rmdir will resist too, and count
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            else:
+                remains += removed(posix.unlink, entry.path)
+    for here in reversed(found):
+        remains += removed(posix.rmdir, here)
+    return remains
 
 
 def removed(remove, path: str) -> int:  # type: ignore[no-untyped-def]  # no typing at run time

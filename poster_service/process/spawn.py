@@ -91,8 +91,12 @@ class Group:
         Raises:
             OSError: The shim could not be started (no processes, memory or descriptors left).
         """
-        control, control_held = os.pipe()
-        report_held, report = os.pipe()
+        try:
+            (control, control_held), (report_held, report) = pipes(2)
+        except OSError:
+            for _, ours in command.descriptors:
+                os.close(ours)
+            raise
         theirs = [control, report, *(ours for _, ours in command.descriptors)]
         held = contextlib.ExitStack()
         held.callback(os.close, control_held)
@@ -108,6 +112,7 @@ class Group:
                 cwd=command.folder,
                 env=dict(command.environment),
                 pass_fds=theirs,
+                start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
             )
         except OSError:
             held.close()
@@ -181,10 +186,32 @@ class Group:
         sure of it, and removes the folder that nobody else will.
         """
         swept = 0
-        if self.command.tag:
-            swept = await census.end_tagged(self.command.tag)
-        await asyncio.to_thread(shutil.rmtree, self.command.folder, ignore_errors=True)
-        self._ending.set_result(Ending(False, "lost", swept=swept))
+        try:
+            if self.command.tag:
+                swept = await census.end_tagged(self.command.tag)
+            await asyncio.to_thread(shutil.rmtree, self.command.folder, ignore_errors=True)
+        except Exception:
+            logger.exception("the sweep after shim %d failed", self._shim.pid)
+        finally:  # whatever happened: who waits is told, and the slot comes back
+            self._ending.set_result(Ending(False, "lost", swept=swept))
+
+
+def pipes(count: int) -> list[tuple[int, int]]:
+    """So many pipes as pairs (end to read, end to write), or none at all.
+
+    Raises:
+        OSError: There are not enough descriptors; those made before are closed.
+    """
+    made: list[tuple[int, int]] = []
+    try:
+        for _ in range(count):
+            made.append(os.pipe())  # noqa: PERF401 - those made so far are needed on failure
+    except OSError:
+        for pair in made:
+            os.close(pair[0])
+            os.close(pair[1])
+        raise
+    return made
 
 
 def _shim_argv(command: Command, control: int, report: int) -> list[str]:

@@ -64,10 +64,24 @@ class Policy:
             return None
         if not self.public:
             return f"{address}: POSTER_NETWORK=none"
+        if not _inner(address) and address.version == 6 and not _unicast(address):
+            return f"{address} is not a public address"
         for one in forms:
             if not one.is_global or one.is_multicast:
                 return f"{one} is not a public address"
         return None
+
+
+def _unicast(address: Address) -> bool:
+    """Whether an IPv6 address is of the only block that is given out (RFC 4291), and no example.
+
+    `is_global` of Python 3.11 lets through what nobody ever assigned: fec0::/10, ::/96 and others.
+    """
+    return address in _GIVEN_OUT and address not in _EXAMPLES
+
+
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+_EXAMPLES = ipaddress.ip_network("3fff::/20")  # RFC 9637
 
 
 def _inner(address: Address) -> ipaddress.IPv4Address | None:
@@ -133,8 +147,11 @@ class Fetcher:
         Raises:
             Denied: The policy, the size or the server is against it.
         """
-        url = URL(request.url)
-        self._check(url)
+        try:
+            url = URL(request.url)
+            self._check(url)
+        except ValueError as error:
+            raise Denied(f"no web address: {error}") from error
         headers = {
             name: value for name, value in request.headers.items() if name.lower() in PASSED_ON
         }
@@ -206,11 +223,19 @@ def page_route(html: str, folder: Path | None, fetcher: Fetcher) -> Route:
         except Denied as denied:
             event(
                 logger, logging.INFO, "the page went without something",
-                host=URL(request.url).host, kind=request.kind, reason=str(denied),
+                host=_host(request.url), kind=request.kind, reason=str(denied),
             )  # fmt: skip
             return None
 
     return route
+
+
+def _host(url: str) -> str:
+    """The host for the log; whatever the page made up instead of an address has none."""
+    try:
+        return URL(url).host or ""
+    except ValueError:
+        return ""
 
 
 def asset(folder: Path | None, address: str) -> Reply:
@@ -219,8 +244,11 @@ def asset(folder: Path | None, address: str) -> Reply:
     if folder is None:
         return missing
     path = unquote(address.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
-    file = (folder / path).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+    try:
+        file = (folder / path).resolve()
+        if not file.is_relative_to(folder.resolve()) or not file.is_file():
+            return missing
+    except (OSError, ValueError):  # too long, a zero byte, half a character
         return missing
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return Reply(200, (("Content-Type", kind),), file.read_bytes())

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import segno
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
 from markupsafe import Markup
 
+from poster_service.browser.page import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, PageFailed, TemplatesBroken, UnknownTemplate
 
 PAGE = "poster.html"
@@ -78,7 +79,7 @@ class Templates:
             try:
                 self._environment.get_template(f"{name}/{PAGE}")
                 self.render(template, template.sample)
-            except (TemplateError, PageFailed, InvalidData) as error:
+            except Exception as error:  # its own code, its encoding, a $ref that leads nowhere
                 raise TemplatesBroken(f"{template.folder}: its sample fails: {error}") from error
 
     def list(self) -> list[dict[str, Any]]:
@@ -106,7 +107,7 @@ class Templates:
         check(template, data)
         try:
             return self._environment.get_template(f"{template.name}/{PAGE}").render(data)
-        except TemplateError as error:
+        except Exception as error:  # a template runs code: whatever that raises is its fault
             raise PageFailed(f"the template {template.name} cannot be rendered") from error
 
 
@@ -167,6 +168,12 @@ def _read(folder: Path) -> Template:
             f"{folder / 'schema.json'}: no valid schema: {error.message}"
         ) from error
     about = schema.get("x-poster", {})
+    sizes = [about.get(side) for side in ("width", "height")] if isinstance(about, dict) else [0]
+    if not all(one is None or (type(one) is int and 1 <= one <= MAX_SIDE) for one in sizes):
+        raise TemplatesBroken(
+            f"{folder / 'schema.json'}: x-poster: an object whose width and height are whole"
+            f" numbers from 1 to {MAX_SIDE}"
+        )
     return Template(folder.name, folder, schema, sample, about.get("width"), about.get("height"))
 
 

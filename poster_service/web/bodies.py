@@ -91,7 +91,7 @@ def _no_constant(name: str) -> None:
 def _text(raw: bytes, charset: str | None) -> str:
     try:
         return raw.decode(charset or "utf-8")
-    except (UnicodeDecodeError, LookupError) as error:
+    except (ValueError, LookupError) as error:
         raise BadRequest.of(
             Fault("", f"the body is not {charset or 'utf-8'}", "HTML in the charset it names")
         ) from error

@@ -54,6 +54,8 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
         ]
     if isinstance(error, errors.LoadError):
         headers["Retry-After"] = str(error.retry_after)
+    elif status == 503:
+        headers["Retry-After"] = "5"
     return problem(status, title, body, request_id, headers)
 
 

@@ -1,0 +1,410 @@
+"""What a page may fetch: decided on the address, fetched by us, bounded in every way."""
+
+import asyncio
+import gzip
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poster_service.browser.page import ADDRESS, Reply, Request
+from poster_service.render.assets import (
+    CheckedResolver,
+    Denied,
+    Fetcher,
+    Policy,
+    asset,
+    page_route,
+)
+
+PUBLIC = Policy(public=True)
+LOOPBACK = Policy(public=True, private=(ipaddress.ip_network("127.0.0.0/8"),))
+
+GOOD = [
+    "8.8.8.8", "1.1.1.1", "93.184.216.34", "172.15.255.255", "172.32.0.0", "192.167.255.255",
+    "100.63.255.255", "100.128.0.0", "169.253.255.255", "223.255.255.254", "2606:4700::1111",
+    "2001:4860:4860::8888", "2a00:1450:4001::200e", "64:ff9b::808:808",
+]  # fmt: skip
+BAD = [
+    # this host, loopback, private, link-local and the clouds' metadata services
+    "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "10.0.0.1", "172.16.0.1",
+    "172.31.255.255", "192.168.0.1", "169.254.0.1", "169.254.169.254", "fd00:ec2::254",
+    # carrier-grade NAT, benchmarks, documentation, protocol assignments, reserved, broadcast
+    "100.64.0.1", "100.127.255.255", "100.100.100.200", "198.18.0.1", "192.0.2.1",
+    "198.51.100.1", "203.0.113.1", "192.0.0.1", "240.0.0.1", "255.255.255.255",
+    "224.0.0.1", "224.0.1.1", "239.255.255.255",
+    "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fdff::1", "fec0::1", "ff02::1", "ff0e::1",
+    "2001:db8::1", "3fff::1", "100::1", "5f00::1", "4000::1",
+    # an IPv4 address inside: mapped, compatible, translated, NAT64, 6to4, Teredo
+    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1", "::127.0.0.1",
+    "::ffff:0:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1",
+    "2002:7f00:1::1", "2002:a00:1::", "2002:a9fe:a9fe::", "2001:0:1:2:3:4:80ff:fffe",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", GOOD)
+def test_public_addresses_are_let_through(address: str) -> None:
+    """All that can be reached by everybody; nothing at all where the network is off."""
+    assert PUBLIC.refuse(ipaddress.ip_address(address)) is None
+    assert Policy(public=False).refuse(ipaddress.ip_address(address)) is not None
+
+
+@pytest.mark.parametrize("address", BAD)
+def test_no_other_address_is(address: str) -> None:
+    """However it is dressed; the reason names it."""
+    reason = PUBLIC.refuse(ipaddress.ip_address(address))
+    assert reason is not None
+    assert Policy(public=False).refuse(ipaddress.ip_address(address)) is not None
+
+
+@given(st.ip_addresses(v=6))
+def test_in_ipv6_only_global_unicast_is_public(address: ipaddress.IPv6Address) -> None:
+    """2000::/3 is all that IANA gives out; beside it only what wraps a public IPv4 address."""
+    if PUBLIC.refuse(address) is None:
+        wraps = address.ipv4_mapped or address in ipaddress.ip_network("64:ff9b::/96")
+        assert wraps or address in ipaddress.ip_network("2000::/3")
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_is_judged_alike_in_every_dress(address: ipaddress.IPv4Address) -> None:
+    """Dressing up never opens a door."""
+    number, plain = int(address), PUBLIC.refuse(address)
+    dressed = [0xFFFF << 32 | number, 0x64_FF9B << 96 | number, 0x2002 << 112 | number << 80]
+    for one in map(ipaddress.IPv6Address, dressed):
+        assert plain is None or PUBLIC.refuse(one) is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "opened"),
+    [
+        ("10.1.2.3", True), ("10.2.0.1", False), ("::ffff:10.1.2.3", True), ("fd12::1", True),
+        ("fd13::1", False), ("127.0.0.1", False), ("2002:a01:203::", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("public", [True, False])
+def test_networks_opened_on_purpose_are_open(address: str, opened: bool, public: bool) -> None:
+    """Those and no others; also where the public is closed."""
+    networks = (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("fd12::/16"))
+    assert (Policy(public, networks).refuse(ipaddress.ip_address(address)) is None) == opened
+
+
+async def test_a_name_is_resolved_to_what_may_be_connected_to() -> None:
+    """The addresses are those that were checked: no second look-up follows."""
+    found = await CheckedResolver(LOOPBACK).resolve("localhost", 80, socket.AF_INET)
+    assert {one["host"] for one in found} == {"127.0.0.1"}
+    assert {(one["hostname"], one["port"]) for one in found} == {("localhost", 80)}
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "127.1", "0"])
+async def test_a_name_that_leads_inside_does_not_resolve(name: str) -> None:
+    """OSError, which aiohttp knows; the system's many ways to write an address do not help."""
+    with pytest.raises(OSError, match=r"not a public address|not known|No address"):
+        await CheckedResolver(PUBLIC).resolve(name, 80)
+
+
+async def test_a_name_that_does_not_exist_is_an_os_error() -> None:
+    """`.invalid` is reserved for this (RFC 6761)."""
+    with pytest.raises(OSError):  # noqa: PT011 - its words are the system's
+        await CheckedResolver(PUBLIC).resolve("nowhere.invalid", 80)
+
+
+# --- fetching ----------------------------------------------------------------------------------
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    """A real server on 127.0.0.1; its address."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def fetching(
+    policy: Policy = LOOPBACK, seconds: float = 20.0, max_bytes: int = 1000
+) -> AsyncIterator[Fetcher]:
+    """A fetcher, closed in the end."""
+    fetcher = Fetcher(policy, timeout=seconds, max_bytes=max_bytes)
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()
+
+
+def get(url: str, kind: str = "Image", **headers: str) -> Request:
+    """A page's wish."""
+    return Request(
+        url, "GET", {name.replace("_", "-"): v for name, v in headers.items()}, None, kind
+    )
+
+
+def header(reply: Reply, name: str) -> list[str]:
+    """All values of a header."""
+    return [value for key, value in reply.headers if key.lower() == name]
+
+
+async def test_what_is_fetched_comes_as_the_server_sent_it() -> None:
+    """Status, headers and body; repeated headers stay repeated."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        answer = web.Response(status=404, body=b"\x00\xff", content_type="image/x-odd")
+        answer.headers.extend([("X-Twice", "1"), ("X-Twice", "2"), ("Connection", "close")])
+        return answer
+
+    async with serving(handler) as address, fetching() as fetcher:
+        reply = await fetcher.fetch(get(address + "/a"))
+    assert (reply.status, reply.body) == (404, b"\x00\xff")
+    assert header(reply, "content-type") == ["image/x-odd"]
+    assert header(reply, "x-twice") == ["1", "2"]
+    assert header(reply, "content-length") == header(reply, "connection") == []
+
+
+async def test_only_harmless_request_headers_are_passed_on() -> None:
+    """No cookie, no credentials, no host of the page's choosing; and the body of a POST."""
+    seen: list[tuple[str, dict[str, str], bytes]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        seen.append((request.method, headers, await request.read()))
+        return web.Response(headers={"Set-Cookie": "a=1"})
+
+    sent = {"Accept": "image/*", "Cookie": "a=1", "Authorization": "x", "Host": "evil",
+            "User-Agent": "Chrome", "X-Own": "1", "Proxy-Authorization": "x"}  # fmt: skip
+    async with serving(handler) as address, fetching() as fetcher:
+        for _ in range(2):
+            await fetcher.fetch(Request(address, "POST", sent, b"body", "Fetch"))
+    for method, headers, body in seen:
+        assert (method, body) == ("POST", b"body")
+        assert (headers["accept"], headers["user-agent"]) == ("image/*", "Chrome")
+        assert headers["host"] in address
+        assert not {"cookie", "authorization", "x-own", "proxy-authorization"} & headers.keys()
+
+
+async def test_without_leave_nothing_on_this_machine_is_reached() -> None:
+    """Whichever way its address is written; the server sees no connection."""
+    hits: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        hits.append(request.host)
+        return web.Response(text="inside")
+
+    async with serving(handler) as address, fetching(PUBLIC) as fetcher:
+        port = address.rpartition(":")[2]
+        for host in (
+            "127.0.0.1", "localhost", "2130706433", "127.1", "0177.0.0.1", "0x7f.1", "0", "127.1.",
+            "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0x7f000001", "[::1]", "[::127.0.0.1]",
+        ):  # fmt: skip
+            with pytest.raises(Denied):
+                await fetcher.fetch(get(f"http://{host}:{port}/"))
+    assert hits == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ftp://127.0.0.1/", "data:text/plain,x", "ws://127.0.0.1/", "http:///x",
+     "chrome://version", "blob:x", "about:blank", "", "http://[::1", "http://a:99999/",
+     "http://\ud800/", "http://a b/", "javascript:1"],
+)  # fmt: skip
+async def test_what_is_no_web_address_is_denied(url: str) -> None:
+    """And never another error: the render goes on without it."""
+    async with fetching() as fetcher:
+        with pytest.raises(Denied):
+            await fetcher.fetch(get(url))
+
+
+async def test_a_redirect_is_handed_back_and_not_followed() -> None:
+    """So that every hop comes through the policy."""
+    hits: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        hits.append(request.path)
+        return web.Response(status=302, headers={"Location": "http://169.254.169.254/"})
+
+    async with serving(handler) as address, fetching() as fetcher:
+        reply = await fetcher.fetch(get(address + "/first"))
+    assert (reply.status, header(reply, "location")) == (302, ["http://169.254.169.254/"])
+    assert hits == ["/first"]
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip-bomb"])
+@pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False), (50_000_000, False)])
+async def test_a_body_is_bounded_as_it_will_be_used(size: int, fits: bool, zipped: bool) -> None:
+    """Unpacked; a bomb of 50 MB in 50 KB is noticed before it is unpacked."""
+    packed = gzip.compress(b"x" * size, 1) if zipped else b"x" * size
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        headers = {"Content-Encoding": "gzip"} if zipped else {}
+        return web.Response(body=packed, headers=headers)
+
+    async with serving(handler) as address, fetching(max_bytes=1000) as fetcher:
+        if not fits:
+            with pytest.raises(Denied, match="more than 1000 bytes"):
+                await fetcher.fetch(get(address))
+            return
+        reply = await fetcher.fetch(get(address))
+    assert reply.body == b"x" * size
+    assert header(reply, "content-encoding") == []
+
+
+async def test_a_body_without_an_end_is_bounded_too() -> None:
+    """Whatever length was announced."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"x" * 65536)
+
+    async with serving(handler) as address, fetching() as fetcher:
+        with pytest.raises(Denied, match="more than 1000 bytes"):
+            await fetcher.fetch(get(address))
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["silent", "stuck-in-the-body"])
+async def test_a_server_that_does_not_answer_in_time_is_given_up(begun: bool) -> None:
+    """The page goes on without it."""
+    over = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        if begun:
+            await answer.prepare(request)
+            await answer.write(b"x")
+        await over.wait()
+        return answer
+
+    async with serving(handler) as address, fetching(seconds=0.2) as fetcher:
+        with pytest.raises(Denied, match="Timeout"):
+            await fetcher.fetch(get(address))
+        over.set()
+
+
+async def test_a_server_that_speaks_no_http_is_denied() -> None:
+    """Or closes in the middle, or promises an encoding it does not keep, or is not there."""
+
+    async def broken(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"not gzip", headers={"Content-Encoding": "gzip"})
+
+    async with serving(broken) as address, fetching() as fetcher:
+        with pytest.raises(Denied):
+            await fetcher.fetch(get(address))
+
+    def chatter(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 smtp ready\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(chatter, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with fetching() as fetcher:
+        with pytest.raises(Denied):
+            await fetcher.fetch(get(f"http://127.0.0.1:{port}/"))
+        server.close()
+        await server.wait_closed()
+        with pytest.raises(Denied):
+            await fetcher.fetch(get(f"http://127.0.0.1:{port}/"))
+
+
+async def test_a_fetcher_that_fetched_nothing_closes_too() -> None:
+    """It opens its session when it is first needed."""
+    async with fetching():
+        pass
+
+
+# --- the template's own files ------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A template's folder, with a secret beside it and a link that leads there."""
+    inside = tmp_path / "card"
+    (inside / "assets").mkdir(parents=True)
+    (inside / "assets" / "style.css").write_text("p {}")
+    (inside / "图 片.svg").write_text("<svg/>")
+    (inside / "odd.unknownkind").write_bytes(b"\0")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "card-2").mkdir()
+    (tmp_path / "card-2" / "x").write_text("secret")
+    (inside / "way-out").symlink_to(tmp_path / "secret")
+    (inside / "folder-out").symlink_to(tmp_path)
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "body"),
+    [
+        ("assets/style.css", "text/css", b"p {}"),
+        ("assets/style.css?v=2#x", "text/css", b"p {}"),
+        ("./assets/../assets/style.css", "text/css", b"p {}"),
+        ("%E5%9B%BE%20%E7%89%87.svg", "image/svg+xml", b"<svg/>"),
+        ("odd.unknownkind", "application/octet-stream", b"\0"),
+    ],
+)
+def test_a_templates_files_are_served_with_their_type(
+    folder: Path, address: str, kind: str, body: bytes
+) -> None:
+    """By relative address, as a page writes it."""
+    assert asset(folder, address) == Reply(200, (("Content-Type", kind),), body)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["missing.png", "", "assets", "assets/", "../secret", "..%2fsecret", "%2e%2e/secret",
+     "assets/../../secret", "/etc/passwd", "%2fetc%2fpasswd", "way-out", "folder-out/secret",
+     "../card-2/x", "a%00b", "%00", "x" * 300, "a/" * 3000, "\ud800",
+     "assets/style.css%00.png"],
+)  # fmt: skip
+def test_all_else_is_not_there(folder: Path, address: str) -> None:
+    """Nothing outside the folder, and no name makes another error of it."""
+    assert asset(folder, address).status == 404
+
+
+def test_without_a_template_there_are_no_files() -> None:
+    """A caller's own HTML has none."""
+    assert asset(None, "assets/style.css").status == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [(ADDRESS, 200), (ADDRESS + "assets/style.css", 200), (ADDRESS + "../secret", 404)],
+)
+async def test_a_page_and_its_files_come_without_any_network(
+    folder: Path, url: str, status: int
+) -> None:
+    """Also where the network is off."""
+    async with fetching(Policy(public=False)) as fetcher:
+        reply = await page_route("<p>你好", folder, fetcher)(get(url))
+    assert reply is not None
+    assert reply.status == status
+    assert url != ADDRESS or reply.body.decode() == "<p>你好"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get("http://127.0.0.1:1/a.png"),
+        get("file:///etc/passwd"),
+        get("http://[::1"),
+        get("http://\ud800/"),
+        Request("https://example.com/", "POST", {}, b"a=1", "Document"),
+    ],
+    ids=["loopback", "file", "no-address", "half-a-character", "a-form"],
+)
+async def test_what_a_page_may_not_have_is_nothing_to_it(request_: Request) -> None:
+    """None: the page goes on without it, and the log knows why."""
+    async with fetching(PUBLIC) as fetcher:
+        assert await page_route("x", None, fetcher)(request_) is None

@@ -1,0 +1,154 @@
+"""What is logged: JSON a line for machines, readable text on a terminal."""
+
+import io
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from poster_service import logs
+
+logger = logging.getLogger("poster_service.test")
+
+
+class Stderr(io.StringIO):
+    """Stands for stderr; a terminal or not."""
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        """What `auto` goes by."""
+        return self.terminal
+
+
+@pytest.fixture
+def set_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stderr]]:
+    """Set logging up on a stderr of the test's; the loggers are put back afterwards."""
+    names = ["", "pyppeteer", "aiohttp.access"]
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], [logging.getLogger(name).level for name in names]
+    written = Stderr()
+
+    def on_own_stderr(level: str, form: str, *, terminal: bool = False) -> Stderr:
+        written.terminal = terminal
+        monkeypatch.setattr(sys, "stderr", written)
+        logs.set_up(level, form)
+        return written
+
+    yield on_own_stderr
+    root.handlers[:] = handlers
+    for name, level in zip(names, levels, strict=True):
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def request_id() -> Iterator[str]:
+    """The tests run for a request."""
+    token = logs.request_id.set("abc")
+    yield "abc"
+    logs.request_id.reset(token)
+
+
+SetUp = Callable[..., Stderr]
+
+
+def only_line(written: io.StringIO) -> dict[str, Any]:
+    """The one JSON line there is."""
+    (line,) = written.getvalue().splitlines()
+    told: dict[str, Any] = json.loads(line)
+    return told
+
+
+def test_json_is_one_object_a_line(set_up: SetUp) -> None:
+    """With time, level, logger, message and the event's fields as they are."""
+    stderr = set_up("info", "json")
+    logs.event(logger, logging.WARNING, "went\nwrong", bytes=5, name="海报")
+    told = only_line(stderr)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
+    assert told == {
+        "level": "warning", "logger": "poster_service.test", "message": "went\nwrong",
+        "bytes": 5, "name": "海报",
+    }  # fmt: skip
+
+
+def test_json_carries_the_request(set_up: SetUp, request_id: str) -> None:
+    """Where there is one."""
+    stderr = set_up("info", "json")
+    logger.info("x")
+    assert only_line(stderr)["request_id"] == request_id
+
+
+def test_json_keeps_an_exception_in_its_line(set_up: SetUp) -> None:
+    """The traceback is a field, not lines that a collector tears apart."""
+    stderr = set_up("info", "json")
+    try:
+        raise RuntimeError("inside")
+    except RuntimeError:
+        logger.exception("failed")
+    told = only_line(stderr)
+    assert told["message"] == "failed"
+    assert "RuntimeError: inside" in told["exception"]
+
+
+def test_json_takes_fields_it_does_not_know(set_up: SetUp) -> None:
+    """A log line is no place to fail."""
+    stderr = set_up("info", "json")
+    logs.event(logger, logging.INFO, "x", kind=RuntimeError, path=io, half="\ud800")
+    assert only_line(stderr)["message"] == "x"
+
+
+def test_text_is_read_by_people(set_up: SetUp, request_id: str) -> None:
+    """Time, level, message, fields, request; the traceback below."""
+    stderr = set_up("info", "text")
+    logs.event(logger, logging.WARNING, "went wrong", bytes=5, name="海报")
+    text = stderr.getvalue()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING went wrong bytes=5 name=海报 \[abc\]\n", text)
+
+
+def test_text_without_fields_and_request_has_nothing_for_them(set_up: SetUp) -> None:
+    """No brackets, no spaces at the end."""
+    stderr = set_up("info", "text")
+    logger.info("up")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    up\n", stderr.getvalue())
+
+
+def test_text_shows_an_exception(set_up: SetUp) -> None:
+    """Below the line."""
+    stderr = set_up("info", "text")
+    try:
+        raise RuntimeError("inside")
+    except RuntimeError:
+        logger.exception("failed")
+    assert stderr.getvalue().endswith("RuntimeError: inside\n")
+
+
+@pytest.mark.parametrize(("terminal", "form"), [(True, "text"), (False, "json")])
+def test_auto_is_text_on_a_terminal_and_json_elsewhere(
+    set_up: SetUp, terminal: bool, form: str
+) -> None:
+    """Whatever stderr is when logging is set up."""
+    stderr = set_up("info", "auto", terminal=terminal)
+    logger.info("up")
+    assert stderr.getvalue().startswith("{") == (form == "json")
+
+
+def test_below_the_level_nothing_is_logged(set_up: SetUp) -> None:
+    """And never pyppeteer's messages, which hold whole pictures."""
+    set_up("warning", "json")
+    logger.info("x")
+    stderr = set_up("debug", "json")
+    logging.getLogger("pyppeteer.connection").debug("a picture")
+    logging.getLogger("aiohttp.access").info("GET /")
+    assert stderr.getvalue() == ""
+
+
+def test_setting_up_twice_logs_once(set_up: SetUp) -> None:
+    """One handler, the newest."""
+    set_up("info", "json")
+    stderr = set_up("info", "json")
+    logger.info("x")
+    assert only_line(stderr)["message"] == "x"

@@ -1,0 +1,349 @@
+"""The debugging pipe: cut into messages, answers to whom they belong, and nothing stops it."""
+
+import asyncio
+import gc
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyppeteer.errors import NetworkError
+
+from poster_service.browser.pipe import FlatSession, PipeConnection
+
+
+class Chrome:
+    """The other end of the pipe."""
+
+    def __init__(self) -> None:
+        self.replies, self._say = os.pipe()
+        self._hear, self.commands = os.pipe()
+        os.set_blocking(self._hear, False)
+        self._heard = b""
+        self.connection: PipeConnection
+
+    async def connect(self) -> PipeConnection:
+        """Open the connection under test."""
+        self.connection = PipeConnection(self.replies, self.commands)
+        await self.connection.open()
+        return self.connection
+
+    def say(self, *messages: dict[str, Any]) -> None:
+        """Send whole messages."""
+        self.raw(b"".join(json.dumps(message).encode() + b"\0" for message in messages))
+
+    def raw(self, data: bytes) -> None:
+        """Send bytes."""
+        os.write(self._say, data)
+
+    async def heard(self) -> dict[str, Any]:
+        """The next command."""
+        while b"\0" not in self._heard:
+            try:
+                self._heard += os.read(self._hear, 1 << 20)
+            except BlockingIOError:
+                await asyncio.sleep(0)
+        first, _, self._heard = self._heard.partition(b"\0")
+        told: dict[str, Any] = json.loads(first)
+        return told
+
+    def close(self) -> None:
+        """End our side."""
+        for descriptor in (self._say, self._hear):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._say = self._hear = -1
+
+
+@pytest.fixture
+async def chrome() -> AsyncIterator[Chrome]:
+    """The other end, connected; nothing may be reported to the loop as lost in the end."""
+    reported: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    one = Chrome()
+    await one.connect()
+    yield one
+    one.connection.lost()
+    one.close()
+    await turns()
+    gc.collect()
+    await turns()
+    assert reported == []
+
+
+async def turns(count: int = 5) -> None:
+    """Let whatever is ready run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def session(chrome: Chrome, name: str = "S1") -> FlatSession:
+    """A session of a page."""
+    making = asyncio.ensure_future(
+        chrome.connection.createSession({"targetId": "T1", "type": "page"})
+    )
+    command = await chrome.heard()
+    assert command["params"] == {"targetId": "T1", "flatten": True}
+    chrome.say({"id": command["id"], "result": {"sessionId": name}})
+    return await asyncio.wait_for(making, 20)
+
+
+async def test_a_call_is_answered_by_its_number(chrome: Chrome) -> None:
+    """In whatever order the answers come."""
+    calls = [asyncio.ensure_future(chrome.connection.send(f"A.m{n}", {"n": n})) for n in range(5)]
+    commands = [await chrome.heard() for _ in calls]
+    assert [command["method"] for command in commands] == [f"A.m{n}" for n in range(5)]
+    chrome.say(*({"id": c["id"], "result": c["params"]} for c in reversed(commands)))
+    assert [await call for call in calls] == [{"n": n} for n in range(5)]
+
+
+MESSAGES = st.lists(st.dictionaries(st.text(max_size=5), st.text(), max_size=3), max_size=6)
+
+
+@given(messages=MESSAGES, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_messages_are_whole_however_the_bytes_come(
+    messages: list[dict[str, str]], sizes: list[int]
+) -> None:
+    """Cut anywhere, in the middle of a character too, several in one piece or one in many."""
+    assert asyncio.run(_through_a_pipe(messages, sizes)) == messages
+
+
+async def _through_a_pipe(messages: list[dict[str, str]], sizes: list[int]) -> list[Any]:
+    chrome = Chrome()
+    connection = await chrome.connect()
+    got: list[Any] = []
+    connection.on("E", got.append)
+    data = b"".join(
+        json.dumps({"method": "E", "params": one}, ensure_ascii=False).encode() + b"\0"
+        for one in messages
+    )
+    turn = 0
+    while data:
+        size = sizes[turn % len(sizes)]
+        chrome.raw(data[:size])
+        data, turn = data[size:], turn + 1
+        await asyncio.sleep(0)
+    chrome.close()
+    await asyncio.wait_for(connection.closed, 20)
+    return got
+
+
+async def test_a_message_larger_than_any_buffer_comes_whole(chrome: Chrome) -> None:
+    """A picture of 5 MB as base64, both ways."""
+    text = "x" * 5_000_000
+    call = asyncio.ensure_future(chrome.connection.send("A.b", {"text": text}))
+    command = await asyncio.wait_for(chrome.heard(), 20)
+    assert command["params"]["text"] == text
+    message = json.dumps({"id": command["id"], "result": {"text": text}}).encode() + b"\0"
+    await asyncio.to_thread(_write_all, chrome, message)
+    assert (await asyncio.wait_for(call, 20))["text"] == text
+
+
+def _write_all(chrome: Chrome, data: bytes) -> None:
+    while data:
+        written = os.write(chrome._say, data)
+        data = data[written:]
+
+
+async def test_an_error_answer_is_an_error_that_names_the_method(chrome: Chrome) -> None:
+    """And the next call works."""
+    call = asyncio.ensure_future(chrome.connection.send("Page.fly"))
+    chrome.say({"id": (await chrome.heard())["id"],
+                "error": {"message": "no such method", "data": "really"}})  # fmt: skip
+    with pytest.raises(NetworkError, match=r"Page\.fly.*no such method really"):
+        await call
+    await _works(chrome)
+
+
+async def _works(chrome: Chrome) -> None:
+    call = asyncio.ensure_future(chrome.connection.send("A.works"))
+    chrome.say({"id": (await chrome.heard())["id"], "result": {"yes": 1}})
+    assert await asyncio.wait_for(call, 20) == {"yes": 1}
+
+
+async def test_a_cancelled_call_ends_there(chrome: Chrome) -> None:
+    """Its answer comes too late for anybody, and hurts nobody (pyppeteer's loop died of it)."""
+    call = asyncio.ensure_future(chrome.connection.send("A.slow"))
+    command = await chrome.heard()
+    call.cancel()
+    await turns()
+    chrome.say({"id": command["id"], "result": {}})
+    await _works(chrome)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": 999_999, "result": {}},
+        {"id": 999_999, "error": {"message": "x"}},
+        {"method": "A.event", "params": {}, "sessionId": "nobody"},
+        {"method": "A.nobodyListens", "params": {}},
+        {"method": "Target.detachedFromTarget", "params": {"sessionId": "nobody"}},
+        {"method": "Target.detachedFromTarget", "params": {}},
+        {"method": "A.event"},
+        {},
+    ],
+)
+async def test_what_belongs_to_nobody_is_passed_over(
+    chrome: Chrome, message: dict[str, Any]
+) -> None:
+    """The pipe goes on."""
+    chrome.say(message)
+    await _works(chrome)
+
+
+async def test_a_handler_that_fails_stops_nothing(chrome: Chrome) -> None:
+    """Neither the pipe nor the messages that came with its event."""
+    got: list[Any] = []
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("a handler's own fault")
+
+    chrome.connection.on("A.bad", fail)
+    chrome.connection.on("A.good", got.append)
+    chrome.say({"method": "A.bad", "params": {}}, {"method": "A.good", "params": {"n": 1}})
+    await _works(chrome)
+    assert got == [{"n": 1}]
+
+
+async def test_a_sessions_messages_travel_unwrapped_and_stay_its_own(chrome: Chrome) -> None:
+    """Tagged with the session both ways; the browser's listeners do not see them."""
+    page = await session(chrome)
+    seen: dict[str, list[Any]] = {"page": [], "browser": []}
+    page.on("A.event", seen["page"].append)
+    chrome.connection.on("A.event", seen["browser"].append)
+    call = asyncio.ensure_future(page.send("Page.go", {"x": 1}))
+    command = await chrome.heard()
+    assert (command["sessionId"], command["method"]) == ("S1", "Page.go")
+    chrome.say(
+        {"method": "A.event", "params": {"n": 1}, "sessionId": "S1"},
+        {"id": command["id"], "sessionId": "S1", "result": {"ok": 1}},
+    )
+    assert await asyncio.wait_for(call, 20) == {"ok": 1}
+    assert seen == {"page": [{"n": 1}], "browser": []}
+
+
+async def test_a_session_whose_target_is_gone_says_so_at_once(chrome: Chrome) -> None:
+    """The browser's own session goes on."""
+    page = await session(chrome)
+    chrome.say({"method": "Target.detachedFromTarget", "params": {"sessionId": "S1"}})
+    await _works(chrome)
+    with pytest.raises(NetworkError, match="the page is gone"):
+        page.send("Page.go")
+
+
+async def test_a_target_that_goes_ends_the_calls_that_wait_for_it(chrome: Chrome) -> None:
+    """As pyppeteer's own session does: no answer will come any more."""
+    page = await session(chrome)
+    call = asyncio.ensure_future(page.send("Page.go"))
+    await chrome.heard()
+    chrome.say({"method": "Target.detachedFromTarget", "params": {"sessionId": "S1"}})
+    with pytest.raises(NetworkError):
+        await asyncio.wait_for(call, 5)
+
+
+@pytest.mark.parametrize("side", ["chrome", "ours"])
+async def test_when_the_pipe_closes_every_pending_call_fails(chrome: Chrome, side: str) -> None:
+    """From whichever side; the sessions are over too, and further calls fail by their future."""
+    page = await session(chrome)
+    calls = [
+        asyncio.ensure_future(chrome.connection.send("A.a")),
+        asyncio.ensure_future(page.send("A.b")),
+    ]
+    await turns()
+    if side == "chrome":
+        chrome.close()
+    else:
+        chrome.connection.lost()
+    await asyncio.wait_for(chrome.connection.closed, 20)
+    for call in [*calls, asyncio.ensure_future(chrome.connection.send("A.c"))]:
+        with pytest.raises(NetworkError, match="pipe is closed"):
+            await asyncio.wait_for(call, 20)
+    with pytest.raises(NetworkError):
+        page.send("A.d")
+
+
+async def test_calls_that_nobody_waits_for_are_not_reported_as_lost(chrome: Chrome) -> None:
+    """A render that was cut off leaves some; the fixture looks at what the loop was told."""
+    for number in range(5):
+        chrome.connection.send(f"A.m{number}")
+    chrome.say({"id": 1, "error": {"message": "x"}})
+    await turns()
+    chrome.connection.lost()
+    chrome.connection.send("A.late")
+    await turns()
+
+
+async def test_losing_it_twice_is_once(chrome: Chrome) -> None:
+    """Ended by us and by Chrome at the same time."""
+    chrome.connection.lost()
+    chrome.connection.lost()
+    await chrome.connection.dispose()
+    await turns()
+    assert chrome.connection.closed.done()
+
+
+def _ours() -> set[str]:
+    """The pipes that this process has open."""
+    return {link for link in map(_link, Path("/proc/self/fd").iterdir()) if "pipe:" in link}
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["opened", "never-opened"])
+async def test_both_descriptors_are_closed_in_the_end(opened: bool) -> None:
+    """Also of a connection that was given up before it was opened."""
+    before = _ours()
+    chrome = Chrome()
+    connection = PipeConnection(chrome.replies, chrome.commands)
+    if opened:
+        await connection.open()
+    connection.lost()
+    chrome.close()
+    await turns()
+    assert _ours() == before
+
+
+async def test_a_chrome_that_left_before_the_pipe_was_opened_is_noticed() -> None:
+    """Its end may come at any step of opening; no call may wait for it after that."""
+    before = _ours()
+    for turns_before in range(8):
+        chrome = Chrome()
+        connection = PipeConnection(chrome.replies, chrome.commands)
+        opening = asyncio.ensure_future(connection.open())
+        await turns(turns_before)
+        chrome.close()
+        await asyncio.wait([opening])  # it may say so itself
+        opening.exception()
+        with pytest.raises(NetworkError):
+            await asyncio.wait_for(connection.send("A.a"), 5)
+        await asyncio.wait_for(connection.closed, 5)
+        connection.lost()
+    await turns()
+    assert _ours() == before
+
+
+async def test_opening_that_is_cut_off_leaves_no_descriptor_open() -> None:
+    """A start that is cancelled in the middle of it is given up by `lost`."""
+    before = _ours()
+    for turns_before in range(6):
+        chrome = Chrome()
+        connection = PipeConnection(chrome.replies, chrome.commands)
+        opening = asyncio.ensure_future(connection.open())
+        await turns(turns_before)
+        opening.cancel()
+        await asyncio.wait([opening])
+        connection.lost()
+        chrome.close()
+        await turns()
+        assert _ours() == before, f"cut off after {turns_before} turns"

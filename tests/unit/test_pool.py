@@ -1,0 +1,323 @@
+"""The pool's books: legal moves only, never more than there is room for, nobody forgotten.
+
+What the pool does to real Chromes is tested with real Chromes, elsewhere.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
+from poster_service.browser.pool import MOVES, Books, Lease, Place, Pool, State, make_home
+from poster_service.errors import ChromeDied, ChromeNotStarted
+from tests.conftest import left
+
+INSTANCE = 4711
+#: The books only carry it from hand to hand.
+A_CHROME = cast("Chrome", object())
+
+
+class BooksMachine(RuleBasedStateMachine):
+    """Starts, failures, leases, cut-offs and endings in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.books = Books(1, 0)
+        self.waiters: list[asyncio.Future[Place]] = []
+        self.struck: list[Place] = []
+
+    @initialize(capacity=st.integers(1, 4), ready=st.integers(0, 5))
+    def open(self, capacity: int, ready: int) -> None:
+        """Open the books, and start what they say."""
+        self.books = Books(capacity, ready)
+        self.books.to_start()
+
+    def some(self, *states: State) -> list[Place]:
+        """The places in any of these states."""
+        return [place for place in self.books.places.values() if place.state in states]
+
+    @rule()
+    def balance(self) -> None:
+        """What the pool does after each change."""
+        for place in self.books.to_start():
+            assert place.state is State.STARTING
+
+    @precondition(lambda self: self.some(State.STARTING))
+    @rule(data=st.data())
+    def started(self, data: st.DataObject) -> None:
+        """A Chrome is there."""
+        self.books.became_ready(data.draw(st.sampled_from(self.some(State.STARTING))), A_CHROME)
+
+    @precondition(lambda self: self.some(State.STARTING))
+    @rule(data=st.data())
+    def failed(self, data: st.DataObject) -> None:
+        """A Chrome did not come up."""
+        self.strike(data.draw(st.sampled_from(self.some(State.STARTING))))
+
+    @rule()
+    def lease(self) -> None:
+        """Somebody wants one: at once if there is one, else in line."""
+        if (place := self.books.take()) is not None:
+            assert place.state is State.LEASED
+            return
+        waiter: asyncio.Future[Place] = self.loop.create_future()
+        self.books.waiters.append(waiter)
+        self.waiters.append(waiter)
+        self.books.to_start()
+
+    @precondition(lambda self: self.waiters)
+    @rule(data=st.data())
+    def cut_off(self, data: st.DataObject) -> None:
+        """One who waits goes away."""
+        waiter = data.draw(st.sampled_from(self.waiters))
+        if not waiter.done():
+            waiter.cancel()
+
+    @precondition(lambda self: self.some(State.LEASED, State.READY, State.STARTING))
+    @rule(data=st.data())
+    def retire(self, data: st.DataObject) -> None:
+        """A lease ends, a ready one dies; a second time changes nothing."""
+        places = self.some(State.LEASED, State.READY, State.STARTING)
+        place = data.draw(st.sampled_from(places))
+        assert self.books.retire(place)
+        assert not self.books.retire(place)
+
+    @precondition(lambda self: self.some(State.RETIRING))
+    @rule(data=st.data())
+    def gone(self, data: st.DataObject) -> None:
+        """Nothing is left of one."""
+        self.strike(data.draw(st.sampled_from(self.some(State.RETIRING))))
+
+    @rule()
+    def give_up(self) -> None:
+        """Chromes fail to start again and again."""
+        self.books.fail_waiters(ChromeDied("none"))
+        assert not self.books.waiters
+        assert all(waiter.done() for waiter in self.waiters)
+
+    def strike(self, place: Place) -> None:
+        """Take a place out of the books; it never comes back."""
+        self.books.gone(place)
+        self.struck.append(place)
+
+    @invariant()
+    def there_is_room(self) -> None:
+        """All count until they are gone, those that are being ended too."""
+        assert len(self.books.places) <= self.books.capacity
+
+    @invariant()
+    def no_place_is_lost(self) -> None:
+        """Every place is in one state, known by its number, and struck ones are out."""
+        assert self.books.count(*State) == len(self.books.places)
+        assert all(place.number == number for number, place in self.books.places.items())
+        assert self.books.count(State.GONE) == 0
+        assert all(place.state is State.GONE for place in self.struck)
+        assert not {place.number for place in self.struck} & self.books.places.keys()
+
+    @invariant()
+    def nobody_waits_beside_a_ready_chrome(self) -> None:
+        """Who came first was served first, and by one Chrome of its own."""
+        waiting = [waiter for waiter in self.waiters if not waiter.done()]
+        assert not (waiting and self.some(State.READY))
+        assert [one for one in self.books.waiters if not one.done()] == waiting
+        served = [
+            waiter.result()
+            for waiter in self.waiters
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None
+        ]
+        assert len({place.number for place in served}) == len(served)
+
+    @invariant()
+    def who_waits_will_be_served(self) -> None:
+        """After balancing there is a start under way for each who waits, or no room for one."""
+        self.books.to_start()
+        waiting = sum(not waiter.done() for waiter in self.waiters)
+        coming = self.books.count(State.STARTING)
+        full = len(self.books.places) == self.books.capacity
+        assert full or coming >= waiting
+        assert full or self.books.count(State.STARTING, State.READY) >= self.books.ready
+
+    @invariant()
+    def the_picture_tells_the_counts(self) -> None:
+        """A failed test or a log line explains itself."""
+        assert f"capacity {self.books.capacity}" in repr(self.books)
+        assert f"{self.books.count(State.LEASED)} leased" in repr(self.books)
+
+    def teardown(self) -> None:
+        """Everyone can be told, and everything ended."""
+        self.books.fail_waiters(ChromeDied("over"))
+        assert all(waiter.done() for waiter in self.waiters)
+        for place in list(self.books.places.values()):
+            self.books.retire(place)
+            self.strike(place)
+        assert not self.books.places
+        for waiter in self.waiters:
+            if not waiter.cancelled():
+                waiter.exception()
+        self.loop.close()
+
+
+BooksMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestBooks = BooksMachine.TestCase
+
+
+ALL_MOVES = [(one, other) for one in State for other in State]
+
+
+@pytest.mark.parametrize(("one", "other"), ALL_MOVES, ids=lambda state: state.value)
+def test_only_the_moves_on_the_list_can_be_made(one: State, other: State) -> None:
+    """Any other is a mistake of ours, and loud."""
+    place = Place(1)
+    place.state = one
+    if other in MOVES[one]:
+        place.move(other)
+        assert place.state is other
+        return
+    with pytest.raises(AssertionError, match=f"{one.value} to {other.value}"):
+        place.move(other)
+    assert place.state is one
+
+
+def test_every_state_has_a_way_out() -> None:
+    """All ways end in GONE, and only there."""
+    for state in State:
+        seen = {state}
+        while more := set().union(*(MOVES[one] for one in seen)) - seen:
+            seen |= more
+        assert State.GONE in seen
+    assert MOVES[State.GONE] == set()
+
+
+def test_the_one_that_has_been_ready_longest_is_leased_first() -> None:
+    """So that none grows old."""
+    books = Books(3, 3)
+    first, second, _ = books.to_start()
+    books.became_ready(second, A_CHROME)
+    books.became_ready(first, A_CHROME)
+    assert books.take() is second
+
+
+def test_a_lease_that_has_ended_cannot_be_used_again() -> None:
+    """Whoever kept it gets no Chrome that is another's by now."""
+    lease = Lease(A_CHROME)
+    assert lease.chrome is A_CHROME
+    lease.finish()
+    with pytest.raises(RuntimeError, match="ended"):
+        lease.chrome  # noqa: B018 - that is what is tried
+
+
+# --- with programs that are no Chrome ----------------------------------------------------------
+
+
+def spec(home: Path, program: str, start_timeout: float = 20.0) -> ChromeSpec:
+    """What to start in Chrome's place."""
+    return ChromeSpec(Path(program), Sandbox.OFF, home, INSTANCE, start_timeout)
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds", "said"),
+    [
+        ("/nonexistent/chrome", 20.0, "cannot start /nonexistent/chrome"),
+        ("/bin/false", 20.0, "it left at once"),
+        ("/bin/cat", 20.0, "cat"),
+    ],
+)
+async def test_a_chrome_that_does_not_come_up_leaves_nothing(
+    work_dir: Path, program: str, seconds: float, said: str
+) -> None:
+    """Neither process nor folder nor place in the books; the error says what it said."""
+    pool = Pool(spec(work_dir / "pool", program, seconds), ready=1, capacity=2)
+    with pytest.raises(ChromeNotStarted, match=said):
+        await pool.start()
+    assert left(INSTANCE, work_dir / "pool") == []
+    statistics = pool.statistics()
+    assert sum(statistics.counts.values()) == 0
+    assert (statistics.failed_starts, statistics.started) == (1, 0)
+    await pool.close()
+    assert left(INSTANCE, work_dir) == []
+
+
+async def test_a_chrome_that_never_answers_is_given_up(work_dir: Path) -> None:
+    """In the time that was given, and seen gone."""
+    program = work_dir / "silent"
+    program.write_text("#!/bin/sh\nexec sleep 86400\n")
+    program.chmod(0o755)
+    pool = Pool(spec(work_dir / "pool", str(program), 0.5), ready=1, capacity=1)
+    with pytest.raises(ChromeNotStarted, match=r"not ready after 0\.5 s"):
+        await pool.start()
+    assert left(INSTANCE, work_dir / "pool") == []
+    await pool.close()
+
+
+async def test_a_start_that_is_cut_off_leaves_nothing(work_dir: Path) -> None:
+    """At whatever step the start was."""
+    program = work_dir / "silent"
+    program.write_text("#!/bin/sh\nexec sleep 86400\n")
+    program.chmod(0o755)
+    home = work_dir / "pool"
+    for turns in range(12):
+        pool = Pool(spec(home, str(program)), ready=1, capacity=1)
+        starting = asyncio.create_task(pool.start())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert left(INSTANCE, home) == []
+        assert sum(pool.statistics().counts.values()) == 0
+        await pool.close()
+
+
+async def test_a_work_folder_that_went_away_is_a_start_that_failed(work_dir: Path) -> None:
+    """Somebody cleaned /tmp: an error of ours, so that the pool tries again and loses no place."""
+    with pytest.raises(ChromeNotStarted):
+        await Chrome.start(spec(work_dir / "missing", "/bin/false"), 1)
+
+
+async def test_a_lease_folder_that_exists_already_is_a_start_that_failed(work_dir: Path) -> None:
+    """Never shared, never taken over."""
+    (work_dir / "1").mkdir()
+    with pytest.raises(ChromeNotStarted):
+        await Chrome.start(spec(work_dir, "/bin/false"), 1)
+
+
+def test_the_work_folder_is_made_private_and_empty(work_dir: Path) -> None:
+    """What an earlier life left there goes."""
+    home = work_dir / "new" / "home"
+    make_home(spec(home, "/bin/false"))
+    (home / "old").mkdir()
+    make_home(spec(home, "/bin/false"))
+    assert list(home.iterdir()) == []
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert home.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("blocked", ["file", "proc"])
+def test_a_work_folder_that_cannot_be_had_names_the_variable(work_dir: Path, blocked: str) -> None:
+    """One line for the operator."""
+    (work_dir / "file").write_text("x")
+    where = work_dir / "file" / "home" if blocked == "file" else Path("/proc/nowhere/home")
+    with pytest.raises(ChromeNotStarted, match="POSTER_WORK_DIR="):
+        make_home(spec(where, "/bin/false"))
+
+
+def test_statistics_are_a_picture_that_does_not_change() -> None:
+    """Frozen, with every state but the last."""
+    pool = Pool(spec(Path("/nonexistent"), "/bin/false"), ready=1, capacity=1)
+    statistics: Any = pool.statistics()
+    assert statistics.counts == dict.fromkeys(("starting", "ready", "leased", "retiring"), 0)
+    assert not pool.is_ready
+    with pytest.raises(AttributeError):
+        statistics.waiting = 5

@@ -1,0 +1,187 @@
+"""Settings: read once, checked as a whole, and every one of them told in the help."""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poster_service import settings as module
+from poster_service.cli import main
+from poster_service.errors import InvalidSettings
+from poster_service.settings import Settings, flag_of, variable_of
+
+NAMES = sorted(Settings.model_fields)
+DEFAULTS = Settings.load({}, {})
+
+
+def faults(environ: Mapping[str, str], **flags: str) -> str:
+    """What is said of faulty settings."""
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.load(environ, flags)
+    return str(caught.value)
+
+
+def test_without_anything_given_all_have_their_default() -> None:
+    """The service starts with an empty environment, and listens to this machine only."""
+    loaded = Settings.load({}, {})
+    assert (loaded.host, loaded.port, loaded.concurrency) == ("127.0.0.1", 8080, os.cpu_count())
+    assert loaded.templates.joinpath("share-poster", "poster.html").is_file()
+    assert len(str(loaded.work_dir)) < 40, "full Chrome dies of a long TMPDIR"
+    assert loaded == DEFAULTS
+
+
+def test_a_variable_is_read() -> None:
+    """In the form that its type has as text."""
+    loaded = Settings.load(
+        {
+            "POSTER_PORT": "0",
+            "POSTER_CHROME": "/opt/chrome",
+            "POSTER_STOP_GRACE_SECONDS": "2.5",
+            "POSTER_ALLOW_PRIVATE": "10.1.0.0/16, fd00::/8,",
+            "POSTER_SANDBOX": "require",
+        },
+        {},
+    )
+    assert (loaded.port, loaded.chrome, loaded.stop_grace_seconds) == (0, Path("/opt/chrome"), 2.5)
+    assert [str(network) for network in loaded.allow_private] == ["10.1.0.0/16", "fd00::/8"]
+    assert loaded.sandbox == "require"
+
+
+def test_a_flag_wins_over_the_variable() -> None:
+    """Even over a faulty one; a flag that is None was not given."""
+    assert Settings.load({"POSTER_PORT": "1"}, {"port": "2"}).port == 2
+    assert Settings.load({"POSTER_PORT": "many"}, {"port": "2"}).port == 2
+    assert Settings.load({"POSTER_PORT": "1"}, {"port": None}).port == 1
+
+
+def test_every_fault_is_told_together() -> None:
+    """Each in a line of its own: the variable or flag, the value seen, what was expected."""
+    said = faults(
+        {
+            "POSTER_PORT": "70000",
+            "POSTER_SANDBOX": "maybe",
+            "POSTER_ALLOW_PRIVATE": "10.1.0.0/16,office",
+            "POSTER_TIMOUT_MS": "5",
+            "POSTER_QUEUE": "-1",
+        },
+        concurrency="none",
+    )
+    lines = said.splitlines()
+    assert lines[0] == "faulty settings:"
+    for told in (
+        "POSTER_PORT='70000'", "65535", "POSTER_SANDBOX='maybe'", "'require'", "'office'",
+        "POSTER_ALLOW_PRIVATE", "POSTER_TIMOUT_MS: no such setting", "POSTER_QUEUE='-1'",
+        "--concurrency='none'",
+    ):  # fmt: skip
+        assert told in said
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
+def test_settings_that_are_at_odds_are_told_along_with_faulty_ones() -> None:
+    """Nobody has to mend one fault to hear of the next."""
+    said = faults(
+        {"POSTER_TIMEOUT_MS": "50000", "POSTER_MAX_TIMEOUT_MS": "1000", "POSTER_PORT": "x"}
+    )
+    assert "POSTER_PORT='x'" in said
+    assert "POSTER_TIMEOUT_MS=50000: must not exceed POSTER_MAX_TIMEOUT_MS=1000" in said
+
+
+def test_a_timeout_beyond_its_own_bound_is_refused() -> None:
+    """Equal is fine."""
+    assert "must not exceed" in faults({"POSTER_TIMEOUT_MS": "60001"})
+    assert Settings.load({"POSTER_TIMEOUT_MS": "60000"}, {}).timeout_ms == 60_000
+
+
+@pytest.mark.parametrize("name", ["POSTER_PROT", "POSTER_", "POSTER_Port", "POSTER_port"])
+def test_a_variable_that_would_not_be_read_is_not_passed_over(name: str) -> None:
+    """A slip of the pen is told, not ignored; case matters as the environment has it."""
+    assert f"{name}: no such setting" in faults({name: "1"})
+
+
+@pytest.mark.parametrize(
+    "name", ["POSTER_INIT_PID", "POSTER_INIT_ANYTHING", "POSTER_TEST_X", "PORT", "XPOSTER_PORT"]
+)
+def test_variables_of_others_are_left_alone(name: str) -> None:
+    """Init has its own, tests have theirs."""
+    assert Settings.load({name: "1"}, {}) == DEFAULTS
+
+
+def test_an_empty_variable_is_no_path() -> None:
+    """`POSTER_CHROME=` in a compose file is no wish for the current folder."""
+    with contextlib.suppress(InvalidSettings):
+        assert Settings.load({"POSTER_CHROME": ""}, {}).chrome is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_frozen(name: str) -> None:
+    """What was checked stays as it was checked."""
+    loaded = Settings.load({}, {})
+    with pytest.raises(pydantic.ValidationError):
+        setattr(loaded, name, getattr(loaded, name))
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.text(), max_size=4))
+def test_no_text_makes_loading_fail_in_another_way(given_: dict[str, str]) -> None:
+    """Settings, or InvalidSettings naming a variable that was given; never anything else."""
+    environ = {variable_of(name): value for name, value in given_.items()}
+    try:
+        loaded = Settings.load(environ, {})
+        said = None
+    except InvalidSettings as error:
+        said, loaded = str(error), None
+    assert (loaded is None) != (said is None)
+    assert said is None or any(variable in said for variable in environ)
+
+
+def help_text() -> str:
+    """What `poster-service serve --help` prints, as one line."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as left:
+        main(["serve", "--help"])
+    assert left.value.code == 0
+    return re.sub(r"\s+", " ", re.sub(r"-\n\s+", "-", printed.getvalue()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_is_in_the_help(name: str) -> None:
+    """Flag, meaning, variable and default."""
+    text = help_text()
+    field = Settings.model_fields[name]
+    assert f"{flag_of(name)} V" in text
+    assert field.description is not None
+    assert f"{field.description} [{variable_of(name)}; default: " in text
+    default = getattr(DEFAULTS, name)
+    shown = str(default) if default not in (None, ()) else "none"
+    assert f"{variable_of(name)}; default: {shown}]" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("_ms", "ms"), ("_seconds", "second"), ("_bytes", "bytes"), ("pixels", "pixel")],
+)
+def test_a_setting_with_a_unit_says_so(name: str, unit: str) -> None:
+    """In its name and in its description."""
+    some = [field for field in NAMES if field.endswith(name)]
+    assert some
+    for field in some:
+        described = Settings.model_fields[field].description or ""
+        assert unit in described or (field == "probe_seconds" and "often" in described)
+
+
+def test_the_templates_inside_a_wheel_are_preferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the package where there are some, else beside it."""
+    package = tmp_path / "poster_service"
+    package.mkdir()
+    monkeypatch.setattr(module, "__file__", str(package / "settings.py"))
+    assert module.default_templates() == tmp_path / "templates"
+    (package / "templates").mkdir()
+    assert module.default_templates() == package / "templates"
