@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from poster_service import __version__, logs
+from poster_service.bytecode import compiled
 from poster_service.errors import OperatorError, PosterError
 from poster_service.settings import Settings, describe, flag_of
 
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
 CLEAN_UP_SECONDS = 2.0
-INIT = str(Path(__file__).with_name("init.py"))
+INIT = Path(__file__).with_name("init.py")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -122,7 +123,14 @@ def ensure_init(given: Sequence[str], stop_grace: float) -> None:
     """
     if init_in_front() or os.environ.get("POSTER_TEST_NO_INIT") == "1":
         return
-    init = [sys.executable, "-I", "-S", "-E", INIT, f"--grace={stop_grace + CLEAN_UP_SECONDS:g}"]
+    init = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-E",
+        compiled(INIT),
+        f"--grace={stop_grace + CLEAN_UP_SECONDS:g}",
+    ]
     command = [sys.executable, "-m", "poster_service", *given]
     os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
 

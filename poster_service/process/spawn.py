@@ -6,6 +6,7 @@ that no thread and no SIGCHLD handler is needed); what lives under a shim is the
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from poster_service.bytecode import compiled
 from poster_service.process import census
 
 logger = logging.getLogger(__name__)
 
 LAST_WORDS = 2000
-SHIM = str(Path(__file__).with_name("shim.py"))
+SHIM = Path(__file__).with_name("shim.py")
 
 
 @dataclass(frozen=True)
@@ -214,13 +216,19 @@ def pipes(count: int) -> list[tuple[int, int]]:
     return made
 
 
+@functools.cache
+def _shim() -> str:
+    """The program to run as a shim; looked up once and not at every start of a Chrome."""
+    return compiled(SHIM)
+
+
 def _shim_argv(command: Command, control: int, report: int) -> list[str]:
     words = [f"folder={command.folder}", f"tag={command.tag}"]
     words += [f"control={control}", f"report={report}"]
     words += [f"fd={seen}:{held}" for seen, held in command.descriptors]
     if not command.reap:
         words.append("no-reap")
-    return [sys.executable, "-I", "-S", "-E", SHIM, *words, "--", *command.argv]
+    return [sys.executable, "-I", "-S", "-E", _shim(), *words, "--", *command.argv]
 
 
 def _last_report(report: bytes) -> dict[str, str]:
