@@ -98,7 +98,7 @@ def log_level(settings: Settings, options: argparse.Namespace) -> str:
 
 def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
     """Serve, with init in front."""
-    ensure_init(given, settings.stop_grace_seconds)
+    ensure_init(given, settings)
     from poster_service.web.app import serve
 
     asyncio.run(serve(settings, announce))
@@ -115,7 +115,7 @@ def announce(address: str) -> None:
     )
 
 
-def ensure_init(given: Sequence[str], stop_grace: float) -> None:
+def ensure_init(given: Sequence[str], settings: Settings) -> None:
     """Replace this process by init with this command behind it, unless init is there already.
 
     Init waits a little longer for the service than the service waits for its renders.
@@ -123,16 +123,25 @@ def ensure_init(given: Sequence[str], stop_grace: float) -> None:
     """
     if init_in_front() or os.environ.get("POSTER_TEST_NO_INIT") == "1":
         return
-    init = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-E",
-        compiled(INIT),
-        f"--grace={stop_grace + CLEAN_UP_SECONDS:g}",
-    ]
+    grace = settings.stop_grace_seconds + CLEAN_UP_SECONDS
+    init = [sys.executable, "-I", "-S", "-E", compiled(INIT), f"--grace={grace:g}"]
+    init += ledger_options(settings.work_dir)
     command = [sys.executable, "-m", "poster_service", *given]
     os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
+
+
+def ledger_options(work_dir: Path) -> list[str]:
+    """Have init keep its ledger in the work folder; none where that folder is not ours to use.
+
+    What is wrong with the folder is told later, by the part that cannot do without it.
+    """
+    try:
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = work_dir.stat().st_uid == os.getuid() and os.access(work_dir, os.W_OK)
+    except OSError:
+        usable = False
+    # The pid stays ours: init takes the place of this very process.
+    return [f"--status-file={work_dir}/init-{os.getpid()}.json", "-u"] if usable else []
 
 
 def init_in_front() -> bool:

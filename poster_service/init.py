@@ -46,6 +46,7 @@ KNOWN_ENDINGS = 8
 STORM_LINES = 5  # orphans told one by one in a second; the rest of that second is summed up
 PIPE_BUF = 4096  # what a pipe takes whole or not at all (pipe(7))
 MOST_FAULTS = 100  # faults of our own survived; more would be a loop of them
+MOST_WALKS = 5  # of a family that goes on forking; those who were missed get KILL
 DEEPEST = 200  # levels of a family walked at once: each holds a descriptor and a Python frame
 
 SIGNALS = tuple(sorted(_signal.valid_signals()))  # all but the two that glibc keeps (32, 33)
@@ -170,6 +171,7 @@ OPTIONS = (
     ("v", "verbose", "", "tell more (repeatable, up to three times)"),
     ("w", "warn-on-reap", "", "tell of every orphan reaped"),
     ("o", "status-file", "PATH", "keep the ledger of orphans in this file, as JSON"),
+    ("u", "remove-status", "", "remove that file when leaving, instead of leaving its last state"),
     ("c", "check", "", "for HEALTHCHECK: count zombies, 1 when there are too many; runs nothing"),
     ("m", "max-zombies", "N", "how many zombies --check allows (default 10)"),
     ("h", "help", "", "show this and leave"),
@@ -195,6 +197,7 @@ class Options:
         self.verbosity = WARNING
         self.warn_on_reap = False
         self.status_file = ""
+        self.remove_status = False
         self.max_zombies = 10
         self.role = "run"  # or what to print: check, help, version, license
         self.command: list[str] = []
@@ -247,6 +250,9 @@ class Options:
         # Absolute, because init's own directory becomes /.
         self.status_file = value if value.startswith("/") else f"{posix.getcwd()}/{value}"
 
+    def _set_remove_status(self, value: str) -> None:
+        self.remove_status = parse_switch(value, "remove-status")
+
     def _set_max_zombies(self, value: str) -> None:
         self.max_zombies = parse_count(value, "max-zombies", 4194304)  # pid_max's own limit
 
@@ -273,7 +279,7 @@ def _take_variable(options: Options, name: str, value: str) -> None:
     if name in ("remap-exit", "rewrite", "delay"):
         for part in value.replace(",", " ").split():
             options.set(name, part)
-    elif value or name in ("group", "subreaper", "warn-on-reap"):
+    elif value or name in ("group", "subreaper", "warn-on-reap", "remove-status"):
         options.set(name, value)
 
 
@@ -448,6 +454,23 @@ def proc_is_ours() -> bool:
         return posix.readlink("/proc/self") == str(posix.getpid())
     except OSError:
         return False
+
+
+def read_name(pid: int) -> str:
+    """The command name of a process, dead or alive, of at most 15 bytes; "?" for one that is gone.
+
+    Not by `read_file`: this one is called for every orphan.
+    """
+    try:
+        fd = posix.open(f"/proc/{pid}/comm", posix.O_RDONLY)
+    except OSError:
+        return "?"
+    try:
+        return posix.read(fd, 64)[:-1].decode("utf-8", "backslashreplace") or "?"
+    except OSError:
+        return "?"
+    finally:
+        posix.close(fd)
 
 
 def read_stat(pid: int) -> tuple[str, str, int, int]:
@@ -653,6 +676,13 @@ class StatusFile:
                 self._log.say(WARNING, f"cannot write {plain(self._path)}: {fault.strerror}")
             self._failed = True
 
+    def remove(self) -> None:
+        """Remove the file; it may be gone already."""
+        try:
+            posix.unlink(self._path)
+        except OSError:
+            return
+
     def write(self, text: str) -> None:
         """Replace the file: a reader sees the old one or the new, never half. Raises OSError."""
         if not self._path:
@@ -854,6 +884,7 @@ class Init:
         self._pass_on = 0  # what the main child gets for it
         self._main = 0  # pid; 0 when it is gone
         self._main_ending = ""
+        self._main_was_killed = False
         self._status = 0  # what init will leave with
         self._childless = False
         self._more = True  # corpses may be waiting; also those of before we came
@@ -980,10 +1011,10 @@ class Init:
 
     def _take(self, info: "_signal.struct_siginfo") -> None:
         number = info.si_signo
-        # Positive codes of SIGCHLD are the kernel's; others were sent by somebody, for the child.
-        if number == _signal.SIGCHLD and info.si_code > 0:
-            self._more = True
-            return
+        if number == _signal.SIGCHLD:
+            self._more = True  # whoever sent it: the kernel's own may have been merged into it
+            if info.si_code > 0:  # the kernel's; others were sent by somebody, for the child
+                return
         if info.si_pid == self._pid and number != self._options.parent_death_signal:
             return  # our own write to a closed pipe (SIGPIPE), or Ctrl-Z handed to our group
         instead = self._options.rewrites.get(number, number)
@@ -1052,8 +1083,9 @@ class Init:
             send(-1, _signal.SIGCONT)
         elif self._proc:
             told: set[int] = set()
-            while tell_descendants(self._pid, told):
-                pass  # until a pass finds nobody who was forked meanwhile
+            for _ in range(MOST_WALKS):
+                if not tell_descendants(self._pid, told):
+                    break  # nobody was forked meanwhile
         else:
             send(-self._group, _signal.SIGTERM)
             send(-self._group, _signal.SIGCONT)
@@ -1115,14 +1147,12 @@ class Init:
                 self._teller.tell(now, name, pid, how)
 
     def _name_of(self, pid: int) -> str:
-        if not self._proc:
-            return "?"
-        comm = read_file(f"/proc/{pid}/comm")
-        return comm.rstrip(b"\n").decode("utf-8", "backslashreplace") or "?"
+        return read_name(pid) if self._proc else "?"
 
     def _main_is_gone(self, how: str, code: int, status: int) -> None:
         self._main = 0
         self._main_ending = how
+        self._main_was_killed = code != posix.CLD_EXITED
         self._status = status if code == posix.CLD_EXITED else 128 + status
         if self._status in self._options.remap:
             self._status = 0
@@ -1168,9 +1198,13 @@ class Init:
         self._phase = ENDED
         self._teller.sum_up()
         words = self._in_words(now)
-        self._publish()
+        if self._options.remove_status:
+            self._file.remove()
+        else:
+            self._publish()
         # Silent when there is nothing to tell: who puts init in front of `true` wants no line.
-        eventful = self._ledger.reaped or self._asked or self._options.status_file
+        kept = self._options.status_file and not self._options.remove_status
+        eventful = self._ledger.reaped or self._asked or kept or self._main_was_killed
         self._log.say(WARNING if eventful else INFO, words)
         return self._status
 

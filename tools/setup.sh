@@ -1,47 +1,105 @@
 #!/bin/sh
 # Makes this machine ready to run (or, with `dev`, to test) the service; does nothing where it is.
-# Installs system packages only as root with apt; anyone else is told the one line that does it.
+# What the system lacks is installed here only as root with apt; anyone else is told the one line
+# that does it, for all that is missing at once, and it stops.
 set -eu
 cd "$(dirname "$0")/.."
 what=${1:-run}
 venv=${VENV:-.venv}
 
+fonts="fontconfig fonts-liberation fonts-noto-cjk fonts-noto-color-emoji"
+missing=""   # packages without which it cannot go on
+wanted=""    # packages without which something looks or tests less well
+
 say() { printf '%s\n' "setup: $*" >&2; }
 stop() { say "$*"; exit 1; }
-may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
-apt_install() {
-    say "installing $*"
-    [ -n "${APT_FRESH:-}" ] || apt-get update -qq >&2
-    APT_FRESH=1
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-need() { # REASON, PACKAGES...: install them, or say the line and stop
-    reason=$1; shift
-    may_install || stop "$reason: sudo apt-get install -y $*"
-    apt_install "$@"
-}
+has() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+good_python() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 find_python() {
-    for name in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
-        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            echo "$name"
-            return
-        fi
+    if [ -n "${PYTHON:-}" ]; then
+        good_python "$PYTHON" || stop "PYTHON=$PYTHON is no Python of 3.11 or newer"
+        python=$PYTHON
+        return
+    fi
+    python=""
+    for name in python3 python3.13 python3.12 python3.11; do
+        if good_python "$name"; then python=$name; return; fi
     done
 }
 
-make_venv() {
-    [ -x "$venv/bin/python" ] && return
-    python=$(find_python)
-    [ -n "$python" ] || need "Python 3.11 or newer is needed" python3 python3-venv
-    python=$(find_python)
-    [ -n "$python" ] || stop "Python 3.11 or newer is needed; name one with PYTHON=/path/to/python3"
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-        need "$python cannot make virtual environments" "python$version-venv"
+# A virtual environment whose making was interrupted has a python and no pip.
+venv_works() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
+
+look_for_python() {
+    venv_works && return
+    find_python
+    if [ -z "$python" ]; then
+        missing="$missing python3 python3-venv"
+    elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        missing="$missing $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     fi
+}
+
+# The names of browser/chrome.py, asked from the shell because nothing of Python is there yet.
+has_chrome() {
+    [ -z "${POSTER_CHROME:-}" ] || return 0
+    for name in /usr/lib/chromium/chromium-headless-shell chromium-headless-shell \
+        chrome-headless-shell /usr/lib/chromium/chromium chromium chromium-browser \
+        /opt/google/chrome/chrome google-chrome google-chrome-stable chrome; do
+        if has "$name"; then return 0; fi
+    done
+    return 1
+}
+
+has_font() { fc-list "$1" family 2>/dev/null | grep -q .; }
+
+look_for_chrome_and_fonts() {
+    if ! has_chrome; then
+        missing="$missing chromium-headless-shell $fonts"
+    elif ! has_font :lang=zh-cn || ! has_font :lang=und-zsye || ! has_font :lang=en; then
+        wanted="$wanted $fonts"
+    fi
+}
+
+look_for_what_tests_need() { # full Chromium too: its crash handlers leave the process group
+    [ -x /usr/lib/chromium/chromium ] || wanted="$wanted chromium"
+    has curl || wanted="$wanted curl"
+}
+
+line() { # the line that installs these packages, for whoever may
+    if has sudo; then as="sudo sh -c"; else as="su -c"; fi
+    echo "$as 'apt-get update && apt-get install -y --no-install-recommends$*'"
+}
+
+install_packages() {
+    [ -n "$missing$wanted" ] || return 0
+    if is_root && has apt-get; then
+        say "installing$missing$wanted"
+        apt-get update -qq >&2
+        for package in $missing; do
+            apt-cache show "$package" >/dev/null 2>&1 ||
+                stop "apt has no $package here; install Chrome by hand and name it in POSTER_CHROME"
+        done
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            $missing $wanted >/dev/null
+    elif [ -n "$missing" ]; then
+        stop "this is missing; install it with: $(line "$missing$wanted")"
+    else
+        say "it works without, but better with: $(line "$wanted")"
+    fi
+}
+
+make_venv() {
+    venv_works && return
+    find_python
+    [ -n "$python" ] || stop "Python 3.11 or newer is needed; name one with PYTHON=/path/to/python3"
     say "making $venv with $("$python" --version)"
-    "$python" -m venv "$venv"
+    # Cleared only if it is one already: VENV may name a folder that is something else.
+    if [ -f "$venv/pyvenv.cfg" ]; then clear=--clear; else clear=""; fi
+    "$python" -m venv $clear "$venv"
 }
 
 install_locked() { # LOCK: exactly what it says, checked by hash
@@ -56,38 +114,16 @@ install_locked() { # LOCK: exactly what it says, checked by hash
     cp "$1" "$stamp"
 }
 
-has_font() { fc-list "$1" family 2>/dev/null | grep -q .; }
-
-find_chrome() { "$venv/bin/python" -m poster_service doctor --find-chrome >/dev/null 2>&1; }
-
-find_chrome_and_fonts() {
-    packages="fontconfig fonts-liberation fonts-noto-cjk fonts-noto-color-emoji"
-    if ! find_chrome; then
-        need "no Chrome found; install one, or name yours in POSTER_CHROME" \
-            chromium-headless-shell $packages
-        find_chrome || stop "installed, and still no Chrome found; name it in POSTER_CHROME"
-    fi
-    if ! has_font :lang=zh-cn || ! has_font :lang=und-zsye || ! has_font :lang=en; then
-        if may_install; then
-            apt_install $packages
-        else
-            say "some texts will show boxes; for their fonts: sudo apt-get install -y $packages"
-        fi
-    fi
-}
-
-for_tests() { # full Chromium too: its crash handlers leave the process group
-    [ -x /usr/lib/chromium/chromium ] && return
-    if may_install; then
-        apt_install chromium || say "no full Chromium here; its tests are skipped"
-    else
-        say "the tests with full Chromium are skipped; for them: sudo apt-get install -y chromium"
-    fi
-}
-
-make_venv
 case $what in
-    run) install_locked requirements.lock; find_chrome_and_fonts ;;
-    dev) install_locked requirements-dev.lock; find_chrome_and_fonts; for_tests ;;
+    run) lock=requirements.lock ;;
+    dev) lock=requirements-dev.lock ;;
     *) stop "usage: tools/setup.sh [run|dev]" ;;
 esac
+look_for_python
+look_for_chrome_and_fonts
+if [ "$what" = dev ]; then look_for_what_tests_need; fi
+install_packages
+make_venv
+install_locked "$lock"
+"$venv/bin/python" -m poster_service doctor --find-chrome >/dev/null ||
+    stop "Chrome was installed and is still not found; name it in POSTER_CHROME"

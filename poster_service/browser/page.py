@@ -32,6 +32,9 @@ ADDRESS = "https://poster.invalid/"
 #: Chrome's largest surface in software compositing, in device pixels a side.
 MAX_SIDE = 16_384
 
+#: How long after a failed call the word of a crash may still come, in seconds.
+DEATH_SECONDS = 0.3
+
 # Runs once the page has loaded. Lazy pictures below the viewport would never load by themselves,
 # and a full-page picture shows them; `decode` fails for a broken one, which is no reason to wait.
 PAINTED = """(async () => {
@@ -159,6 +162,7 @@ class PosterPage:
         self._route = route
         answer = await self._send("Page.navigate", {"url": ADDRESS})
         if reason := answer.get("errorText"):
+            await self._look_for_a_death()
             raise PageFailed("the page could not be loaded") from RuntimeError(reason)
         await self._do(self._loaded)
 
@@ -240,16 +244,25 @@ class PosterPage:
             PageFailed: Chrome refused the call.
         """
         step = asyncio.ensure_future(call)
+        await self._wait_first(step)
+        try:
+            return step.result()
+        except PyppeteerError as error:
+            await self._look_for_a_death()
+            raise PageFailed("Chrome could not paint the page") from error
+
+    async def _look_for_a_death(self) -> None:
+        """Chrome fails a call of a page that died a moment before it tells of the death."""
+        await self._wait_first(asyncio.ensure_future(asyncio.sleep(DEATH_SECONDS)))
+
+    async def _wait_first(self, step: "asyncio.Future[Any]") -> None:
+        """Wait for a step, or for the end of the page or its Chrome, which is raised."""
         ends: set[asyncio.Future[Any]] = {step, self._crashed, self._connection.closed}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self._crashed.done():
             raise PageCrashed("the page crashed: its process died, often for lack of memory")
         if self._connection.closed.done():
             raise ChromeDied("Chrome ended during the render")
-        try:
-            return step.result()
-        except PyppeteerError as error:
-            raise PageFailed("Chrome could not paint the page") from error
 
     def _lifecycle(self, event: dict[str, Any]) -> None:
         """Settle `_loaded` when the main frame has loaded something else than the blank page.

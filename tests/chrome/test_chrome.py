@@ -134,23 +134,23 @@ async def test_a_chrome_that_dies_fails_the_step_it_is_in(
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "patience", "told"),
     [
-        ("#!/bin/sh\nexit 3\n", "it left at once"),
-        ("#!/bin/sh\necho '[1:2:FATAL] No usable sandbox!' >&2\nexit 1\n", "No usable sandbox"),
-        ("#!/bin/sh\nsleep 600\n", "not ready after 1 s"),
+        ("#!/bin/sh\nexit 3\n", 30, "it left at once"),
+        ("#!/bin/sh\necho '[1:2:FATAL] No usable sandbox!' >&2\nexit 1\n", 30, "No usable sandbox"),
+        ("#!/bin/sh\nsleep 600\n", 1, "not ready after 1 s"),
     ],
     ids=["leaves", "no sandbox", "hangs"],
 )
 async def test_a_chrome_that_does_not_come_up_is_told_with_its_last_words(
-    make_spec: MakeSpec, tmp_path: Path, script: str, told: str
+    make_spec: MakeSpec, tmp_path: Path, script: str, patience: float, told: str
 ) -> None:
     """One sentence for the operator, and nothing left of it."""
     program = tmp_path / "chrome"
     program.write_text(script)
     program.chmod(0o755)
     spec = make_spec(program)
-    spec = ChromeSpec(program, spec.sandbox, spec.home, spec.instance, start_timeout=1)
+    spec = ChromeSpec(program, spec.sandbox, spec.home, spec.instance, patience)
     spec.home.mkdir()
     with pytest.raises(ChromeNotStarted, match=told):
         await Chrome.start(spec, 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -55,7 +56,7 @@ class Served:
 
     def homes(self) -> list[Path]:
         """The folders of instances there are."""
-        return list(self.work_dir.iterdir())
+        return [entry for entry in self.work_dir.iterdir() if entry.is_dir()]
 
     def folders(self) -> list[str]:
         """The lease folders there are."""
@@ -69,8 +70,10 @@ class Served:
 def left_of(work_dir: Path) -> list[str]:
     """All that is left of a service with this work folder."""
     found = []
-    for home in work_dir.iterdir():
-        found += [f"folder {home.name}", *left(int(home.name, 16), home)]
+    for entry in work_dir.iterdir():
+        found.append(entry.name)
+        if entry.is_dir():
+            found += left(int(entry.name, 16), entry)
     return found
 
 
@@ -105,7 +108,10 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
         address = re.search(r"http://\S+", line)
         assert address, f"no address in {line!r}"
         async with aiohttp.ClientSession() as client:
-            yield Served(process, address[0], work_dir, client)
+            served = Served(process, address[0], work_dir, client)
+            # The Chrome by which the service proved itself at the start may still be ending.
+            assert await settled(lambda: len(served.folders()) == 1)
+            yield served
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -129,6 +135,17 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
             return False
 
         assert await settled(at_rest)
+
+
+async def test_init_keeps_its_ledger_while_the_service_runs(work_dir: Path) -> None:
+    """A file in the work folder tells what init reaped; it goes with init."""
+    async with serving(work_dir) as served:
+        file = work_dir / f"init-{served.process.pid}.json"
+        assert await settled(file.exists)
+        assert json.loads(file.read_text())["pid"] == served.process.pid
+        served.process.terminate()
+        await served.process.wait()
+        assert not file.exists()
 
 
 async def test_a_pasted_curl_line_gets_a_picture(work_dir: Path, tmp_path: Path) -> None:

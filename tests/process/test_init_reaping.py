@@ -1,0 +1,205 @@
+"""Every orphan is adopted and reaped, however many there are, and TERM never waits behind them."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.process.init_harness import (
+    INIT,
+    Life,
+    Starter,
+    children,
+    proc_field,
+    program,
+    read,
+    state,
+    tagged,
+    wait_for_text,
+    wait_until,
+)
+
+pytest_plugins = ("tests.process.init_fixtures",)
+
+
+def reaped(life: Life) -> int:
+    """How many orphans init says, as it leaves, that it has reaped."""
+    _, found, tail = life.stderr().rpartition(", reaped ")
+    words = tail.split()
+    return int(words[0]) if found and words[0].isdigit() else 0
+
+
+def zombies(life: Life) -> list[int]:
+    """The zombies among all that this life has started."""
+    return [pid for pid in tagged(life.tag) if state(pid) == "Z"]
+
+
+def test_the_search_for_zombies_finds_them(start_init_below: Starter) -> None:
+    """Otherwise the tests here would promise nothing."""
+    out = start_init_below.folder / "out"
+    life = start_init_below(*program("zombie_maker", 7, out))
+    wait_for_text(out, "ready")
+    assert len(zombies(life)) == 7  # their parent lives and does not wait: nobody else can
+    life.signal(signal.SIGTERM)
+    assert life.wait() == 128 + signal.SIGTERM
+
+
+def test_zombies_are_reaped_when_the_parent_that_made_them_goes(start_init: Starter) -> None:
+    """They become orphans, dead already when init adopts them."""
+    out = start_init.folder / "out"
+    maker = " ".join(program("zombie_maker", 25, out))
+    life = start_init("sh", "-c", f"{maker} & echo $! > {out}.pid; wait; exec sleep 1000")
+    wait_for_text(out, "ready")
+    wait_until(lambda: len(zombies(life)) == 25, "all are zombies")
+    os.kill(next(pid for pid in children(life.main)), signal.SIGKILL)
+    wait_until(lambda: not zombies(life), "init has reaped them")
+    life.signal(signal.SIGTERM)
+    life.wait()
+    assert reaped(life) == 25
+
+
+def test_orphans_are_reaped_while_the_main_child_lives(start_init: Starter) -> None:
+    """One after the other, for as long as it takes."""
+    out = start_init.folder / "out"
+    life = start_init(*program("orphan_maker", 300, out))
+    wait_for_text(out, "made 300")
+    wait_until(lambda: len(tagged(life.tag)) == expected(life), "all orphans are gone")
+    life.signal(signal.SIGTERM)
+    assert life.wait() == 0
+    assert reaped(life) == 300
+
+
+def expected(life: Life) -> int:
+    """How many of ours there are at rest: unshare where it is used, init, the main child."""
+    return 3 if life.place == "pid 1" else 2
+
+
+def test_orphans_that_die_at_the_same_instant_are_all_reaped(start_init: Starter) -> None:
+    """SIGCHLD says once what happened many times."""
+    out = start_init.folder / "out"
+    life = start_init(*program("orphan_maker", 600, out, 200))
+    wait_for_text(out, "made 600")
+    wait_until(lambda: len(tagged(life.tag)) == expected(life), "all orphans are gone")
+    life.signal(signal.SIGTERM)
+    assert life.wait() == 0
+    assert reaped(life) == 600
+
+
+def test_three_forks_make_seven_children_and_init_waits_for_all(start_init: Starter) -> None:
+    """The riddle of the seven: 2 x 2 x 2 processes, of which one is the main child."""
+    out = start_init.folder / "out"
+    status, text = start_init.run("-v", *program("three_forks", out))
+    assert status == 0
+    assert len(read(out).split()) == 8
+    assert "leaving with 0" in text
+
+
+def test_an_orphan_that_leaves_group_and_session_is_adopted(start_init: Starter) -> None:
+    """As Chrome's crash handlers do."""
+    life = start_init("sh", "-c", "(setsid sleep 1000 &); exec sleep 1000")
+
+    def names() -> list[str]:
+        return [proc_field(pid, "Name") for pid in children(life.pid)]
+
+    wait_until(lambda: names() == ["sleep", "sleep"], "the hidden one is init's own child")
+    life.signal(signal.SIGTERM)
+    life.wait()
+    assert "(sleep 1)" in life.stderr()
+
+
+def test_term_is_passed_on_in_the_middle_of_a_storm(start_init: Starter) -> None:
+    """10,000 orphans; TERM gets through while they come, and all of them are reaped at the end."""
+    out, beside = start_init.folder / "out", start_init.folder / "signals"
+    maker = " ".join(program("orphan_maker", 10_000, out))
+    life = start_init(
+        "sh", "-c", f'{maker} & exec "$@"', "sh", *program("signal_printer", beside, 15)
+    )
+    wait_for_text(beside, "ready")
+    wait_until(lambda: children_made(life) > 500, "the storm is under way")
+    for number in (signal.SIGUSR1, signal.SIGRTMIN + 1):
+        life.signal(number)
+        wait_for_text(beside, f"got {int(number)}\n")
+        assert not out.exists()  # the storm is not over
+    life.signal(signal.SIGTERM)
+    assert life.wait() == 42
+    assert "got 15" in read(beside)
+
+
+def children_made(life: Life) -> int:
+    """How far the storm is: the CPU time of init tells that it reaps (clock ticks, times 100)."""
+    fields = read(Path(f"/proc/{life.pid}/stat")).rpartition(")")[2].split()
+    return 100 * (int(fields[11]) + int(fields[12])) if fields else 0
+
+
+@pytest.mark.slow
+def test_a_storm_of_ten_thousand_leaves_nothing(start_init: Starter) -> None:
+    """Every one is reaped and counted."""
+    out = start_init.folder / "out"
+    life = start_init(*program("orphan_maker", 10_000, out))
+    wait_for_text(out, "made 10000")
+    life.signal(signal.SIGTERM)
+    assert life.wait() == 0
+    assert reaped(life) == 10_000
+
+
+def test_it_adopts_without_flags_also_inside_another_init(start_init: Starter) -> None:
+    """The inner one is a subreaper, the outer one sees nothing of its orphans."""
+    out = start_init.folder / "out"
+    maker = program("orphan_maker", 50, out)
+    life = start_init(*INIT, *maker)
+    wait_for_text(out, "made 50")
+    life.signal(signal.SIGTERM)
+    assert life.wait() == 0
+    inner, _, outer = life.stderr().partition("leaving with 0")
+    assert "reaped 50 orphans" in inner
+    assert "reaped no orphans" in outer
+
+
+def test_as_a_subreaper_it_says_nothing_about_it(start_init_below: Starter) -> None:
+    """Tini warns where it is not PID 1, dumb-init and my_init just lose the orphans."""
+    assert start_init_below.run("true") == (0, "")
+    assert start_init_below.run("-s", "true") == (0, "")
+
+
+def test_children_from_before_are_reaped_too(start_init: Starter) -> None:
+    """A shell that became init by exec has left it what it had started."""
+    out = start_init.folder / "out"
+    before = ("sh", "-c", 'sh -c "exit 3" & sleep 1000 & exec "$@"', "sh")
+    life = start_init("sh", "-c", f"echo ready > {out}; exec sleep 1000", before=before)
+    wait_for_text(out, "ready")
+    wait_until(lambda: not zombies(life), "the zombie of before is reaped")
+    life.signal(signal.SIGTERM)
+    life.wait()
+    assert reaped(life) == 2
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_a_hundred_thousand_orphans(start_init: Starter) -> None:
+    """my_init leaks 8 MB on the way. Names that keep changing must not make the ledger grow."""
+    out = start_init.folder / "out"
+    ready = start_init.folder / "ready"
+    script = (
+        f'"$@" 20000; touch {ready}; while test -e {ready}; do sleep 0.05; done; "$@" 80000; '
+        f"echo done > {out}; exec sleep 1000"
+    )
+    life = start_init("sh", "-c", script, "sh", *program("orphan_maker"))
+    wait_until(ready.exists, "the first 20,000 are made", 60)
+    wait_until(lambda: not zombies(life), "and reaped")
+    before = private_kib(life.pid)
+    ready.unlink()
+    wait_until(lambda: "done" in read(out), "80,000 more are made", 120)
+    wait_until(lambda: not zombies(life), "and reaped")
+    assert private_kib(life.pid) - before <= 128
+    life.signal(signal.SIGTERM)
+    life.wait()
+    assert reaped(life) >= 100_000
+
+
+def private_kib(pid: int) -> int:
+    """Memory that is a process's own, in KiB."""
+    rollup = subprocess.run(
+        ["cat", f"/proc/{pid}/smaps_rollup"], capture_output=True, check=True, text=True
+    ).stdout
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if "Private_Dirty" in line)
