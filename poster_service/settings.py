@@ -94,6 +94,15 @@ class Settings(BaseModel):
     probe_seconds: float = Field(
         30.0, ge=1, le=3600, description="an idle service proves itself by a render this often"
     )
+    watchdog_seconds: float = Field(
+        5.0, ge=0.1, le=3600, description="an event loop stuck for so long is told in the log"
+    )
+    wedged_seconds: float = Field(
+        60.0,
+        ge=0.2,
+        le=86_400,
+        description="one stuck for so long ends the service with status 70, for a restart",
+    )
     max_body_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"
     )
@@ -155,6 +164,11 @@ class Settings(BaseModel):
     def conflicts(self) -> list[str]:
         """What is wrong between settings that are each right on their own."""
         found = []
+        if self.watchdog_seconds >= self.wedged_seconds:
+            found.append(
+                f"POSTER_WATCHDOG_SECONDS={self.watchdog_seconds:g}: must be less than"
+                f" POSTER_WEDGED_SECONDS={self.wedged_seconds:g}"
+            )
         if self.timeout_ms > self.max_timeout_ms:
             found.append(
                 f"POSTER_TIMEOUT_MS={self.timeout_ms}: must not exceed"

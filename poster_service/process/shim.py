@@ -40,7 +40,7 @@ class Options:
 
     Attributes:
         folder: Lease folder, removed when nothing of the group is left.
-        tag: Soft RLIMIT_LOCKS value of every process of the lease; 0 sets none.
+        tag: Soft RLIMIT_LOCKS value of the shim and every process of the lease; 0 sets none.
         control: Descriptor whose end-of-file means "end it now".
         report: Descriptor the shim writes its few lines to.
         descriptors: Pairs (number the program sees, number the shim has).
@@ -121,8 +121,6 @@ def become_leader(options: Options, shim: int) -> None:
     for number in IGNORED_BY_PYTHON:
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    if options.tag:
-        set_tag(options.tag)
     for seen, held in high_copies(options.descriptors):
         posix.dup2(held, seen, True)
 
@@ -154,6 +152,8 @@ class Shim:
 
     def run(self) -> int:
         """Start, wait for a reason to end, end, report. Returns the exit status of the shim."""
+        if self.options.tag:
+            set_tag(self.options.tag)
         wake = self._watch_signals()
         self.leader = start_leader(self.options)
         for _, held in self.options.descriptors:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +31,13 @@ class Ending:
 
     Attributes:
         clean: The shim saw ECHILD, removed the folder and left with 0: nothing can be left.
-        reason: "asked", "term", "exited" (the leader died by itself) or "lost" (the shim died).
+        reason: "asked", "term", "exited" (the leader died by itself), "lost" (the shim died) or
+            "late" (the shim did not report in time and was given up).
         leader_status: Exit status of the leader; negative for a signal, None when unknown.
         adopted: Processes reaped beside the leader.
-        swept: Processes that only the backstop found; 0 whenever the ending was clean.
+        swept: Processes that only a backstop found; 0 whenever the ending was clean.
+        survivors: Processes that even the backstops could not end; whoever gets this ending must
+            not forget them.
     """
 
     clean: bool
@@ -41,6 +45,7 @@ class Ending:
     leader_status: int | None = None
     adopted: int = 0
     swept: int = 0
+    survivors: tuple[census.Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Command:
         environment: The whole environment; nothing of ours is inherited.
         descriptors: Pairs (number the program sees, our number); ours are closed here after start.
         reap: False only in tests, to show what reaping prevents.
+        end_seconds: How long the shim may take to end everything, before the backstop strikes.
     """
 
     argv: Sequence[str]
@@ -62,6 +68,7 @@ class Command:
     environment: Mapping[str, str]
     descriptors: Sequence[tuple[int, int]] = ()
     reap: bool = True
+    end_seconds: float = 10.0
 
 
 class Group:
@@ -79,7 +86,8 @@ class Group:
         self._report = b""
         loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[Ending] = loop.create_future()
-        self._finish: asyncio.Task[None] | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._backstop: asyncio.Task[None] | None = None
 
     @classmethod
     def start(cls, command: Command) -> "Group":
@@ -134,6 +142,12 @@ class Group:
         if self._control is not None:
             os.close(self._control)
             self._control = None
+            if not self._ending.done():
+                # A stopped shim would not see the end of its pipe. The number is still its own:
+                # nobody but us can reap it, and we have not.
+                self._shim.send_signal(signal.SIGCONT)
+                loop = asyncio.get_running_loop()
+                self._late = loop.call_later(self.command.end_seconds, self._strike)
 
     async def wait_gone(self) -> Ending:
         """Wait until nothing of the group is left and its folder is removed."""
@@ -164,27 +178,37 @@ class Group:
         loop.add_reader(pidfd, shim_left)
 
     def _settle(self, status: int) -> None:
+        """The shim has left: with the whole story, or before it was told."""
+        if self._late is not None:
+            self._late.cancel()
         words = _last_report(self._report)
-        if status == 0 and words:
+        if status == 0 and words and self._backstop is None:
             ending = Ending(
                 True, words["reason"], int(words["status"]), adopted=int(words["adopted"])
             )
             self._ending.set_result(ending)
-            return
-        logger.error("shim %d left with %d; sweeping after it", self._shim.pid, status)
-        self._finish = asyncio.get_running_loop().create_task(self._sweep())
+        elif self._backstop is None:
+            logger.error("shim %d left with %d; sweeping after it", self.shim_pid, status)
+            self._backstop = asyncio.get_running_loop().create_task(self._sweep("lost"))
 
-    async def _sweep(self) -> None:
-        """The backstop: the shim died early, so its group is found by tag and ended from here.
+    def _strike(self) -> None:
+        """The shim has not reported in time: it is stopped, or waits for a process that stays."""
+        logger.error("shim %d has not reported; the backstop strikes", self.shim_pid)
+        self._backstop = asyncio.get_running_loop().create_task(self._sweep("late"))
 
-        The processes themselves die of the parent-death signal and are reaped by init; this makes
-        sure of it, and removes the folder that nobody else will.
+    async def _sweep(self, reason: str) -> None:
+        """The backstop: end from here all that carries the tag, the shim last; remove the folder.
+
+        What dies is reaped by the shim while there is one, else by init. What does not die even of
+        this sits in uninterruptible sleep; it goes into the ending, which waits for it no longer.
         """
-        swept = 0
-        if self.command.tag:
-            swept = await census.end_tagged(self.command.tag)
+        belongs = self.command.tag.__eq__
+        seconds = self.command.end_seconds
+        struck = await census.end_all(belongs, spare=(self.shim_pid,), seconds=seconds)
+        rest = await census.end_all(belongs, seconds=1.0)
         await asyncio.to_thread(shutil.rmtree, self.command.folder, ignore_errors=True)
-        self._ending.set_result(Ending(False, "lost", swept=swept))
+        swept = struck.killed + rest.killed
+        self._ending.set_result(Ending(False, reason, swept=swept, survivors=rest.survivors))
 
 
 def _shim_argv(command: Command, control: int, report: int) -> list[str]:

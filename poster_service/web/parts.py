@@ -18,6 +18,7 @@ from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
+from poster_service.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Parts:
     pool: Pool
     renderer: Renderer
     recent_seconds: float
+    watchdog: Watchdog
     _probe: "asyncio.Task[None] | None" = None
 
     async def start(self) -> None:
@@ -54,6 +56,7 @@ class Parts:
         Raises:
             ChromeNotStarted: Chrome does not come up, or does not render.
         """
+        self.watchdog.start()
         try:
             await self._start_pool()
             await self._first_probe()
@@ -98,6 +101,7 @@ class Parts:
             self._probe.cancel()
         await self.pool.close()
         await self.fetcher.close()
+        await self.watchdog.stop()
 
     async def _keep_probing(self) -> None:
         """Render the probe whenever no caller's render has worked for a while."""
@@ -136,7 +140,8 @@ def build(settings: Settings) -> Parts:
     pool = Pool(_spec(settings, program), ready=settings.ready, capacity=capacity)
     renderer = Renderer(pool, admission, templates, fetcher, limits)
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
-    return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent)
+    watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
+    return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog)
 
 
 def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:

@@ -29,8 +29,11 @@ def chrome_of(service: Service, kind: str | None) -> psutil.Process:
     ready = min(one.lease for one in census.tagged(service.instance))
     for one in census.tagged(service.instance):
         process = psutil.Process(one.pid)
-        types = [word for word in process.cmdline() if word.startswith("--type=")]
-        if one.lease == ready and (types == [f"--type={kind}"] if kind else not types):
+        words = process.cmdline()
+        types = [word for word in words if word.startswith("--type=")]
+        shim = any(word.endswith("shim.py") for word in words)
+        found = types == [f"--type={kind}"] if kind else not types and not shim
+        if one.lease == ready and found:
             return process
     raise AssertionError(f"no {kind or 'browser'} process")
 

@@ -55,7 +55,7 @@ class Served:
 
     def homes(self) -> list[Path]:
         """The folders of instances there are."""
-        return list(self.work_dir.iterdir())
+        return [entry for entry in self.work_dir.iterdir() if entry.is_dir()]
 
     def folders(self) -> list[str]:
         """The lease folders there are."""
@@ -70,7 +70,7 @@ def left_of(work_dir: Path) -> list[str]:
     """All that is left of a service with this work folder."""
     found = []
     for home in work_dir.iterdir():
-        found += [f"folder {home.name}", *left(int(home.name, 16), home)]
+        found += [f"{home.name}", *left(int(home.stem, 16), home)]
     return found
 
 
@@ -182,7 +182,10 @@ async def test_a_second_signal_ends_at_once(work_dir: Path) -> None:
 
 
 async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> None:
-    """SIGKILL of the service itself: shims end their Chromes, init reaps, the status tells."""
+    """SIGKILL of the service itself: shims end their Chromes, init reaps, the status tells.
+
+    The empty folder and its lock stay, for a later start to sweep; which it does.
+    """
     async with serving(work_dir) as served:
         _, service, *_ = served.tree()
         everything = {one.pid for one in served.tree()}
@@ -190,9 +193,9 @@ async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> 
         assert await served.process.wait() == 137
         assert await settled(lambda: everything.isdisjoint(psutil.pids()))
         assert await settled(lambda: served.folders() == [])
-        # The empty folder that held the leases is for a later start to sweep.
-        for home in served.homes():
-            home.rmdir()
+        assert served.homes() != []
+        async with serving(work_dir) as later:
+            assert len(later.homes()) == 1
 
 
 async def test_a_port_in_use_is_one_line_and_not_zero(work_dir: Path) -> None:
