@@ -94,6 +94,19 @@ class Settings(BaseModel):
     probe_seconds: float = Field(
         30.0, ge=1, le=3600, description="an idle service proves itself by a render this often"
     )
+    chrome_memory_mb: int | None = Field(
+        None,
+        ge=64,
+        le=1 << 20,
+        description="memory of one Chrome with all its processes, in MiB; needs a control group"
+        " that this service may write to, and refuses to start without",
+    )
+    chrome_pids: int | None = Field(
+        None,
+        ge=40,
+        le=1 << 20,
+        description="processes and threads of one Chrome; needs the same (a render uses about 70)",
+    )
     watchdog_seconds: float = Field(
         5.0, ge=0.1, le=3600, description="an event loop stuck for so long is told in the log"
     )

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from poster_service.browser.page import PosterPage
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
+from poster_service.process.cgroup import CannotLimit, Cgroups, remove
 from poster_service.process.spawn import Command, Ending, Group
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class ChromeSpec:
         home: Folder that lease folders are made in.
         instance: Number of this service's life, part of every tag.
         start_timeout: Seconds for one Chrome to become ready.
+        cgroups: Where the control groups of leases are made; makes none where no limit is set.
     """
 
     program: Path
@@ -96,6 +98,7 @@ class ChromeSpec:
     home: Path
     instance: int
     start_timeout: float
+    cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
 
 
 def new_instance() -> int:
@@ -206,6 +209,10 @@ class Chrome:
 
 
 def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
+    try:
+        groups = spec.cgroups.make(f"poster-{spec.instance:x}-{lease}")
+    except CannotLimit as error:
+        raise ChromeNotStarted(f"no control group for a Chrome: {error}") from error
     folder = spec.home / str(lease)
     folder.mkdir(mode=0o700)
     commands, commands_held = os.pipe()
@@ -216,6 +223,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         tag=census.make_tag(spec.instance, lease),
         environment=environment(folder),
         descriptors=((3, commands), (4, replies)),
+        groups=groups,
         # Off only in the tests that show what reaping prevents.
         reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )
@@ -225,6 +233,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         os.close(commands_held)
         os.close(replies_held)
         shutil.rmtree(folder, ignore_errors=True)
+        remove(groups)
         raise ChromeNotStarted(f"cannot start a process: {error.strerror}") from error
     return group, PipeConnection(replies_held, commands_held)
 

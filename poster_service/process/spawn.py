@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from poster_service.process import census
+from poster_service.process import census, cgroup
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Command:
         tag: Soft RLIMIT_LOCKS value that all its processes carry; 0 for none.
         environment: The whole environment; nothing of ours is inherited.
         descriptors: Pairs (number the program sees, our number); ours are closed here after start.
+        groups: Control groups the lease lives in (see `cgroup.py`); removed at the end.
         reap: False only in tests, to show what reaping prevents.
         end_seconds: How long the shim may take to end everything, before the backstop strikes.
     """
@@ -67,6 +68,7 @@ class Command:
     tag: int
     environment: Mapping[str, str]
     descriptors: Sequence[tuple[int, int]] = ()
+    groups: Sequence[Path] = ()
     reap: bool = True
     end_seconds: float = 10.0
 
@@ -202,11 +204,13 @@ class Group:
         What dies is reaped by the shim while there is one, else by init. What does not die even of
         this sits in uninterruptible sleep; it goes into the ending, which waits for it no longer.
         """
+        cgroup.kill(self.command.groups)
         belongs = self.command.tag.__eq__
         seconds = self.command.end_seconds
         struck = await census.end_all(belongs, spare=(self.shim_pid,), seconds=seconds)
         rest = await census.end_all(belongs, seconds=1.0)
         await asyncio.to_thread(shutil.rmtree, self.command.folder, ignore_errors=True)
+        await asyncio.to_thread(cgroup.remove, self.command.groups)
         swept = struck.killed + rest.killed
         self._ending.set_result(Ending(False, reason, swept=swept, survivors=rest.survivors))
 
@@ -215,6 +219,7 @@ def _shim_argv(command: Command, control: int, report: int) -> list[str]:
     words = [f"folder={command.folder}", f"tag={command.tag}"]
     words += [f"control={control}", f"report={report}"]
     words += [f"fd={seen}:{held}" for seen, held in command.descriptors]
+    words += [f"cgroup={group}" for group in command.groups]
     if not command.reap:
         words.append("no-reap")
     return [sys.executable, "-I", "-S", "-E", SHIM, *words, "--", *command.argv]

@@ -10,8 +10,10 @@ from aiohttp import web
 
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
-from poster_service.errors import ChromeNotStarted, PosterError
+from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
+from poster_service.process import cgroup
+from poster_service.process.cgroup import CannotLimit, Cgroups
 from poster_service.render.admission import Admission
 from poster_service.render.assets import Fetcher, Policy
 from poster_service.render.job import Limits, RenderJob
@@ -154,4 +156,16 @@ def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         home=settings.work_dir / f"{instance:x}",
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
+        cgroups=_cgroups(settings),
     )
+
+
+def _cgroups(settings: Settings) -> Cgroups:
+    memory = settings.chrome_memory_mb
+    limits = cgroup.Limits(None if memory is None else memory << 20, settings.chrome_pids)
+    try:
+        return Cgroups.find(limits)
+    except CannotLimit as error:
+        raise InvalidSettings(
+            f"POSTER_CHROME_MEMORY_MB and POSTER_CHROME_PIDS cannot be kept here: {error}"
+        ) from error
