@@ -94,6 +94,31 @@ class Settings(BaseModel):
     probe_seconds: float = Field(
         30.0, ge=1, le=3600, description="an idle service proves itself by a render this often"
     )
+    chrome_memory_mb: int | None = Field(
+        None,
+        ge=64,
+        le=1 << 20,
+        description="memory of one Chrome with all its processes, in MiB; needs a control group"
+        " that this service may write to, and refuses to start without",
+    )
+    chrome_pids: int | None = Field(
+        None,
+        ge=40,
+        le=1 << 20,
+        description="processes and threads of one Chrome; needs the same (a render uses about 70)",
+    )
+    watchdog_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=3600,
+        description="seconds for which the event loop may be stuck before the log tells",
+    )
+    wedged_seconds: float = Field(
+        60.0,
+        ge=0.2,
+        le=86_400,
+        description="seconds after which a loop that stays stuck ends the service with status 70",
+    )
     max_body_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"
     )
@@ -158,6 +183,11 @@ class Settings(BaseModel):
     def conflicts(self) -> list[str]:
         """What is wrong between settings that are each right on their own."""
         found = []
+        if self.watchdog_seconds >= self.wedged_seconds:
+            found.append(
+                f"POSTER_WATCHDOG_SECONDS={self.watchdog_seconds:g}: must be less than"
+                f" POSTER_WEDGED_SECONDS={self.wedged_seconds:g}"
+            )
         if self.timeout_ms > self.max_timeout_ms:
             found.append(
                 f"POSTER_TIMEOUT_MS={self.timeout_ms}: must not exceed"

@@ -26,6 +26,16 @@ async def settled(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS
     return True
 
 
+def is_shim(pid: int) -> bool:
+    """Whether a process is a shim, which carries the tag too and is none of its program's."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    runs_shim = any(b"/shim." in word for word in words)
+    return runs_shim and any(word.startswith(b"control=") for word in words)
+
+
 def left(instance: int | None, folder: Path) -> list[str]:
     """Everything of an instance that is still there, in words; an empty list is the promise."""
     seen = census.take(instance, folder)

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from poster_service.browser.page import PosterPage
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
+from poster_service.process.cgroup import CannotLimit, Cgroups, remove
 from poster_service.process.spawn import Command, Ending, Group, pipes
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class ChromeSpec:
         home: Folder that lease folders are made in.
         instance: Number of this service's life, part of every tag.
         start_timeout: Seconds for one Chrome to become ready.
+        cgroups: Where the control groups of leases are made; makes none where no limit is set.
     """
 
     program: Path
@@ -97,6 +99,7 @@ class ChromeSpec:
     home: Path
     instance: int
     start_timeout: float
+    cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
 
 
 def new_instance() -> int:
@@ -206,14 +209,27 @@ class Chrome:
         return await self.group.wait_gone()
 
 
+def drop(folder: Path) -> None:
+    """Remove a lease folder that no Chrome has written to; needs no descriptor, unlike rmtree."""
+    with contextlib.suppress(OSError):
+        (folder / "stderr").unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
+    try:
+        groups = spec.cgroups.make(f"poster-{spec.instance:x}-{lease}")
+    except CannotLimit as error:
+        raise ChromeNotStarted(f"no control group for a Chrome: {error}") from error
     folder = spec.home / str(lease)
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
+        remove(groups)
         raise ChromeNotStarted(f"cannot make the lease folder: {error.strerror}") from error
     undo = contextlib.ExitStack()
-    undo.callback(shutil.rmtree, folder, ignore_errors=True)
+    undo.callback(remove, groups)
+    undo.callback(drop, folder)
     try:
         (commands, commands_held), (replies_held, replies) = pipes(2)
     except OSError as error:
@@ -227,6 +243,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         tag=census.make_tag(spec.instance, lease),
         environment=environment(folder),
         descriptors=((3, commands), (4, replies)),
+        groups=groups,
         # Off only in the tests that show what reaping prevents.
         reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )

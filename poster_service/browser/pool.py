@@ -9,24 +9,27 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
-import shutil
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from poster_service.browser.chrome import Chrome, ChromeSpec
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
+from poster_service.process.census import Seen, look
+from poster_service.process.home import Home, sweep
 from poster_service.process.spawn import Ending
 
 logger = logging.getLogger(__name__)
 
 #: Pauses between failed starts, in seconds; the last one repeats.
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+#: How often survivors are looked at, in seconds.
+SURVIVOR_SECONDS = 1.0
 #: After so many failed starts in a row those who wait are told instead of kept waiting.
 PATIENCE = 3
 
@@ -62,14 +65,18 @@ class PoolStatistics:
         waiting: Leases that wait for a ready Chrome.
         started: Chromes that became ready.
         failed_starts: Chromes that did not.
+        endings: Ended Chromes by reason (see `Ending`).
         unclean: Endings that needed the backstop.
+        survivors: Processes that outlived even that and are still there.
     """
 
     counts: dict[str, int]
     waiting: int
     started: int
     failed_starts: int
+    endings: dict[str, int]
     unclean: int
+    survivors: tuple[Seen, ...]
 
 
 class Place:
@@ -200,14 +207,22 @@ class Pool:
         self._failed_starts = 0
         self._unclean = 0
         self._stopping = False
+        self._home: Home | None = None
+        self._endings: Counter[str] = Counter()
+        self._survivors: dict[int, Seen] = {}
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Make the folder and bring up the first Chrome.
+        """Take the folder, sweep after earlier lives, and bring up the first Chrome.
+
+        May be called again after a failure, with another spec.
 
         Raises:
-            ChromeNotStarted: It did not come up; nothing is left of it.
+            ChromeNotStarted: It did not come up, and nothing is left of it; or there is no folder.
         """
-        make_home(self.spec)
+        if self._home is None:
+            self._home = open_home(self.spec.home)
+            await self._sweep()
         await self._bring_up(self._books.enter())
         self._balance()
 
@@ -242,7 +257,13 @@ class Pool:
         books = self._books
         counts = {state.value: books.count(state) for state in State if state is not State.GONE}
         return PoolStatistics(
-            counts, len(books.waiters), self._started, self._failed_starts, self._unclean
+            counts=counts,
+            waiting=len(books.waiters),
+            started=self._started,
+            failed_starts=self._failed_starts,
+            endings=dict(self._endings),
+            unclean=self._unclean,
+            survivors=tuple(self._survivors.values()),
         )
 
     @property
@@ -269,8 +290,11 @@ class Pool:
             await asyncio.wait(self._tasks)
         for place in list(self._books.places.values()):
             self._books.gone(place)  # a start that was cancelled before its first step
-        with contextlib.suppress(OSError):
-            self.spec.home.rmdir()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._home is not None:
+            self._home.close()
+            self._home = None
 
     def __repr__(self) -> str:
         return repr(self._books)
@@ -359,15 +383,39 @@ class Pool:
             self._balance()
 
     def _note(self, place: Place, ending: Ending) -> None:
-        if not ending.clean:
-            self._unclean += 1
-            event(
-                logger,
-                logging.ERROR,
-                "a Chrome's shim died before it had reported; the backstop swept",
-                chrome=place.number,
-                swept=ending.swept,
-            )
+        """Count an ending; tell one that needed a backstop, watch what one left."""
+        self._endings[ending.reason] += 1
+        if ending.clean:
+            return
+        self._unclean += 1
+        event(
+            logger,
+            logging.ERROR,
+            "a Chrome's shim did not report that nothing is left; the backstop swept",
+            chrome=place.number,
+            reason=ending.reason,
+            swept=ending.swept,
+        )
+        for survivor in ending.survivors:
+            event(logger, logging.ERROR, "a process survived SIGKILL", **asdict(survivor))
+            self._survivors[survivor.pid] = survivor
+        if self._survivors and self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._watch_survivors())
+
+    async def _watch_survivors(self) -> None:
+        """Keep every survivor on the list until it is gone; it was sent SIGKILL, so it will be."""
+        while self._survivors:
+            await asyncio.sleep(SURVIVOR_SECONDS)
+            for pid, seen in list(self._survivors.items()):
+                now = await asyncio.to_thread(look, pid, seen.tag)
+                if now is None or now.zombie or now.started != seen.started:
+                    del self._survivors[pid]
+                    event(logger, logging.WARNING, "a survivor is gone at last", pid=pid)
+        self._watching = None
+
+    async def _sweep(self) -> None:
+        for found in await sweep(self.spec.home.parent):
+            event(logger, logging.WARNING, "swept after an earlier life", **asdict(found))
 
     def _own(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
@@ -380,21 +428,13 @@ class Pool:
             logger.error("a task of the pool failed", exc_info=error)
 
 
-def make_home(spec: ChromeSpec) -> None:
-    """Make the folder of this instance's leases, private to our user.
+def open_home(path: Path) -> Home:
+    """Take possession of the folder that this life's leases are made in.
 
     Raises:
-        ChromeNotStarted: It cannot be made, or is not ours alone.
+        ChromeNotStarted: It cannot be had, and why.
     """
-    home = spec.home
     try:
-        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = home.parent.stat()
-        if owner.st_uid != os.getuid():
-            raise ChromeNotStarted(f"POSTER_WORK_DIR={home.parent}: belongs to another user")
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(mode=0o700)
+        return Home.open(path)
     except OSError as error:
-        raise ChromeNotStarted(
-            f"POSTER_WORK_DIR={home.parent}: cannot be written: {error.strerror}"
-        ) from error
+        raise ChromeNotStarted(f"POSTER_WORK_DIR={path.parent}: {error.strerror}") from error

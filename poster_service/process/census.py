@@ -1,15 +1,17 @@
-"""Who is alive, who is a zombie, what is left on disk: a witness, not the means.
+"""Who is alive, who is a zombie, what is left on disk: a witness, and the last backstop.
 
-Processes are recognised by their tag, a soft RLIMIT_LOCKS value that every process of a lease
-inherits, in every sandbox mode, and that can be read even of a zombie. Names and command lines are
-never used to find anything.
+Processes are recognised by their tag, a soft RLIMIT_LOCKS value that the shim sets on itself and
+every process of its lease inherits, in every sandbox mode, and that can be read even of a zombie.
+Names and command lines are never used to find anything.
 """
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,24 +22,41 @@ RLIMIT_LOCKS = 10
 MAGIC = 0x9057
 INSTANCE_BITS = 24
 LEASE_BITS = 22
-#: How long the backstop waits for what it killed; under load a process took 3.9 s to go (FACTS).
-SWEEP_SECONDS = 20.0
+#: How long a backstop waits for what it killed; under load a process took 3.9 s to go (FACTS).
+SWEEP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One process of a lease as the kernel shows it now."""
+    """One process of a lease as the kernel shows it now.
+
+    Attributes:
+        pid: Its number.
+        tag: Its tag.
+        name: Its name, at most 15 bytes (proc(5), comm).
+        state: psutil's word for its state, e.g. "sleeping", "disk-sleep", "zombie".
+        parent: Its parent's number; of a zombie, the one that fails to wait.
+        memory: Resident memory in bytes; 0 for a zombie.
+        started: When it started, seconds since the epoch; with the pid it names one process.
+    """
 
     pid: int
     tag: int
     name: str
-    zombie: bool
+    state: str
     parent: int
+    memory: int
+    started: float
 
     @property
     def lease(self) -> int:
         """The lease's number within its instance."""
         return self.tag & ((1 << LEASE_BITS) - 1)
+
+    @property
+    def zombie(self) -> bool:
+        """Whether it is dead and not waited for."""
+        return self.state == psutil.STATUS_ZOMBIE
 
 
 @dataclass(frozen=True)
@@ -48,11 +67,26 @@ class Census:
         alive: Tagged processes that run, sleep or are stopped.
         zombies: Tagged processes that are dead and not waited for.
         folders: Lease folders on disk.
+        seconds: How long the counting took.
     """
 
     alive: tuple[Seen, ...]
     zombies: tuple[Seen, ...]
     folders: tuple[str, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Struck:
+    """What a backstop did.
+
+    Attributes:
+        killed: How many processes it sent SIGKILL.
+        survivors: Those that were still there when it gave up, in uninterruptible sleep as a rule.
+    """
+
+    killed: int
+    survivors: tuple[Seen, ...] = ()
 
 
 def make_tag(instance: int, lease: int) -> int:
@@ -79,63 +113,70 @@ def tagged(instance: int | None = None) -> Iterator[Seen]:
         owner = instance_of(tag)
         if owner is None or (instance is not None and owner != instance):
             continue
-        if (seen := _look(pid, tag)) is not None:
+        if (seen := look(pid, tag)) is not None:
             yield seen
 
 
-def _look(pid: int, tag: int) -> Seen | None:
+def look(pid: int, tag: int) -> Seen | None:
+    """One process as it is now; None when it is gone."""
     try:
         process = psutil.Process(pid)
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-        return Seen(pid, tag, process.name(), zombie, process.ppid())
+        with process.oneshot():
+            return Seen(
+                pid=pid,
+                tag=tag,
+                name=process.name(),
+                state=process.status(),
+                parent=process.ppid(),
+                memory=process.memory_info().rss,
+                started=process.create_time(),
+            )
     except psutil.NoSuchProcess:
         return None
 
 
 def take(instance: int | None, folder: Path) -> Census:
     """Count what is there now. Reads all of /proc: call it from a thread where time matters."""
+    begin = time.perf_counter()
     seen = list(tagged(instance))
     return Census(
         alive=tuple(one for one in seen if not one.zombie),
         zombies=tuple(one for one in seen if one.zombie),
         folders=tuple(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else (),
+        seconds=time.perf_counter() - begin,
     )
 
 
-async def end_tagged(tag: int) -> int:
-    """SIGKILL every live process that carries `tag` until none is left; returns how many it hit.
+async def end_all(
+    belongs: Callable[[int], bool], spare: Collection[int] = (), seconds: float = SWEEP_SECONDS
+) -> Struck:
+    """SIGKILL every live process whose tag belongs, but `spare`, until none is left or time is up.
 
-    A backstop for a lease whose shim died. It gives up after SWEEP_SECONDS: what lives then sits in
-    uninterruptible sleep, and the caller reports it.
+    The backstop for a lease whose shim died or hangs, and the sweep after an earlier life.
     """
     hit: set[int] = set()
     loop = asyncio.get_running_loop()
-    give_up = loop.time() + SWEEP_SECONDS
-    while loop.time() < give_up:
-        alive = await asyncio.to_thread(_alive_with, tag)
-        if not alive:
-            break
-        hit.update(pid for pid in alive if _kill(pid, tag))
+    give_up = loop.time() + seconds
+    while alive := await asyncio.to_thread(_alive, belongs, spare):
+        if loop.time() > give_up:
+            return Struck(len(hit), tuple(alive))
+        hit.update(seen.pid for seen in alive if _kill(seen))
         await asyncio.sleep(0.02)
-    return len(hit)
+    return Struck(len(hit))
 
 
-def _alive_with(tag: int) -> list[int]:
-    return [seen.pid for seen in tagged() if seen.tag == tag and not seen.zombie]
+def _alive(belongs: Callable[[int], bool], spare: Collection[int]) -> list[Seen]:
+    return [s for s in tagged() if belongs(s.tag) and not s.zombie and s.pid not in spare]
 
 
-def _kill(pid: int, tag: int) -> bool:
+def _kill(seen: Seen) -> bool:
     """SIGKILL through a pidfd, with the tag read again behind it, so that no reused pid is hit."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        if resource.prlimit(pid, RLIMIT_LOCKS)[0] != tag:
-            return False
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(pidfd)
-    return True
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(seen.pid)
+        try:
+            if resource.prlimit(seen.pid, RLIMIT_LOCKS)[0] == seen.tag:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                return True
+        finally:
+            os.close(pidfd)
+    return False

@@ -39,9 +39,10 @@ class Options:
 
     Attributes:
         folder: Lease folder, removed when nothing of the group is left.
-        tag: Soft RLIMIT_LOCKS value of every process of the lease; 0 sets none.
+        tag: Soft RLIMIT_LOCKS value of the shim and every process of the lease; 0 sets none.
         control: Descriptor whose end-of-file means "end it now".
         report: Descriptor the shim writes its few lines to.
+        groups: Folders of control groups that the shim and so the whole lease live in.
         descriptors: Pairs (number the program sees, number the shim has).
         reap: False only in tests that show what reaping prevents.
         command: Program and its arguments.
@@ -53,6 +54,7 @@ class Options:
         self.control = -1
         self.report = -1
         self.descriptors: list[tuple[int, int]] = []
+        self.groups: list[str] = []
         self.reap = True
         cut = arguments.index("--")
         self.command = arguments[cut + 1 :]
@@ -70,6 +72,8 @@ class Options:
         elif name == "fd":
             seen, _, held = value.partition(":")
             self.descriptors.append((int(seen), int(held)))
+        elif name == "cgroup":
+            self.groups.append(value)
         elif name == "no-reap":
             self.reap = False
         else:
@@ -118,8 +122,6 @@ def become_leader(options: Options, shim: int) -> None:
     for number in _signal.valid_signals() - NOT_CATCHABLE:
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    if options.tag:
-        set_tag(options.tag)
     copies = high_copies(options.descriptors)
     for ours in (options.control, options.report, *(held for _, held in options.descriptors)):
         posix.set_inheritable(ours, False)  # the program gets its own numbers only
@@ -142,6 +144,28 @@ def set_tag(tag: int) -> None:
     resource.setrlimit(RLIMIT_LOCKS, (tag, hard))
 
 
+def join(groups: list[str]) -> None:
+    """Move this process into control groups; all that it starts is born there (cgroups(7))."""
+    for group in groups:
+        write_to(group + "/cgroup.procs", b"0")
+
+
+def leave(groups: list[str]) -> None:
+    """Move back to the groups above and remove those that were joined, which are empty then."""
+    for group in groups:
+        write_to(group + "/../cgroup.procs", b"0")
+        posix.rmdir(group)
+
+
+def write_to(file: str, text: bytes) -> None:
+    """Write a few bytes to an existing file."""
+    descriptor = posix.open(file, posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.write(descriptor, text)
+    finally:
+        posix.close(descriptor)
+
+
 class Shim:
     """One process group from its start to the last of it."""
 
@@ -154,6 +178,9 @@ class Shim:
 
     def run(self) -> int:
         """Start, wait for a reason to end, end, report. Returns the exit status of the shim."""
+        if self.options.tag:
+            set_tag(self.options.tag)
+        join(self.options.groups)
         wake = self._watch_signals()
         self.leader = start_leader(self.options)
         for _, held in self.options.descriptors:
@@ -161,6 +188,7 @@ class Shim:
         self._report(f"started {self.leader}")
         reason = self._wait_for_reason(wake)
         status = self._end_group()
+        leave(self.options.groups)
         remains = remove_tree(self.options.folder) if self.options.folder else 0
         self._report(
             f"gone reason={reason} status={status} adopted={self.adopted} "

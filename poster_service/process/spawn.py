@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from poster_service.bytecode import compiled
-from poster_service.process import census
+from poster_service.process import census, cgroup
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,13 @@ class Ending:
 
     Attributes:
         clean: The shim saw ECHILD, removed the folder and left with 0: nothing can be left.
-        reason: "asked", "term", "exited" (the leader died by itself) or "lost" (the shim died).
+        reason: "asked", "term", "exited" (the leader died by itself), "lost" (the shim died) or
+            "late" (the shim did not report in time and was given up).
         leader_status: Exit status of the leader; negative for a signal, None when unknown.
         adopted: Processes reaped beside the leader.
-        swept: Processes that only the backstop found; 0 whenever the ending was clean.
+        swept: Processes that only a backstop found; 0 whenever the ending was clean.
+        survivors: Processes that even the backstops could not end; whoever gets this ending must
+            not forget them.
     """
 
     clean: bool
@@ -43,6 +47,7 @@ class Ending:
     leader_status: int | None = None
     adopted: int = 0
     swept: int = 0
+    survivors: tuple[census.Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,9 @@ class Command:
         tag: Soft RLIMIT_LOCKS value that all its processes carry; 0 for none.
         environment: The whole environment; nothing of ours is inherited.
         descriptors: Pairs (number the program sees, our number); ours are closed here after start.
+        groups: Control groups the lease lives in (see `cgroup.py`); removed at the end.
         reap: False only in tests, to show what reaping prevents.
+        end_seconds: How long the shim may take to end everything, before the backstop strikes.
     """
 
     argv: Sequence[str]
@@ -63,7 +70,9 @@ class Command:
     tag: int
     environment: Mapping[str, str]
     descriptors: Sequence[tuple[int, int]] = ()
+    groups: Sequence[Path] = ()
     reap: bool = True
+    end_seconds: float = 10.0
 
 
 class Group:
@@ -81,7 +90,8 @@ class Group:
         self._report = b""
         loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[Ending] = loop.create_future()
-        self._finish: asyncio.Task[None] | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._backstop: asyncio.Task[None] | None = None
 
     @classmethod
     def start(cls, command: Command) -> "Group":
@@ -116,6 +126,7 @@ class Group:
                 pass_fds=theirs,
                 start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
             )
+            pidfd = _open_pidfd(shim)
         except OSError:
             held.close()
             raise
@@ -124,7 +135,7 @@ class Group:
                 os.close(descriptor)
         held.pop_all()  # it runs: from here on the group owns them
         group = cls(command, shim, control_held, errors)
-        group._watch(report_held)
+        group._watch(report_held, pidfd)
         return group
 
     def errors(self) -> str:
@@ -141,6 +152,12 @@ class Group:
         if self._control is not None:
             os.close(self._control)
             self._control = None
+            if not self._ending.done():
+                # A stopped shim would not see the end of its pipe. The number is still its own:
+                # nobody but us can reap it, and we have not.
+                self._shim.send_signal(signal.SIGCONT)
+                loop = asyncio.get_running_loop()
+                self._late = loop.call_later(self.command.end_seconds, self._strike)
 
     async def wait_gone(self) -> Ending:
         """Wait until nothing of the group is left and its folder is removed."""
@@ -150,17 +167,18 @@ class Group:
         """Have `callback` called with the ending, once."""
         self._ending.add_done_callback(lambda done: callback(done.result()))
 
-    def _watch(self, report: int) -> None:
+    def _watch(self, report: int, pidfd: int) -> None:
         """Collect the shim's few lines until it leaves, then settle the ending."""
         loop = asyncio.get_running_loop()
-        pidfd = os.pidfd_open(self._shim.pid)
 
         def shim_left() -> None:
             loop.remove_reader(pidfd)
             os.close(pidfd)
             status = self._shim.wait()  # it is dead already: this only collects the status
-            # A few short lines: they fit the pipe whole, so one read after the end gets all.
-            self._report = os.read(report, 65536)
+            # A few short lines: they fit the pipe whole, so one read after the end gets all. There
+            # is none, and no end either, if a child of a shim that died at once holds the pipe.
+            with contextlib.suppress(BlockingIOError):
+                self._report = os.read(report, 65536)
             os.close(report)
             self._last_words = self._read_errors()
             self._errors.close()
@@ -171,31 +189,64 @@ class Group:
         loop.add_reader(pidfd, shim_left)
 
     def _settle(self, status: int) -> None:
+        """The shim has left: with the whole story, or before it was told."""
+        if self._late is not None:
+            self._late.cancel()
         words = _last_report(self._report)
-        if status == 0 and words:
+        if status == 0 and words and self._backstop is None:
             ending = Ending(
                 True, words["reason"], int(words["status"]), adopted=int(words["adopted"])
             )
             self._ending.set_result(ending)
-            return
-        logger.error("shim %d left with %d; sweeping after it", self._shim.pid, status)
-        self._finish = asyncio.get_running_loop().create_task(self._sweep())
+        elif self._backstop is None:
+            logger.error("shim %d left with %d; sweeping after it", self.shim_pid, status)
+            self._backstop = asyncio.get_running_loop().create_task(self._sweep("lost"))
 
-    async def _sweep(self) -> None:
-        """The backstop: the shim died early, so its group is found by tag and ended from here.
+    def _strike(self) -> None:
+        """The shim has not reported in time: it is stopped, or waits for a process that stays."""
+        logger.error("shim %d has not reported; the backstop strikes", self.shim_pid)
+        self._backstop = asyncio.get_running_loop().create_task(self._sweep("late"))
 
-        The processes themselves die of the parent-death signal and are reaped by init; this makes
-        sure of it, and removes the folder that nobody else will.
+    async def _sweep(self, reason: str) -> None:
+        """The backstop: end from here all that carries the tag, the shim last; remove the folder.
+
+        What dies is reaped by the shim while there is one, else by init. What does not die even of
+        this sits in uninterruptible sleep; it goes into the ending, which waits for it no longer.
         """
-        swept = 0
+        swept, survivors = 0, tuple[census.Seen, ...]()
         try:
-            if self.command.tag:
-                swept = await census.end_tagged(self.command.tag)
+            swept, survivors = await self._end_tagged()
             await asyncio.to_thread(shutil.rmtree, self.command.folder, ignore_errors=True)
+            await asyncio.to_thread(cgroup.remove, self.command.groups)
         except Exception:
-            logger.exception("the sweep after shim %d failed", self._shim.pid)
+            logger.exception("the sweep after shim %d failed", self.shim_pid)
         finally:  # whatever happened: who waits is told, and the slot comes back
-            self._ending.set_result(Ending(False, "lost", swept=swept))
+            self._ending.set_result(Ending(False, reason, swept=swept, survivors=survivors))
+
+    async def _end_tagged(self) -> tuple[int, tuple[census.Seen, ...]]:
+        """How many had to be killed from here, and who outlived it."""
+        cgroup.kill(self.command.groups)
+        if not self.command.tag:
+            return 0, ()
+        belongs = self.command.tag.__eq__
+        seconds = self.command.end_seconds
+        struck = await census.end_all(belongs, spare=(self.shim_pid,), seconds=seconds)
+        rest = await census.end_all(belongs, seconds=1.0)
+        return struck.killed + rest.killed, rest.survivors
+
+
+def _open_pidfd(shim: "subprocess.Popen[bytes]") -> int:
+    """The descriptor that tells of the shim's end; without one it cannot be watched and is ended.
+
+    Raises:
+        OSError: There is no descriptor left.
+    """
+    try:
+        return os.pidfd_open(shim.pid)
+    except OSError:
+        shim.kill()  # what it may have started dies of the parent-death signal
+        shim.wait()
+        raise
 
 
 def pipes(count: int) -> list[tuple[int, int]]:
@@ -226,6 +277,7 @@ def _shim_argv(command: Command, control: int, report: int) -> list[str]:
     words = [f"folder={command.folder}", f"tag={command.tag}"]
     words += [f"control={control}", f"report={report}"]
     words += [f"fd={seen}:{held}" for seen, held in command.descriptors]
+    words += [f"cgroup={group}" for group in command.groups]
     if not command.reap:
         words.append("no-reap")
     return [sys.executable, "-I", "-S", "-E", _shim(), *words, "--", *command.argv]

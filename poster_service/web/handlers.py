@@ -5,6 +5,7 @@ import time
 
 from aiohttp import web
 
+from poster_service.web import status
 from poster_service.web.bodies import read_job
 from poster_service.web.parts import PARTS
 
@@ -43,13 +44,21 @@ async def readyz(request: web.Request) -> web.Response:
         "accepting": not parts.admission.is_closed,
     }
     ready = all(checks.values())
-    body = {"status": "ready" if ready else "not ready", "last_render_seconds_ago": ago, **checks}
+    body = {
+        "status": "ready" if ready else "not ready",
+        "last_render_seconds_ago": ago,
+        # Told, but no reason to take the replica out: it is in no other render's way.
+        "survivors": len(parts.pool.statistics().survivors),
+        **checks,
+    }
     return web.json_response(body, status=200 if ready else 503)
 
 
 async def index(_: web.Request) -> web.Response:
     """GET /: where to go from here."""
-    return web.Response(text="poster-service: POST /render, GET /templates, /healthz, /readyz\n")
+    return web.Response(
+        text="poster-service: POST /render, GET /templates, /status, /healthz, /readyz\n"
+    )
 
 
 def routes() -> list[web.RouteDef]:
@@ -59,5 +68,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/templates", templates),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
+        web.get("/status", status.status),
         web.get("/", index),
     ]

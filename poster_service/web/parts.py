@@ -10,14 +10,17 @@ from aiohttp import web
 
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
-from poster_service.errors import ChromeNotStarted, PosterError
+from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
+from poster_service.process import cgroup
+from poster_service.process.cgroup import CannotLimit, Cgroups
 from poster_service.render.admission import Admission
 from poster_service.render.assets import Fetcher, Policy
 from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
+from poster_service.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class Parts:
     pool: Pool
     renderer: Renderer
     recent_seconds: float
+    watchdog: Watchdog
     _probe: "asyncio.Task[None] | None" = None
 
     async def start(self) -> None:
@@ -54,6 +58,7 @@ class Parts:
         Raises:
             ChromeNotStarted: Chrome does not come up, or does not render.
         """
+        self.watchdog.start()
         try:
             await self._start_pool()
             await self._first_probe()
@@ -98,6 +103,7 @@ class Parts:
             self._probe.cancel()
         await self.pool.close()
         await self.fetcher.close()
+        await self.watchdog.stop()
 
     async def _keep_probing(self) -> None:
         """Render the probe whenever no caller's render has worked for a while."""
@@ -136,7 +142,8 @@ def build(settings: Settings) -> Parts:
     pool = Pool(_spec(settings, program), ready=settings.ready, capacity=capacity)
     renderer = Renderer(pool, admission, templates, fetcher, limits)
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
-    return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent)
+    watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
+    return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog)
 
 
 def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
@@ -149,4 +156,16 @@ def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         home=settings.work_dir / f"{instance:x}",
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
+        cgroups=_cgroups(settings),
     )
+
+
+def _cgroups(settings: Settings) -> Cgroups:
+    memory = settings.chrome_memory_mb
+    limits = cgroup.Limits(None if memory is None else memory << 20, settings.chrome_pids)
+    try:
+        return Cgroups.find(limits)
+    except CannotLimit as error:
+        raise InvalidSettings(
+            f"POSTER_CHROME_MEMORY_MB and POSTER_CHROME_PIDS cannot be kept here: {error}"
+        ) from error

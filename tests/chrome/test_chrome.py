@@ -54,13 +54,14 @@ async def test_a_chrome_paints_and_is_seen_gone(program: Path, make_spec: MakeSp
 async def test_every_process_of_a_chrome_carries_the_tag(
     program: Path, make_spec: MakeSpec
 ) -> None:
-    """The shim's descendants and the tagged processes are the same set, zygotes and all."""
+    """The shim, its descendants: these and the tagged processes are the same set."""
     spec = make_spec(program)
     spec.home.mkdir()
     one = await Chrome.start(spec, 1)
 
     def same() -> bool:
-        tree = psutil.Process(one.group.shim_pid).children(recursive=True)
+        shim = psutil.Process(one.group.shim_pid)
+        tree = [shim, *shim.children(recursive=True)]
         return {p.pid for p in tree} == {seen.pid for seen in census.tagged(spec.instance)}
 
     assert await settled(same)

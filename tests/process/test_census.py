@@ -70,12 +70,17 @@ def tagged(tmp_path: Path) -> Iterator[Tagged]:
     assert left(one.instance, tmp_path / "nowhere") == []
 
 
+def seen_with(tag: int) -> census.Seen:
+    """A process with a tag, and nothing else of interest."""
+    return census.Seen(1, tag, "", state="sleeping", parent=0, memory=0, started=0.0)
+
+
 @given(instance=INSTANCES, lease=LEASES)
 def test_a_tag_tells_its_instance_and_its_lease(instance: int, lease: int) -> None:
     """And fits the limit that carries it, short of its infinity."""
     tag = census.make_tag(instance, lease)
     assert census.instance_of(tag) == instance
-    assert census.Seen(1, tag, "", zombie=False, parent=0).lease == lease
+    assert seen_with(tag).lease == lease
     assert 0 < tag < 1 << 62
 
 
@@ -90,7 +95,7 @@ def test_numbers_too_large_wrap_around(instance: int, lease: int) -> None:
     """The four millionth lease is numbered like the first, and nothing spills over."""
     tag = census.make_tag(instance, lease)
     assert census.instance_of(tag) == instance % (1 << census.INSTANCE_BITS)
-    assert census.Seen(1, tag, "", zombie=False, parent=0).lease == lease % (1 << census.LEASE_BITS)
+    assert seen_with(tag).lease == lease % (1 << census.LEASE_BITS)
 
 
 @given(st.integers(-1, 1 << 64).filter(lambda number: number >> 46 != census.MAGIC))
@@ -114,7 +119,8 @@ def test_a_zombie_is_seen_as_one_until_it_is_reaped(tagged: Tagged, tmp_path: Pa
     assert [seen.pid for seen in counted.zombies] == [process.pid]
     assert counted.alive == ()
     process.wait()
-    assert census.take(tagged.instance, tmp_path) == census.Census((), (), ())
+    after = census.take(tagged.instance, tmp_path)
+    assert (after.alive, after.zombies, after.folders) == ((), (), ())
 
 
 def test_a_stopped_process_counts_as_alive(tagged: Tagged, tmp_path: Path) -> None:
@@ -159,7 +165,8 @@ async def test_the_backstop_ends_a_lease_and_touches_no_other(
     ours[0].send_signal(signal.SIGSTOP)
     others = [tagged.start(lease=2), tagged.start(lease=1, instance=tagged.instance ^ 1)]
     others.append(tagged.untagged())
-    assert await census.end_tagged(census.make_tag(tagged.instance, 1)) == 3
+    struck = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
+    assert struck == census.Struck(killed=3)
     assert [process.wait(20) for process in ours] == [-signal.SIGKILL] * 3
     assert [process.poll() for process in others] == [None] * 3
     assert len(left(tagged.instance, tmp_path)) == 1
@@ -169,7 +176,8 @@ async def test_the_backstop_has_nothing_to_do_with_the_dead(tagged: Tagged) -> N
     """A zombie is its parent's: it is not waited for, and not counted."""
     process = tagged.zombie()
     async with asyncio.timeout(10):
-        assert await census.end_tagged(census.make_tag(tagged.instance, 1)) == 0
+        struck = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
+    assert struck == census.Struck(killed=0)
     assert [seen.pid for seen in census.tagged(tagged.instance)] == [process.pid]
 
 
@@ -179,7 +187,7 @@ async def test_the_backstop_catches_those_that_are_born_meanwhile(tagged: Tagged
     script = "trap '' TERM; for i in 1 2 3 4 5 6 7 8; do sleep 86400 & done; wait"
     process = tagged.run(tag, "sh", "-c", script)
     assert await settled(lambda: len(list(census.tagged(tagged.instance))) > 1)
-    assert await census.end_tagged(tag) >= 2
+    assert (await census.end_all(tag.__eq__)).killed >= 2
     process.wait(20)
     alive = census.take(tagged.instance, Path("/nonexistent")).alive
     assert alive == ()

@@ -14,8 +14,10 @@ import psutil
 import pytest
 from aiohttp import web
 
+from poster_service.errors import InvalidSettings
 from poster_service.process import census
 from tests.conftest import left, settled
+from tests.process.test_backstops import cannot
 from tests.web.conftest import Service, StartService
 
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
@@ -29,8 +31,11 @@ def chrome_of(service: Service, kind: str | None) -> psutil.Process:
     ready = min(one.lease for one in census.tagged(service.instance))
     for one in census.tagged(service.instance):
         process = psutil.Process(one.pid)
-        types = [word for word in process.cmdline() if word.startswith("--type=")]
-        if one.lease == ready and (types == [f"--type={kind}"] if kind else not types):
+        words = process.cmdline()
+        types = [word for word in words if word.startswith("--type=")]
+        shim = any(word.endswith("shim.py") for word in words)
+        found = types == [f"--type={kind}"] if kind else not types and not shim
+        if one.lease == ready and found:
             return process
     raise AssertionError(f"no {kind or 'browser'} process")
 
@@ -243,4 +248,22 @@ async def test_a_client_that_disconnects_without_closing_politely(service: Servi
         )
         await leased(service)
         render.cancel()
+    assert await service.at_rest()
+
+
+async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
+    start_service: StartService,
+) -> None:
+    """With a limit per Chrome the kernel ends the greedy one; the next render is served."""
+    limits = {"chrome_memory_mb": 400, "chrome_pids": 200}
+    try:
+        service = await start_service(**limits)
+    except InvalidSettings as error:
+        cannot(str(error))
+    greedy = """<!doctype html><script>
+        const held = []; for (;;) held.push(new Uint8Array(1 << 24).fill(1))</script>"""
+    response = await service.render(html=greedy, timeout_ms=30_000)
+    assert response.status == 502
+    assert (await response.json())["code"] in ("page_crashed", "chrome_died")
+    assert (await service.render(html="<p>next")).status == 200
     assert await service.at_rest()

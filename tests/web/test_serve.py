@@ -203,7 +203,10 @@ async def test_a_second_signal_ends_at_once(work_dir: Path) -> None:
 
 
 async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> None:
-    """SIGKILL of the service itself: shims end their Chromes, init reaps, the status tells."""
+    """SIGKILL of the service itself: shims end their Chromes, init reaps, the status tells.
+
+    The empty folder and its lock stay, for a later start to sweep; which it does.
+    """
     async with serving(work_dir) as served:
         _, service, *_ = served.tree()
         everything = {one.pid for one in served.tree()}
@@ -211,9 +214,9 @@ async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> 
         assert await served.process.wait() == 137
         assert await settled(lambda: everything.isdisjoint(psutil.pids()))
         assert await settled(lambda: served.folders() == [])
-        # The empty folder that held the leases is for a later start to sweep.
-        for home in served.homes():
-            home.rmdir()
+        assert served.homes() != []
+        async with serving(work_dir) as later:
+            assert len(later.homes()) == 1
 
 
 async def test_a_port_in_use_is_one_line_and_not_zero(work_dir: Path) -> None:

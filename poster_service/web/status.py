@@ -1,0 +1,136 @@
+"""GET /status: the census, the books and the gauges, as JSON or as a small page for people.
+
+The census is taken by us and told with our word; whoever wants it from outside runs the load test.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader
+
+from poster_service import __version__
+from poster_service.process import census
+from poster_service.web.parts import PARTS, Parts
+
+_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+
+
+async def status(request: web.Request) -> web.Response:
+    """GET /status: JSON, or HTML for a browser (`Accept: text/html` or `?format=html`)."""
+    found = await asyncio.to_thread(gather, request.app[PARTS])
+    if not wants_html(request):
+        return web.json_response(found)
+    page = await asyncio.to_thread(_PAGES.get_template, "status.html")
+    return web.Response(
+        text=page.render(found),
+        content_type="text/html",
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+    )
+
+
+def wants_html(request: web.Request) -> bool:
+    """Whether a person's browser asks."""
+    chosen = request.query.get("format")
+    if chosen is not None:
+        return chosen == "html"
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def gather(parts: Parts) -> dict[str, Any]:
+    """Everything there is to tell. Reads /proc, 1 to 10 ms: call it from a thread."""
+    spec = parts.pool.spec
+    seen = census.take(spec.instance, spec.home)
+    books = parts.pool.statistics()
+    return {
+        "version": __version__,
+        "instance": f"{spec.instance:x}",
+        "chrome": {"program": spec.program.name, "sandbox": spec.sandbox.value},
+        "service": own_process(),
+        "leases": leases(seen),
+        "census": {
+            "alive": len(seen.alive),
+            "zombies": [told(one) for one in seen.zombies],
+            "folders": list(seen.folders),
+            "shared_memory": shared_memory(),
+            "memory_bytes": sum(one.memory for one in seen.alive),
+            "milliseconds": round(seen.seconds * 1000, 2),
+        },
+        "pool": asdict(books) | {"survivors": [told(one) for one in books.survivors]},
+        "admission": asdict(parts.admission.statistics()),
+        "watchdog": {
+            "stalls": parts.watchdog.stalls,
+            "longest_seconds": round(parts.watchdog.longest, 3),
+        },
+    }
+
+
+def leases(seen: census.Census) -> list[dict[str, Any]]:
+    """The living tree of each lease: the shim first, each process under its parent."""
+    found: dict[int, list[census.Seen]] = {}
+    for one in (*seen.alive, *seen.zombies):
+        found.setdefault(one.lease, []).append(one)
+    return [
+        {
+            "lease": lease,
+            "memory_bytes": sum(one.memory for one in members),
+            "processes": list(tree(members)),
+        }
+        for lease, members in sorted(found.items())
+    ]
+
+
+def tree(members: list[census.Seen]) -> list[dict[str, Any]]:
+    """Members in depth-first order with their depth; who has no parent among them is a root."""
+    pids = {one.pid for one in members}
+    below: dict[int, list[census.Seen]] = {}
+    for one in sorted(members, key=lambda member: member.pid):
+        below.setdefault(one.parent if one.parent in pids else 0, []).append(one)
+    ordered: list[dict[str, Any]] = []
+
+    def walk(parent: int, depth: int) -> None:
+        for one in below.get(parent, ()):
+            ordered.append(told(one) | {"depth": depth})
+            walk(one.pid, depth + 1)
+
+    walk(0, 0)
+    return ordered
+
+
+def told(one: census.Seen) -> dict[str, Any]:
+    """One process in words; of a zombie the parent is the one that fails to wait."""
+    return {
+        "pid": one.pid,
+        "name": one.name,
+        "state": one.state,
+        "parent": one.parent,
+        "memory_bytes": one.memory,
+        "age_seconds": round(time.time() - one.started, 1),
+    }
+
+
+def own_process() -> dict[str, Any]:
+    """This process: what grows here is a leak too."""
+    process = psutil.Process()
+    return {
+        "pid": process.pid,
+        "init_pid": os.environ.get("POSTER_INIT_PID"),
+        "memory_bytes": process.memory_info().rss,
+        "descriptors": process.num_fds(),
+        "threads": process.num_threads(),
+        "age_seconds": round(time.time() - process.create_time(), 1),
+    }
+
+
+def shared_memory() -> list[str]:
+    """What Chromes left in /dev/shm, by Chrome's own prefixes."""
+    folder = Path("/dev/shm")  # noqa: S108 - looked at, not written to
+    if not folder.is_dir():
+        return []
+    prefixes = (".org.chromium.", "org.chromium.", ".com.google.Chrome.", "com.google.Chrome.")
+    return sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(prefixes))

@@ -1,0 +1,117 @@
+"""Each life of the service has its folder; what earlier lives left is swept, the living are not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from poster_service.process import census
+from poster_service.process.home import Home, Swept, instances, lock_of, sweep
+from tests.conftest import left, settled
+from tests.web.test_serve import left_of, serving
+
+#: A process that carries the tag of a lease and does nothing.
+TAGGED = """
+import resource, sys, time
+_, hard = resource.getrlimit(10)
+resource.setrlimit(10, (int(sys.argv[1]), hard))
+print("ready", flush=True)
+time.sleep(86400)
+"""
+
+
+def start_tagged(instance: int) -> "subprocess.Popen[bytes]":
+    """A live process of an instance."""
+    tag = str(census.make_tag(instance, 1))
+    process = subprocess.Popen([sys.executable, "-c", TAGGED, tag], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def abandon(work_dir: Path, instance: int) -> Path:
+    """What a life that was killed leaves: its folder, two leases in it, an unlocked lock."""
+    home = Home.open(work_dir / f"{instance:x}")
+    for lease in ("7", "8"):
+        (home.path / lease / "profile").mkdir(parents=True)
+        (home.path / lease / "profile" / "file").write_text("left")
+    os.close(home._lock)  # as the kernel does for a dead process
+    return home.path
+
+
+async def test_what_a_dead_life_left_is_swept(work_dir: Path) -> None:
+    """Its processes, its folders, its lock; the sweep says what it found."""
+    instance = 0x51E47
+    abandon(work_dir, instance)
+    process = start_tagged(instance)
+    assert await sweep(work_dir) == [Swept(instance, processes=1, folders=2)]
+    assert process.wait() == -signal.SIGKILL
+    assert left(instance, work_dir / f"{instance:x}") == []
+    assert list(work_dir.iterdir()) == []
+    process.communicate()
+
+
+async def test_a_life_that_is_alive_is_not_touched(work_dir: Path) -> None:
+    """It holds its lock, so neither its folder nor its processes are swept."""
+    instance = 0xA11FE
+    home = Home.open(work_dir / f"{instance:x}")
+    (home.path / "1").mkdir()
+    process = start_tagged(instance)
+    assert await sweep(work_dir) == []
+    assert process.poll() is None
+    assert (home.path / "1").is_dir()
+    process.kill()
+    process.communicate()
+    (home.path / "1").rmdir()
+    home.close()
+    assert list(work_dir.iterdir()) == []
+
+
+async def test_a_folder_without_its_lock_is_a_dead_life(work_dir: Path) -> None:
+    """The lock is made first and removed last, so its absence is proof enough."""
+    folder = abandon(work_dir, 0xF01)
+    lock_of(folder).unlink()
+    assert len(await sweep(work_dir)) == 1
+    assert list(work_dir.iterdir()) == []
+
+
+async def test_what_is_not_ours_in_the_folder_stays(work_dir: Path) -> None:
+    """Names that are no instance's number are left alone."""
+    for name in ("notes.txt", "0ff", "zz", "1234567", "ABC"):
+        (work_dir / name).mkdir()
+    assert await sweep(work_dir) == []
+    assert len(list(work_dir.iterdir())) == 5
+    assert instances(work_dir) == []
+    assert instances(work_dir / "missing") == []
+
+
+def test_two_lives_cannot_have_the_same_folder(work_dir: Path) -> None:
+    """The second is told, not let in."""
+    home = Home.open(work_dir / "abc")
+    with pytest.raises(OSError, match="another instance"):
+        Home.open(work_dir / "abc")
+    home.close()
+
+
+async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_start(
+    work_dir: Path,
+) -> None:
+    """init, service and every shim SIGKILLed in one blow: the next start leaves nothing of it."""
+    async with serving(work_dir) as first:
+        (home,) = first.homes()
+        helpers = [one for one in first.tree() if "chrom" not in one.name()]
+        assert len(helpers) >= 3
+        for one in helpers:
+            one.suspend()  # so that none of them can act on the death of another
+        for one in helpers:
+            one.kill()
+        await first.process.wait()
+        async with serving(work_dir) as second:
+            assert home not in second.homes()
+            assert len(second.homes()) == 1
+            instance = int(home.name, 16)
+            assert await settled(lambda: not census.take(instance, home).alive)
+    assert left_of(work_dir) == []
