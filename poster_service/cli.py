@@ -126,7 +126,8 @@ def ensure_init(given: Sequence[str], settings: Settings) -> None:
     grace = settings.stop_grace_seconds + CLEAN_UP_SECONDS
     init = [sys.executable, "-I", "-S", "-E", compiled(INIT), f"--grace={grace:g}"]
     init += ledger_options(settings.work_dir)
-    command = [sys.executable, "-m", "poster_service", *given]
+    # -P: what lies in the folder we happen to be called from must not be imported as ours.
+    command = [sys.executable, "-P", "-m", "poster_service", *given]
     os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
 
 
@@ -169,12 +170,28 @@ def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]
         finally:
             await parts.stop()
 
+    check_output(options.output)
     picture = asyncio.run(once())
-    if options.output == "-":
-        sys.stdout.buffer.write(picture)
-    else:
-        Path(options.output).write_bytes(picture)
+    try:
+        if options.output == "-":
+            sys.stdout.buffer.write(picture)
+            sys.stdout.flush()
+        else:
+            Path(options.output).write_bytes(picture)
+    except OSError as error:
+        raise OperatorError(f"cannot write {options.output}: {error.strerror}") from error
     return 0
+
+
+def check_output(name: str) -> None:
+    """Look before a Chrome is started whether the picture could be written.
+
+    Raises:
+        OperatorError: There is no such folder.
+    """
+    folder = Path(name).parent
+    if name != "-" and not folder.is_dir():
+        raise OperatorError(f"cannot write {name}: there is no folder {folder}")
 
 
 def render_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -190,8 +207,8 @@ def render_options(options: argparse.Namespace) -> dict[str, Any]:
     )
     wanted = {name: value for name in names if (value := getattr(options, name)) is not None}
     suffix = Path(options.output).suffix.lower().lstrip(".").replace("jpg", "jpeg")
-    if suffix in ("png", "jpeg", "webp", "pdf"):
-        wanted.setdefault("format", suffix)
+    if suffix and options.output != "-":
+        wanted.setdefault("format", suffix)  # one that there is not is told as any other fault
     if options.template is not None:
         wanted["template"] = options.template
         wanted["data"] = {}

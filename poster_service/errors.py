@@ -182,7 +182,15 @@ class ChromeNotFound(OperatorError):
 
 
 class ChromeNotStarted(OperatorError):
-    """Chrome is there and does not come up."""
+    """Chrome is there and does not come up.
+
+    Attributes:
+        sandbox: Whether it said that its sandbox is what does not work here.
+    """
+
+    def __init__(self, message: str, *, sandbox: bool = False) -> None:
+        super().__init__(message)
+        self.sandbox = sandbox
 
 
 class TemplatesBroken(OperatorError):

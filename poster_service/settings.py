@@ -6,6 +6,7 @@ variable POSTER_STOP_GRACE_SECONDS and the flag --stop-grace-seconds; the flag w
 
 import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,7 +125,7 @@ class Settings(BaseModel):
     )
     max_pixels: int = Field(
         50_000_000,
-        ge=1,
+        ge=64,
         le=268_435_456,
         description="largest picture, in device pixels (width x height x scale squared)",
     )
@@ -144,6 +145,9 @@ class Settings(BaseModel):
     fetch_max_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest thing a page may fetch, in bytes"
     )
+    fetch_total_bytes: int = Field(
+        64 << 20, ge=1024, le=1 << 32, description="all that one page may fetch, in bytes"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )
@@ -158,6 +162,7 @@ class Settings(BaseModel):
         Raises:
             InvalidSettings: Naming every faulty variable or flag, the value seen, and the form.
         """
+        environ = {name: value for name, value in environ.items() if not is_link(name, value)}
         given, sources = gather(environ, flags)
         unknown = sorted(
             name
@@ -194,6 +199,18 @@ class Settings(BaseModel):
                 f" POSTER_MAX_TIMEOUT_MS={self.max_timeout_ms}"
             )
         return found
+
+
+def is_link(name: str, value: str) -> bool:
+    """Whether Kubernetes made a variable for a Service that happens to be called `poster...`.
+
+    `POSTER_PORT=tcp://10.0.0.7:80` is one; see "enableServiceLinks" in its documentation.
+    """
+    return bool(_LINK_VALUE.match(value) or _LINK_NAME.search(name))
+
+
+_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+_LINK_NAME = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)\Z|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?\Z")
 
 
 def gather(

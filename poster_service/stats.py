@@ -1,5 +1,6 @@
 """Small frozen numbers that one room makes and another shows."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,3 +25,28 @@ class Phases:
     def server_timing(self) -> str:
         """The value of a Server-Timing header (W3C Server Timing)."""
         return ", ".join(f"{name};dur={took:.1f}" for name, took in self.milliseconds.items())
+
+
+class InFlight:
+    """How many of something are under way, and a wait for none."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One more while inside."""
+        self._count += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+
+    async def wait_none(self) -> None:
+        """Wait until there is none."""
+        await self._none.wait()

@@ -259,7 +259,8 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
 def _not_started(what: str, said: str) -> ChromeNotStarted:
     """One sentence of a Chrome that did not come up; all that it said goes to the debug log."""
     logger.debug("Chrome said: %s", said)
-    return ChromeNotStarted(f"Chrome does not start: {what}; {_gist(said)}")
+    sandbox = "sandbox" in said.lower()
+    return ChromeNotStarted(f"Chrome does not start: {what}; {_gist(said)}", sandbox=sandbox)
 
 
 def _gist(said: str) -> str:

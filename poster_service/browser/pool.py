@@ -7,6 +7,7 @@ behind the answer, in tasks the pool owns, and counts against the capacity until
 
 import asyncio
 import contextlib
+import contextvars
 import itertools
 import logging
 from collections import Counter, deque
@@ -112,9 +113,14 @@ class Books:
         """Enter as many new places as need and capacity say; the caller starts them."""
         self._drop_gone_waiters()
         coming = self.count(State.STARTING, State.READY)
-        wanted = self.ready + len(self.waiters) - coming
+        wanted = self.ready + self._waiting() - coming
         room = self.capacity - len(self.places)
         return [self.enter() for _ in range(max(0, min(wanted, room)))]
+
+    def surplus(self) -> list[Place]:
+        """Ready Chromes beyond those to be kept and waited for: their callers have hung up."""
+        ready = [place for place in self.places.values() if place.state is State.READY]
+        return ready[self.ready + self._waiting() :]
 
     def became_ready(self, place: Place, chrome: Chrome) -> None:
         """Note a started Chrome and hand it to the first who waits."""
@@ -162,6 +168,10 @@ class Books:
         place = Place(next(self._numbers))
         self.places[place.number] = place
         return place
+
+    def _waiting(self) -> int:
+        """How many wait who have not hung up."""
+        return sum(not waiter.done() for waiter in self.waiters)
 
     def _drop_gone_waiters(self) -> None:
         while self.waiters and self.waiters[0].done():
@@ -318,6 +328,8 @@ class Pool:
         """Start what the books say is missing."""
         if self._stopping:
             return
+        for place in self._books.surplus():
+            self._retire(place)
         for place in self._books.to_start():
             self._own(self._start(place), f"start {place.number}")
 
@@ -329,8 +341,10 @@ class Pool:
             await self._bring_up(place)
         except ChromeNotStarted as error:
             event(logger, logging.ERROR, str(error), failures=self._failures)
-            if self._failures >= PATIENCE:
-                self._books.fail_waiters(ChromeDied("no Chrome can be started at the moment"))
+        except Exception:
+            logger.exception("starting a Chrome failed in a way of its own")
+        if self._failures >= PATIENCE:
+            self._books.fail_waiters(ChromeDied("no Chrome can be started at the moment"))
         self._balance()
 
     async def _pause(self, place: Place) -> None:
@@ -348,12 +362,14 @@ class Pool:
             self._failed_starts += 1
             self._books.gone(place)
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or something nobody thought of: the place comes back
+            self._failures += 1
             self._books.gone(place)
             raise
         self._failures = 0
         self._started += 1
-        chrome.lost.add_done_callback(lambda _: self._lost(place))
+        for death in (chrome.lost, chrome.page.crashed):
+            death.add_done_callback(lambda _: self._lost(place))
         self._books.became_ready(place, chrome)
         if self._stopping:
             self._retire(place)
@@ -418,7 +434,10 @@ class Pool:
             event(logger, logging.WARNING, "swept after an earlier life", **asdict(found))
 
     def _own(self, work: Any, name: str) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+        # A context of its own: it outlives the request in which it happens to begin.
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(
+            work, name=name, context=contextvars.Context()
+        )
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

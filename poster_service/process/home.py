@@ -52,7 +52,7 @@ class Home:
             OSError: It cannot be made, or the parent belongs to another user.
         """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent.stat().st_uid != os.getuid():
+        if path.parent.stat().st_uid not in (os.getuid(), 0):  # root's /tmp is as good as ours
             raise PermissionError(1, "belongs to another user", str(path.parent))
         lock = try_lock(lock_of(path))
         if lock is None:

@@ -7,10 +7,12 @@ its own; this is the part without which the first poster would already be an ope
 """
 
 import asyncio
+import functools
 import ipaddress
 import logging
 import mimetypes
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -33,9 +35,12 @@ DROPPED = frozenset(
     ("connection", "content-encoding", "content-length", "keep-alive", "proxy-authenticate",
      "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )  # fmt: skip
-PASSED_ON = frozenset(
-    ("accept", "accept-language", "content-type", "origin", "range", "user-agent")
-)
+# What a page's request keeps to itself: the hop's own headers, and what the client sets anew.
+KEPT_BACK = DROPPED | {"accept-encoding", "cookie", "host", "referer"}
+
+
+#: Names looked up at once, over all pages.
+LOOKUPS_AT_ONCE = 32
 
 
 class Denied(Exception):
@@ -104,6 +109,8 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        # Threads of its own: slow names of one page must not keep others from the default ones.
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="resolver")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -114,7 +121,10 @@ class CheckedResolver(AbstractResolver):
             OSError: The name does not resolve, or to none that may be connected to.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+        look_up = functools.partial(
+            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family
+        )
+        found = await loop.run_in_executor(self._threads, look_up)
         results, reason = [], "no address"
         for kind, _, protocol, _, where in found:
             refusal = self._policy.refuse(ipaddress.ip_address(where[0]))
@@ -129,14 +139,18 @@ class CheckedResolver(AbstractResolver):
         return results
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Let go of the threads; one that still waits for an answer is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Fetcher:
     """Fetches over HTTP for all pages, within the policy; closed at the end of the service."""
 
-    def __init__(self, policy: Policy, *, timeout: float, max_bytes: int) -> None:
+    def __init__(
+        self, policy: Policy, *, timeout: float, max_bytes: int, max_total_bytes: int = 64 << 20
+    ) -> None:
         self._policy = policy
+        self.max_total_bytes = max_total_bytes
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._max_bytes = max_bytes
         self._session: aiohttp.ClientSession | None = None
@@ -148,12 +162,12 @@ class Fetcher:
             Denied: The policy, the size or the server is against it.
         """
         try:
-            url = URL(request.url)
+            url = URL(request.url, encoded=True)  # as Chrome normalised it: signatures stay valid
             self._check(url)
         except ValueError as error:
             raise Denied(f"no web address: {error}") from error
         headers = {
-            name: value for name, value in request.headers.items() if name.lower() in PASSED_ON
+            name: value for name, value in request.headers.items() if name.lower() not in KEPT_BACK
         }
         try:
             async with self._client().request(
@@ -198,7 +212,7 @@ class Fetcher:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    resolver=CheckedResolver(self._policy), use_dns_cache=False, limit=64
+                    resolver=CheckedResolver(self._policy), use_dns_cache=False, limit=0
                 ),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -207,19 +221,41 @@ class Fetcher:
         return self._session
 
 
+class Budget:
+    """All that one page may fetch together."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        self._left = fetcher.max_total_bytes
+
+    async def fetch(self, request: Request) -> Reply:
+        """Fetch one thing within what is left.
+
+        Raises:
+            Denied: As `Fetcher.fetch`, or the page has had all that it may.
+        """
+        if self._left <= 0:
+            raise Denied(f"the page has fetched {self._fetcher.max_total_bytes} bytes already")
+        reply = await self._fetcher.fetch(request)
+        self._left -= len(reply.body)
+        return reply
+
+
 def page_route(html: str, folder: Path | None, fetcher: Fetcher) -> Route:
     """The route of one render: its page, its template's folder, then the network."""
     page = html.encode()
+    budget = Budget(fetcher)
 
     async def route(request: Request) -> Reply | None:
         if request.url == ADDRESS:
             return Reply(200, (("Content-Type", "text/html; charset=utf-8"),), page)
         try:
             if request.url.startswith(ADDRESS):
-                return await asyncio.to_thread(asset, folder, request.url[len(ADDRESS) :])
+                # Small files of a local disk: no thread, which slow names elsewhere could hold.
+                return asset(folder, request.url[len(ADDRESS) :])
             if request.kind == "Document" and request.method != "GET":
                 raise Denied("a form was sent")
-            return await fetcher.fetch(request)
+            return await budget.fetch(request)
         except Denied as denied:
             event(
                 logger, logging.INFO, "the page went without something",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from poster_service.browser.page import MAX_SIDE
+from poster_service.browser.page import MAX_SIDE, max_side
 from poster_service.errors import Fault, InvalidField
 
 Format = Literal["png", "jpeg", "webp", "pdf"]
@@ -151,13 +151,22 @@ def check_pixels(job: RenderJob, width: int, height: int, limits: Limits) -> Non
     """
     across = math.ceil(width * job.device_scale_factor)
     down = math.ceil(height * job.device_scale_factor)
-    if max(across, down) > MAX_SIDE or across * down > limits.max_pixels:
+    if min(width, height) * job.device_scale_factor < 1:
+        raise InvalidField.of(
+            Fault(
+                "device_scale_factor",
+                f"the picture would be less than one device pixel of {width} x {height}",
+                "at least 1 device pixel a side",
+            )
+        )
+    most = max_side(job.format)
+    if max(across, down) > most or across * down > limits.max_pixels:
         raise InvalidField.of(
             Fault(
                 "width",
                 f"the picture would be {across} x {down} device pixels",
                 f"width x height x device_scale_factor squared up to {limits.max_pixels}, a side"
-                f" up to {MAX_SIDE}",
+                f" up to {most}",
             )
         )
 

@@ -1,6 +1,7 @@
 """The aiohttp application, and the one function that serves it until it is told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import secrets
@@ -42,9 +43,14 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     given = request.headers.get("X-Request-Id", "")
     identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
     request_id.set(identity)
-    response = await handler(request)
-    response.headers["X-Request-Id"] = identity
-    return response
+    with request.app[PARTS].answers.one():
+        response = await handler(request)
+        response.headers["X-Request-Id"] = identity
+        # Sent from here and not after the return, so that a stop can wait for it.
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            await response.write_eof()
+        return response
 
 
 @web.middleware
@@ -75,7 +81,7 @@ def listen(settings: Settings) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=64)
     except OSError as error:
         raise AddressInUse(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
@@ -98,7 +104,8 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             access_log=None,  # the renderer logs each render itself
             shutdown_timeout=1.0,
         )
-        await parts.start()
+        if not await _started(parts, stop):
+            return
         try:
             await runner.setup()
             await web.SockSite(runner, listener).start()
@@ -112,16 +119,36 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await runner.cleanup()
 
 
+async def _started(parts: Parts, stop: "_Stop") -> bool:
+    """Start all parts; False when a signal came meanwhile, and nothing is left then."""
+    starting = asyncio.ensure_future(parts.start())
+    told = asyncio.ensure_future(stop.first.wait())
+    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait({starting})
+        return False
+    await starting
+    return True
+
+
 async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:
     """Let renders finish, until the grace is over or a second signal comes."""
     parts.admission.close()
     waits = [
-        asyncio.ensure_future(parts.admission.wait_idle()),
+        asyncio.ensure_future(_all_answered(parts)),
         asyncio.ensure_future(stop.second.wait()),
     ]
     await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
+
+
+async def _all_answered(parts: Parts) -> None:
+    """Wait until no render runs or waits, and every answer has been taken by its caller."""
+    await parts.admission.wait_idle()
+    await parts.answers.wait_none()
 
 
 class _Stop:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
 from poster_service.errors import (
@@ -47,6 +48,10 @@ async def _body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge as error:
         raise BodyTooLarge.of(
             Fault("", "the body is too large", f"up to {request.app[MAX_BODY]} bytes")
+        ) from error
+    except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+        raise BadRequest.of(
+            Fault("", "the body cannot be decoded", "a body of the Content-Encoding it names")
         ) from error
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
+from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Parts:
 
     Attributes:
         recent_seconds: How long ago the last success may be for "recently".
+        answers: Requests whose answer has not been sent to its end.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Parts:
     renderer: Renderer
     recent_seconds: float
     watchdog: Watchdog
+    answers: InFlight = field(default_factory=InFlight)
     _probe: "asyncio.Task[None] | None" = None
 
     async def start(self) -> None:
@@ -62,7 +65,7 @@ class Parts:
         try:
             await self._start_pool()
             await self._first_probe()
-        except ChromeNotStarted:
+        except BaseException:  # cancelled too: TERM may come while the first Chrome starts
             await self.stop()
             raise
         self._probe = asyncio.get_running_loop().create_task(self._keep_probing())
@@ -72,7 +75,8 @@ class Parts:
         try:
             await self.pool.start()
         except ChromeNotStarted as error:
-            if self.pool.spec.sandbox is chrome.Sandbox.OFF:
+            # Only its own word turns the sandbox off, and no slow or failed start of another cause.
+            if self.pool.spec.sandbox is chrome.Sandbox.OFF or not error.sandbox:
                 raise
             if self.settings.sandbox == "require":
                 raise ChromeNotStarted(f"POSTER_SANDBOX=require: {error}") from error
@@ -118,6 +122,8 @@ class Parts:
                 await self.probe()
             except PosterError as error:
                 event(logger, logging.WARNING, f"the probe render failed: {error}", code=error.code)
+            except Exception:  # whatever it was: an idle service must go on proving itself
+                logger.exception("the probe render failed")
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -137,6 +143,7 @@ def build(settings: Settings) -> Parts:
         Policy(settings.network == "public", settings.allow_private),
         timeout=settings.fetch_timeout_ms / 1000,
         max_bytes=settings.fetch_max_bytes,
+        max_total_bytes=settings.fetch_total_bytes,
     )
     capacity = settings.concurrency + settings.ready
     pool = Pool(_spec(settings, program), ready=settings.ready, capacity=capacity)

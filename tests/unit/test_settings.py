@@ -185,3 +185,20 @@ def test_the_templates_inside_a_wheel_are_preferred(
     assert module.default_templates() == tmp_path / "templates"
     (package / "templates").mkdir()
     assert module.default_templates() == package / "templates"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTER_PORT", "tcp://10.0.0.7:80"),
+        ("POSTER_SERVICE_HOST", "10.0.0.7"),
+        ("POSTER_SERVICE_PORT_HTTP", "80"),
+        ("POSTER_SERVICE_SERVICE_PORT", "80"),
+        ("POSTER_PORT_80_TCP_ADDR", "10.0.0.7"),
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting(
+    name: str, value: str
+) -> None:
+    """A Service called poster or poster-service must not keep its own pods from starting."""
+    assert Settings.load({name: value}, {}).port == 8080

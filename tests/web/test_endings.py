@@ -4,8 +4,11 @@
 """
 
 import asyncio
+import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from poster_service.errors import InvalidSettings
+from poster_service.logs import request_id
 from poster_service.process import census
 from tests.conftest import left, settled
 from tests.process.test_backstops import cannot
@@ -120,7 +124,6 @@ async def test_a_caller_who_hangs_up_frees_its_chrome_at_once(service: Service) 
     render = await busy(service, timeout_ms=60_000)
     render.cancel()
     assert await service.at_rest()
-    assert not render.done() or render.cancelled()
 
 
 async def test_a_caller_who_hangs_up_while_waiting_gives_up_its_place(
@@ -183,12 +186,19 @@ async def test_stopping_ends_running_renders_and_leaves_nothing(service: Service
 
 
 async def test_the_search_finds_what_is_left_on_purpose(service: Service) -> None:
-    """Three kinds of leftovers, each found: so the searches above can fail."""
+    """A folder, a live process and a zombie of the lease are each found: the searches can fail."""
     assert await service.at_rest()
     (service.home / "leftover").mkdir()
     assert "folder: leftover" in left(service.instance, service.home)
     (service.home / "leftover").rmdir()
     assert any(word.startswith("alive") for word in left(service.instance, service.home))
+    tag = census.make_tag(service.instance, 999)
+    script = "import resource, sys; resource.setrlimit(10, (int(sys.argv[1]), -1))"
+    dead = subprocess.Popen([sys.executable, "-c", script, str(tag)])  # and nobody waits for it
+    assert await settled(
+        lambda: any(word.startswith("zombie") for word in left(service.instance, service.home))
+    )
+    dead.wait()
 
 
 async def test_one_dead_picture_host_does_not_fail_the_render(
@@ -267,3 +277,79 @@ async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     assert (await response.json())["code"] in ("page_crashed", "chrome_died")
     assert (await service.render(html="<p>next")).status == 200
     assert await service.at_rest()
+
+
+async def test_a_ready_chrome_whose_page_dies_is_replaced(service: Service) -> None:
+    """The renderer of the ready Chrome is killed: no caller gets the dead one."""
+    assert await service.at_rest()
+    (lease,) = {one.lease for one in census.tagged(service.instance)}
+    chrome_of(service, "renderer").send_signal(signal.SIGKILL)
+    assert await settled(
+        lambda: lease not in {one.lease for one in census.tagged(service.instance)}
+    )
+    assert (await service.render(html="<p>")).status == 200
+
+
+async def test_chromes_made_for_callers_who_hung_up_are_ended(start_service: StartService) -> None:
+    """Four callers come and go at once; afterwards there is one ready Chrome, not four."""
+    service = await start_service(concurrency=4)
+    callers = [asyncio.create_task(service.render(html=ENDLESS)) for _ in range(4)]
+    assert await settled(lambda: service.parts.admission.statistics().running == 4)
+    for caller in callers:
+        caller.cancel()
+    assert await service.at_rest()
+
+
+async def test_an_answer_that_chrome_refuses_does_not_hang_the_render(
+    start_service: StartService, serve_pages: Callable[..., Any]
+) -> None:
+    """A server with a status that there is not: the picture is missing, the page is painted."""
+
+    async def odd(_: web.Request) -> web.Response:
+        return web.Response(status=999)
+
+    service = await start_service(allow_private="127.0.0.0/8")
+    async with serve_pages(odd=odd) as address:
+        response = await service.render(html=f"<!doctype html><img src='{address}/odd'><p>x")
+    assert response.status == 200
+
+
+async def test_a_page_may_fetch_only_so_much(
+    start_service: StartService, serve_pages: Callable[..., Any]
+) -> None:
+    """Twenty pictures of a megabyte, five megabytes allowed: the rest is not fetched."""
+    asked = 0
+
+    async def big(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(body=b"x" * (1 << 20), content_type="image/png")
+
+    service = await start_service(allow_private="127.0.0.0/8", fetch_total_bytes=5 << 20)
+    async with serve_pages(big=big) as address:
+        pictures = "".join(f"<img src='{address}/big?{number}'>" for number in range(40))
+        assert (await service.render(html=f"<!doctype html>{pictures}")).status == 200
+    assert 5 <= asked <= 5 + 8  # those under way when the budget was spent
+
+
+async def test_log_lines_of_a_render_carry_its_own_request_id(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a page went without is told under its own request and not the one before."""
+    caplog.set_level("INFO")
+    told: dict[str, str] = {}
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "went without" in record.getMessage():
+                told[request_id.get()] = record.__dict__["fields"]["host"]
+
+    logging.getLogger("poster_service").addHandler(note := Note())
+    for number in range(3):
+        await service.client.post(
+            f"{service.address}/render",
+            json={"html": f"<!doctype html><img src='http://10.0.0.{number}/x'>"},
+            headers={"X-Request-Id": f"request-{number}"},
+        )
+    logging.getLogger("poster_service").removeHandler(note)
+    assert told == {f"request-{number}": f"10.0.0.{number}" for number in range(3)}

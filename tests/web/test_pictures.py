@@ -1,10 +1,12 @@
 """The picture that comes back is the page that went in."""
 
 import asyncio
+import html
 import io
 import json
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -258,3 +260,89 @@ async def _templates(service: Service) -> list[dict[str, Any]]:
     listing = json.loads(await (await service.get("/templates")).read())
     templates: list[dict[str, Any]] = listing["templates"]
     return templates
+
+
+async def test_a_full_page_pdf_is_one_page_whatever_the_page_says(service: Service) -> None:
+    """Its own paper size, margins and page breaks do not cut it."""
+    page = """<!doctype html>
+        <style>@page { size: A4; margin: 2cm } h1 { break-before: page }</style>
+        <h1>one</h1><h1>two</h1><div style="height: 3000px"></div><p>last"""
+    body = await service.picture(html=page, width=400, height=300, format="pdf", full_page=True)
+    (sheet,) = PdfReader(io.BytesIO(body)).pages
+    assert "last" in sheet.extract_text()
+
+
+async def test_a_pdf_page_taller_than_readers_show_is_refused(service: Service) -> None:
+    """422 with the bound, and the way out of it."""
+    page = "<!doctype html><div style='height: 30000px'>"
+    response = await service.render(html=page, format="pdf", full_page=True)
+    assert response.status == 422
+    assert "without full_page" in await response.text()
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["location = 'http://10.0.0.1/'", "location.reload()", "location = 'https://a.invalid/'"],
+)
+async def test_a_page_that_goes_elsewhere_stays(service: Service, script: str) -> None:
+    """The poster is the first document; a navigation of the page itself leaves it in place."""
+    page = f"<!doctype html><body style='margin: 0; background: red'><script>{script}</script>"
+    picture = decode(await service.picture(html=page, width=20, height=20))
+    assert at(picture, 10, 10) == RED
+
+
+async def test_lazy_frames_and_what_is_lazy_in_them_are_in_a_full_page(service: Service) -> None:
+    """Far below the viewport, and painted all the same."""
+    inner = f"<body style='margin: 0'><img loading='lazy' src=\"data:image/svg+xml,{BLUE_SQUARE}\">"
+    page = f"""<!doctype html><body style="margin: 0"><div style="height: 9000px"></div>
+        <iframe loading="lazy" frameborder="0" width="50" height="50"
+            style="display: block" srcdoc="{html.escape(inner)}"></iframe>"""
+    picture = decode(await service.picture(html=page, width=100, height=100, full_page=True))
+    assert at(picture, 25, 9025) == BLUE
+
+
+async def test_a_slow_font_is_waited_for(
+    start_service: StartService, serve_pages: Callable[..., Any]
+) -> None:
+    """The text is drawn in the page's own font, however late it comes."""
+    font = next(Path("/usr/share/fonts").rglob("LiberationMono-Regular.ttf"))
+
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)
+        headers = {"Access-Control-Allow-Origin": "*"}
+        return web.Response(body=font.read_bytes(), content_type="font/ttf", headers=headers)
+
+    service = await start_service(allow_private="127.0.0.0/8")
+
+    async def draw(face: str) -> bytes:
+        page = f"""<!doctype html><style>@font-face {{ font-family: own; src: url({face}) }}
+            body {{ font: 30px own, serif }}</style>illumination"""
+        return ink(await service.picture(html=page, width=300, height=60))
+
+    async with serve_pages(slow=slow) as address:
+        assert await draw(f"{address}/slow") != await draw("data:,none")
+
+
+async def test_addresses_reach_the_server_as_the_page_wrote_them(
+    start_service: StartService, serve_pages: Callable[..., Any]
+) -> None:
+    """A signature over the raw address stays valid; a custom header and its preflight arrive."""
+    seen: list[tuple[str, str, str | None]] = []
+
+    async def api(request: web.Request) -> web.Response:
+        seen.append((request.method, request.raw_path, request.headers.get("X-Key")))
+        allow = {
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Headers": request.headers.get(
+                "Access-Control-Request-Headers", ""
+            ),
+        }
+        return web.Response(text="blue", headers=allow)
+
+    service = await start_service(allow_private="127.0.0.0/8")
+    async with serve_pages(api=api) as address:
+        page = f"""<!doctype html><script type="module">
+            const headers = {{"X-Key": "k"}};
+            await fetch("{address}/api?x=%27%2C%7E&sig=a%2Fb%3D", {{headers}});</script>"""
+        await service.picture(html=page, width=20, height=20)
+    assert ("GET", "/api?x=%27%2C%7E&sig=a%2Fb%3D", "k") in seen

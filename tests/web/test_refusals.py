@@ -44,6 +44,8 @@ BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"html": "<p>", "width": 16_385}, "width"),
     ({"html": "<p>", "width": 10_000, "height": 10_000}, "width"),
     ({"html": "<p>", "width": 1.5}, "width"),
+    ({"html": "<p>", "width": 16_384, "height": 9, "format": "webp"}, "width"),
+    ({"html": "<p>", "width": 1, "height": 1, "device_scale_factor": 0.5}, "device_scale_factor"),
     ({"html": "<p>", "width": True}, "width"),
     ({"html": "<p>", "height": -1}, "height"),
     ({"html": "<p>", "device_scale_factor": 0}, "device_scale_factor"),
@@ -165,6 +167,13 @@ async def test_options_in_both_places_are_refused(shared: Service) -> None:
     """JSON with a query would leave open which one counts."""
     status, problem = await problem_of(shared, path="/render?width=9", json={"html": "<p>"})
     assert (status, problem["field"]) == (400, "width")
+
+
+async def test_a_body_that_is_not_as_encoded_as_it_says_is_refused(shared: Service) -> None:
+    """Content-Encoding: gzip over something else."""
+    headers = {"Content-Type": "text/html", "Content-Encoding": "gzip"}
+    status, problem = await problem_of(shared, data=b"plain", headers=headers)
+    assert (status, problem["code"]) == (400, "bad_request")
 
 
 async def test_html_in_a_wrong_charset_is_refused(shared: Service) -> None:

@@ -87,6 +87,7 @@ async def run(work_dir: Path, *arguments: str, **more: str) -> tuple[int, str, s
     """Run the command to its end; status, stdout, stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "poster_service", *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=environment(work_dir) | more,
     )  # fmt: skip
@@ -219,6 +220,62 @@ async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> 
             assert len(later.homes()) == 1
 
 
+async def test_a_slow_reader_gets_all_of_its_picture_at_a_stop(work_dir: Path) -> None:
+    """SIGTERM while megabytes are on their way: they arrive, then the service exits with 0."""
+    noise = """<!doctype html><body style="margin: 0"><canvas id=c width=1500 height=1500></canvas>
+        <script>const context = c.getContext('2d'), data = context.createImageData(1500, 1500);
+        for (let at = 0; at < data.data.length; at += 65536)
+            crypto.getRandomValues(data.data.subarray(at, Math.min(at + 65536, data.data.length)));
+        context.putImageData(data, 0, 0)</script>"""
+    async with serving(work_dir) as served:
+        job = {"html": noise, "width": 1500, "height": 1500}
+        async with served.client.post(f"{served.address}/render", json=job) as response:
+            assert response.status == 200
+            served.process.terminate()
+            assert await settled_async(served, 503)
+            body = await response.read()
+            assert len(body) == response.content_length
+            assert len(body) > 3_000_000  # more than the sockets between us hold
+        assert await served.process.wait() == 0
+
+
+async def test_term_while_the_first_chrome_starts_exits_0_and_leaves_nothing(
+    work_dir: Path, tmp_path: Path
+) -> None:
+    """A Chrome that hangs at start does not make the service deaf."""
+    hangs = tmp_path / "chrome"
+    hangs.write_text("#!/bin/sh\nsleep 600\n")
+    hangs.chmod(0o755)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "poster_service", "serve", "--port", "0", "--chrome", str(hangs),
+        env=environment(work_dir), stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def starting() -> bool:
+        return any(entry.is_dir() and list(entry.iterdir()) for entry in work_dir.iterdir())
+
+    assert await settled(starting)
+    process.terminate()
+    assert await process.wait() == 0
+    assert left_of(work_dir) == []
+
+
+async def test_what_lies_in_the_current_folder_is_not_imported(
+    work_dir: Path, tmp_path: Path
+) -> None:
+    """A file called psutil.py beside the caller is nobody's psutil."""
+    (tmp_path / "psutil.py").write_text("raise SystemExit('shadowed')")
+    program = str(Path(sys.executable).with_name("poster-service"))
+    process = await asyncio.create_subprocess_exec(
+        program, "serve", "--port", "0", cwd=tmp_path, env=environment(work_dir),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert b"http://" in await process.stdout.readline()
+    process.terminate()
+    assert await process.wait() == 0
+
+
 async def test_a_port_in_use_is_one_line_and_not_zero(work_dir: Path) -> None:
     """The line names the address and what to set."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -299,3 +356,12 @@ async def test_render_takes_a_template_and_refuses_bad_options(
     assert "article-card, share-poster" in err
     status, _, err = await run(work_dir, "render", "/nowhere.html", "-o", str(out))
     assert (status, len(err.splitlines())) == (1, 1)
+
+
+async def test_render_that_could_not_be_written_is_refused_before_it_begins(
+    work_dir: Path, tmp_path: Path
+) -> None:
+    """No such folder, no such format: one line each."""
+    for out in ("/nowhere/x.png", str(tmp_path / "x.gif")):
+        status, _, err = await run(work_dir, "render", "-", "-o", out)
+        assert (status, len(err.splitlines())) == (1, 1), err
