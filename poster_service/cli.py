@@ -1,4 +1,4 @@
-"""The command line: serve, render, doctor. Errors of ours become one line on stderr."""
+"""The command line: serve, render, loadtest, doctor. Errors of ours become one line on stderr."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from poster_service.bytecode import compiled
 from poster_service.errors import OperatorError, PosterError
 from poster_service.settings import Settings, describe, flag_of
 
+LOADTEST = "drive a service with posters and hostile pages, and count what is left behind"
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
 CLEAN_UP_SECONDS = 2.0
 INIT = Path(__file__).with_name("init.py")
@@ -22,6 +23,8 @@ INIT = Path(__file__).with_name("init.py")
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of `poster-service`; exits 0, 1 for a failure, 2 for wrong usage."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["loadtest"]:
+        sys.exit(run_loadtest(given[1:]))
     options = parser().parse_args(given)
     try:
         settings = read_settings(options)
@@ -47,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(required=True, metavar="serve | render | doctor")
+    commands = top.add_subparsers(required=True, metavar="serve | render | loadtest | doctor")
 
     def command(name: str, run: Callable[..., int], help_: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, parents=[settings], help=help_, description=help_)
@@ -61,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "doctor", run_doctor, "say what was found on this machine, render a test picture"
     )
     doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
+    commands.add_parser("loadtest", help=LOADTEST)  # for the list; `main` never gets to it
     return top
 
 
@@ -151,6 +155,18 @@ def init_in_front() -> bool:
 
     named = os.environ.get("POSTER_INIT_PID", "")
     return named.isdigit() and int(named) in {one.pid for one in psutil.Process().parents()}
+
+
+def run_loadtest(arguments: Sequence[str]) -> int:
+    """Drive a service from outside, with options of its own and no settings.
+
+    Imported only here: its tables and plots would cost every start of the service 0.3 s.
+    """
+    from poster_service.loadtest import command
+
+    loadtest = argparse.ArgumentParser(prog="poster-service loadtest", description=LOADTEST)
+    command.add_options(loadtest)
+    return command.run(loadtest.parse_args(arguments))
 
 
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:

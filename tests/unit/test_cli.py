@@ -56,7 +56,7 @@ def test_what_is_not_given_is_not_asked_for(page: str) -> None:
     ("output", "format_"),
     [
         ("a.png", "png"), ("a.jpg", "jpeg"), ("a.JPEG", "jpeg"), ("dir/a.webp", "webp"),
-        ("a.pdf", "pdf"), ("-", None), ("a", None), ("a.gif", None), ("png", None),
+        ("a.pdf", "pdf"), ("-", None), ("a", None), ("a.gif", "gif"), ("png", None),
     ],
 )  # fmt: skip
 def test_the_format_is_that_of_the_outputs_name(

@@ -1,0 +1,213 @@
+"""`poster-service loadtest`: its options, and its exit status.
+
+0: everything left is zero and no undisturbed render failed. 1: something was left, or failed; it is
+named. 2: wrong usage, or a service that cannot be reached or looked at, in one line.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from poster_service.loadtest import display, report
+from poster_service.loadtest.errors import CannotTest
+from poster_service.loadtest.run import Plan, Result, Run
+from poster_service.loadtest.targets import (
+    CommandTarget,
+    DockerTarget,
+    SelfTarget,
+    Target,
+    UrlTarget,
+)
+
+RENDERS = 200
+#: Columns of the tables where stdout is no terminal, so that no name is broken.
+WIDE = 110
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `poster-service loadtest`."""
+    whom = parser.add_argument_group("whom").add_mutually_exclusive_group()
+    whom.add_argument(
+        "--self",
+        action="store_true",
+        dest="own",
+        help="start a service of our own, end it afterwards (default)",
+    )
+    whom.add_argument("--url", metavar="URL", help="a service that runs on this machine")
+    whom.add_argument("--docker", metavar="IMAGE", help="run this image with the local engine")
+    whom.add_argument(
+        "--command",
+        nargs=argparse.REMAINDER,
+        metavar="CMD",
+        dest="words",
+        help="a command that serves POST /render on $PORT; takes the rest of the line",
+    )
+    parser.add_argument(
+        "--docker-arg",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="one more word for docker run, as --docker-arg=--init; repeatable",
+    )
+    parser.add_argument(
+        "--no-census",
+        action="store_true",
+        help="do not look for leftovers (with --url: a service elsewhere)",
+    )
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--renders",
+        type=positive,
+        metavar="N",
+        help=f"requests to send (default {RENDERS}, or no limit with --duration)",
+    )
+    load.add_argument("--duration", type=seconds, metavar="S", help="seconds of load at most")
+    load.add_argument(
+        "--concurrency", type=positive, default=4, metavar="N", help="callers at a time (default 4)"
+    )
+    load.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="the same seed sends the same requests (default 1)",
+    )
+    load.add_argument(
+        "--chaos",
+        action="store_true",
+        help="kill and stop Chrome processes, hostile pages, callers that hang up,"
+        " SIGTERM in mid-load (with --self)",
+    )
+    load.add_argument(
+        "--settle",
+        type=seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds in which everything must have gone (default 10)",
+    )
+    out = parser.add_argument_group("report")
+    out.add_argument("--json", type=Path, metavar="FILE", help="everything that was seen")
+    out.add_argument("--report", type=Path, metavar="FILE.html", help="one page with plots")
+    out.add_argument("--poster", type=Path, metavar="FILE.png",
+                     help="the headline, rendered by the service under test")  # fmt: skip
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
+    return number
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the load test; returns the exit status, 130 when it was interrupted."""
+    try:
+        check(options)
+        return asyncio.run(_interruptible(options))
+    except CannotTest as error:
+        print(f"poster-service loadtest: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def check(options: argparse.Namespace) -> None:
+    """What argparse cannot tell.
+
+    Raises:
+        CannotTest: In one line, what is wrong.
+    """
+    if options.words is not None and not options.words:
+        raise CannotTest("--command: needs a command")
+    if options.no_census and not options.url:
+        raise CannotTest("--no-census: only together with --url")
+    if options.docker_arg and not options.docker:
+        raise CannotTest("--docker-arg: only together with --docker")
+    for file in (options.json, options.report, options.poster):
+        if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+            raise CannotTest(f"{file}: its folder cannot be written")
+
+
+def target_of(options: argparse.Namespace) -> Target:
+    """Whom to test."""
+    if options.url:
+        return UrlTarget(options.url, census=not options.no_census)
+    if options.docker:
+        return DockerTarget(options.docker, more=options.docker_arg)
+    return CommandTarget(options.words) if options.words else SelfTarget()
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """What to do."""
+    unlimited = options.duration is not None
+    return Plan(
+        renders=options.renders or (None if unlimited else RENDERS), duration=options.duration,
+        concurrency=options.concurrency, seed=options.seed, chaos=options.chaos,
+        settle=options.settle,
+    )  # fmt: skip
+
+
+async def _interruptible(options: argparse.Namespace) -> int:
+    """The load test; SIGTERM ends it as Ctrl-C does, and nothing of ours is left then either."""
+    task = asyncio.ensure_future(_test(options))
+    with _on_term(task):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if _cancelling():
+                raise
+            raise KeyboardInterrupt from None
+
+
+def _cancelling() -> bool:
+    """Whether it was we who were cancelled (Ctrl-C), and not only the test (SIGTERM)."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+@contextlib.contextmanager
+def _on_term(task: "asyncio.Future[int]") -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def _test(options: argparse.Namespace) -> int:
+    target = target_of(options)
+    plan = plan_of(options)
+
+    async def at_rest(result: Result) -> None:
+        if options.poster is None:
+            return
+        try:
+            await report.write_poster(result, target.address, options.poster)
+        except CannotTest as error:
+            result.problems.append(str(error))
+
+    result = await Run(plan, target).go(display.show, at_rest)
+    if options.json is not None:
+        report.write_json(result, options.json)
+    if options.report is not None:
+        report.write_html(result, options.report)
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    display.print_result(result, console)
+    return 0 if result.ok else 1

@@ -1,0 +1,122 @@
+"""The promise: after any number of renders, with chaos, everything left is zero."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+from poster_service.loadtest.display import ZEROS
+from tests.conftest import settled
+from tests.loadtest.harness import Ended, load_test
+
+#: How much more a figure's last tenth may be than its first, in its unit (KiB, or pieces): Python's
+#: allocator grows for some hundred renders; a leak of 1 KiB a render would be 2,000.
+MEMORY_KIB, PIECES = 12_000, 12
+
+
+def all_zero(tested: Ended, renders: int) -> dict[str, Any]:
+    """Check the verdict, and that it was earned."""
+    assert tested.status == 0, tested.told
+    seen = tested.seen
+    assert seen["ok"] is True
+    assert seen["problems"] == []
+    assert seen["left"] == dict.fromkeys(ZEROS, 0)
+    assert seen["requests"] == renders == sum(seen["outcomes"].values())
+    assert seen["outcomes"]["rendered"] > renders / 2
+    assert seen["outcomes"]["failed"] == 0
+    assert seen["restarts"] >= 1
+    assert sum(seen["hits"].values()) >= 1
+    assert "left behind: nothing" in tested.out
+    return seen
+
+
+async def test_sixty_renders_with_chaos_leave_nothing_and_three_reports(tmp_path: Path) -> None:
+    """All zeros, exit status 0; the reports say so, refer to nothing and can be opened."""
+    page, picture = tmp_path / "report.html", tmp_path / "poster.png"
+    tested = await load_test(
+        tmp_path, "--self", "--renders", "60", "--chaos", "--settle", "15",
+        "--report", str(page), "--poster", str(picture),
+    )  # fmt: skip
+    seen = all_zero(tested, 60)
+    assert seen["outcomes"]["hung up"] >= 1
+    assert seen["outcomes"]["failed by its own hostility"] >= 1
+    assert {"zombies", "orphans", "service_fds", "service_pss_kib", "init_rss_kib"} <= set(
+        seen["samples"][0]
+    )
+    self_contained(page.read_text("utf-8"))
+    with Image.open(picture) as image:
+        assert image.size == (1200, 630)
+
+
+def self_contained(text: str) -> None:
+    """No script, no address but the name of SVG itself; every plot is there."""
+    assert set(re.findall(r"https?://[^\s\"'<)]+", text)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<script|<link|@import|<img|\bsrc=|xlink:href=|\bhref=", text)
+    assert text.count("<svg") == 6
+    for name in ("Pictures per second", "Latency", "Processes", "Zombies and orphans", "Memory"):
+        assert name in text
+
+
+async def test_a_calm_run_has_no_hits_and_every_poster_comes(tmp_path: Path) -> None:
+    """Without --chaos nobody is hit, nobody hangs up and nothing may fail."""
+    tested = await load_test(tmp_path, "--self", "--renders", "12", "--seed", "3")
+    assert tested.status == 0, tested.told
+    seen = tested.seen
+    assert (seen["hits"], seen["restarts"]) == ({}, 0)
+    outcomes = seen["outcomes"]
+    assert outcomes["rendered"] + outcomes["refused as it must be"] == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_a_load_test_that_is_ended_takes_its_service_with_it(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """In mid-load: no process, no folder; it ends its service itself, or the kernel tells it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "poster_service.loadtest", "--chaos", "--renders", "1000",
+        env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    loadtest = psutil.Process(process.pid)
+    assert await settled(lambda: len(loadtest.children(recursive=True)) > 6)
+    below = {one.pid for one in loadtest.children(recursive=True)}
+    process.send_signal(number)
+    status = await process.wait()
+    assert status == (-9 if number == signal.SIGKILL else 130)
+    assert await settled(lambda: below.isdisjoint(psutil.pids()))
+    folders = list(tmp_path.glob("lt-*"))
+    assert len(folders) == (1 if number == signal.SIGKILL else 0)
+    assert await settled(lambda: not [one for folder in folders for one in folder.glob("work/*")])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_three_hundred_renders_with_chaos_leave_nothing(tmp_path: Path) -> None:
+    """The quick proof: about a minute on two cores."""
+    tested = await load_test(tmp_path, "--renders", "300", "--chaos", "--settle", "20", seconds=350)
+    all_zero(tested, 300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+async def test_two_thousand_renders_with_chaos_leave_nothing_and_stay_flat(
+    tmp_path: Path,
+) -> None:
+    """The long proof: six to eight minutes on two cores; nothing grows with the renders."""
+    tested = await load_test(
+        tmp_path, "--renders", "2000", "--chaos", "--settle", "20", "--seed", "7",
+        seconds=1400,
+    )  # fmt: skip
+    seen = all_zero(tested, 2000)
+    for name, (first, last) in seen["flatness"].items():
+        if name.endswith("_kib"):
+            assert last - first < MEMORY_KIB, (name, first, last)
+        elif name not in ("look_ms",):
+            assert last - first <= PIECES, (name, first, last)
