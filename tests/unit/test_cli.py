@@ -62,7 +62,7 @@ def test_what_is_not_given_is_not_asked_for(page: str) -> None:
 def test_the_format_is_that_of_the_outputs_name(
     page: str, output: str, format_: str | None
 ) -> None:
-    """Where it has one that is known."""
+    """Where it has one; that there is no gif is told with all else that is wrong."""
     assert options(page, "-o", output).get("format") == format_
 
 

@@ -18,8 +18,9 @@ from hypothesis.stateful import (
     rule,
 )
 
+from poster_service.browser.books import MOVES, Books, Place, State
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
-from poster_service.browser.pool import MOVES, Books, Lease, Place, Pool, State, open_home
+from poster_service.browser.pool import Lease, Pool, open_home
 from poster_service.errors import ChromeDied, ChromeNotStarted
 from tests.conftest import left
 

@@ -1,0 +1,139 @@
+"""The pool's books: who is starting, ready, leased or retiring, and who waits.
+
+Plain functions that change state at once and say what must be started or ended; nothing in here
+awaits, starts or kills, so a cancellation can never leave them half written. A file of its own so
+that every order of events can be tried on them without a single Chrome.
+"""
+
+import asyncio
+import itertools
+from collections import Counter, deque
+from enum import Enum
+from types import MappingProxyType
+
+from poster_service.browser.chrome import Chrome
+
+
+class State(Enum):
+    """Where a Chrome is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    LEASED = "leased"
+    RETIRING = "retiring"
+    GONE = "gone"
+
+
+#: The only moves there are.
+MOVES = MappingProxyType(
+    {
+        State.STARTING: {State.READY, State.RETIRING, State.GONE},
+        State.READY: {State.LEASED, State.RETIRING},
+        State.LEASED: {State.RETIRING},
+        State.RETIRING: {State.GONE},
+        State.GONE: set[State](),
+    }
+)
+
+
+class Place:
+    """One Chrome's line in the books."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = State.STARTING
+        self.chrome: Chrome | None = None
+
+    def move(self, to: State) -> None:
+        """Change state; only along MOVES."""
+        if to not in MOVES[self.state]:
+            raise AssertionError(f"Chrome {self.number}: {self.state.value} to {to.value}")
+        self.state = to
+
+
+class Books:
+    """Who is starting, ready, leased or retiring, and who waits. Never awaits, starts or kills."""
+
+    def __init__(self, capacity: int, ready: int) -> None:
+        self.capacity = capacity
+        self.ready = ready
+        self.places: dict[int, Place] = {}
+        self.waiters: deque[asyncio.Future[Place]] = deque()
+        self._numbers = itertools.count(1)
+
+    def count(self, *states: State) -> int:
+        """How many are in any of these states."""
+        return sum(place.state in states for place in self.places.values())
+
+    def to_start(self) -> list[Place]:
+        """Enter as many new places as need and capacity say; the caller starts them."""
+        self._drop_gone_waiters()
+        coming = self.count(State.STARTING, State.READY)
+        wanted = self.ready + self._waiting() - coming
+        room = self.capacity - len(self.places)
+        return [self.enter() for _ in range(max(0, min(wanted, room)))]
+
+    def surplus(self) -> list[Place]:
+        """Ready Chromes beyond those to be kept and waited for: their callers have hung up."""
+        ready = [place for place in self.places.values() if place.state is State.READY]
+        return ready[self.ready + self._waiting() :]
+
+    def became_ready(self, place: Place, chrome: Chrome) -> None:
+        """Note a started Chrome and hand it to the first who waits."""
+        place.chrome = chrome
+        place.move(State.READY)
+        self.places[place.number] = self.places.pop(place.number)  # `take` goes by this order
+        self.serve_waiters()
+
+    def take(self) -> Place | None:
+        """Lease the ready Chrome that has waited longest, if there is one."""
+        for place in self.places.values():
+            if place.state is State.READY:
+                place.move(State.LEASED)
+                return place
+        return None
+
+    def serve_waiters(self) -> None:
+        """Give ready Chromes to those who wait, first come first served."""
+        self._drop_gone_waiters()
+        while self.waiters and (place := self.take()) is not None:
+            self.waiters.popleft().set_result(place)
+            self._drop_gone_waiters()
+
+    def retire(self, place: Place) -> bool:
+        """Mark a Chrome as ending; False when it was already."""
+        if place.state in (State.RETIRING, State.GONE):
+            return False
+        place.move(State.RETIRING)
+        return True
+
+    def gone(self, place: Place) -> None:
+        """Strike a Chrome of which nothing is left."""
+        place.move(State.GONE)
+        del self.places[place.number]
+
+    def fail_waiters(self, error: Exception) -> None:
+        """Tell everyone who waits that there will be nothing."""
+        self._drop_gone_waiters()
+        while self.waiters:
+            self.waiters.popleft().set_exception(error)
+            self._drop_gone_waiters()
+
+    def enter(self) -> Place:
+        """Open a new line in the books, for a Chrome about to be started."""
+        place = Place(next(self._numbers))
+        self.places[place.number] = place
+        return place
+
+    def _waiting(self) -> int:
+        """How many wait who have not hung up."""
+        return sum(not waiter.done() for waiter in self.waiters)
+
+    def _drop_gone_waiters(self) -> None:
+        while self.waiters and self.waiters[0].done():
+            self.waiters.popleft()
+
+    def __repr__(self) -> str:
+        counts = Counter(place.state.value for place in self.places.values())
+        told = ", ".join(f"{counts[state.value]} {state.value}" for state in State)
+        return f"<Books {told}, {len(self.waiters)} waiting, capacity {self.capacity}>"
