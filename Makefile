@@ -4,6 +4,8 @@
 
 VENV ?= .venv
 export VENV
+# Under our own init: some tests orphan processes, and who reaps them must not be left to chance.
+PYTEST = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -12,10 +14,10 @@ run: setup ## set up what is missing, then serve on http://127.0.0.1:8080 (ARGS=
 	@exec $(VENV)/bin/poster-service serve $(ARGS)
 
 test: setup-dev lint ## set up what is missing, then lint, types, every test
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-quick: setup-dev ## the tests that take seconds
-	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/ruff format --check .

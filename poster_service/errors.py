@@ -33,9 +33,15 @@ from dataclasses import dataclass
 
 
 class PosterError(Exception):
-    """Root of the tree. `str(error)` is fit for the caller of the service to read."""
+    """Root of the tree. `str(error)` is fit for the caller of the service to read.
+
+    Attributes:
+        code: Short and stable, for programs.
+        server_timing: Where the time went before it failed; empty when nothing had begun.
+    """
 
     code = "internal_error"
+    server_timing = ""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,17 @@ Every test that starts processes ends by finding none of them, no zombie and no 
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from poster_service.process import census
+
+# The suite may run under our init (`make test`); the services it starts are to bring their own.
+for _name in ("POSTER_INIT_PID", "POSTER_INIT_STATUS"):
+    os.environ.pop(_name, None)
 
 #: Long enough for a loaded machine; a test that waits this long has failed.
 SETTLE_SECONDS = 20.0

@@ -36,7 +36,7 @@ DROPPED = frozenset(
      "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )  # fmt: skip
 # What a page's request keeps to itself: the hop's own headers, and what the client sets anew.
-KEPT_BACK = DROPPED | {"accept-encoding", "cookie", "host", "referer"}
+KEPT_BACK = DROPPED | {"accept-encoding", "cookie", "host", "proxy-authorization", "referer"}
 
 
 #: Names looked up at once, over all pages.

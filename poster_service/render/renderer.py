@@ -81,6 +81,7 @@ class Renderer:
             body = await self._within_deadline(job, self._paint(picture, route, phases))
         except PosterError as error:
             outcome = error.code
+            error.server_timing = phases.server_timing()
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"

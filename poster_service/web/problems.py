@@ -56,6 +56,8 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
         headers["Retry-After"] = str(error.retry_after)
     elif status == 503:
         headers["Retry-After"] = "5"
+    if error.server_timing:
+        headers["Server-Timing"] = error.server_timing
     return problem(status, title, body, request_id, headers)
 
 

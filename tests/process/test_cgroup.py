@@ -10,7 +10,7 @@ from poster_service.process import census, cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups, Limits
 from poster_service.process.spawn import Command, Group
 from tests.conftest import left, settled
-from tests.process.test_backstops import cannot
+from tests.process.test_backstops import cannot, group_v2
 
 INSTANCE = 0xC6
 
@@ -64,13 +64,7 @@ async def test_a_limit_on_memory_holds(work_dir: Path, tmp_path: Path) -> None:
 
 async def test_cgroup_kill_ends_all_in_a_group(work_dir: Path) -> None:
     """The backstop of version 2: one write, and whatever is in the group is gone."""
-    mounts = cgroup._cgroup_mounts(Path("/proc/self/mountinfo").read_text())
-    roots = [mount for kind, _, _, mount in mounts if kind == "cgroup2"]
-    group = (roots or [Path("/nowhere")])[0] / f"poster-test-kill-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        cannot(f"no writable cgroup v2: {error}")
+    group = group_v2("kill")
     if not (group / "cgroup.kill").exists():
         group.rmdir()
         cannot("this kernel has no cgroup.kill (Linux 5.14)")

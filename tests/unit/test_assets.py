@@ -174,8 +174,8 @@ async def test_what_is_fetched_comes_as_the_server_sent_it() -> None:
     assert header(reply, "content-length") == header(reply, "connection") == []
 
 
-async def test_only_harmless_request_headers_are_passed_on() -> None:
-    """No cookie, no credentials, no host of the page's choosing; and the body of a POST."""
+async def test_the_pages_own_headers_are_passed_on_but_none_of_the_hop() -> None:
+    """No cookie, nothing for a proxy, no host of the page's choosing; and the body of a POST."""
     seen: list[tuple[str, dict[str, str], bytes]] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -192,7 +192,8 @@ async def test_only_harmless_request_headers_are_passed_on() -> None:
         assert (method, body) == ("POST", b"body")
         assert (headers["accept"], headers["user-agent"]) == ("image/*", "Chrome")
         assert headers["host"] in address
-        assert not {"cookie", "authorization", "x-own", "proxy-authorization"} & headers.keys()
+        assert (headers["x-own"], headers["authorization"]) == ("1", "x")
+        assert not {"cookie", "proxy-authorization"} & headers.keys()
 
 
 async def test_without_leave_nothing_on_this_machine_is_reached() -> None:

@@ -200,7 +200,7 @@ def test_the_background_is_what_was_asked_for(
         (MAX_SIDE, 1, 1.0, True),
         (MAX_SIDE, 1, 1.1, False),
         (1, MAX_SIDE, 1.1, False),
-        (1, 1, 0.1, True),
+        (10, 10, 0.1, True),
     ],
 )
 def test_the_picture_is_bounded_in_device_pixels(

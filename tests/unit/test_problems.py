@@ -88,8 +88,9 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree() -> None:
 
     def names(kind: type[errors.PosterError]) -> Iterator[str]:
         for one in kind.__subclasses__():
-            yield one.__name__
-            yield from names(one)
+            if one.__module__ == errors.__name__:  # the load test has one of its own
+                yield one.__name__
+                yield from names(one)
 
     assert drawn == set(names(errors.PosterError))
 

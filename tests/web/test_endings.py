@@ -20,7 +20,7 @@ from aiohttp import web
 from poster_service.errors import InvalidSettings
 from poster_service.logs import request_id
 from poster_service.process import census
-from tests.conftest import left, settled
+from tests.conftest import is_shim, left, settled
 from tests.process.test_backstops import cannot
 from tests.web.conftest import Service, StartService
 
@@ -35,10 +35,8 @@ def chrome_of(service: Service, kind: str | None) -> psutil.Process:
     ready = min(one.lease for one in census.tagged(service.instance))
     for one in census.tagged(service.instance):
         process = psutil.Process(one.pid)
-        words = process.cmdline()
-        types = [word for word in words if word.startswith("--type=")]
-        shim = any(word.endswith("shim.py") for word in words)
-        found = types == [f"--type={kind}"] if kind else not types and not shim
+        types = [word for word in process.cmdline() if word.startswith("--type=")]
+        found = types == [f"--type={kind}"] if kind else not types and not is_shim(one.pid)
         if one.lease == ready and found:
             return process
     raise AssertionError(f"no {kind or 'browser'} process")
@@ -89,6 +87,7 @@ async def test_after_a_timeout_nothing_is_left(service: Service) -> None:
     response = await service.render(html=ENDLESS, timeout_ms=700)
     assert response.status == 504
     assert (await response.json())["code"] == "render_timeout"
+    assert "load;dur=" in response.headers["Server-Timing"]
     assert await service.at_rest()
 
 
