@@ -372,8 +372,9 @@ class Service:
         return told
 
     def close(self) -> None:
-        """Let it leave."""
+        """End it, by way of init: a test that failed may have left its group alive."""
         os.close(self.nowhere)
+        self.process.terminate()
         self.process.communicate(timeout=LIMIT_S)
 
 
