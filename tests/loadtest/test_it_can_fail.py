@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.loadtest.harness import PROGRAMS, UNSHARE, load_test, need_namespaces
 
 #: Our own service as PID 1 of its namespace: the shim does not reap, and no init stands in front.
@@ -12,6 +14,7 @@ BARE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_the_incident_is_found(tmp_path: Path) -> None:
     """A Chrome launched per render, python as PID 1: zombies, named with the parent that fails."""
     need_namespaces()

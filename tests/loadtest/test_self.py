@@ -37,6 +37,7 @@ def all_zero(tested: Ended, renders: int) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.slow
 async def test_sixty_renders_with_chaos_leave_nothing_and_three_reports(tmp_path: Path) -> None:
     """All zeros, exit status 0; the reports say so, refer to nothing and can be opened."""
     page, picture = tmp_path / "report.html", tmp_path / "poster.png"
@@ -64,6 +65,7 @@ def self_contained(text: str) -> None:
         assert name in text
 
 
+@pytest.mark.slow
 async def test_a_calm_run_has_no_hits_and_every_poster_comes(tmp_path: Path) -> None:
     """Without --chaos nobody is hit, nobody hangs up and nothing may fail."""
     tested = await load_test(tmp_path, "--self", "--renders", "12", "--seed", "3")
