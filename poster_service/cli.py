@@ -171,12 +171,11 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render one page without serving."""
-    from poster_service.render.job import Limits, RenderJob
-    from poster_service.web.parts import build
+    from poster_service.render.job import RenderJob
+    from poster_service.web.parts import build, limits_of
 
-    limits = Limits(settings.timeout_ms, settings.max_timeout_ms, settings.max_pixels)
     wanted = render_options(options)
-    job = RenderJob.parse(wanted, limits, strict=False)
+    job = RenderJob.parse(wanted, limits_of(settings), strict=False)
 
     async def once() -> bytes:
         parts = build(settings)

@@ -135,7 +135,7 @@ def build(settings: Settings) -> Parts:
     Raises:
         OperatorError: No Chrome, or templates that are not whole.
     """
-    limits = Limits(settings.timeout_ms, settings.max_timeout_ms, settings.max_pixels)
+    limits = limits_of(settings)
     templates = Templates(settings.templates)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
@@ -151,6 +151,11 @@ def build(settings: Settings) -> Parts:
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the settings allow a job."""
+    return Limits(settings.timeout_ms, settings.max_timeout_ms, settings.max_pixels)
 
 
 def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:

@@ -16,7 +16,7 @@ import pytest
 
 from poster_service.process import census, cgroup
 from poster_service.process.spawn import Command, Ending, Group
-from tests.conftest import left, settled
+from tests.conftest import is_shim, left, settled
 
 #: Of this run only: what an earlier run's reaper is still slow to reap is none of ours.
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
@@ -43,7 +43,7 @@ async def running(group: Group) -> psutil.Process:
 
     def started() -> bool:
         children = shim.children()
-        return bool(children) and "shim.py" not in " ".join(children[0].cmdline())
+        return bool(children) and not is_shim(children[0].pid)
 
     assert await settled(started)
     return shim.children()[0]

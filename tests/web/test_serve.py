@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from poster_service.settings import default_templates
-from tests.conftest import left, settled
+from tests.conftest import is_shim, left, settled
 
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
 #: Busy for about a second: long enough to be stopped in the middle.
@@ -132,7 +132,7 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
                 (shim,) = service.children()
                 (chrome,) = shim.children()
                 leads = os.getpgid(chrome.pid) == os.getsid(chrome.pid) == chrome.pid
-                return leads and "shim." in " ".join(shim.cmdline())
+                return leads and is_shim(shim.pid)
             return False
 
         assert await settled(at_rest)
