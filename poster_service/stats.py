@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 
 class Phases:
@@ -25,6 +26,29 @@ class Phases:
     def server_timing(self) -> str:
         """The value of a Server-Timing header (W3C Server Timing)."""
         return ", ".join(f"{name};dur={took:.1f}" for name, took in self.milliseconds.items())
+
+
+@dataclass(frozen=True)
+class Done:
+    """One render that has ended, however it ended; told to whoever counts.
+
+    Attributes:
+        outcome: "ok", "cancelled", or the stable code of the error.
+        format: Encoding asked for.
+        seconds: From the job's arrival to its end, waiting included.
+        milliseconds: The phases, in the order they came.
+        size: Bytes of the picture; 0 when there is none.
+    """
+
+    outcome: str
+    format: str
+    seconds: float
+    milliseconds: Mapping[str, float]
+    size: int = 0
+
+
+def ignore(*_: object) -> None:
+    """Nobody counts."""
 
 
 class InFlight:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from poster_service.logs import event
 from poster_service.process.census import Seen, look
 from poster_service.process.home import Home, sweep
 from poster_service.process.spawn import Ending
+from poster_service.stats import ignore
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +82,16 @@ class Lease:
 class Pool:
     """Keeps `ready` Chromes started ahead, never more than `capacity` in all."""
 
-    def __init__(self, spec: ChromeSpec, *, ready: int, capacity: int) -> None:
+    def __init__(
+        self,
+        spec: ChromeSpec,
+        *,
+        ready: int,
+        capacity: int,
+        on_ending: Callable[[Ending, float], None] = ignore,
+    ) -> None:
         self.spec = spec
+        self._on_ending = on_ending
         self._books = Books(capacity, ready)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
@@ -263,8 +273,11 @@ class Pool:
         self._own(self._see_gone(place, chrome, on_gone), f"end {place.number}")
 
     async def _see_gone(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+        begin = time.perf_counter()
         try:
-            self._note(place, await chrome.wait_gone())
+            ending = await chrome.wait_gone()
+            self._on_ending(ending, time.perf_counter() - begin)
+            self._note(place, ending)
         finally:
             self._books.gone(place)
             on_gone()

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from poster_service.browser.page import Picture, Route
@@ -26,7 +26,7 @@ from poster_service.render.job import (
     check_pixels,
 )
 from poster_service.render.markup import Template, Templates
-from poster_service.stats import Phases
+from poster_service.stats import Done, Phases, ignore
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,14 @@ class Renderer:
         templates: Templates,
         fetcher: Fetcher,
         limits: Limits,
+        observe: Callable[[Done], None] = ignore,
     ) -> None:
         self._pool = pool
         self._admission = admission
         self._templates = templates
         self._fetcher = fetcher
         self._limits = limits
+        self._observe = observe
         #: When a render last succeeded, on the monotonic clock; None before the first.
         self.last_success: float | None = None
 
@@ -76,7 +78,7 @@ class Renderer:
         template, html = self._markup(job)
         picture = self._picture(job, template)
         route = page_route(html, template.folder if template else None, self._fetcher)
-        phases, begin, outcome = Phases(), time.monotonic(), "ok"
+        phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
             body = await self._within_deadline(job, self._paint(picture, route, phases))
         except PosterError as error:
@@ -87,7 +89,10 @@ class Renderer:
             outcome = "cancelled"
             raise
         finally:
-            self._log(job, outcome, time.monotonic() - begin, phases)
+            seconds = time.monotonic() - begin
+            done = Done(outcome, job.format, seconds, phases.milliseconds, len(body))
+            self._observe(done)
+            self._log(job, picture, done)
         self.last_success = time.monotonic()
         return Rendered(body, CONTENT_TYPES[job.format], phases)
 
@@ -147,16 +152,21 @@ class Renderer:
             with phases.phase("capture"):
                 return await page.capture(picture)
 
-    def _log(self, job: RenderJob, outcome: str, seconds: float, phases: Phases) -> None:
-        told = {name: round(took, 1) for name, took in phases.milliseconds.items()}
-        level = logging.INFO if outcome in ("ok", "cancelled") else logging.WARNING
+    def _log(self, job: RenderJob, picture: Picture, done: Done) -> None:
+        """One line for each render: names, sizes and times, never the page or its data."""
+        level = logging.INFO if done.outcome in ("ok", "cancelled") else logging.WARNING
         event(
             logger,
             level,
             "render",
-            outcome=outcome,
+            outcome=done.outcome,
             source=job.template or "html",
-            format=job.format,
-            ms=round(seconds * 1000, 1),
-            phases=told,
+            format=done.format,
+            width=picture.width,
+            height=picture.height,
+            scale=picture.scale,
+            html_chars=len(job.html or ""),
+            bytes=done.size,
+            ms=round(done.seconds * 1000, 1),
+            phases={name: round(took, 1) for name, took in done.milliseconds.items()},
         )

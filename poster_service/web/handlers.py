@@ -1,11 +1,10 @@
 """What each address answers; the work is the renderer's."""
 
 import json
-import time
 
 from aiohttp import web
 
-from poster_service.web import status
+from poster_service.web import metrics, status
 from poster_service.web.bodies import read_job
 from poster_service.web.parts import PARTS
 
@@ -36,17 +35,11 @@ async def healthz(_: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """GET /readyz: a Chrome is ready, a real render has worked lately, and we are not stopping."""
     parts = request.app[PARTS]
-    last = parts.renderer.last_success
-    ago = None if last is None else round(time.monotonic() - last, 1)
-    checks = {
-        "chrome_ready": parts.pool.is_ready,
-        "rendered_recently": ago is not None and ago <= parts.recent_seconds,
-        "accepting": not parts.admission.is_closed,
-    }
+    checks, ago = parts.checks(), parts.last_render_ago()
     ready = all(checks.values())
     body = {
         "status": "ready" if ready else "not ready",
-        "last_render_seconds_ago": ago,
+        "last_render_seconds_ago": None if ago is None else round(ago, 1),
         # Told, but no reason to take the replica out: it is in no other render's way.
         "survivors": len(parts.pool.statistics().survivors),
         **checks,
@@ -57,7 +50,7 @@ async def readyz(request: web.Request) -> web.Response:
 async def index(_: web.Request) -> web.Response:
     """GET /: where to go from here."""
     return web.Response(
-        text="poster-service: POST /render, GET /templates, /status, /healthz, /readyz\n"
+        text="poster-service: POST /render, GET /templates, /status, /metrics, /healthz, /readyz\n"
     )
 
 
@@ -69,5 +62,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/status", status.status),
+        web.get("/metrics", metrics.metrics),
         web.get("/", index),
     ]

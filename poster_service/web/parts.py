@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
+from poster_service.web.counters import Counters
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Parts:
     renderer: Renderer
     recent_seconds: float
     watchdog: Watchdog
+    counters: Counters
     answers: InFlight = field(default_factory=InFlight)
     _probe: "asyncio.Task[None] | None" = None
 
@@ -100,6 +103,20 @@ class Parts:
         job = RenderJob.parse({"html": PROBE, "width": 8, "height": 8}, self.limits)
         await self.renderer.render(job)
 
+    def last_render_ago(self) -> float | None:
+        """Seconds since a render last worked; None when none has."""
+        last = self.renderer.last_success
+        return None if last is None else time.monotonic() - last
+
+    def checks(self) -> dict[str, bool]:
+        """What must all be true for this replica to be sent renders."""
+        ago = self.last_render_ago()
+        return {
+            "chrome_ready": self.pool.is_ready,
+            "rendered_recently": ago is not None and ago <= self.recent_seconds,
+            "accepting": not self.admission.is_closed,
+        }
+
     async def stop(self) -> None:
         """Take no more and end every Chrome now, seen gone."""
         self.admission.close()
@@ -146,11 +163,19 @@ def build(settings: Settings) -> Parts:
         max_total_bytes=settings.fetch_total_bytes,
     )
     capacity = settings.concurrency + settings.ready
-    pool = Pool(_spec(settings, program), ready=settings.ready, capacity=capacity)
-    renderer = Renderer(pool, admission, templates, fetcher, limits)
+    counters = Counters()
+    pool = Pool(
+        _spec(settings, program),
+        ready=settings.ready,
+        capacity=capacity,
+        on_ending=counters.chrome_ended,
+    )
+    renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done)
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
-    return Parts(settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog)
+    return Parts(
+        settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters
+    )
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -1,0 +1,188 @@
+"""GET /metrics: everything counted, and everything that can be seen now, for Prometheus.
+
+What must be zero is a gauge of its own (`poster_zombies`, `poster_survivors`, `poster_leftovers`),
+so that an alert on it needs no arithmetic.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from poster_service import __version__
+from poster_service.process import census
+from poster_service.web.parts import PARTS, Parts
+from poster_service.web.status import shared_memory
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """GET /metrics in Prometheus' text format."""
+    text = await asyncio.to_thread(exposition, request.app[PARTS])
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+def exposition(parts: Parts) -> bytes:
+    """All metrics as text. Reads /proc, 1 to 50 ms: call it from a thread."""
+    now = CollectorRegistry()
+    now.register(_Now(parts))
+    return generate_latest(parts.counters.registry) + generate_latest(now)
+
+
+class _Now(Collector):
+    """What is looked at and not kept."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        yield from about(self._parts)
+        yield from load(self._parts)
+        yield from chromes(self._parts)
+        yield from remains(self._parts)
+        yield from orphans(read_ledger())
+
+
+def about(parts: Parts) -> Iterator[Metric]:
+    """Which service this is, and whether it is fit to serve."""
+    told = GaugeMetricFamily("poster_info", "Always 1.", labels=["version", "chrome", "sandbox"])
+    spec = parts.pool.spec
+    told.add_metric([__version__, spec.program.name, spec.sandbox.value], 1)
+    yield told
+    yield gauge("poster_ready", "Whether /readyz says 200.", float(all(parts.checks().values())))
+    yield gauge(
+        "poster_event_loop_longest_stall_seconds",
+        "Longest time for which the event loop was stuck, since the start.",
+        parts.watchdog.longest,
+    )
+    yield counter(
+        "poster_event_loop_stalls",
+        "How often the event loop was stuck for longer than POSTER_WATCHDOG_SECONDS.",
+        parts.watchdog.stalls,
+    )
+
+
+def load(parts: Parts) -> Iterator[Metric]:
+    """The gate: what runs and waits, and how much may. Scale on these."""
+    now, settings = parts.admission.statistics(), parts.settings
+    yield gauge(
+        "poster_renders_running", "Renders that hold a slot, cleaning included.", now.running
+    )
+    yield gauge("poster_renders_waiting", "Renders that wait for a slot.", now.waiting)
+    yield gauge("poster_slots", "Renders that may run at once.", settings.concurrency)
+    yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue)
+    yield counter("poster_renders_refused", "Renders told to come back later.", now.refused)
+
+
+def chromes(parts: Parts) -> Iterator[Metric]:
+    """The pool's books and what became of every Chrome."""
+    books = parts.pool.statistics()
+    yield labelled("poster_chromes", "Chromes by state.", "state", books.counts)
+    yield gauge("poster_leases_waiting", "Renders that wait for a ready Chrome.", books.waiting)
+    yield counter("poster_chromes_started", "Chromes that became ready.", books.started)
+    yield counter("poster_chrome_starts_failed", "Chromes that did not.", books.failed_starts)
+    ended = CounterMetricFamily(
+        "poster_chromes_ended",
+        'Ended Chromes by cause: "asked" as usual, "exited" by itself, "term", "lost" and "late"'
+        " those whose shim failed.",
+        labels=["cause"],
+    )
+    for cause in ("asked", "exited", "term", "lost", "late"):
+        ended.add_metric([cause], books.endings.get(cause, 0))
+    yield ended
+    yield counter("poster_chromes_ended_unclean", "Endings that needed a backstop.", books.unclean)
+    yield gauge(
+        "poster_survivors",
+        "Processes that outlived SIGKILL and the backstops.",
+        len(books.survivors),
+    )
+
+
+def remains(parts: Parts) -> Iterator[Metric]:
+    """What the census sees: the living, the dead nobody waits for, what lies on disk; memory."""
+    spec = parts.pool.spec
+    seen = census.take(spec.instance, spec.home)
+    leases = {str(one.lease) for one in seen.alive}
+    yield gauge("poster_processes", "Living processes of leases.", len(seen.alive))
+    yield gauge("poster_zombies", "Dead processes of leases not waited for.", len(seen.zombies))
+    left = {
+        # A folder of a lease that has no process any more; one about to be removed counts for
+        # the moment that takes.
+        "folder": sum(name not in leases for name in seen.folders),
+        "shared_memory": len(shared_memory()),
+    }
+    yield labelled("poster_leftovers", "Files left by leases that are over.", "kind", left)
+    yield labelled(
+        "poster_memory_bytes",
+        "Resident memory (RSS) by whose it is; pages that Chromes share count for each.",
+        "of",
+        {
+            "service": psutil.Process().memory_info().rss,
+            "init": memory_of_init(),
+            "chromes": sum(one.memory for one in seen.alive),
+        },
+    )
+    yield gauge("poster_open_descriptors", "Open descriptors.", psutil.Process().num_fds())
+
+
+def orphans(ledger: dict[str, Any]) -> Iterator[Metric]:
+    """What init has adopted and reaped, by name; nothing where init keeps no ledger."""
+    if not ledger:
+        return
+    reaped = CounterMetricFamily(
+        "poster_orphans_reaped", "Orphans that init adopted and reaped.", labels=["name"]
+    )
+    for name, account in ledger.get("by_command", {}).items():
+        reaped.add_metric([name], account.get("reaped", 0))
+    yield reaped
+    yield counter(
+        "poster_orphans_killed", "Of those, how many init had to kill at the end.",
+        ledger.get("orphans_killed", 0),
+    )  # fmt: skip
+
+
+def read_ledger() -> dict[str, Any]:
+    """Init's ledger (see `init.py`), {} where there is none or it cannot be read."""
+    path = os.environ.get("POSTER_INIT_STATUS")
+    if not path:
+        return {}
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def memory_of_init() -> int:
+    """Resident memory of the init in front of us, 0 where there is none in sight."""
+    pid = os.environ.get("POSTER_INIT_PID", "")
+    try:
+        return int(psutil.Process(int(pid)).memory_info().rss)
+    except (ValueError, psutil.Error):
+        return 0
+
+
+def gauge(name: str, about: str, value: float) -> Metric:
+    """A gauge without labels."""
+    return GaugeMetricFamily(name, about, value)
+
+
+def counter(name: str, about: str, value: float) -> Metric:
+    """A counter without labels; its sample's name ends in _total."""
+    return CounterMetricFamily(name, about, value)
+
+
+def labelled(name: str, about: str, label: str, values: dict[str, Any]) -> Metric:
+    """A gauge with one label."""
+    family = GaugeMetricFamily(name, about, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
