@@ -61,16 +61,22 @@ SWITCHES = (
     "--disable-sync",
     "--disable-gpu",
     "--disable-software-rasterizer",
-    "--in-process-gpu",
-    "--enable-features=NetworkServiceInProcess2",
     "--incognito",  # leaves no file behind at all with headless-shell
-    "--disable-crashpad-for-testing",  # full Chrome: its two crash handlers leave the group
     # Chrome itself has no network: everything a page fetches goes through the service, which
     # decides on the resolved address (render/assets.py). The discard port refuses what is left.
     "--proxy-server=http://127.0.0.1:9",
     "--proxy-bypass-list=<-loopback>",
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+)
+
+
+#: Fewer processes: GPU and network inside the browser process, no crash handlers (of full Chrome,
+#: which leave the group). Left out only in the tests that hit each of these.
+FEWER_PROCESSES = (
+    "--in-process-gpu",
+    "--enable-features=NetworkServiceInProcess2",
+    "--disable-crashpad-for-testing",
 )
 
 
@@ -142,6 +148,8 @@ def version(program: Path) -> str:
 def argv(spec: ChromeSpec, folder: Path) -> list[str]:
     """The whole command line of one Chrome."""
     switches = [*SWITCHES, f"--user-data-dir={folder / 'profile'}"]
+    if os.environ.get("POSTER_TEST_ALL_PROCESSES") != "1":
+        switches += FEWER_PROCESSES
     if spec.sandbox is Sandbox.OFF:
         switches.append("--no-sandbox")
     # Without an address headless-shell opens no page at all when it is driven over the pipe.

@@ -19,7 +19,7 @@ from poster_service.browser.books import Books, Place, State
 from poster_service.browser.chrome import Chrome, ChromeSpec
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
-from poster_service.process.census import Seen, look
+from poster_service.process.census import LEASE_BITS, Seen, hurt, look
 from poster_service.process.home import Home, sweep
 from poster_service.process.spawn import Ending
 from poster_service.stats import ignore
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 #: How often survivors are looked at, in seconds.
 SURVIVOR_SECONDS = 1.0
+#: How often the processes of ready Chromes are looked at, in seconds: 1 to 2 ms of CPU each time.
+ROUND_SECONDS = 1.0
 #: After so many failed starts in a row those who wait are told instead of kept waiting.
 PATIENCE = 3
 
@@ -103,6 +105,7 @@ class Pool:
         self._endings: Counter[str] = Counter()
         self._survivors: dict[int, Seen] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._rounds: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take the folder, sweep after earlier lives, and bring up the first Chrome.
@@ -116,6 +119,7 @@ class Pool:
             self._home = open_home(self.spec.home)
             await self._sweep()
         await self._bring_up(self._books.enter())
+        self._rounds = asyncio.get_running_loop().create_task(self._make_rounds())
         self._balance()
 
     @contextlib.asynccontextmanager
@@ -182,8 +186,9 @@ class Pool:
             await asyncio.wait(self._tasks)
         for place in list(self._books.places.values()):
             self._books.gone(place)  # a start that was cancelled before its first step
-        if self._watching is not None:
-            self._watching.cancel()
+        for beside in (self._watching, self._rounds):
+            if beside is not None:
+                beside.cancel()
         if self._home is not None:
             self._home.close()
             self._home = None
@@ -261,6 +266,30 @@ class Pool:
         if place.state is State.READY:
             event(logger, logging.WARNING, "a ready Chrome died; replacing it", chrome=place.number)
             self._retire(place)
+
+    async def _make_rounds(self) -> None:
+        """Replace ready Chromes of which a part is stopped or dead.
+
+        Such a Chrome says nothing: its pipe stays open. Its next caller would wait in vain, and the
+        dead part is a zombie for as long as the Chrome is ready.
+        """
+        before: frozenset[tuple[int, int]] = frozenset()
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            now = before
+            if self._books.count(State.READY):
+                try:
+                    now = await asyncio.to_thread(hurt, self.spec.instance)
+                except Exception:  # one look that failed is no reason to stop looking
+                    logger.exception("looking at the ready Chromes failed")
+            # Twice in a row, since every process is a zombie for the moment until it is reaped.
+            leases = {lease for lease, _ in before & now}
+            for place in list(self._books.places.values()):
+                if place.state is State.READY and place.number % (1 << LEASE_BITS) in leases:
+                    told = "a part of a ready Chrome is stopped or dead; replacing it"
+                    event(logger, logging.WARNING, told, chrome=place.number)
+                    self._retire(place)
+            before = now
 
     def _retire(self, place: Place, on_gone: Callable[[], None] = lambda: None) -> None:
         """Kill a Chrome now and see it gone later, in a task of ours."""

@@ -111,10 +111,6 @@ class Accounts:
         """How many times somebody was told to come back later."""
         return sum(outcome.refusals for outcome in self.outcomes)
 
-    def felt(self) -> bool:
-        """Whether a Chrome that was hit is still there."""
-        return any(span.end == math.inf for span in self.hits)
-
     def judged(self) -> list[Judged]:
         """Every outcome with its verdict; hits and restarts must be over."""
         return [Judged(one, judge(one, self.hits, self.restarts)) for one in self.outcomes]

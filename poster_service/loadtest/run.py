@@ -26,8 +26,6 @@ from poster_service.loadtest.watch import Left, Look, Rest, Watch, flatness
 RESTARTS, RESTARTS_OF_LONG_RUNS, LONG_RUN = (0.4,), (0.15, 0.35), 500
 #: How long callers go on after SIGTERM before they wait for the next life, in seconds.
 HEEDLESS_SECONDS = 0.3
-#: How long after a render its Chrome's end is known here, in seconds.
-FOLLOW_SECONDS = 0.2
 #: How many failed renders are named.
 NAMED = 10
 
@@ -266,7 +264,6 @@ class Run:
         if isinstance(self.target, CommandTarget) and (told := self.target.left()):
             self.result.problems.append(told)
         elif self.watch is not None and self._rest is not None:
-            await self._use_up_the_hit()
             await self._look_at_rest()
         if self._chaos is not None:
             await self._chaos.close()
@@ -285,22 +282,6 @@ class Run:
             self.result.problems.append(str(error))
         else:
             self._add(left)
-
-    async def _use_up_the_hit(self) -> None:
-        """Render until no Chrome that was hit is left in the pool; what comes of it is no matter.
-
-        A Chrome hit while it was ready stays ready, with its dead or stopped part, until somebody
-        uses it. Its end is the service's business and must be clean; that it lingers is ours.
-        """
-        give_up = time.monotonic() + self.plan.settle
-        timeout = aiohttp.ClientTimeout(total=self.plan.settle)
-        body = {"html": "<!doctype html><p>used up", "width": 100, "height": 50, "timeout_ms": 2000}
-        async with aiohttp.ClientSession(timeout=timeout) as client:
-            while self.accounts.felt() and time.monotonic() < give_up:
-                with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-                    async with client.post(f"{self.target.address}/render", json=body) as answer:
-                        await answer.read()
-                await asyncio.sleep(FOLLOW_SECONDS)
 
     def _judge(self) -> None:
         self.result.judged = self.accounts.judged()

@@ -117,6 +117,15 @@ def tagged(instance: int | None = None) -> Iterator[Seen]:
             yield seen
 
 
+def hurt(instance: int) -> frozenset[tuple[int, int]]:
+    """Lease and pid of every process of an instance that is stopped, or dead and not waited for.
+
+    Reads all of /proc: call it from a thread.
+    """
+    bad = (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
+    return frozenset((one.lease, one.pid) for one in tagged(instance) if one.state in bad)
+
+
 def look(pid: int, tag: int) -> Seen | None:
     """One process as it is now; None when it is gone."""
     try:

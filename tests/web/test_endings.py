@@ -64,6 +64,29 @@ async def test_after_success_nothing_is_left(service: Service) -> None:
     assert before.isdisjoint(one.pid for one in census.tagged(service.instance))
 
 
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("zygote", signal.SIGKILL),
+        ("renderer", signal.SIGSTOP),
+        (None, signal.SIGSTOP),
+    ],
+    ids=lambda value: getattr(value, "name", value or "browser"),
+)
+async def test_a_ready_chrome_with_a_dead_or_stopped_part_is_replaced(
+    service: Service, kind: str | None, number: signal.Signals
+) -> None:
+    """It says nothing by itself; no caller gets it, and the dead part does not stay a zombie."""
+    assert await service.at_rest()
+    before = {one.lease for one in census.tagged(service.instance)}
+    chrome_of(service, kind).send_signal(number)
+    assert await settled(
+        lambda: before.isdisjoint(one.lease for one in census.tagged(service.instance))
+    )
+    assert await service.at_rest()
+    await service.picture(html="<p>by another one", timeout_ms=5000)
+
+
 async def test_after_a_refused_request_no_chrome_was_used(service: Service) -> None:
     """What can fail without Chrome fails before a Chrome is leased."""
     assert await service.at_rest()
