@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from poster_service import __version__, logs
 from poster_service.bytecode import compiled
 from poster_service.errors import OperatorError, PosterError
 from poster_service.settings import Settings, describe, flag_of
+
+logger = logging.getLogger(__name__)
 
 LOADTEST = "drive a service with posters and hostile pages, and count what is left behind"
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
@@ -28,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     options = parser().parse_args(given)
     try:
         settings = read_settings(options)
-        logs.set_up(log_level(settings, options), settings.log_format)
+        serves = options.run is run_serve
+        # Any other command's stdout is its result.
+        stream = settings.log_stream if serves else "stderr"
+        logs.set_up(log_level(settings, options), settings.log_format, stream)
         sys.exit(options.run(settings, options, given))
     except PosterError as error:
         print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
@@ -105,8 +111,20 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
     ensure_init(given, settings)
     from poster_service.web.app import serve
 
-    asyncio.run(serve(settings, announce))
+    asyncio.run(serve(settings, announce if speaks_plainly(settings) else announce_in_log))
     return 0
+
+
+def speaks_plainly(settings: Settings) -> bool:
+    """Whether a person may be reading stdout; where it holds JSON lines, all of them are JSON."""
+    as_text = settings.log_format == "text"
+    as_text |= settings.log_format == "auto" and sys.stdout.isatty()
+    return settings.log_stream == "stderr" or as_text
+
+
+def announce_in_log(address: str) -> None:
+    """Say where we are, as one more line of the log."""
+    logs.event(logger, logging.INFO, f"serving on {address}", version=__version__)
 
 
 def announce(address: str) -> None:

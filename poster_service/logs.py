@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 #: The request that the running task works for, or "" outside of any.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
@@ -43,11 +43,12 @@ class _Text(logging.Formatter):
         return text
 
 
-def set_up(level: str, form: str) -> None:
-    """Send all logs to stderr in the given form ("auto", "text" or "json")."""
+def set_up(level: str, form: str, stream: str = "stderr") -> None:
+    """Send all logs to "stderr" or "stdout" in a form ("auto", "text" or "json")."""
+    where: TextIO = getattr(sys, stream)
     if form == "auto":
-        form = "text" if sys.stderr.isatty() else "json"
-    handler = logging.StreamHandler(sys.stderr)
+        form = "text" if where.isatty() else "json"
+    handler = logging.StreamHandler(where)
     handler.setFormatter(_Json() if form == "json" else _Text())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -5,6 +5,7 @@ variable POSTER_STOP_GRACE_SECONDS and the flag --stop-grace-seconds; the flag w
 """
 
 import ipaddress
+import math
 import os
 import re
 import tempfile
@@ -41,6 +42,29 @@ def default_work_dir() -> Path:
     return Path(tempfile.gettempdir()) / f"poster-{os.getuid()}"
 
 
+def processors(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processors we may keep busy, 1 to 256.
+
+    The least of: those we may run on (sched_setaffinity(2)), and the CPU time that our control
+    group is given, rounded up. In a container its own group is the root of what it sees. `cpu.max`
+    is of version 2 of the interface, the other two of version 1 (cgroups(7)).
+    """
+    allowed = len(os.sched_getaffinity(0))
+    for quota_file, period_file in (
+        ("cpu.max", ""),
+        ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            words = (root / quota_file).read_text().split()
+            words += (root / period_file).read_text().split() if period_file else []
+            quota, period = int(words[0]), int(words[1])
+        except (OSError, ValueError, IndexError):  # not this version, or "max"
+            continue
+        if quota > 0 and period > 0:
+            allowed = min(allowed, math.ceil(quota / period))
+    return max(1, min(256, allowed))
+
+
 class Settings(BaseModel):
     """What can be set; `load` makes one from the environment and the flags."""
 
@@ -59,10 +83,11 @@ class Settings(BaseModel):
         description="folder for what Chromes write; each lease has one of its own in it",
     )
     concurrency: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=processors,
         ge=1,
         le=256,
-        description="renders that run at once; by default one per processor",
+        description="renders that run at once; by default one per processor that this service may"
+        " use, by its affinity and its control group",
     )
     queue: int = Field(
         32, ge=0, le=10_000, description="renders that may wait; further ones are told 503 at once"
@@ -153,6 +178,10 @@ class Settings(BaseModel):
     )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto is text on a terminal and JSON lines elsewhere"
+    )
+    log_stream: Literal["stderr", "stdout"] = Field(
+        "stderr",
+        description="where serve logs to; with JSON on stdout all that it says there is JSON",
     )
 
     @classmethod

@@ -97,9 +97,20 @@ def tag_of(pid: int) -> int:
     """The tag a process carries, 0 for none; can be read of a zombie too."""
     try:
         tag = resource.prlimit(pid, RLIMIT_LOCKS)[0]
+    except PermissionError:  # of another user; root may lack CAP_SYS_RESOURCE, as in a container
+        tag = locks_limit(pid)
     except (OSError, ValueError):
-        return 0  # gone meanwhile, or of another user
+        return 0  # gone meanwhile
     return tag if tag >> (INSTANCE_BITS + LEASE_BITS) == MAGIC else 0
+
+
+def locks_limit(pid: int) -> int:
+    """The soft RLIMIT_LOCKS as everybody may read it; slower, 0 when it is unlimited or gone."""
+    for line in read(f"/proc/{pid}/limits").splitlines():
+        if line.startswith(b"Max file locks"):
+            soft = line.split()[3]
+            return int(soft) if soft.isdigit() else 0
+    return 0
 
 
 def namespace(pid: int | str) -> str:

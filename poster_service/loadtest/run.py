@@ -138,6 +138,7 @@ class Run:
         return self.result
 
     async def _first_look(self) -> None:
+        self.result.looked = self.target.view is not None  # a container's view comes with it
         if self.target.view is None:
             return
         place = await self.target.place()

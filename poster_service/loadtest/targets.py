@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import aiohttp
 import psutil
 
 from poster_service.loadtest.errors import CannotTest
@@ -440,26 +441,27 @@ def exposed(ports: str) -> int:
 
 
 async def wait_answering(address: str, seconds: float) -> None:
-    """Wait until something accepts connections there.
+    """Wait until something answers HTTP there, whatever it says.
+
+    An accepted connection proves nothing: a port that an engine publishes takes them before there
+    is anybody behind it.
 
     Raises:
         CannotTest: Nothing does.
     """
-    where = urlsplit(address)
-    port = where.port or (443 if where.scheme == "https" else 80)
     give_up = time.monotonic() + seconds
-    while True:
-        try:
-            async with asyncio.timeout(max(0.1, give_up - time.monotonic())):
-                _, writer = await asyncio.open_connection(where.hostname, port)
-            writer.close()
-            return
-        except (OSError, TimeoutError) as error:
-            if time.monotonic() > give_up:
-                raise CannotTest(
-                    f"cannot reach {address}: {error if str(error) else 'no answer'}"
-                ) from error
-        await asyncio.sleep(0.05)
+    async with aiohttp.ClientSession() as client:
+        while True:
+            left = aiohttp.ClientTimeout(total=max(0.1, give_up - time.monotonic()))
+            try:
+                async with client.get(address, timeout=left, allow_redirects=False):
+                    return
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                if time.monotonic() > give_up:
+                    raise CannotTest(
+                        f"cannot reach {address}: {error if str(error) else 'no answer'}"
+                    ) from error
+            await asyncio.sleep(0.05)
 
 
 async def is_here(host: str) -> bool:

@@ -88,6 +88,9 @@ class Renderer:
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
+        except Exception:
+            outcome = PosterError.code  # a fault of ours
+            raise
         finally:
             seconds = time.monotonic() - begin
             done = Done(outcome, job.format, seconds, phases.milliseconds, len(body))

@@ -4,9 +4,13 @@ A registry of its own for each service, so that two in one process do not add up
 off the service at any moment is not counted here but looked at in `metrics.py`.
 """
 
+import itertools
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from poster_service.errors import PosterError
 from poster_service.process.spawn import Ending
+from poster_service.render.job import CONTENT_TYPES
 from poster_service.stats import Done
 
 # One more series for every counter, which the text format has no use for.
@@ -16,6 +20,16 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotati
 RENDER_BUCKETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 15, 30, 60)
 PHASE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 SIZE_BUCKETS = tuple(1024 * 4**power for power in range(9))  # 1 KiB to 64 MiB
+
+
+def outcomes() -> list[str]:
+    """Every outcome that a render can have: all codes there are, and two that are no errors."""
+    kinds: list[type[PosterError]] = [PosterError]
+    codes = {"ok", "cancelled"}
+    for kind in kinds:
+        codes.add(kind.code)
+        kinds += kind.__subclasses__()
+    return sorted(codes)
 
 
 class Counters:
@@ -29,6 +43,8 @@ class Counters:
             ["outcome", "format"],
             registry=self.registry,
         )
+        for outcome, form in itertools.product(outcomes(), CONTENT_TYPES):
+            self._renders.labels(outcome, form)  # there from the start, or its first would not show
         self._seconds = Histogram(
             "poster_render_seconds",
             "Whole time of a render that gave a picture, waiting included.",

@@ -57,6 +57,8 @@ def about(parts: Parts) -> Iterator[Metric]:
     spec = parts.pool.spec
     told.add_metric([__version__, spec.program.name, spec.sandbox.value], 1)
     yield told
+    started = psutil.Process().create_time()
+    yield gauge("poster_start_time_seconds", "When this service started, since the epoch.", started)
     yield gauge("poster_ready", "Whether /readyz says 200.", float(all(parts.checks().values())))
     yield gauge(
         "poster_event_loop_longest_stall_seconds",

@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 
 SANDBOX_OFF = (
     "Chrome's sandbox is OFF: a page that breaks out of its renderer is this user on this machine."
-    " Run as a user other than root where unprivileged user namespaces are allowed."
+    " Run as a user other than root where unprivileged user namespaces are allowed; in a container"
+    " also with --security-opt seccomp=docker/seccomp.json. POSTER_SANDBOX=require refuses to start"
+    " without it."
 )
 
 #: The page by which the service proves to itself that it renders.

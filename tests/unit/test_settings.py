@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from poster_service import settings as module
 from poster_service.cli import main
 from poster_service.errors import InvalidSettings
-from poster_service.settings import Settings, flag_of, variable_of
+from poster_service.settings import Settings, flag_of, processors, variable_of
 
 NAMES = sorted(Settings.model_fields)
 DEFAULTS = Settings.load({}, {})
@@ -202,3 +202,35 @@ def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting(
 ) -> None:
     """A Service called poster or poster-service must not keep its own pods from starting."""
     assert Settings.load({name: value}, {}).port == 8080
+
+
+@pytest.mark.parametrize(
+    ("files", "number"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "20000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu.max": "nonsense"}, None),
+    ],
+)
+def test_as_many_renders_run_as_there_are_processors_for_us(
+    tmp_path: Path, files: dict[str, str], number: int | None
+) -> None:
+    """What the control group gives in either version, never more than the affinity allows."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert processors(tmp_path) == (number or len(os.sched_getaffinity(0)))
+
+
+def test_the_affinity_of_this_process_counts() -> None:
+    """Pinned to one processor, one render runs at a time."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert Settings.load({}, {}).concurrency == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -52,6 +52,22 @@ async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
     assert ("poster_render_seconds_count", "pdf") not in seen
 
 
+async def test_a_fault_of_ours_is_counted_as_such(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is: never as a render that worked."""
+    assert await service.at_rest()
+
+    async def broken(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(service.parts.renderer, "_paint", broken)
+    assert (await service.render(html="<p>x")).status == 500
+    seen = await scrape(service)
+    assert seen["poster_renders_total", "png", "internal_error"] == 1
+    assert seen["poster_renders_total", "png", "ok"] == 1
+
+
 async def test_what_must_be_zero_is_there_and_is_zero(service: Service) -> None:
     """An alert on a series that does not exist would never ring."""
     assert await service.at_rest()

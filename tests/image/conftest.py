@@ -1,0 +1,42 @@
+"""An engine and the image, for tests that are all slow ones.
+
+CI starts an engine (tools/engine.sh) and fails without one; elsewhere these tests are left out
+where none answers, and say so.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.image.harness import IMAGE, ROOT, Engine, find_engine
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Building and running containers takes minutes."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """A Docker engine."""
+    found = find_engine()
+    if found is None:
+        reason = 'no Docker engine answers; get one with: eval "$(tools/engine.sh up)"'
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> str:
+    """The image, built from this tree by the engine's own builder."""
+    dockerfile = str(ROOT / "docker" / "Dockerfile")
+    done = engine.run("build", "--file", dockerfile, "--tag", IMAGE, str(ROOT), seconds=1500)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return IMAGE
