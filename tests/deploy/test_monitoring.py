@@ -13,23 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from prometheus_client.parser import text_string_to_metric_families
 
 from poster_service import errors
-from tests.deploy.conftest import DOCKER, tool
-from tests.web.conftest import Service
+from tests.deploy.conftest import DOCKER, Exposed, tool
 
 MONITORING = DOCKER / "monitoring"
 RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text("utf-8"))
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
-
-#: What a sample's name ends in, by the type of its family.
-ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 
 
 def promtool(*arguments: str, folder: Path = MONITORING) -> subprocess.CompletedProcess[str]:
@@ -60,27 +54,6 @@ def selectors(query: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield name, dict(re.findall(r'(\w+)\s*=~?\s*"([^"]*)"', chosen))
 
 
-@pytest.fixture
-async def exposed(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, dict[str, set[str]]]:
-    """Every sample that a real service can expose, with its labels and the values seen."""
-    ledger = {"orphans_killed": 0, "by_command": {"chrome_crashpad": {"reaped": 1}}}
-    (tmp_path / "ledger.json").write_text(json.dumps(ledger))
-    monkeypatch.setenv("POSTER_INIT_STATUS", str(tmp_path / "ledger.json"))
-    await service.picture(html="<p>x", width=10, height=10)
-    assert await service.at_rest()
-    text = await (await service.get("/metrics")).text()
-    found: dict[str, dict[str, set[str]]] = {}
-    for family in text_string_to_metric_families(text):
-        for ending in ENDINGS[family.type]:
-            found[family.name + ending] = {}
-        for sample in family.samples:
-            for label, value in sample.labels.items():
-                found[sample.name].setdefault(label, set()).add(value)
-    return found
-
-
 def outcomes() -> set[str]:
     """Every outcome of a render that can be counted."""
 
@@ -90,7 +63,7 @@ def outcomes() -> set[str]:
     return {"ok", "cancelled"} | codes(errors.PosterError)
 
 
-def unknown(query: str, exposed: dict[str, dict[str, set[str]]]) -> list[str]:
+def unknown(query: str, exposed: Exposed) -> list[str]:
     """What a query asks for that the service does not have."""
     faults = []
     for name, chosen in selectors(query):
@@ -157,7 +130,7 @@ def test_there_is_an_alert_for_everything_that_must_be_zero() -> None:
 
 
 async def test_alerts_and_dashboard_rest_on_metrics_that_the_service_has(
-    exposed: dict[str, dict[str, set[str]]],
+    exposed: Exposed,
 ) -> None:
     """A typo in a name, a label or a label's value would make a rule that never rings."""
     queries = [*(alert["expr"] for alert in ALERTS), *dashboard_queries()]
@@ -166,7 +139,7 @@ async def test_alerts_and_dashboard_rest_on_metrics_that_the_service_has(
     assert faults == []
 
 
-async def test_this_search_can_fail(exposed: dict[str, dict[str, set[str]]]) -> None:
+async def test_this_search_can_fail(exposed: Exposed) -> None:
     """One fault of each kind, and none where there is none."""
     assert unknown('poster_memory_bytes{of="service", job="x"}', exposed) == []
     assert unknown("poster_zombie > 0", exposed) == ["poster_zombie"]
