@@ -67,6 +67,27 @@ look_for_chrome_and_fonts() {
 look_for_what_tests_need() { # full Chromium too: its crash handlers leave the process group
     [ -x /usr/lib/chromium/chromium ] || wanted="$wanted chromium"
     has curl || wanted="$wanted curl"
+    # What checks the files that deploy the service.
+    has systemd-analyze || wanted="$wanted systemd"
+    has docker-compose || docker compose version >/dev/null 2>&1 || wanted="$wanted docker-compose"
+}
+
+# promtool alone, out of Debian's package: installing that would also start a server here.
+get_promtool() {
+    if has promtool || [ -x "$venv/bin/promtool" ] || ! has dpkg-deb; then return; fi
+    say "getting promtool"
+    folder=$(mktemp -d)
+    if (cd "$folder" && download prometheus && dpkg-deb --extract prometheus_*.deb .); then
+        cp "$folder/usr/bin/promtool" "$venv/bin/promtool"
+    else
+        say "no promtool; the tests of the alert rules are left out"
+    fi
+    rm -rf "$folder"
+}
+
+download() { # PACKAGE, into this folder; anyone may, where apt's lists are there
+    set -- apt-get download -qq -o APT::Sandbox::User=root "$1"
+    "$@" 2>/dev/null || { is_root && apt-get update -qq >&2 && "$@" >&2; }
 }
 
 line() { # the line that installs these packages, for whoever may
@@ -125,5 +146,6 @@ if [ "$what" = dev ]; then look_for_what_tests_need; fi
 install_packages
 make_venv
 install_locked "$lock"
+if [ "$what" = dev ]; then get_promtool; fi
 "$venv/bin/python" -m poster_service doctor --find-chrome >/dev/null ||
     stop "Chrome was installed and is still not found; name it in POSTER_CHROME"

@@ -1,0 +1,113 @@
+"""The compose file: valid by the Compose Specification, and as strict as it says.
+
+The specification's own JSON schema comes with check-jsonschema; what a schema cannot see
+(variables, anchors, profiles) is left to compose itself (Debian's package `docker-compose`).
+"""
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
+from jsonschema.validators import validator_for
+
+from poster_service.cli import CLEAN_UP_SECONDS
+from poster_service.settings import Settings
+from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS, tool
+
+FILE = DOCKER / "compose.yaml"
+COMPOSE = yaml.safe_load(FILE.read_text("utf-8"))
+POSTER = COMPOSE["services"]["poster"]
+
+
+def faults(compose: dict[str, Any]) -> list[str]:
+    """What the schema has against a compose file."""
+    schema = get_builtin_schema("vendor.compose-spec")
+    return [error.message for error in validator_for(schema)(schema).iter_errors(compose)]
+
+
+def compose_command() -> list[str]:
+    """`docker compose` where the plugin is there, `docker-compose` elsewhere."""
+    if docker := shutil.which("docker"):
+        asked = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return [docker, "compose"]
+    return [tool("docker-compose", "docker-compose")]
+
+
+def test_the_schema_accepts_it_and_can_refuse() -> None:
+    """A misspelt key, and a value of the wrong kind."""
+    assert faults(COMPOSE) == []
+    misspelt = copy.deepcopy(COMPOSE)
+    misspelt["services"]["poster"]["pid_limit"] = 300
+    assert len(faults(misspelt)) == 1
+    wrong = copy.deepcopy(COMPOSE)
+    wrong["services"]["poster"]["cap_drop"] = "ALL"  # no list
+    assert faults(wrong)
+
+
+@pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]])
+def test_compose_itself_accepts_it(profile: list[str]) -> None:
+    """Without the profile there is one service."""
+    command = [*compose_command(), *profile, "config", "--services"]
+    told = subprocess.run(
+        command, cwd=DOCKER, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    wanted = {"poster", "prometheus", "grafana"} if profile else {"poster"}
+    # Old ones list all services, whatever the profile.
+    assert wanted <= set(told.stdout.split()) <= {"poster", "prometheus", "grafana"}
+
+
+def test_every_container_is_bounded_and_has_no_privilege() -> None:
+    """Memory, processes, file system, capabilities; pinned images; the host sees loopback only."""
+    for name, service in COMPOSE["services"].items():
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert service["logging"]["options"]["max-size"], name
+        for port in service["ports"]:
+            assert re.match(r"\$\{\w+:-127\.0\.0\.1:\d+\}:\d+\Z", port), port
+        if name != "poster":
+            assert re.search(r":v?\d+\.\d+\.\d+\Z", service["image"]), service["image"]
+            assert service["profiles"] == ["monitoring"], name
+
+
+def test_every_file_it_names_is_there() -> None:
+    """Docker makes a folder of a file that is missing."""
+    sources = [
+        volume.split(":")[0]
+        for service in COMPOSE["services"].values()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./")
+    ]
+    assert len(sources) == 5
+    [profile] = [one for one in POSTER["security_opt"] if one.startswith("seccomp:")]
+    for source in [*sources, profile.removeprefix("seccomp:"), POSTER["build"]["context"]]:
+        assert (DOCKER / source).exists(), source
+    json.loads((DOCKER / profile.removeprefix("seccomp:")).read_text("utf-8"))
+
+
+def test_a_stop_has_time_enough() -> None:
+    """Renders, Chromes, what is left: and then some."""
+    needed = Settings.load({}, {}).stop_grace_seconds + CLEAN_UP_SECONDS + INIT_KILL_SECONDS
+    assert int(POSTER["stop_grace_period"].rstrip("s")) > needed
+
+
+def test_grafana_finds_its_files_where_compose_puts_them() -> None:
+    """Paths of one file must be those of the other."""
+    mounts = dict(volume.split(":")[:2] for volume in COMPOSE["services"]["grafana"]["volumes"])
+    folder = Path(mounts["./monitoring/dashboard.json"]).parent
+    provisioning = DOCKER / "monitoring/grafana"
+    provider = yaml.safe_load((provisioning / "dashboards/posters.yml").read_text("utf-8"))
+    assert [one["options"]["path"] for one in provider["providers"]] == [str(folder)]
+    source = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text("utf-8"))
+    assert [one["url"] for one in source["datasources"]] == ["http://prometheus:9090"]

@@ -1,0 +1,286 @@
+"""The manifests: valid by the API's schemas, fit for Pod Security "restricted", and consistent.
+
+`kubernetes-validate` brings the schemas of the API and refuses unknown fields. ServiceMonitor and
+PrometheusRule are no part of the API: their schemas are those of the operator's own custom resource
+definitions, kept in `schemas/` because no package ships them that leaves pytest alone (cloudcoil's
+models do, and break it by a plugin that cannot be imported). `kubectl kustomize` puts all together
+where there is a kubectl; Debian's is too old to be asked for.
+"""
+
+import copy
+import ipaddress
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from poster_service import init
+from poster_service.cli import CLEAN_UP_SECONDS
+from poster_service.settings import Settings
+from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS
+
+FOLDER = DOCKER / "kubernetes"
+#: The oldest that is tried and the newest that the validator knows.
+VERSIONS = ("1.30", "1.37")
+OPERATOR = json.loads(
+    (Path(__file__).parent / "schemas/prometheus-operator.json").read_text("utf-8")
+)
+
+#: Read by kustomize or helm, and no objects of a cluster.
+OTHERS = {"kustomization.yaml", "prometheus-adapter.yaml"}
+MANIFESTS = {
+    path.name: yaml.safe_load(path.read_text("utf-8"))
+    for path in sorted(FOLDER.rglob("*.yaml"))
+    if path.name not in OTHERS
+}
+POD = MANIFESTS["deployment.yaml"]["spec"]["template"]["spec"]
+[CONTAINER] = POD["containers"]
+ENV = {one["name"]: one["value"] for one in CONTAINER["env"]}
+
+
+def kustomization(folder: Path) -> dict[str, Any]:
+    """What a folder's kustomization says."""
+    found: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+    return found
+
+
+def validate(manifest: dict[str, Any], version: str) -> None:
+    """Raise what the API would have against a manifest, unknown fields included."""
+    if manifest["kind"] in OPERATOR["schemas"]:
+        Draft202012Validator(closed(OPERATOR["schemas"][manifest["kind"]])).validate(manifest)
+    else:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def closed(schema: Any) -> Any:
+    """A schema that refuses what it does not know; the API server would drop it."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    if made.get("properties", {}).keys() == {"apiVersion", "kind", "metadata", "spec", "status"}:
+        made["properties"]["metadata"] = {"type": "object"}  # the API's own, left open there
+    return made
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_api_accepts_it(name: str, version: str) -> None:
+    """By the schemas of an older and of the newest version."""
+    validate(MANIFESTS[name], version)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value"),
+    [
+        ("deployment.yaml", ("spec", "template", "spec", "enableServiceLink"), False),
+        ("deployment.yaml", ("spec", "replicas"), "two"),
+        ("networkpolicy.yaml", ("spec", "egres"), []),
+        ("servicemonitor.yaml", ("spec", "endpoints", 0, "prt"), "http"),
+        ("servicemonitor.yaml", ("spec", "endpoints", 0, "interval"), "15 seconds"),
+    ],
+)
+def test_the_validators_can_refuse(name: str, where: tuple[str | int, ...], value: object) -> None:
+    """A misspelt field and a wrong value, in each of the two kinds of schema."""
+    manifest = copy.deepcopy(MANIFESTS[name])
+    at: Any = manifest
+    for step in where[:-1]:
+        at = at[step]
+    at[where[-1]] = value
+    with pytest.raises(Exception, match=r"not of type|unexpected|does not match"):
+        validate(manifest, VERSIONS[-1])
+
+
+def test_every_manifest_is_named_by_a_kustomization() -> None:
+    """None lies there without being applied."""
+    named = []
+    for folder in (FOLDER, FOLDER / "monitoring", FOLDER / "sandbox"):
+        resources = kustomization(folder).get("resources", [])
+        assert all((folder / one).is_file() for one in resources)
+        named += resources
+    assert sorted(named) == sorted(MANIFESTS)
+
+
+@pytest.mark.parametrize("components", [[], ["sandbox"], ["monitoring"], ["sandbox", "monitoring"]])
+def test_kustomize_puts_it_together(components: list[str], tmp_path: Path) -> None:
+    """With any choice of components, and the result is valid again."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl here")
+    shutil.copytree(FOLDER, tmp_path / "base")
+    own = {"resources": ["../base"], "components": [f"../base/{one}" for one in components]}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/kustomization.yaml").write_text(yaml.safe_dump(own))
+    built = subprocess.run(
+        [kubectl, "kustomize", tmp_path / "own"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    made = {one["kind"]: one for one in yaml.safe_load_all(built.stdout)}
+    for manifest in made.values():
+        validate(manifest, VERSIONS[-1])
+    assert ("HorizontalPodAutoscaler" in made) == ("monitoring" in components)
+    deployment = made["Deployment"]["spec"]
+    # Two that both say how many replicas there are would fight.
+    assert ("replicas" in deployment) != ("monitoring" in components)
+    restricted(deployment["template"]["spec"])
+    profile = deployment["template"]["spec"]["securityContext"]["seccompProfile"]["type"]
+    assert profile == ("Localhost" if "sandbox" in components else "RuntimeDefault")
+    [container] = deployment["template"]["spec"]["containers"]
+    assert re.search(r":\d+\.\d+\.\d+\Z", container["image"])
+    assert ("POSTER_SANDBOX" in {one["name"] for one in container["env"]}) == (
+        "sandbox" in components
+    )
+
+
+def restricted(pod: dict[str, Any]) -> None:
+    """What Pod Security "restricted" asks for; off a cluster there is no validator of it."""
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
+    assert {tuple(volume.keys() - {"name"}) for volume in pod["volumes"]} == {("emptyDir",)}
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security.get("runAsUser") != 0
+        assert "privileged" not in security
+        assert all("hostPort" not in port for port in container["ports"])
+
+
+def test_the_pod_is_fit_for_restricted_and_for_any_uid() -> None:
+    """And the namespace has the cluster enforce it."""
+    restricted(POD)
+    labels = MANIFESTS["namespace.yaml"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert "runAsUser" not in POD["securityContext"]
+    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"] is True
+    assert POD["automountServiceAccountToken"] is False
+    assert POD["enableServiceLinks"] is False
+
+
+def test_a_stop_has_time_enough() -> None:
+    """The delay, renders, Chromes, what is left, and then some; init reads the delay as meant."""
+    options = init.Options()
+    init.read_environment(options, {"POSTER_INIT_DELAY": ENV["POSTER_INIT_DELAY"]})
+    [delay] = options.delays.values()
+    needed = delay + float(ENV["POSTER_STOP_GRACE_SECONDS"]) + CLEAN_UP_SECONDS + INIT_KILL_SECONDS
+    assert POD["terminationGracePeriodSeconds"] > needed
+    assert float(ENV["POSTER_STOP_GRACE_SECONDS"]) * 1000 >= Settings.load({}, {}).timeout_ms
+
+
+def test_the_services_own_watchdog_comes_before_the_liveness_probe() -> None:
+    """A kill by the kubelet tells nothing, the watchdog tells the stack."""
+    probe = CONTAINER["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] > Settings.load({}, {}).wedged_seconds
+    starting = CONTAINER["startupProbe"]
+    allowed = starting["periodSeconds"] * starting["failureThreshold"] * 1000
+    assert allowed >= 2 * Settings.load({}, {}).start_timeout_ms
+
+
+def test_names_and_labels_fit_together() -> None:
+    """What selects the pods, the port's name, and the job that an alert looks for."""
+    labels = MANIFESTS["deployment.yaml"]["spec"]["template"]["metadata"]["labels"]
+    spec = {name: manifest["spec"] for name, manifest in MANIFESTS.items() if "spec" in manifest}
+    assert spec["service.yaml"]["selector"] == labels
+    assert spec["poddisruptionbudget.yaml"]["selector"]["matchLabels"] == labels
+    assert spec["networkpolicy.yaml"]["podSelector"]["matchLabels"] == labels
+    assert MANIFESTS["service.yaml"]["metadata"]["labels"] == labels
+    assert spec["servicemonitor.yaml"]["selector"]["matchLabels"] == labels
+    [port] = spec["service.yaml"]["ports"]
+    assert port["targetPort"] == CONTAINER["ports"][0]["name"]
+    assert [one["port"] for one in spec["servicemonitor.yaml"]["endpoints"]] == [port["name"]]
+    rules = (DOCKER / "monitoring/alerts.yml").read_text("utf-8")
+    assert f'up{{job="{MANIFESTS["service.yaml"]["metadata"]["name"]}"}}' in rules
+    target = spec["horizontalpodautoscaler.yaml"]["scaleTargetRef"]
+    assert target["name"] == MANIFESTS["deployment.yaml"]["metadata"]["name"]
+
+
+def test_the_autoscaler_asks_for_what_the_adapter_makes() -> None:
+    """One name in two files."""
+    adapter = yaml.safe_load((FOLDER / "monitoring/prometheus-adapter.yaml").read_text("utf-8"))
+    [rule] = adapter["rules"]["custom"]
+    [metric] = MANIFESTS["horizontalpodautoscaler.yaml"]["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+
+
+def test_no_private_network_can_be_reached_by_the_network_policy() -> None:
+    """Every kind of address that the service itself refuses is refused here too."""
+    peers = [
+        (ipaddress.ip_network(peer["ipBlock"]["cidr"]), [
+            ipaddress.ip_network(one) for one in peer["ipBlock"].get("except", [])
+        ])
+        for rule in MANIFESTS["networkpolicy.yaml"]["spec"]["egress"]
+        if {port["port"] for port in rule["ports"]} == {80, 443}
+        for peer in rule["to"]
+    ]  # fmt: skip
+
+    def reached(text: str) -> bool:
+        address = ipaddress.ip_address(text)
+        return any(
+            address in network and not any(address in one for one in excepted)
+            for network, excepted in peers
+            if network.version == address.version
+        )
+
+    for inside in (
+        "10.1.2.3", "172.31.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "100.64.0.1",
+        "0.0.0.0", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::1", "fd00::1", "fe80::1",
+        "::ffff:10.0.0.1", "64:ff9b::a00:1", "ff02::1", "2002:a00:1::", "2001:db8::1",
+    ):  # fmt: skip
+        assert not reached(inside), inside
+    for outside in ("1.1.1.1", "172.32.0.1", "2606:4700::1111"):
+        assert reached(outside), outside
+
+
+def test_the_seccomp_profile_can_be_made_flat() -> None:
+    """For containerd: no conditions, nothing that only a capability allows, what Chrome needs."""
+    script = FOLDER / "sandbox/flatten.py"
+    source = (DOCKER / "seccomp.json").read_text("utf-8")
+    made = subprocess.run(
+        [sys.executable, "-I", script, "amd64"],
+        input=source,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    profile = json.loads(made.stdout)
+    assert profile.keys() == {"defaultAction", "defaultErrnoRet", "architectures", "syscalls"}
+    assert profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    assert all(
+        rule.keys() <= {"names", "action", "errnoRet", "args"} for rule in profile["syscalls"]
+    )
+    freely = {
+        name
+        for rule in profile["syscalls"]
+        if rule["action"] == "SCMP_ACT_ALLOW" and not rule.get("args")
+        for name in rule["names"]
+    }
+    assert {"read", "execve", "clone", "unshare", "setns", "chroot"} <= freely
+    assert not {"mount", "bpf", "reboot", "init_module", "kexec_load", "perf_event_open"} & freely
+    clones = [rule for rule in profile["syscalls"] if "clone" in rule["names"]]
+    assert all(one["index"] == 0 for rule in clones for one in rule.get("args", ()))
+
+
+def test_a_profile_for_an_unknown_machine_is_refused() -> None:
+    """With the names that are known."""
+    script = FOLDER / "sandbox/flatten.py"
+    made = subprocess.run(
+        [sys.executable, script, "z80"], input="{}", capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 1
+    assert "amd64, arm64" in made.stderr
