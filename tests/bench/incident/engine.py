@@ -49,7 +49,7 @@ def answers() -> bool:
 def build() -> None:
     """Make the image; quick where nothing has changed. Raises Failed with the whole log."""
     done = subprocess.run(
-        ["docker", "build", "--tag", IMAGE, str(HERE / "image")],
+        ["docker", "build", "--force-rm", "--tag", IMAGE, str(HERE / "image")],
         check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     if done.returncode:
