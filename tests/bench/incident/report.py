@@ -81,6 +81,7 @@ COOL = (  # the others
     "#e3e3e3", "#bdbdbd", "#d8eef5", "#a5d5e8", "#6fb4d6", "#3b87c0", "#1f5a9c", "#bfe3c0",
     "#6cbf73", "#0b6e4f",
 )  # fmt: skip
+NO_DOT = r'<g class="dots"><circle [^>]*r="0.0"[^>]*/></g>'
 THINNEST, WIDEST, STEP = 2.5, 24.0, 3.0
 
 
@@ -128,7 +129,8 @@ def plot(results: list[Result], limit: int) -> str:
         chart.add(name, points(result.killed), stroke_style={"width": width, "linecap": "butt"})
     chart.uuid = "incident"  # or each run would change every line of the file
     drawn: str = chart.render(is_unicode=True)
-    drawn = re.sub(r"<script.*?</script>|<!--.*?-->", "", drawn, flags=re.DOTALL)
+    for useless in (r"<script.*?</script>", r"<!--.*?-->", r"<desc.*?</desc>", NO_DOT):
+        drawn = re.sub(useless, "", drawn, flags=re.DOTALL)
     # What pygal says of things under the mouse outdoes the widths asked for.
     return re.sub(r"(\.reactive\{[^}]*);stroke-width:1\}", r"\1}", drawn)
 
