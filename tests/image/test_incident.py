@@ -1,0 +1,56 @@
+"""The incident can be reproduced: zombies where they must be, and none under our init."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RENDERS = 3
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the image may have to be built
+
+
+def bench(engine: Mapping[str, str], out: Path, *names: str) -> dict[str, Any]:
+    """Rows of the bench by name."""
+    only = [word for name in names for word in ("--only", name)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.incident", *only,
+         "--renders", str(RENDERS), "--out", str(out)],
+        check=False, cwd=ROOT, env=dict(engine), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    return {row["name"]: row for row in rows}
+
+
+def test_python_as_pid_1_keeps_zombies_and_ours_keeps_none(
+    engine: Mapping[str, str], tmp_path: Path
+) -> None:
+    """The same service leaves zombies under python, none under init, which tells it of TERM too."""
+    rows = bench(engine, tmp_path, "python", "ours")
+    usual, ours = rows["python"], rows["ours"]
+    assert usual["closed"]["zombies"][-1] >= RENDERS
+    assert usual["killed"]["zombies"][-1] > usual["closed"]["zombies"][-1]
+    assert ours["closed"]["zombies"] == [0] * RENDERS
+    assert set(ours["killed"]["zombies"]) == {0}
+    assert (ours["term"], ours["status"]) == ("finished", 0)
+    assert ours["stop_s"] < 5
+    assert "init.py" in (tmp_path / "table.md").read_text()
+    assert "http" not in (tmp_path / "plot.svg").read_text().replace("http://www.w3.org", "")
+
+
+def test_without_an_engine_one_line_tells_how_to_get_one(tmp_path: Path) -> None:
+    """No engine, no traceback: one line, and status 2."""
+    nowhere = {"DOCKER_HOST": f"unix://{tmp_path}/nothing", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.incident", "--out", str(tmp_path)],
+        check=False, cwd=ROOT, env=nowhere, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "tools/engine.sh up" in done.stderr
