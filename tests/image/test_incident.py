@@ -1,36 +1,36 @@
 """The incident can be reproduced: zombies where they must be, and none under our init."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.image.harness import ROOT, Engine
+
 RENDERS = 3
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the image may have to be built
+pytestmark = pytest.mark.timeout(900)  # the image may have to be built
 
 
-def bench(engine: Mapping[str, str], out: Path, *names: str) -> dict[str, Any]:
+def bench(engine: Engine, out: Path, *names: str) -> dict[str, Any]:
     """Rows of the bench by name."""
     only = [word for name in names for word in ("--only", name)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.incident", *only,
          "--renders", str(RENDERS), "--out", str(out)],
-        check=False, cwd=ROOT, env=dict(engine), capture_output=True, text=True,
+        check=False, cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, **engine.environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = json.loads((out / "results.json").read_text())["rows"]
     return {row["name"]: row for row in rows}
 
 
-def test_python_as_pid_1_keeps_zombies_and_ours_keeps_none(
-    engine: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_python_as_pid_1_keeps_zombies_and_ours_keeps_none(engine: Engine, tmp_path: Path) -> None:
     """The same service leaves zombies under python, none under init, which tells it of TERM too."""
     rows = bench(engine, tmp_path, "python", "ours")
     usual, ours = rows["python"], rows["ours"]
