@@ -132,11 +132,7 @@ class Pool:
             ChromeDied: Chromes fail to start again and again.
             Stopping: The pool is closing.
         """
-        try:
-            place = await self._take()
-        except BaseException:
-            on_gone()
-            raise
+        place = await self._take(on_gone)
         chrome = place.chrome
         if chrome is None:
             raise AssertionError("a leased place has a Chrome")
@@ -154,7 +150,7 @@ class Pool:
         counts = {state.value: books.count(state) for state in State if state is not State.GONE}
         return PoolStatistics(
             counts=counts,
-            waiting=len(books.waiters),
+            waiting=books.waiting(),
             started=self._started,
             failed_starts=self._failed_starts,
             endings=dict(self._endings),
@@ -196,8 +192,9 @@ class Pool:
     def __repr__(self) -> str:
         return repr(self._books)
 
-    async def _take(self) -> Place:
+    async def _take(self, on_gone: Callable[[], None]) -> Place:
         if self._stopping:
+            on_gone()
             raise Stopping("the service is stopping")
         if (place := self._books.take()) is not None:
             return place
@@ -206,9 +203,12 @@ class Pool:
         self._balance()
         try:
             return await waiter
-        except asyncio.CancelledError:
+        except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._retire(waiter.result())  # leased to us in the very moment we were cancelled
+                # Leased to us in the very moment we were cancelled.
+                self._retire(waiter.result(), on_gone)
+            else:
+                on_gone()
             raise
 
     def _balance(self) -> None:
@@ -292,16 +292,22 @@ class Pool:
             before = now
 
     def _retire(self, place: Place, on_gone: Callable[[], None] = lambda: None) -> None:
-        """Kill a Chrome now and see it gone later, in a task of ours."""
+        """Kill a Chrome now and see it gone later, in a task of ours.
+
+        One that is being ended already, because the pool closes, is waited for like any other.
+        """
         chrome = place.chrome
-        if chrome is None or not self._books.retire(place):
+        if chrome is None or place.state is State.GONE:
             on_gone()
+            return
+        place.on_gone.append(on_gone)
+        if not self._books.retire(place):
             return
         chrome.page.abandon()
         chrome.end()
-        self._own(self._see_gone(place, chrome, on_gone), f"end {place.number}")
+        self._own(self._see_gone(place, chrome), f"end {place.number}")
 
-    async def _see_gone(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+    async def _see_gone(self, place: Place, chrome: Chrome) -> None:
         begin = time.perf_counter()
         try:
             ending = await chrome.wait_gone()
@@ -309,7 +315,8 @@ class Pool:
             self._note(place, ending)
         finally:
             self._books.gone(place)
-            on_gone()
+            for told in place.on_gone:
+                told()
             self._balance()
 
     def _note(self, place: Place, ending: Ending) -> None:
