@@ -45,8 +45,8 @@ class PoolStatistics:
         waiting: Leases that wait for a ready Chrome.
         started: Chromes that became ready.
         failed_starts: Chromes that did not.
-        endings: Ended Chromes by reason (see `Ending`).
-        unclean: Endings that needed the backstop.
+        endings: Ended Chromes by reason (see `Ending`), of those that had become ready.
+        unclean: Endings that needed the backstop, those of failed starts too.
         survivors: Processes that outlived even that and are still there.
     """
 
@@ -243,7 +243,9 @@ class Pool:
 
     async def _bring_up(self, place: Place) -> None:
         try:
-            chrome = await Chrome.start(self.spec, place.number)
+            chrome = await Chrome.start(
+                self.spec, place.number, lambda ending: self._look_at(place, ending)
+            )
         except ChromeNotStarted:
             self._failures += 1
             self._failed_starts += 1
@@ -320,8 +322,12 @@ class Pool:
             self._balance()
 
     def _note(self, place: Place, ending: Ending) -> None:
-        """Count an ending; tell one that needed a backstop, watch what one left."""
+        """Count the ending of a Chrome that was ready."""
         self._endings[ending.reason] += 1
+        self._look_at(place, ending)
+
+    def _look_at(self, place: Place, ending: Ending) -> None:
+        """Tell an ending that needed a backstop, also of a failed start; watch what one left."""
         if ending.clean:
             return
         self._unclean += 1
