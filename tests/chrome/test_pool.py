@@ -10,6 +10,7 @@ from pathlib import Path
 from poster_service.browser.books import State
 from poster_service.browser.chrome import ChromeSpec
 from poster_service.browser.pool import Pool
+from poster_service.errors import Stopping
 from tests.chrome.conftest import PROGRAMS, installed
 from tests.conftest import left, settled
 
@@ -91,4 +92,5 @@ async def test_who_hung_up_waits_no_longer(make_spec: MakeSpec) -> None:
     assert "1 waiting" in repr(pool)
     await pool.close()
     callers[0].may_go.set()
-    await asyncio.wait([caller.task for caller in callers])
+    outcomes = await asyncio.gather(*(caller.task for caller in callers), return_exceptions=True)
+    assert [type(one) for one in outcomes[:2]] == [type(None), Stopping]
