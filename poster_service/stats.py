@@ -38,6 +38,7 @@ class Done:
         seconds: From the job's arrival to its end, waiting included.
         milliseconds: The phases, in the order they came.
         size: Bytes of the picture; 0 when there is none.
+        complaints: What went wrong in the page's scripts, without its words.
     """
 
     outcome: str
@@ -45,6 +46,7 @@ class Done:
     seconds: float
     milliseconds: Mapping[str, float]
     size: int = 0
+    complaints: tuple[str, ...] = ()
 
 
 def ignore(*_: object) -> None:

@@ -9,8 +9,11 @@ With `pipe.py` the only user of pyppeteer; its errors end here and leave as ours
 import asyncio
 import base64
 import contextvars
+import json
 import logging
 import math
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -66,6 +69,25 @@ PAINTED = """(async () => {
     };
     await settle(document);
 })()"""
+
+# What goes wrong in the page's scripts: the kind of error and where, never its words, which may
+# hold the caller's data. Listening costs nothing until something happens; Chrome's own telling
+# (Runtime, Log) would let a page that floods its console keep everybody's event loop busy.
+LISTEN = """((key) => {
+    const said = [];
+    const note = (error, where) => {
+        const kind = error instanceof Error ? error.constructor.name : typeof error;
+        if (said.length < %d) said.push(kind + where);
+    };
+    addEventListener('error', (event) => {
+        if (event.target === window) note(event.error, ` at ${event.lineno}:${event.colno}`);
+    });
+    addEventListener('unhandledrejection', (event) => note(event.reason, ' in a promise'));
+    Object.defineProperty(window, key, {value: said});
+})(%s)"""
+COMPLAINTS = 8
+#: What a complaint looks like; the page could put anything there, and nothing else is believed.
+_COMPLAINT = re.compile(r"[A-Za-z]{1,40}( at \d{1,6}:\d{1,6}| in a promise)\Z")
 
 # A full page is one sheet, whatever the page says of sheets.
 ONE_SHEET = """(() => {
@@ -149,6 +171,9 @@ class PosterPage:
         self._route: Route | None = None
         self._gate = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._is_loaded_from_us = False
+        #: What went wrong in the page's scripts, e.g. "TypeError at 3:17"; known once painted.
+        self.complaints: tuple[str, ...] = ()
+        self._key = f"poster_{secrets.token_hex(4)}"
         self._context = contextvars.copy_context()
         page.on("error", lambda _: _settle(self._crashed))
         page.on("dialog", lambda dialog: self._spawn(dialog.dismiss()))
@@ -171,6 +196,8 @@ class PosterPage:
             await asyncio.gather(
                 *(page._session.send(f"{domain}.disable") for domain in NOT_NEEDED)
             )
+            listen = LISTEN % (COMPLAINTS, json.dumps(page._key))
+            await page._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen})
             await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
         except (PyppeteerError, OSError) as error:
             raise ChromeDied("Chrome ended while it was being started") from error
@@ -210,12 +237,17 @@ class PosterPage:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded."""
         answer = await self._send(
             "Runtime.evaluate",
-            {"expression": PAINTED, "awaitPromise": True, "returnByValue": True},
+            {
+                "expression": f"{PAINTED}.then(() => window.{self._key})",
+                "awaitPromise": True,
+                "returnByValue": True,
+            },
         )
         if (
             "exceptionDetails" in answer
         ):  # the page has broken its own document; paint what is there
             logger.info("waiting for fonts and pictures failed in the page")
+        self.complaints = believed(answer.get("result", {}).get("value"))
 
     async def capture(self, picture: Picture) -> bytes:
         """Take the picture.
@@ -400,6 +432,12 @@ class PosterPage:
         except Exception:
             logger.exception("the route of a page failed")
             return None
+
+
+def believed(told: object) -> tuple[str, ...]:
+    """Complaints as a page told them, but only what has their form; it may have lied."""
+    listed = told[:COMPLAINTS] if isinstance(told, list) else []
+    return tuple(one for one in listed if isinstance(one, str) and _COMPLAINT.match(one))
 
 
 def max_side(encoding: str) -> int:

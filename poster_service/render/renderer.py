@@ -79,8 +79,10 @@ class Renderer:
         picture = self._picture(job, template)
         route = page_route(html, template.folder if template else None, self._fetcher)
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
+        complaints: list[str] = []
         try:
-            body = await self._within_deadline(job, self._paint(picture, route, phases))
+            painting = self._paint(picture, route, phases, complaints)
+            body = await self._within_deadline(job, painting)
         except PosterError as error:
             outcome = error.code
             error.server_timing = phases.server_timing()
@@ -93,7 +95,9 @@ class Renderer:
             raise
         finally:
             seconds = time.monotonic() - begin
-            done = Done(outcome, job.format, seconds, phases.milliseconds, len(body))
+            done = Done(
+                outcome, job.format, seconds, phases.milliseconds, len(body), tuple(complaints)
+            )
             self._observe(done)
             self._log(job, picture, done)
         self.last_success = time.monotonic()
@@ -138,7 +142,9 @@ class Renderer:
                 raise Stopping("the service stopped before the render was done") from error
             raise
 
-    async def _paint(self, picture: Picture, route: Route, phases: Phases) -> bytes:
+    async def _paint(
+        self, picture: Picture, route: Route, phases: Phases, complaints: list[str]
+    ) -> bytes:
         """Slot, lease, page, bytes; undone in reverse, however it is left."""
         with phases.phase("queue"):
             slot = await self._admission.acquire()
@@ -152,6 +158,7 @@ class Renderer:
                 await page.load(route)
             with phases.phase("wait"):
                 await page.wait_painted()
+            complaints += page.complaints
             with phases.phase("capture"):
                 return await page.capture(picture)
 
@@ -172,4 +179,5 @@ class Renderer:
             bytes=done.size,
             ms=round(done.seconds * 1000, 1),
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
+            **({"complaints": list(done.complaints)} if done.complaints else {}),
         )
