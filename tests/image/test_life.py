@@ -126,11 +126,13 @@ async def test_in_a_pid_namespace_shared_with_other_containers(engine: Engine, i
 
 
 async def test_what_docker_exec_orphans_is_reaped(engine: Engine, image: str) -> None:
-    """A shell in the container that leaves things behind it: PID 1 adopts and reaps them."""
+    """A shell that leaves things behind it: PID 1 adopts, reaps and counts them."""
     async with container(engine, image=image) as one:
         one.exec("sh", "-c", "for i in 1 2 3; do (sleep 0.2 &); done")
         one.exec("sh", "-c", "for i in 1 2 3; do (sleep 0.2 &); done", user="0")
         assert await settled(lambda: "sleep" in one.exec("cat", "/tmp/poster-init.json"))
+        async with one.client.get(f"{one.address}/metrics") as answer:
+            assert 'poster_orphans_reaped_total{name="sleep"}' in await answer.text()
         assert await one.at_rest()
 
 
