@@ -99,14 +99,6 @@ async def test_a_load_test_that_is_ended_takes_its_service_with_it(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_three_hundred_renders_with_chaos_leave_nothing(tmp_path: Path) -> None:
-    """The quick proof: about a minute on two cores."""
-    tested = await load_test(tmp_path, "--renders", "300", "--chaos", "--settle", "20", seconds=350)
-    all_zero(tested, 300)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(1500)
 async def test_two_thousand_renders_with_chaos_leave_nothing_and_stay_flat(
     tmp_path: Path,
