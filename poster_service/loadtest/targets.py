@@ -46,6 +46,8 @@ DIE_WITH_US = (
     " os.execvp(sys.argv[1], sys.argv[1:])",
 )  # fmt: skip
 CONTAINER_PORT = 8080
+#: By these our init tells its child that it is there.
+INIT_VARIABLES = ("POSTER_INIT_PID", "POSTER_INIT_STATUS")
 
 
 class Target(Protocol):
@@ -172,7 +174,9 @@ class CommandTarget:
         port = free_port()
         work = self._folder / "work"
         work.mkdir(exist_ok=True)
-        environment = {**os.environ, "PORT": str(port), "POSTER_WORK_DIR": str(work), **self._more}
+        # An init that stands in front of us is not the service's: it is to bring its own.
+        ours = {name: text for name, text in os.environ.items() if name not in INIT_VARIABLES}
+        environment = {**ours, "PORT": str(port), "POSTER_WORK_DIR": str(work), **self._more}
         with (self._folder / "stderr").open("ab") as errors:
             try:
                 self._process = await asyncio.create_subprocess_exec(
