@@ -7,6 +7,9 @@
     │   ├── UnknownTemplate
     │   ├── InvalidData             the data does not fit the template's schema
     │   ├── BodyTooLarge
+    │   ├── BodyTooSlow
+    │   ├── HeadersTooLarge
+    │   ├── JsonTooComplex
     │   ├── UnsupportedMediaType
     │   └── PictureTooLarge         known only after the page was laid out
     ├── LoadError                   we have no room for it now
@@ -105,6 +108,24 @@ class BodyTooLarge(CallerError):
     """The request body is larger than POSTER_MAX_BODY_BYTES."""
 
     code = "body_too_large"
+
+
+class BodyTooSlow(CallerError):
+    """The request body did not come within POSTER_BODY_TIMEOUT_MS."""
+
+    code = "body_timeout"
+
+
+class HeadersTooLarge(CallerError):
+    """Address, headers and cookies are larger than POSTER_MAX_HEADER_BYTES."""
+
+    code = "headers_too_large"
+
+
+class JsonTooComplex(CallerError):
+    """JSON nested deeper, or with more values, than POSTER_MAX_JSON_DEPTH and _ITEMS."""
+
+    code = "json_too_complex"
 
 
 class UnsupportedMediaType(CallerError):

@@ -148,6 +148,49 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"
     )
+    body_timeout_ms: int = Field(
+        30_000,
+        ge=100,
+        le=3_600_000,
+        description="time for a caller to send a whole request body, in ms; no slot is held"
+        " meanwhile",
+    )
+    send_timeout_ms: int = Field(
+        60_000,
+        ge=100,
+        le=3_600_000,
+        description="time for a caller to take a whole answer, in ms; then the connection is cut,"
+        " because its picture fills memory (no slot is held)",
+    )
+    max_header_bytes: int = Field(
+        16 << 10,
+        ge=1024,
+        le=1 << 20,
+        description="largest head of a request, in bytes: address, headers and cookies together",
+    )
+    max_connections: int = Field(
+        512,
+        ge=1,
+        le=100_000,
+        description="connections open at a time, each a descriptor; further ones are told 503",
+    )
+    keepalive_seconds: float = Field(
+        75.0,
+        ge=0.1,
+        le=86_400,
+        description="seconds after which a connection is closed on which no request, or no whole"
+        " head of one, has come; more than the idle time of a load balancer in front",
+    )
+    max_json_depth: int = Field(
+        32, ge=2, le=500, description="deepest nesting of objects and lists in JSON"
+    )
+    max_json_items: int = Field(
+        20_000,
+        ge=10,
+        le=10_000_000,
+        description="most values in JSON, in lists and objects together; each takes 50 to 100"
+        " times its bytes in memory",
+    )
     max_pixels: int = Field(
         50_000_000,
         ge=64,

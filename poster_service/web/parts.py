@@ -23,6 +23,7 @@ from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
+from poster_service.web.connections import Connections
 from poster_service.web.counters import Counters
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Parts:
     recent_seconds: float
     watchdog: Watchdog
     counters: Counters
+    connections: Connections
     answers: InFlight = field(default_factory=InFlight)
     _probe: "asyncio.Task[None] | None" = None
 
@@ -176,8 +178,9 @@ def build(settings: Settings) -> Parts:
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(
-        settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters
-    )
+        settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters,
+        Connections(settings.max_connections),
+    )  # fmt: skip
 
 
 def limits_of(settings: Settings) -> Limits:
