@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from poster_service import __version__, logs
 from poster_service.bytecode import compiled
 from poster_service.errors import OperatorError, PosterError
-from poster_service.settings import Settings, describe, flag_of
+from poster_service.settings import SECRETS, Settings, describe, flag_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,15 @@ def parser() -> argparse.ArgumentParser:
     settings = argparse.ArgumentParser(add_help=False)
     group = settings.add_argument_group("settings", "each also as the variable in brackets")
     for name, field in Settings.model_fields.items():
+        if name in SECRETS:
+            continue
         group.add_argument(
             flag_of(name), dest=f"set_{name}", help=describe(name, field), metavar="V"
         )
+    hidden = [
+        describe(name, field) for name, field in Settings.model_fields.items() if name in SECRETS
+    ]
+    settings.add_argument_group("secrets, as variables only", "; ".join(hidden))
     top = argparse.ArgumentParser(
         prog="poster-service",
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
@@ -96,7 +102,7 @@ def read_settings(options: argparse.Namespace) -> Settings:
     Raises:
         InvalidSettings: Telling all faults together.
     """
-    flags = {name: getattr(options, f"set_{name}") for name in Settings.model_fields}
+    flags = {name: getattr(options, f"set_{name}", None) for name in Settings.model_fields}
     return Settings.load(os.environ, flags)
 
 
@@ -111,7 +117,13 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
     ensure_init(given, settings)
     from poster_service.web.app import serve
 
-    asyncio.run(serve(settings, announce if speaks_plainly(settings) else announce_in_log))
+    def tell(address: str) -> None:
+        if speaks_plainly(settings):
+            announce(address, guarded=bool(settings.tokens or settings.tokens_file))
+        else:
+            announce_in_log(address)
+
+    asyncio.run(serve(settings, tell))
     return 0
 
 
@@ -127,12 +139,13 @@ def announce_in_log(address: str) -> None:
     logs.event(logger, logging.INFO, f"serving on {address}", version=__version__)
 
 
-def announce(address: str) -> None:
-    """Say where we are, and a line that can be pasted."""
+def announce(address: str, *, guarded: bool) -> None:
+    """Say where we are, and a line that can be pasted; a token is the paster's own."""
+    token = ' -H "Authorization: Bearer $TOKEN"' if guarded else ""
     print(  # noqa: T201 - the command's own words
         f"poster-service {__version__} on {address}\n"
         f"try: curl -sS --data-binary '<h1>Hello 你好 👋</h1>' -H 'Content-Type: text/html'"
-        f" '{address}/render?width=600&height=300' -o poster.png",
+        f"{token} '{address}/render?width=600&height=300' -o poster.png",
         flush=True,
     )
 

@@ -16,9 +16,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from poster_service import credentials
+from poster_service.credentials import Token
 from poster_service.errors import InvalidSettings
 
 PREFIX = "POSTER_"
+#: Variables of other parts of us, which the service does not read.
+OTHERS = (f"{PREFIX}INIT_", f"{PREFIX}TEST_", f"{PREFIX}LOADTEST_")
+#: Never shown, and no flags: everybody on a machine can read a command line.
+SECRETS = frozenset({"tokens"})
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -28,6 +34,14 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _tokens(value: object) -> object:
+    return credentials.from_pairs(value, credentials.token) if isinstance(value, str) else value
+
+
+#: A path that is none when it is empty, as `POSTER_CHROME=` in a compose file.
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
 def default_templates() -> Path:
@@ -72,7 +86,7 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
-    chrome: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = Field(
+    chrome: OptionalPath = Field(
         None, description="path of the Chrome to use; by default the first that is found"
     )
     templates: Path = Field(
@@ -144,6 +158,35 @@ class Settings(BaseModel):
         ge=0.2,
         le=86_400,
         description="seconds after which a loop that stays stuck ends the service with status 70",
+    )
+    tokens: Annotated[tuple[Token, ...], BeforeValidator(_tokens)] = Field(
+        (),
+        description="bearer tokens of callers, name=token,name2=token2, each of 16 characters or"
+        " more, or sha256: and its digest; with any, all but /, /healthz and /readyz needs one",
+    )
+    tokens_file: OptionalPath = Field(
+        None,
+        description="file of more tokens, a line of 'name token' each; looked at once a second, so"
+        " that they rotate without a restart",
+    )
+    allow_unauthenticated: bool = Field(
+        False,
+        description="listen to others than this machine without any token; for a network in which"
+        " everybody may render",
+    )
+    open_metrics: bool = Field(
+        False, description="/metrics and /status without a token, where tokens are set"
+    )
+    token_rate: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
+        None, description="renders a minute for each token; more are told 429"
+    )
+    token_burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="renders that a token may have saved up; by default ten seconds' worth of its"
+        " rate, at least 1",
+    )
+    token_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="renders at once, waiting ones too, for each token; more are told 429"
     )
     max_body_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"
@@ -240,7 +283,7 @@ class Settings(BaseModel):
             name
             for name in environ
             if name.startswith(PREFIX)
-            and not name.startswith((f"{PREFIX}INIT_", f"{PREFIX}TEST_"))
+            and not name.startswith(OTHERS)
             and name not in map(variable_of, cls.model_fields)
         )
         faults = [f"{name}: no such setting" for name in unknown]
@@ -269,6 +312,10 @@ class Settings(BaseModel):
             found.append(
                 f"POSTER_TIMEOUT_MS={self.timeout_ms}: must not exceed"
                 f" POSTER_MAX_TIMEOUT_MS={self.max_timeout_ms}"
+            )
+        if self.token_burst is not None and self.token_rate is None:
+            found.append(
+                f"POSTER_TOKEN_BURST={self.token_burst}: means nothing without POSTER_TOKEN_RATE"
             )
         return found
 
@@ -322,4 +369,7 @@ def describe(name: str, field: FieldInfo) -> str:
 
 def _fault(entry: Any, sources: Mapping[str, str]) -> str:
     name = str(entry["loc"][0])
-    return f"{sources.get(name, name)}={entry['input']!r}: {entry['msg'].lower()}"
+    seen = "(not shown)" if name in SECRETS else repr(entry["input"])
+    message = entry["msg"].removeprefix("Value error, ")
+    message = message if entry["type"] == "value_error" else message.lower()
+    return f"{sources.get(name, name)}={seen}: {message}"

@@ -142,6 +142,11 @@ class Admission:
         """Whether everyone is turned away because the service stops."""
         return self._closed
 
+    @property
+    def mean_seconds(self) -> float:
+        """How long a slot is held, by a running mean."""
+        return self._seconds
+
     async def acquire(self, caller: str = "", deadline: float = math.inf) -> Slot:
         """Take a slot, waiting in line for it if there is room in the line and time enough.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import re
 import secrets
@@ -11,10 +12,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from poster_service.errors import AddressInUse, PosterError
+from poster_service.errors import AddressInUse, OpenToAll, PosterError
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
 from poster_service.web import handlers, problems
+from poster_service.web.auth import with_caller
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits
 from poster_service.web.connections import address_of, check_head, ensure_descriptors, open_site
 from poster_service.web.parts import PARTS, Parts, build
@@ -29,10 +31,10 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 def make_app(parts: Parts) -> web.Application:
     """The application over parts that are started and stopped by somebody else."""
-    app = web.Application(middlewares=[with_request_id, with_problems])
+    app = web.Application(middlewares=[with_request_id, with_problems, with_caller])
     app[PARTS] = parts
     app[BODY_LIMITS] = BodyLimits.of(parts.settings)
-    app.add_routes(handlers.routes())
+    app.add_routes(handlers.routes(parts.settings))
     return app
 
 
@@ -94,15 +96,32 @@ def listen(settings: Settings) -> socket.socket:
 
     Raises:
         AddressInUse: Naming the address and the settings that change it.
+        OpenToAll: Others than this machine could come, and nobody would ask who they are.
     """
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((settings.host, settings.port), family=family, backlog=64)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        check_guarded(settings, str(found[4][0]))
+        return socket.create_server(found[4], family=found[0], backlog=64)
     except OSError as error:
         raise AddressInUse(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
             " choose another with POSTER_HOST and POSTER_PORT, or --host and --port"
         ) from error
+
+
+def check_guarded(settings: Settings, address: str) -> None:
+    """Refuse to be open to a network by accident.
+
+    Raises:
+        OpenToAll: Naming both remedies.
+    """
+    guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
+    if not guarded and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        raise OpenToAll(
+            f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
+            " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"
+            " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"
+        )
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:

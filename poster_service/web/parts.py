@@ -9,8 +9,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from poster_service import credentials
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
+from poster_service.credentials import Token
 from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
 from poster_service.process import cgroup
@@ -25,6 +27,8 @@ from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
 from poster_service.web.connections import Connections
 from poster_service.web.counters import Counters
+from poster_service.web.keyring import Keyring
+from poster_service.web.quotas import Quotas
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +63,10 @@ class Parts:
     watchdog: Watchdog
     counters: Counters
     connections: Connections
+    tokens: Keyring[Token]
+    quotas: Quotas
     answers: InFlight = field(default_factory=InFlight)
-    _probe: "asyncio.Task[None] | None" = None
+    _beside: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     async def start(self) -> None:
         """Bring up the first Chrome, prove it by a render, and go on proving.
@@ -75,7 +81,11 @@ class Parts:
         except BaseException:  # cancelled too: TERM may come while the first Chrome starts
             await self.stop()
             raise
-        self._probe = asyncio.get_running_loop().create_task(self._keep_probing())
+        loop = asyncio.get_running_loop()
+        self._beside = [
+            loop.create_task(self._keep_probing()),
+            loop.create_task(self.tokens.keep_looking()),
+        ]
 
     async def _start_pool(self) -> None:
         """Start the pool; where the sandbox does not work and need not, without it, and say so."""
@@ -124,8 +134,8 @@ class Parts:
     async def stop(self) -> None:
         """Take no more and end every Chrome now, seen gone."""
         self.admission.close()
-        if self._probe is not None:
-            self._probe.cancel()
+        for task in self._beside:
+            task.cancel()
         await self.pool.close()
         await self.fetcher.close()
         await self.watchdog.stop()
@@ -157,6 +167,8 @@ def build(settings: Settings) -> Parts:
         OperatorError: No Chrome, or templates that are not whole.
     """
     limits = limits_of(settings)
+    tokens = Keyring(settings.tokens, settings.tokens_file, credentials.token, "POSTER_TOKENS_FILE")
+    tokens.load()
     templates = Templates(settings.templates)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
@@ -179,7 +191,8 @@ def build(settings: Settings) -> Parts:
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(
         settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters,
-        Connections(settings.max_connections),
+        Connections(settings.max_connections), tokens,
+        Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
     )  # fmt: skip
 
 
