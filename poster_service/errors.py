@@ -13,6 +13,11 @@
     │   ├── UnsupportedMediaType
     │   ├── PictureTooLarge         known only after the page was laid out
     │   ├── Unauthorized            no token, or none of ours
+    │   ├── Forbidden               a signed address that is not, or no longer, good
+    │   │   ├── BadSignature
+    │   │   ├── UnknownKey
+    │   │   ├── UrlExpired
+    │   │   └── ExpiryTooFar
     │   └── OverQuota               this caller has had its share, whatever room there is
     │       ├── RateLimited
     │       └── TooMany
@@ -157,6 +162,36 @@ class Unauthorized(CallerError):
 
     code = "unauthorized"
     sent = False
+
+
+class Forbidden(CallerError):
+    """The address is signed, and not so that it would be served."""
+
+    code = "forbidden"
+
+
+class BadSignature(Forbidden):
+    """It is not signed, or was changed after it was."""
+
+    code = "bad_signature"
+
+
+class UnknownKey(Forbidden):
+    """The key that it names is not, or no longer, in force."""
+
+    code = "unknown_key"
+
+
+class UrlExpired(Forbidden):
+    """Its time is over."""
+
+    code = "url_expired"
+
+
+class ExpiryTooFar(Forbidden):
+    """It is good for longer than POSTER_SIGNED_MAX_SECONDS from now."""
+
+    code = "expiry_too_far"
 
 
 class OverQuota(CallerError):

@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from poster_service import credentials
-from poster_service.credentials import Token
+from poster_service.credentials import SigningKey, Token
 from poster_service.errors import InvalidSettings
 
 PREFIX = "POSTER_"
 #: Variables of other parts of us, which the service does not read.
 OTHERS = (f"{PREFIX}INIT_", f"{PREFIX}TEST_", f"{PREFIX}LOADTEST_")
 #: Never shown, and no flags: everybody on a machine can read a command line.
-SECRETS = frozenset({"tokens"})
+SECRETS = frozenset({"tokens", "signing_keys"})
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -38,6 +38,25 @@ def _split(value: object) -> object:
 
 def _tokens(value: object) -> object:
     return credentials.from_pairs(value, credentials.token) if isinstance(value, str) else value
+
+
+def _signing_keys(value: object) -> object:
+    return (
+        credentials.from_pairs(value, credentials.signing_key) if isinstance(value, str) else value
+    )
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers send it (RFC 6454): no path, no slash, no default port, lower case."""
+    if not _ORIGIN.match(value):
+        raise ValueError(
+            f"{value!r} must be an origin as a browser sends it: https://app.example.com, without"
+            " a path or a slash at its end, in lower case; there is no way to name all"
+        )
+    return value
+
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?\Z")
 
 
 #: A path that is none when it is empty, as `POSTER_CHROME=` in a compose file.
@@ -187,6 +206,28 @@ class Settings(BaseModel):
     )
     token_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="renders at once, waiting ones too, for each token; more are told 429"
+    )
+    signing_keys: Annotated[tuple[SigningKey, ...], BeforeValidator(_signing_keys)] = Field(
+        (),
+        description="keys that sign addresses of GET /render/{template}, name=key,name2=key2; the"
+        " first is the one that `sign` takes; without any there is no such address",
+    )
+    signing_keys_file: OptionalPath = Field(
+        None, description="file of more signing keys, in the form of the tokens' file"
+    )
+    signed_max_seconds: int = Field(
+        604_800,
+        ge=1,
+        le=315_360_000,
+        description="seconds from now that the expiry of a signed address may be away; a week,"
+        " because an address that got out cannot be taken back but with its key",
+    )
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)
+    ] = Field(
+        (),
+        description="origins whose pages may call and read the answers, e.g."
+        " https://app.example.com,http://localhost:3000; none by default",
     )
     max_body_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"

@@ -19,6 +19,7 @@ from poster_service.web import handlers, problems
 from poster_service.web.auth import with_caller
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits
 from poster_service.web.connections import address_of, check_head, ensure_descriptors, open_site
+from poster_service.web.headers import EVERY_ANSWER, with_cors
 from poster_service.web.parts import PARTS, Parts, build
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 def make_app(parts: Parts) -> web.Application:
     """The application over parts that are started and stopped by somebody else."""
-    app = web.Application(middlewares=[with_request_id, with_problems, with_caller])
+    app = web.Application(middlewares=[with_request_id, with_cors, with_problems, with_caller])
     app[PARTS] = parts
     app[BODY_LIMITS] = BodyLimits.of(parts.settings)
     app.add_routes(handlers.routes(parts.settings))
@@ -46,6 +47,7 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     request_id.set(identity)
     with request.app[PARTS].answers.one():
         response = await handler(request)
+        response.headers.update(EVERY_ANSWER)
         response.headers["X-Request-Id"] = identity
         if (
             not request.content.is_eof()

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from poster_service.credentials import owner_of
 from poster_service.errors import Fault, Unauthorized
+from poster_service.web import signed
 from poster_service.web.parts import PARTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -35,6 +36,8 @@ def needs_token(request: web.Request) -> bool:
     """Whether this address is for holders of a token only."""
     if request.match_info.http_exception is not None:
         return False  # there is no such address: 404 and 405 tell nothing that the README does not
+    if request.match_info.route.name == signed.NAME:
+        return False  # it is for whoever has an address that is signed
     path = request.path
     if path in METRICS and request.app[PARTS].settings.open_metrics:
         return False

@@ -5,7 +5,7 @@ import json
 from aiohttp import web
 
 from poster_service.settings import Settings
-from poster_service.web import metrics, status
+from poster_service.web import metrics, signed, status
 from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
 from poster_service.web.parts import PARTS
@@ -58,9 +58,11 @@ async def index(_: web.Request) -> web.Response:
     )
 
 
-def routes(_: Settings) -> list[web.RouteDef]:
+def routes(settings: Settings) -> list[web.RouteDef]:
     """All addresses that there are with these settings."""
+    signs = settings.signing_keys or settings.signing_keys_file
     return [
+        *([web.get(signed.PATH, signed.render, name=signed.NAME)] if signs else []),
         web.post("/render", render),
         web.get("/templates", templates),
         web.get("/healthz", healthz),

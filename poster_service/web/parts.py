@@ -12,7 +12,7 @@ from aiohttp import web
 from poster_service import credentials
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
-from poster_service.credentials import Token
+from poster_service.credentials import SigningKey, Token
 from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
 from poster_service.process import cgroup
@@ -64,6 +64,7 @@ class Parts:
     counters: Counters
     connections: Connections
     tokens: Keyring[Token]
+    keys: Keyring[SigningKey]
     quotas: Quotas
     answers: InFlight = field(default_factory=InFlight)
     _beside: "list[asyncio.Task[None]]" = field(default_factory=list)
@@ -85,6 +86,7 @@ class Parts:
         self._beside = [
             loop.create_task(self._keep_probing()),
             loop.create_task(self.tokens.keep_looking()),
+            loop.create_task(self.keys.keep_looking()),
         ]
 
     async def _start_pool(self) -> None:
@@ -169,6 +171,7 @@ def build(settings: Settings) -> Parts:
     limits = limits_of(settings)
     tokens = Keyring(settings.tokens, settings.tokens_file, credentials.token, "POSTER_TOKENS_FILE")
     tokens.load()
+    keys = keys_of(settings)
     templates = Templates(settings.templates)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
@@ -191,9 +194,25 @@ def build(settings: Settings) -> Parts:
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(
         settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters,
-        Connections(settings.max_connections), tokens,
+        Connections(settings.max_connections), tokens, keys,
         Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
     )  # fmt: skip
+
+
+def keys_of(settings: Settings) -> Keyring[SigningKey]:
+    """The keys that sign addresses.
+
+    Raises:
+        InvalidSettings: Their file is faulty.
+    """
+    keys = Keyring(
+        settings.signing_keys,
+        settings.signing_keys_file,
+        credentials.signing_key,
+        "POSTER_SIGNING_KEYS_FILE",
+    )
+    keys.load()
+    return keys
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -24,6 +24,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.UnsupportedMediaType: (415, "The content type is not supported"),
     errors.PictureTooLarge: (422, "The picture would be too large"),
     errors.Unauthorized: (401, "A token is needed"),
+    errors.Forbidden: (403, "The address is not signed as it must be"),
     errors.OverQuota: (429, "This caller has had its share for now"),
     errors.Overloaded: (503, "There is no room at the moment"),
     errors.Stopping: (503, "The service is stopping"),
@@ -64,6 +65,8 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
         headers["Retry-After"] = str(error.retry_after)
     elif status == 503:
         headers["Retry-After"] = "5"
+    if isinstance(error, errors.Forbidden):  # tomorrow's answer may be another
+        headers["Cache-Control"] = "no-store"
     if error.server_timing:
         headers["Server-Timing"] = error.server_timing
     return problem(status, title, body, request_id, headers)
