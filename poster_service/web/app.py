@@ -49,9 +49,7 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
         response = await handler(request)
         response.headers.update(EVERY_ANSWER)
         response.headers["X-Request-Id"] = identity
-        if (
-            not request.content.is_eof()
-        ):  # refused before all of it was read: the rest is not wanted
+        if not request.content.is_eof():  # refused before all had come: the rest is not wanted
             response.force_close()
             request.protocol.close()
         await _send(request, response)

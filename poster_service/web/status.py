@@ -60,6 +60,11 @@ def gather(parts: Parts) -> dict[str, Any]:
         },
         "pool": asdict(books) | {"survivors": [told(one) for one in books.survivors]},
         "admission": asdict(parts.admission.statistics()),
+        "connections": {
+            "open": parts.connections.open,
+            "limit": parts.connections.limit,
+            "refused": parts.connections.refused,
+        },
         "watchdog": {
             "stalls": parts.watchdog.stalls,
             "longest_seconds": round(parts.watchdog.longest, 3),

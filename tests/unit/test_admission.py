@@ -1,6 +1,7 @@
 """The gate: who runs, who waits, who is turned away, and that no slot is ever lost."""
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -201,12 +202,17 @@ def test_a_random_walk_loses_no_slot_and_forgets_nobody(
 
 async def _walk(chance: random.Random, running: int, waiting: int, close: bool) -> None:
     gate = Admission(running=running, waiting=waiting)
+    gate._seconds = chance.choice([0.0, 0.001, 1.0])  # or nobody with little time would ever wait
     tasks: set[asyncio.Task[Slot]] = set()
     held: list[Slot] = []
     for _ in range(60):
-        step = chance.choice(["come", "come", "free", "cancel", "turn", "free+cancel"])
+        step = chance.choice(["come", "come", "free", "cancel", "turn", "free+cancel", "time"])
         if step == "come":
-            tasks.add(asyncio.create_task(gate.acquire()))
+            patience = chance.choice([math.inf, 60.0, 0.0, 0.002])
+            name = chance.choice(["", "a", "b"])
+            tasks.add(asyncio.create_task(gate.acquire(name, in_seconds(patience))))
+        if step == "time":  # some deadlines pass meanwhile, perhaps in the moment of a slot
+            await asyncio.sleep(0.003)
         if "free" in step and held:
             held.pop(chance.randrange(len(held))).free()
         if "cancel" in step and tasks:
