@@ -38,7 +38,9 @@ def needs_token(request: web.Request) -> bool:
         return False  # there is no such address: 404 and 405 tell nothing that the README does not
     if request.match_info.route.name == signed.NAME:
         return False  # it is for whoever has an address that is signed
-    path = request.path
+    # By what was matched and not by what was written, in which an encoded letter may hide.
+    resource = request.match_info.route.resource
+    path = resource.canonical if resource is not None else ""
     if path in METRICS and request.app[PARTS].settings.open_metrics:
         return False
     return path not in OPEN

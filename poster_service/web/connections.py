@@ -123,7 +123,7 @@ class Protocol(web.RequestHandler):
         event(logger, logging.INFO, f"refused: {error}", code=error.code, request_id=identity)
         response = problems.answer(error, identity)
         response.headers["X-Request-Id"] = identity
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update({"X-Content-Type-Options": "nosniff", "Server": "poster-service"})
         response.force_close()
         return response
 

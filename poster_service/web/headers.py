@@ -22,8 +22,8 @@ PAGE_HEADERS = {
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
     "Referrer-Policy": "no-referrer",
 }
-#: A picture is a picture, whatever is in it; so is every other answer.
-EVERY_ANSWER = {"X-Content-Type-Options": "nosniff"}
+#: A picture is a picture, whatever is in it; so is every other answer. And no versions are told.
+EVERY_ANSWER = {"X-Content-Type-Options": "nosniff", "Server": "poster-service"}
 
 METHODS = "GET, HEAD, POST"
 ASKED_WITH = "Authorization, Content-Type, X-Request-Id"

@@ -63,7 +63,10 @@ class Keyring(Generic[Credential]):
         """Follow the file for as long as the service lives; at once over where there is none."""
         while self.file is not None:
             await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self.look)
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:  # whatever it was: tokens must go on rotating
+                logger.exception("looking at %s failed", self._variable)
 
     def look(self) -> None:
         """Read the file again if it is another one, or has changed."""

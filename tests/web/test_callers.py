@@ -15,6 +15,7 @@ from poster_service.web.app import listen
 from poster_service.web.handlers import routes
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
+from tests.web.test_connections import answer, connected, request
 from tests.web.test_endings import ENDLESS
 from tests.web.test_serve import run
 
@@ -31,8 +32,8 @@ def bearer(token: str) -> dict[str, str]:
 async def status_of(service: Service, path: str, method: str = "GET", **headers: str) -> int:
     """The status of a request."""
     where = f"{service.address}{path}"
-    async with service.client.request(method, where, headers=headers) as answer:
-        return answer.status
+    async with service.client.request(method, where, headers=headers) as told:
+        return told.status
 
 
 async def post(service: Service, token: str, **job: object) -> aiohttp.ClientResponse:
@@ -57,6 +58,28 @@ async def test_every_address_needs_a_token_but_those_for_everybody(
         assert await status_of(service, path, method, **bearer(WEB)) != 401, path
     assert await status_of(service, "/nothing") == 404
     assert await status_of(service, "/render") == 405
+
+
+async def test_an_encoded_letter_opens_no_address(start_service: StartService) -> None:
+    """What counts is the address that was matched."""
+    service = await start_service(tokens=TOKENS)
+    for path in ("/%73tatus", "/status?/healthz", "/./status", "/healthz/../status"):
+        async with connected(service) as streams:
+            streams[1].write(request(path))
+            assert (await answer(streams))[0] in (401, 404), path
+
+
+async def test_who_has_no_token_is_told_before_the_body_has_come(
+    start_service: StartService,
+) -> None:
+    """Of a body that is announced with megabytes nothing is kept, and the connection is closed."""
+    service = await start_service(tokens=TOKENS)
+    async with connected(service) as streams:
+        whole = request("/render", "POST", b"x" * 5_000_000, {"Content-Type": "text/html"})
+        streams[1].write(whole[:2000])
+        status, problem, head = await answer(streams)
+        assert (status, problem["code"]) == (401, "unauthorized")
+        assert b"Connection: close" in head
 
 
 async def test_metrics_and_status_can_be_opened(start_service: StartService) -> None:

@@ -98,6 +98,7 @@ async def test_every_answer_is_what_it_says_it_is(start_service: StartService) -
     answers.append(await service.client.get(address(service, width=300, height=200)))
     for answer in answers:
         assert answer.headers["X-Content-Type-Options"] == "nosniff", answer.url
+        assert answer.headers["Server"] == "poster-service"
 
 
 async def test_a_page_of_ours_is_in_nobodys_frame_and_loads_nothing(service: Service) -> None:
