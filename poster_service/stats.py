@@ -8,10 +8,16 @@ from dataclasses import dataclass
 
 
 class Phases:
-    """How long each phase of one render took, in milliseconds, in the order they came."""
+    """What is noted of one render while it runs.
+
+    Attributes:
+        milliseconds: How long each phase took, in the order they came.
+        complaints: What went wrong in the page's scripts.
+    """
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
+        self.complaints: tuple[str, ...] = ()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from poster_service.browser.page import Picture, Route
 from poster_service.browser.pool import Pool
 from poster_service.errors import PosterError, RenderFailed, RenderTimeout, Stopping
 from poster_service.logs import event
-from poster_service.render.admission import Admission
+from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -67,8 +67,12 @@ class Renderer:
         #: When a render last succeeded, on the monotonic clock; None before the first.
         self.last_success: float | None = None
 
-    async def render(self, job: RenderJob) -> Rendered:
+    async def render(self, job: RenderJob, caller: str = "") -> Rendered:
         """Render one job.
+
+        Args:
+            job: What to render.
+            caller: Whose it is; an opaque name by which slots are shared out, told in the log.
 
         Raises:
             CallerError: The job cannot be served as it is.
@@ -79,10 +83,8 @@ class Renderer:
         picture = self._picture(job, template)
         route = page_route(html, template.folder if template else None, self._fetcher)
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
-        complaints: list[str] = []
         try:
-            painting = self._paint(picture, route, phases, complaints)
-            body = await self._within_deadline(job, painting)
+            body = await self._within_deadline(job, caller, picture, route, phases)
         except PosterError as error:
             outcome = error.code
             error.server_timing = phases.server_timing()
@@ -96,10 +98,10 @@ class Renderer:
         finally:
             seconds = time.monotonic() - begin
             done = Done(
-                outcome, job.format, seconds, phases.milliseconds, len(body), tuple(complaints)
+                outcome, job.format, seconds, phases.milliseconds, len(body), phases.complaints
             )
             self._observe(done)
-            self._log(job, picture, done)
+            self._log(job, caller, picture, done)
         self.last_success = time.monotonic()
         return Rendered(body, CONTENT_TYPES[job.format], phases)
 
@@ -126,12 +128,21 @@ class Renderer:
             max_pixels=self._limits.max_pixels,
         )
 
-    async def _within_deadline(self, job: RenderJob, painting: Awaitable[bytes]) -> bytes:
-        """Wait for the painting until the job's time is up."""
+    async def _within_deadline(
+        self, job: RenderJob, caller: str, picture: Picture, route: Route, phases: Phases
+    ) -> bytes:
+        """A slot, then the painting, until the job's time is up.
+
+        The gate watches the deadline itself while the job waits, so that one who never had its
+        turn is told so (503, come back), and not that its page was too slow (504).
+        """
         milliseconds = job.timeout_ms or self._limits.timeout_ms
+        deadline = asyncio.get_running_loop().time() + milliseconds / 1000
+        with phases.phase("queue"):
+            slot = await self._admission.acquire(caller, deadline)
         try:
-            async with asyncio.timeout(milliseconds / 1000):
-                return await painting
+            async with asyncio.timeout_at(deadline):
+                return await self._paint(slot, picture, route, phases)
         except TimeoutError as error:
             raise RenderTimeout(
                 f"the render was not done in {milliseconds} ms; more can be asked for with"
@@ -142,12 +153,8 @@ class Renderer:
                 raise Stopping("the service stopped before the render was done") from error
             raise
 
-    async def _paint(
-        self, picture: Picture, route: Route, phases: Phases, complaints: list[str]
-    ) -> bytes:
-        """Slot, lease, page, bytes; undone in reverse, however it is left."""
-        with phases.phase("queue"):
-            slot = await self._admission.acquire()
+    async def _paint(self, slot: Slot, picture: Picture, route: Route, phases: Phases) -> bytes:
+        """Lease, page, bytes; undone in reverse, however it is left."""
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
                 lease = await undo.enter_async_context(self._pool.lease(slot.free))
@@ -158,11 +165,11 @@ class Renderer:
                 await page.load(route)
             with phases.phase("wait"):
                 await page.wait_painted()
-            complaints += page.complaints
+            phases.complaints = page.complaints
             with phases.phase("capture"):
                 return await page.capture(picture)
 
-    def _log(self, job: RenderJob, picture: Picture, done: Done) -> None:
+    def _log(self, job: RenderJob, caller: str, picture: Picture, done: Done) -> None:
         """One line for each render: names, sizes and times, never the page or its data."""
         level = logging.INFO if done.outcome in ("ok", "cancelled") else logging.WARNING
         event(
@@ -170,6 +177,7 @@ class Renderer:
             level,
             "render",
             outcome=done.outcome,
+            **({"caller": caller} if caller else {}),
             source=job.template or "html",
             format=done.format,
             width=picture.width,

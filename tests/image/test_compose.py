@@ -1,6 +1,7 @@
 """The compose file on a real engine, and the lines of the README that build and run the image."""
 
 import asyncio
+import hashlib
 import os
 import re
 import secrets
@@ -8,12 +9,16 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from poster_service.loadtest.targets import free_port
 from tests.image.harness import IMAGE, ROOT, Container, Engine, container, sample
+
+
+TOKEN = "compose-token-0123456789"
 
 
 def composer() -> list[str]:
@@ -27,12 +32,16 @@ def composer() -> list[str]:
 
 
 @pytest.fixture
-def composed(engine: Engine, image: str) -> Iterator[tuple[str, str]]:
+def composed(engine: Engine, image: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The project up as the compose file has it: its name and its address; down afterwards."""
     name, port = f"postertest{secrets.token_hex(3)}", free_port()
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"web sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
+    tokens.chmod(0o444)
+    tmp_path.chmod(0o755)  # pytest's own is closed to the container's uid
     environment = {
         **os.environ, **engine.environment, "IMAGE": image, "PUBLISH": f"127.0.0.1:{port}",
-        "COMPOSE_PROJECT_NAME": name,
+        "COMPOSE_PROJECT_NAME": name, "TOKENS": str(tokens),
     }  # fmt: skip
 
     def compose(*words: str) -> None:
@@ -52,12 +61,12 @@ def composed(engine: Engine, image: str) -> Iterator[tuple[str, str]]:
 async def test_the_compose_file_gives_a_confined_service(
     engine: Engine, composed: tuple[str, str]
 ) -> None:
-    """Sandbox on, read-only, limited; it renders, and stops with 0."""
+    """Sandbox on, read-only, limited; it renders for who has a token, and stops with 0."""
     project, address = composed
     (name,) = engine.ask(
         "ps", "--quiet", "--filter", f"label=com.docker.compose.project={project}"
     ).splitlines()
-    async with aiohttp.ClientSession() as client:
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         one = Container(engine, name, client)
         await one.ready()
         assert one.address == address
