@@ -11,6 +11,7 @@ import resource
 import secrets
 import socket
 import time
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -100,6 +101,11 @@ class Protocol(web.RequestHandler):
             self._book.open -= 1
             super().connection_lost(exc)
 
+    def log_exception(self, *args: Any, **more: Any) -> None:
+        """A body that breaks while its rest is dropped was answered; no traceback for strangers."""
+        if not isinstance(more.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **more)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -108,6 +114,8 @@ class Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What never came as far as the application, as a problem."""
+        if odd_expectation(request):
+            status, exc = 400, None
         if status >= 500:
             logger.error("a request failed outside of its handler", exc_info=exc)
         if request.writer.output_size > 0:
@@ -126,6 +134,11 @@ class Protocol(web.RequestHandler):
         response.headers.update({"X-Content-Type-Options": "nosniff", "Server": "poster-service"})
         response.force_close()
         return response
+
+
+def odd_expectation(request: web.BaseRequest) -> bool:
+    """Whether it expects something that there is not; aiohttp breaks at one that is no UTF-8."""
+    return request.headers.get("Expect", "100-continue").lower() != "100-continue"
 
 
 class Site(web.BaseSite):
