@@ -17,7 +17,6 @@ import pytest
 from poster_service.loadtest.targets import free_port
 from tests.image.harness import IMAGE, ROOT, Container, Engine, container, sample
 
-
 TOKEN = "compose-token-0123456789"
 
 
