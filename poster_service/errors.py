@@ -8,7 +8,8 @@
     │   ├── InvalidData             the data does not fit the template's schema
     │   ├── BodyTooLarge
     │   ├── UnsupportedMediaType
-    │   └── PictureTooLarge         known only after the page was laid out
+    │   ├── PictureTooLarge         known only after the page was laid out
+    │   └── FetchDenied             strict, and a rule of ours kept something from the page
     ├── LoadError                   we have no room for it now
     │   ├── Overloaded
     │   └── Stopping
@@ -16,6 +17,7 @@
     │   ├── PageCrashed
     │   ├── PageFailed
     │   ├── ChromeDied
+    │   ├── FetchFailed             strict, and something that the page asked for did not come
     │   └── RenderTimeout
     └── OperatorError               the service cannot run; told in one line on stderr
         ├── InvalidSettings
@@ -38,10 +40,12 @@ class PosterError(Exception):
     Attributes:
         code: Short and stable, for programs.
         server_timing: Where the time went before it failed; empty when nothing had begun.
+        warnings: What the page went without until then, as a header's value.
     """
 
     code = "internal_error"
     server_timing = ""
+    warnings = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,12 @@ class PictureTooLarge(CallerError):
     code = "picture_too_large"
 
 
+class FetchDenied(CallerError):
+    """A strict render whose page asked for something that it may not have."""
+
+    code = "fetch_denied"
+
+
 class LoadError(PosterError):
     """There is no room now.
 
@@ -165,6 +175,12 @@ class ChromeDied(RenderFailed):
     """The Chrome of this render died; it takes no other render with it."""
 
     code = "chrome_died"
+
+
+class FetchFailed(RenderFailed):
+    """A strict render whose page asked for something that did not come."""
+
+    code = "fetch_failed"
 
 
 class RenderTimeout(RenderFailed):

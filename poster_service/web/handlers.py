@@ -14,11 +14,10 @@ async def render(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     job = await read_job(request, parts.limits)
     rendered = await parts.renderer.render(job)
-    return web.Response(
-        body=rendered.body,
-        content_type=rendered.content_type,
-        headers={"Server-Timing": rendered.phases.server_timing()},
-    )
+    headers = {"Server-Timing": rendered.phases.server_timing()}
+    if rendered.warnings:
+        headers["X-Render-Warnings"] = rendered.warnings
+    return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
 
 
 async def templates(request: web.Request) -> web.Response:

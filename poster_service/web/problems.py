@@ -20,11 +20,13 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.BodyTooLarge: (413, "The body is too large"),
     errors.UnsupportedMediaType: (415, "The content type is not supported"),
     errors.PictureTooLarge: (422, "The picture would be too large"),
+    errors.FetchDenied: (422, "The page asked for something it may not have"),
     errors.Overloaded: (503, "There is no room at the moment"),
     errors.Stopping: (503, "The service is stopping"),
     errors.PageCrashed: (502, "The page crashed"),
     errors.PageFailed: (502, "The page could not be rendered"),
     errors.ChromeDied: (502, "Chrome died"),
+    errors.FetchFailed: (502, "Something the page needs did not come"),
     errors.RenderTimeout: (504, "Time ran out"),
     errors.OperatorError: (503, "The service cannot render at the moment"),
 }
@@ -58,6 +60,8 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
         headers["Retry-After"] = "5"
     if error.server_timing:
         headers["Server-Timing"] = error.server_timing
+    if error.warnings:
+        headers["X-Render-Warnings"] = error.warnings
     return problem(status, title, body, request_id, headers)
 
 

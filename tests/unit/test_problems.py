@@ -19,6 +19,8 @@ CODES = {
     "InvalidData": ("invalid_data", 422),
     "BodyTooLarge": ("body_too_large", 413),
     "UnsupportedMediaType": ("unsupported_media_type", 415),
+    "FetchDenied": ("fetch_denied", 422),
+    "FetchFailed": ("fetch_failed", 502),
     "PictureTooLarge": ("picture_too_large", 422),
     "Overloaded": ("overloaded", 503),
     "Stopping": ("stopping", 503),
