@@ -22,6 +22,7 @@ from yarl import URL
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
 from poster_service.render.network import Policy, Refused, connector
+from poster_service.render.places import CONTENT_SECURITY_POLICY
 from poster_service.render.warnings import Warnings
 
 logger = logging.getLogger(__name__)
@@ -244,10 +245,13 @@ def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warni
     """The route of one render: its page, its template's folder, then the network."""
     page = html.encode()
     budget = Budget(fetcher, warnings)
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/html; charset=utf-8"),)
+    if folder is not None:
+        headers += (("Content-Security-Policy", CONTENT_SECURITY_POLICY),)
 
     async def route(request: Request) -> Reply | None:
         if request.url == ADDRESS:
-            return Reply(200, (("Content-Type", "text/html; charset=utf-8"),), page)
+            return Reply(200, headers, page)
         try:
             if request.url.startswith(ADDRESS):
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.

@@ -60,6 +60,8 @@ class Policy:
     def refuse_host(self, host: str, port: int | None = None) -> str | None:
         """Why nothing of this host may be had, whatever its address; None when it may."""
         name = canonical_host(host)
+        if not self.public and not self.private:
+            return "POSTER_NETWORK=none"  # not even a name is asked for
         if _listed(name, self.denied):
             return "POSTER_DENY_HOSTS"
         if self.allowed is not None and not _listed(name, self.allowed):
