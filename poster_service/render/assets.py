@@ -7,6 +7,7 @@ its own; this is the part without which the first poster would already be an ope
 """
 
 import ipaddress
+import json
 import logging
 import mimetypes
 import socket
@@ -37,14 +38,24 @@ DROPPED = frozenset(
 KEPT_BACK = DROPPED | {"accept-encoding", "cookie", "host", "proxy-authorization", "referer"}
 
 
+#: Where Chrome tells what it kept from a page, in a request that comes here as every other does.
+REPORTS = ADDRESS + ".poster/kept"
+#: For a page of a caller's own. Chrome has no network that a web socket or a peer connection could
+#: use; this only says so at once, and has it told.
+NO_SOCKETS = "connect-src http: https: data: blob:; webrtc 'block'"
+#: What aiohttp unpacks, piece by piece and bounded; anything else it would hand on as it came.
+CODINGS = ("", "identity", "gzip", "deflate", "br", "zstd")
+
+
 class NotFetched(Exception):
     """A page does not get what it asks for; the text is for the log, the reason for programs."""
 
     verb: Literal["denied", "failed"] = "failed"
 
-    def __init__(self, reason: str, message: str = "") -> None:
+    def __init__(self, reason: str, message: str = "", host: str | None = None) -> None:
         super().__init__(message or reason)
         self.reason = reason
+        self.host = host  # where it is another than that of the request
 
 
 class Denied(NotFetched):
@@ -135,6 +146,9 @@ class Fetcher:
             raise Denied("port" if refusal.startswith("port") else "host", refusal)
 
     async def _read(self, answer: aiohttp.ClientResponse, charge: Callable[[int], None]) -> bytes:
+        coding = answer.headers.get("Content-Encoding", "").strip().lower()
+        if coding not in CODINGS:
+            raise Failed("protocol", f"the content coding {coding[:40]!r} is not known")
         body = bytearray()
         async for chunk in answer.content.iter_chunked(1 << 16):
             charge(len(chunk))
@@ -245,14 +259,18 @@ def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warni
     """The route of one render: its page, its template's folder, then the network."""
     page = html.encode()
     budget = Budget(fetcher, warnings)
-    headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/html; charset=utf-8"),)
-    if folder is not None:
-        headers += (("Content-Security-Policy", CONTENT_SECURITY_POLICY),)
+    policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
+    headers = (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", f"{policy}; report-uri {REPORTS}"),
+    )
 
     async def route(request: Request) -> Reply | None:
         if request.url == ADDRESS:
             return Reply(200, headers, page)
         try:
+            if request.url == REPORTS:
+                raise _reported(request)
             if request.url.startswith(ADDRESS):
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
                 return asset(folder, request.url[len(ADDRESS) :])
@@ -264,9 +282,21 @@ def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warni
     return route
 
 
+def _reported(request: Request) -> Denied:
+    """What Chrome itself kept from a page, by the policy its document came with."""
+    try:
+        told = json.loads(request.body or b"")["csp-report"]
+        blocked, rule = str(told["blocked-uri"]), str(told["effective-directive"])
+        is_socket = blocked.startswith(("ws:", "wss:"))
+    except (ValueError, LookupError, TypeError):  # the page wrote it itself
+        return Denied("csp", "a report that is none", host="")
+    host = _host(blocked) or blocked[:40]
+    return Denied("web_socket" if is_socket else "csp", f"{rule} of the page's policy", host=host)
+
+
 def _note(warnings: Warnings, request: Request, missing: NotFetched) -> None:
     """For the answer and for the log: each host and reason once, and no more than so many."""
-    host = _host(request.url)
+    host = missing.host if missing.host is not None else _host(request.url)
     if warnings.add(missing.verb, host, missing.reason):
         event(
             logger, logging.INFO, "the page went without something", verb=missing.verb,
