@@ -1,11 +1,13 @@
-"""The command line: serve, render, loadtest, doctor. Errors of ours become one line on stderr."""
+"""The command line: serve, render, sign, loadtest, doctor. Errors of ours are a line on stderr."""
 
 import argparse
 import asyncio
 import json
 import logging
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +15,7 @@ from typing import Any, NoReturn
 from poster_service import __version__, logs
 from poster_service.bytecode import compiled
 from poster_service.errors import OperatorError, PosterError
-from poster_service.settings import Settings, describe, flag_of
+from poster_service.settings import SECRETS, Settings, describe, flag_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +50,23 @@ def parser() -> argparse.ArgumentParser:
     settings = argparse.ArgumentParser(add_help=False)
     group = settings.add_argument_group("settings", "each also as the variable in brackets")
     for name, field in Settings.model_fields.items():
+        if name in SECRETS:
+            continue
         group.add_argument(
             flag_of(name), dest=f"set_{name}", help=describe(name, field), metavar="V"
         )
+    hidden = [
+        describe(name, field) for name, field in Settings.model_fields.items() if name in SECRETS
+    ]
+    settings.add_argument_group("secrets, as variables only", "; ".join(hidden))
     top = argparse.ArgumentParser(
         prog="poster-service",
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(required=True, metavar="serve | render | loadtest | doctor")
+    commands = top.add_subparsers(
+        required=True, metavar="serve | render | sign | loadtest | doctor"
+    )
 
     def command(name: str, run: Callable[..., int], help_: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, parents=[settings], help=help_, description=help_)
@@ -66,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     command("serve", run_serve, "serve HTTP until SIGTERM or Ctrl-C")
     render = command("render", run_render, "render one page to a file and leave")
     add_render_options(render)
+    sign = command("sign", run_sign, "print a signed address of a template's picture, for <img>")
+    add_sign_options(sign)
     doctor = command(
         "doctor", run_doctor, "say what was found on this machine, render a test picture"
     )
@@ -81,13 +93,31 @@ def add_render_options(render: argparse.ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="OUT", help="file to write; - is stdout"
     )
     render.add_argument("--template", metavar="NAME", help="render this template instead of FILE")
-    render.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
+    add_job_options(render)
+
+
+def add_sign_options(sign: argparse.ArgumentParser) -> None:
+    """The options of `sign`; the key comes from the settings."""
+    sign.add_argument("template", metavar="TEMPLATE", help="name of the template")
+    sign.add_argument(
+        "--expires", default="1h", metavar="TIME", help="how long it is good: 30s, 10m, 1h, 7d (1h)"
+    )
+    sign.add_argument(
+        "--base-url", metavar="URL", help="where callers reach the service; by default its own"
+    )
+    sign.add_argument("--key", metavar="NAME", help="the key to sign with; by default the first")
+    add_job_options(sign)
+
+
+def add_job_options(command: argparse.ArgumentParser) -> None:
+    """What render and sign have in common."""
+    command.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
     for name, metavar in (
         ("width", "PX"), ("height", "PX"), ("device-scale-factor", "N"),
         ("format", "png|jpeg|webp|pdf"), ("quality", "1-100"), ("background", "COLOUR"),
     ):  # fmt: skip
-        render.add_argument(f"--{name}", metavar=metavar)
-    render.add_argument("--full-page", action="store_true", default=None)
+        command.add_argument(f"--{name}", metavar=metavar)
+    command.add_argument("--full-page", action="store_true", default=None)
 
 
 def read_settings(options: argparse.Namespace) -> Settings:
@@ -96,7 +126,7 @@ def read_settings(options: argparse.Namespace) -> Settings:
     Raises:
         InvalidSettings: Telling all faults together.
     """
-    flags = {name: getattr(options, f"set_{name}") for name in Settings.model_fields}
+    flags = {name: getattr(options, f"set_{name}", None) for name in Settings.model_fields}
     return Settings.load(os.environ, flags)
 
 
@@ -111,7 +141,13 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
     ensure_init(given, settings)
     from poster_service.web.app import serve
 
-    asyncio.run(serve(settings, announce if speaks_plainly(settings) else announce_in_log))
+    def tell(address: str) -> None:
+        if speaks_plainly(settings):
+            announce(address, guarded=bool(settings.tokens or settings.tokens_file))
+        else:
+            announce_in_log(address)
+
+    asyncio.run(serve(settings, tell))
     return 0
 
 
@@ -127,12 +163,13 @@ def announce_in_log(address: str) -> None:
     logs.event(logger, logging.INFO, f"serving on {address}", version=__version__)
 
 
-def announce(address: str) -> None:
-    """Say where we are, and a line that can be pasted."""
+def announce(address: str, *, guarded: bool) -> None:
+    """Say where we are, and a line that can be pasted; a token is the paster's own."""
+    token = ' -H "Authorization: Bearer $TOKEN"' if guarded else ""
     print(  # noqa: T201 - the command's own words
         f"poster-service {__version__} on {address}\n"
         f"try: curl -sS --data-binary '<h1>Hello 你好 👋</h1>' -H 'Content-Type: text/html'"
-        f" '{address}/render?width=600&height=300' -o poster.png",
+        f"{token} '{address}/render?width=600&height=300' -o poster.png",
         flush=True,
     )
 
@@ -229,16 +266,7 @@ def check_output(name: str) -> None:
 
 def render_options(options: argparse.Namespace) -> dict[str, Any]:
     """The job as the command line says it; the format defaults to the output's suffix."""
-    names = (
-        "width",
-        "height",
-        "device_scale_factor",
-        "format",
-        "quality",
-        "background",
-        "full_page",
-    )
-    wanted = {name: value for name in names if (value := getattr(options, name)) is not None}
+    wanted = look_options(options)
     suffix = Path(options.output).suffix.lower().lstrip(".").replace("jpg", "jpeg")
     if suffix and options.output != "-":
         wanted.setdefault("format", suffix)  # one that there is not is told as any other fault
@@ -250,6 +278,60 @@ def render_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.file is not None:
         wanted["html"] = read_text(options.file)
     return wanted
+
+
+def look_options(options: argparse.Namespace) -> dict[str, Any]:
+    """How the picture is to be, as far as the command line says."""
+    names = (
+        "width",
+        "height",
+        "device_scale_factor",
+        "format",
+        "quality",
+        "background",
+        "full_page",
+    )
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Print a signed address; needs no Chrome and no running service."""
+    from poster_service.render.job import RenderJob
+    from poster_service.web import signed
+    from poster_service.web.parts import keys_of, limits_of
+
+    keys = {one.name: one for one in reversed(keys_of(settings).entries)}
+    name = options.key or next(reversed(keys), "")
+    if name not in keys:
+        known = ", ".join(sorted(keys)) or "none: set POSTER_SIGNING_KEYS=name=key"
+        raise OperatorError(f"--key {name or '(none)'}: there is no such key (there are: {known})")
+    wanted = {"template": options.template, **look_options(options)}
+    if options.data is not None:
+        wanted["data"] = parse_data(read_text(options.data))
+    RenderJob.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now
+    seconds = duration(options.expires)
+    if seconds > settings.signed_max_seconds:
+        raise OperatorError(
+            f"--expires {options.expires}: the service takes {settings.signed_max_seconds} s at"
+            " most; see POSTER_SIGNED_MAX_SECONDS"
+        )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    base = options.base_url or f"http://{host}:{settings.port}"
+    expires = int(time.time()) + seconds
+    print(signed.address(keys[name], base, wanted, expires))  # noqa: T201 - the command's result
+    return 0
+
+
+def duration(text: str) -> int:
+    """Seconds from 90, 30s, 10m, 1h or 7d.
+
+    Raises:
+        OperatorError: It is none of these.
+    """
+    found = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
+    if found is None or not int(found[1]):
+        raise OperatorError(f"--expires {text}: must be a time as 30s, 10m, 1h or 7d")
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
 
 
 def parse_data(text: str) -> Any:

@@ -7,9 +7,21 @@
     │   ├── UnknownTemplate
     │   ├── InvalidData             the data does not fit the template's schema
     │   ├── BodyTooLarge
+    │   ├── BodyTooSlow
+    │   ├── HeadersTooLarge
+    │   ├── JsonTooComplex
     │   ├── UnsupportedMediaType
     │   ├── PictureTooLarge         known only after the page was laid out
-    │   └── FetchDenied             strict, and a rule of ours kept something from the page
+    │   ├── FetchDenied             strict, and a rule of ours kept something from the page
+    │   ├── Unauthorized            no token, or none of ours
+    │   ├── Forbidden               a signed address that is not, or no longer, good
+    │   │   ├── BadSignature
+    │   │   ├── UnknownKey
+    │   │   ├── UrlExpired
+    │   │   └── ExpiryTooFar
+    │   └── OverQuota               this caller has had its share, whatever room there is
+    │       ├── RateLimited
+    │       └── TooMany
     ├── LoadError                   we have no room for it now
     │   ├── Overloaded
     │   └── Stopping
@@ -24,7 +36,8 @@
         ├── ChromeNotFound
         ├── ChromeNotStarted
         ├── TemplatesBroken
-        └── AddressInUse
+        ├── AddressInUse
+        └── OpenToAll
 
 An error carries a short public sentence that names the remedy; what happened inside travels as
 its cause, to the log only. `web/problems.py` holds the one table that turns a leaf into a status.
@@ -32,6 +45,7 @@ its cause, to the log only. `web/problems.py` holds the one table that turns a l
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class PosterError(Exception):
@@ -41,11 +55,13 @@ class PosterError(Exception):
         code: Short and stable, for programs.
         server_timing: Where the time went before it failed; empty when nothing had begun.
         warnings: What the page went without until then, as a header's value.
+        retry_after: Whole seconds after which trying again is sensible; None where it is not.
     """
 
     code = "internal_error"
     server_timing = ""
     warnings = ""
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class CallerError(PosterError):
         self.faults = tuple(faults)
 
     @classmethod
-    def of(cls, *faults: Fault) -> "CallerError":
+    def of(cls, *faults: Fault) -> Self:
         """An error that says all of `faults`, the first of them in its sentence."""
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return cls(f"{faults[0]}{more}", faults)
@@ -111,6 +127,24 @@ class BodyTooLarge(CallerError):
     code = "body_too_large"
 
 
+class BodyTooSlow(CallerError):
+    """The request body did not come within POSTER_BODY_TIMEOUT_MS."""
+
+    code = "body_timeout"
+
+
+class HeadersTooLarge(CallerError):
+    """Address, headers and cookies are larger than POSTER_MAX_HEADER_BYTES."""
+
+    code = "headers_too_large"
+
+
+class JsonTooComplex(CallerError):
+    """JSON nested deeper, or with more values, than POSTER_MAX_JSON_DEPTH and _ITEMS."""
+
+    code = "json_too_complex"
+
+
 class UnsupportedMediaType(CallerError):
     """The content type is none that /render reads."""
 
@@ -129,14 +163,75 @@ class FetchDenied(CallerError):
     code = "fetch_denied"
 
 
-class LoadError(PosterError):
-    """There is no room now.
+class Unauthorized(CallerError):
+    """The address is for holders of a token.
 
     Attributes:
-        retry_after: Whole seconds after which trying again is sensible.
+        sent: Whether one was sent, and is none of ours.
     """
 
+    code = "unauthorized"
+    sent = False
+
+
+class Forbidden(CallerError):
+    """The address is signed, and not so that it would be served."""
+
+    code = "forbidden"
+
+
+class BadSignature(Forbidden):
+    """It is not signed, or was changed after it was."""
+
+    code = "bad_signature"
+
+
+class UnknownKey(Forbidden):
+    """The key that it names is not, or no longer, in force."""
+
+    code = "unknown_key"
+
+
+class UrlExpired(Forbidden):
+    """Its time is over."""
+
+    code = "url_expired"
+
+
+class ExpiryTooFar(Forbidden):
+    """It is good for longer than POSTER_SIGNED_MAX_SECONDS from now."""
+
+    code = "expiry_too_far"
+
+
+class OverQuota(CallerError):
+    """The caller has used up what one caller may."""
+
+    code = "over_quota"
+    retry_after: int
+
+    def __init__(self, message: str, faults: Sequence[Fault] = (), *, retry_after: int = 1) -> None:
+        super().__init__(message, faults)
+        self.retry_after = retry_after
+
+
+class RateLimited(OverQuota):
+    """As many renders as POSTER_TOKEN_RATE allows in a minute."""
+
+    code = "rate_limited"
+
+
+class TooMany(OverQuota):
+    """As many renders at once as POSTER_TOKEN_CONCURRENCY allows."""
+
+    code = "too_many"
+
+
+class LoadError(PosterError):
+    """There is no room now."""
+
     code = "overloaded"
+    retry_after: int
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
@@ -221,3 +316,7 @@ class TemplatesBroken(OperatorError):
 
 class AddressInUse(OperatorError):
     """The address to listen on cannot be had."""
+
+
+class OpenToAll(OperatorError):
+    """The service would listen to others than this machine, and has no token to tell them apart."""

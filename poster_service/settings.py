@@ -13,12 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from poster_service import credentials
+from poster_service.credentials import SigningKey, Token
 from poster_service.errors import InvalidSettings
 
 PREFIX = "POSTER_"
+#: Variables of other parts of us, which the service does not read.
+OTHERS = (f"{PREFIX}INIT_", f"{PREFIX}TEST_", f"{PREFIX}LOADTEST_")
+#: Never shown, and no flags: everybody on a machine can read a command line.
+SECRETS = frozenset({"tokens", "signing_keys"})
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -79,6 +85,33 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_hosts)]
 
 
+def _tokens(value: object) -> object:
+    return credentials.from_pairs(value, credentials.token) if isinstance(value, str) else value
+
+
+def _signing_keys(value: object) -> object:
+    return (
+        credentials.from_pairs(value, credentials.signing_key) if isinstance(value, str) else value
+    )
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers send it (RFC 6454): no path, no slash, no default port, lower case."""
+    if not _ORIGIN.match(value):
+        raise ValueError(
+            f"{value!r} must be an origin as a browser sends it: https://app.example.com, without"
+            " a path or a slash at its end, in lower case; there is no way to name all"
+        )
+    return value
+
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?\Z")
+
+
+#: A path that is none when it is empty, as `POSTER_CHROME=` in a compose file.
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+
+
 def default_templates() -> Path:
     """The templates that come with the service: in the package (wheel) or beside it (clone)."""
     package = Path(__file__).resolve().parent
@@ -121,7 +154,7 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
-    chrome: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = Field(
+    chrome: OptionalPath = Field(
         None, description="path of the Chrome to use; by default the first that is found"
     )
     templates: Path = Field(
@@ -194,8 +227,102 @@ class Settings(BaseModel):
         le=86_400,
         description="seconds after which a loop that stays stuck ends the service with status 70",
     )
+    tokens: Annotated[tuple[Token, ...], BeforeValidator(_tokens)] = Field(
+        (),
+        description="bearer tokens of callers, name=token,name2=token2, each of 16 characters or"
+        " more, or sha256: and its digest; with any, all but /, /healthz and /readyz needs one",
+    )
+    tokens_file: OptionalPath = Field(
+        None,
+        description="file of more tokens, a line of 'name token' each; looked at once a second, so"
+        " that they rotate without a restart",
+    )
+    allow_unauthenticated: bool = Field(
+        False,
+        description="listen to others than this machine without any token; for a network in which"
+        " everybody may render",
+    )
+    open_metrics: bool = Field(
+        False, description="/metrics and /status without a token, where tokens are set"
+    )
+    token_rate: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
+        None, description="renders a minute for each token; more are told 429"
+    )
+    token_burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="renders that a token may have saved up; by default ten seconds' worth of its"
+        " rate, at least 1",
+    )
+    token_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="renders at once, waiting ones too, for each token; more are told 429"
+    )
+    signing_keys: Annotated[tuple[SigningKey, ...], BeforeValidator(_signing_keys)] = Field(
+        (),
+        description="keys that sign addresses of GET /render/{template}, name=key,name2=key2; the"
+        " first is the one that `sign` takes; without any there is no such address",
+    )
+    signing_keys_file: OptionalPath = Field(
+        None, description="file of more signing keys, in the form of the tokens' file"
+    )
+    signed_max_seconds: int = Field(
+        604_800,
+        ge=1,
+        le=315_360_000,
+        description="seconds from now that the expiry of a signed address may be away; a week,"
+        " because an address that got out cannot be taken back but with its key",
+    )
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)
+    ] = Field(
+        (),
+        description="origins whose pages may call and read the answers, e.g."
+        " https://app.example.com,http://localhost:3000; none by default",
+    )
     max_body_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 30, description="largest request body, in bytes"
+    )
+    body_timeout_ms: int = Field(
+        30_000,
+        ge=100,
+        le=3_600_000,
+        description="time for a caller to send a whole request body, in ms; no slot is held"
+        " meanwhile",
+    )
+    send_timeout_ms: int = Field(
+        60_000,
+        ge=100,
+        le=3_600_000,
+        description="time for a caller to take a whole answer, in ms; then the connection is cut,"
+        " because its picture fills memory (no slot is held)",
+    )
+    max_header_bytes: int = Field(
+        16 << 10,
+        ge=1024,
+        le=1 << 20,
+        description="largest head of a request, in bytes: address, headers and cookies together",
+    )
+    max_connections: int = Field(
+        512,
+        ge=1,
+        le=100_000,
+        description="connections open at a time, each a descriptor; further ones are told 503",
+    )
+    keepalive_seconds: float = Field(
+        75.0,
+        ge=0.1,
+        le=86_400,
+        description="seconds after which a connection is closed on which no request, or no whole"
+        " head of one, has come; more than the idle time of a load balancer in front",
+    )
+    max_json_depth: int = Field(
+        32, ge=2, le=500, description="deepest nesting of objects and lists in JSON"
+    )
+    max_json_items: int = Field(
+        20_000,
+        ge=10,
+        le=10_000_000,
+        description="most values in JSON, in lists and objects together; each takes 50 to 100"
+        " times its bytes in memory",
     )
     max_pixels: int = Field(
         50_000_000,
@@ -276,7 +403,7 @@ class Settings(BaseModel):
             name
             for name in environ
             if name.startswith(PREFIX)
-            and not name.startswith((f"{PREFIX}INIT_", f"{PREFIX}TEST_"))
+            and not name.startswith(OTHERS)
             and name not in map(variable_of, cls.model_fields)
         )
         faults = [f"{name}: no such setting" for name in unknown]
@@ -312,6 +439,10 @@ class Settings(BaseModel):
             found.append(
                 f"POSTER_TIMEOUT_MS={self.timeout_ms}: must not exceed"
                 f" POSTER_MAX_TIMEOUT_MS={self.max_timeout_ms}"
+            )
+        if self.token_burst is not None and self.token_rate is None:
+            found.append(
+                f"POSTER_TOKEN_BURST={self.token_burst}: means nothing without POSTER_TOKEN_RATE"
             )
         return found
 
@@ -365,4 +496,7 @@ def describe(name: str, field: FieldInfo) -> str:
 
 def _fault(entry: Any, sources: Mapping[str, str]) -> str:
     name = str(entry["loc"][0])
-    return f"{sources.get(name, name)}={entry['input']!r}: {entry['msg'].lower()}"
+    seen = "(not shown)" if name in SECRETS else repr(entry["input"])
+    message = entry["msg"].removeprefix("Value error, ")
+    message = message if entry["type"] == "value_error" else message.lower()
+    return f"{sources.get(name, name)}={seen}: {message}"

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 
 
 class Phases:
-    """How long each phase of one render took, in milliseconds, in the order they came."""
+    """What is noted of one render while it runs.
+
+    Attributes:
+        milliseconds: How long each phase took, in the order they came.
+        complaints: What went wrong in the page's scripts.
+    """
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
+        self.complaints: tuple[str, ...] = ()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -38,6 +44,7 @@ class Done:
         seconds: From the job's arrival to its end, waiting included.
         milliseconds: The phases, in the order they came.
         size: Bytes of the picture; 0 when there is none.
+        complaints: What went wrong in the page's scripts, without its words.
     """
 
     outcome: str
@@ -45,6 +52,7 @@ class Done:
     seconds: float
     milliseconds: Mapping[str, float]
     size: int = 0
+    complaints: tuple[str, ...] = ()
 
 
 def ignore(*_: object) -> None:

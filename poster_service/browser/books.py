@@ -8,6 +8,7 @@ that every order of events can be tried on them without a single Chrome.
 import asyncio
 import itertools
 from collections import Counter, deque
+from collections.abc import Callable
 from enum import Enum
 from types import MappingProxyType
 
@@ -43,6 +44,8 @@ class Place:
         self.number = number
         self.state = State.STARTING
         self.chrome: Chrome | None = None
+        #: Called by the pool once nothing of it is left.
+        self.on_gone: list[Callable[[], None]] = []
 
     def move(self, to: State) -> None:
         """Change state; only along MOVES."""
@@ -69,14 +72,14 @@ class Books:
         """Enter as many new places as need and capacity say; the caller starts them."""
         self._drop_gone_waiters()
         coming = self.count(State.STARTING, State.READY)
-        wanted = self.ready + self._waiting() - coming
+        wanted = self.ready + self.waiting() - coming
         room = self.capacity - len(self.places)
         return [self.enter() for _ in range(max(0, min(wanted, room)))]
 
     def surplus(self) -> list[Place]:
         """Ready Chromes beyond those to be kept and waited for: their callers have hung up."""
         ready = [place for place in self.places.values() if place.state is State.READY]
-        return ready[self.ready + self._waiting() :]
+        return ready[self.ready + self.waiting() :]
 
     def became_ready(self, place: Place, chrome: Chrome) -> None:
         """Note a started Chrome and hand it to the first who waits."""
@@ -119,15 +122,15 @@ class Books:
             self.waiters.popleft().set_exception(error)
             self._drop_gone_waiters()
 
+    def waiting(self) -> int:
+        """How many wait who have not hung up."""
+        return sum(not waiter.done() for waiter in self.waiters)
+
     def enter(self) -> Place:
         """Open a new line in the books, for a Chrome about to be started."""
         place = Place(next(self._numbers))
         self.places[place.number] = place
         return place
-
-    def _waiting(self) -> int:
-        """How many wait who have not hung up."""
-        return sum(not waiter.done() for waiter in self.waiters)
 
     def _drop_gone_waiters(self) -> None:
         while self.waiters and self.waiters[0].done():
@@ -136,4 +139,4 @@ class Books:
     def __repr__(self) -> str:
         counts = Counter(place.state.value for place in self.places.values())
         told = ", ".join(f"{counts[state.value]} {state.value}" for state in State)
-        return f"<Books {told}, {len(self.waiters)} waiting, capacity {self.capacity}>"
+        return f"<Books {told}, {self.waiting()} waiting, capacity {self.capacity}>"

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -181,8 +181,12 @@ class Chrome:
         self._connection = connection
 
     @classmethod
-    async def start(cls, spec: ChromeSpec, lease: int) -> "Chrome":
+    async def start(
+        cls, spec: ChromeSpec, lease: int, on_unready: Callable[[Ending], None] = lambda _: None
+    ) -> "Chrome":
         """Start a Chrome and wait until its page answers.
+
+        `on_unready` is told the ending of one that did not get that far.
 
         Raises:
             ChromeNotStarted: It died or was not ready in time. Nothing of it is left then.
@@ -194,7 +198,7 @@ class Chrome:
         except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()
             group.end()
-            await group.wait_gone()
+            await _see_out(group, on_unready)
             said = group.errors()
             if isinstance(error, TimeoutError):
                 raise _not_started(f"not ready after {spec.start_timeout:g} s", said) from error
@@ -271,6 +275,24 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         raise ChromeNotStarted(f"cannot start a process: {error.strerror}") from error
     undo.pop_all()  # the group owns the folder now, the connection the descriptors
     return group, PipeConnection(replies_held, commands_held)
+
+
+async def _see_out(group: Group, on_unready: Callable[[Ending], None]) -> None:
+    """Wait until nothing of a group is left; cancelled meanwhile, wait on, and then be cancelled.
+
+    Its place in the books comes back with our return, and a pool that closes cancels its starts,
+    those too that have failed and are being ended. The backstops bound the wait.
+    """
+    gone = asyncio.ensure_future(group.wait_gone())
+    cut_off: asyncio.CancelledError | None = None
+    while not gone.done():
+        try:
+            await asyncio.wait([gone])
+        except asyncio.CancelledError as error:
+            cut_off = error
+    on_unready(gone.result())
+    if cut_off is not None:
+        raise cut_off
 
 
 def _not_started(what: str, said: str) -> ChromeNotStarted:

@@ -10,8 +10,11 @@ import asyncio
 import base64
 import contextlib
 import contextvars
+import json
 import logging
 import math
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -67,6 +70,25 @@ PAINTED = """(async () => {
     };
     await settle(document);
 })()"""
+
+# What goes wrong in the page's scripts: the kind of error and where, never its words, which may
+# hold the caller's data. Listening costs nothing until something happens; Chrome's own telling
+# (Runtime, Log) would let a page that floods its console keep everybody's event loop busy.
+LISTEN = """((key) => {
+    const said = [];
+    const note = (error, where) => {
+        const kind = error instanceof Error ? error.constructor.name : typeof error;
+        if (said.length < %d) said.push(kind + where);
+    };
+    addEventListener('error', (event) => {
+        if (event.target === window) note(event.error, ` at ${event.lineno}:${event.colno}`);
+    });
+    addEventListener('unhandledrejection', (event) => note(event.reason, ' in a promise'));
+    Object.defineProperty(window, key, {value: said});
+})(%s)"""
+COMPLAINTS = 8
+#: What a complaint looks like; the page could put anything there, and nothing else is believed.
+_COMPLAINT = re.compile(r"[A-Za-z]{1,40}( at \d{1,6}:\d{1,6}| in a promise)\Z")
 
 # A full page is one sheet, whatever the page says of sheets.
 ONE_SHEET = """(() => {
@@ -156,6 +178,9 @@ class PosterPage:
         self._gate = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._is_loaded_from_us = False
         self._hops: dict[str, int] = {}
+        #: What went wrong in the page's scripts, e.g. "TypeError at 3:17"; known once painted.
+        self.complaints: tuple[str, ...] = ()
+        self._key = f"poster_{secrets.token_hex(4)}"
         self._context = contextvars.copy_context()
         page.on("error", lambda _: _settle(self._crashed))
         page.on("dialog", lambda dialog: self._spawn(dialog.dismiss()))
@@ -179,6 +204,8 @@ class PosterPage:
             await asyncio.gather(
                 *(page._session.send(f"{domain}.disable") for domain in NOT_NEEDED)
             )
+            listen = LISTEN % (COMPLAINTS, json.dumps(page._key))
+            await page._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen})
             await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
             await connection.send("Browser.setDownloadBehavior", {"behavior": "deny"})
         except (PyppeteerError, OSError) as error:
@@ -220,12 +247,17 @@ class PosterPage:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded."""
         answer = await self._send(
             "Runtime.evaluate",
-            {"expression": PAINTED, "awaitPromise": True, "returnByValue": True},
+            {
+                "expression": f"{PAINTED}.then(() => window.{self._key})",
+                "awaitPromise": True,
+                "returnByValue": True,
+            },
         )
         if (
             "exceptionDetails" in answer
         ):  # the page has broken its own document; paint what is there
             logger.info("waiting for fonts and pictures failed in the page")
+        self.complaints = believed(answer.get("result", {}).get("value"))
 
     async def capture(self, picture: Picture) -> bytes:
         """Take the picture.
@@ -463,6 +495,12 @@ class PosterPage:
         if hops:
             self._hops[event["requestId"]] = hops
         return hops
+
+
+def believed(told: object) -> tuple[str, ...]:
+    """Complaints as a page told them, but only what has their form; it may have lied."""
+    listed = told[:COMPLAINTS] if isinstance(told, list) else []
+    return tuple(one for one in listed if isinstance(one, str) and _COMPLAINT.match(one))
 
 
 def max_side(encoding: str) -> int:

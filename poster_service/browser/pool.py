@@ -45,8 +45,8 @@ class PoolStatistics:
         waiting: Leases that wait for a ready Chrome.
         started: Chromes that became ready.
         failed_starts: Chromes that did not.
-        endings: Ended Chromes by reason (see `Ending`).
-        unclean: Endings that needed the backstop.
+        endings: Ended Chromes by reason (see `Ending`), of those that had become ready.
+        unclean: Endings that needed the backstop, those of failed starts too.
         survivors: Processes that outlived even that and are still there.
     """
 
@@ -132,11 +132,7 @@ class Pool:
             ChromeDied: Chromes fail to start again and again.
             Stopping: The pool is closing.
         """
-        try:
-            place = await self._take()
-        except BaseException:
-            on_gone()
-            raise
+        place = await self._take(on_gone)
         chrome = place.chrome
         if chrome is None:
             raise AssertionError("a leased place has a Chrome")
@@ -154,7 +150,7 @@ class Pool:
         counts = {state.value: books.count(state) for state in State if state is not State.GONE}
         return PoolStatistics(
             counts=counts,
-            waiting=len(books.waiters),
+            waiting=books.waiting(),
             started=self._started,
             failed_starts=self._failed_starts,
             endings=dict(self._endings),
@@ -196,8 +192,9 @@ class Pool:
     def __repr__(self) -> str:
         return repr(self._books)
 
-    async def _take(self) -> Place:
+    async def _take(self, on_gone: Callable[[], None]) -> Place:
         if self._stopping:
+            on_gone()
             raise Stopping("the service is stopping")
         if (place := self._books.take()) is not None:
             return place
@@ -206,9 +203,12 @@ class Pool:
         self._balance()
         try:
             return await waiter
-        except asyncio.CancelledError:
+        except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._retire(waiter.result())  # leased to us in the very moment we were cancelled
+                # Leased to us in the very moment we were cancelled.
+                self._retire(waiter.result(), on_gone)
+            else:
+                on_gone()
             raise
 
     def _balance(self) -> None:
@@ -243,7 +243,9 @@ class Pool:
 
     async def _bring_up(self, place: Place) -> None:
         try:
-            chrome = await Chrome.start(self.spec, place.number)
+            chrome = await Chrome.start(
+                self.spec, place.number, lambda ending: self._look_at(place, ending)
+            )
         except ChromeNotStarted:
             self._failures += 1
             self._failed_starts += 1
@@ -292,16 +294,22 @@ class Pool:
             before = now
 
     def _retire(self, place: Place, on_gone: Callable[[], None] = lambda: None) -> None:
-        """Kill a Chrome now and see it gone later, in a task of ours."""
+        """Kill a Chrome now and see it gone later, in a task of ours.
+
+        One that is being ended already, because the pool closes, is waited for like any other.
+        """
         chrome = place.chrome
-        if chrome is None or not self._books.retire(place):
+        if chrome is None or place.state is State.GONE:
             on_gone()
+            return
+        place.on_gone.append(on_gone)
+        if not self._books.retire(place):
             return
         chrome.page.abandon()
         chrome.end()
-        self._own(self._see_gone(place, chrome, on_gone), f"end {place.number}")
+        self._own(self._see_gone(place, chrome), f"end {place.number}")
 
-    async def _see_gone(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+    async def _see_gone(self, place: Place, chrome: Chrome) -> None:
         begin = time.perf_counter()
         try:
             ending = await chrome.wait_gone()
@@ -309,12 +317,17 @@ class Pool:
             self._note(place, ending)
         finally:
             self._books.gone(place)
-            on_gone()
+            for told in place.on_gone:
+                told()
             self._balance()
 
     def _note(self, place: Place, ending: Ending) -> None:
-        """Count an ending; tell one that needed a backstop, watch what one left."""
+        """Count the ending of a Chrome that was ready."""
         self._endings[ending.reason] += 1
+        self._look_at(place, ending)
+
+    def _look_at(self, place: Place, ending: Ending) -> None:
+        """Tell an ending that needed a backstop, also of a failed start; watch what one left."""
         if ending.clean:
             return
         self._unclean += 1

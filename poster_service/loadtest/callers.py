@@ -9,7 +9,7 @@ import json
 import random
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -90,7 +90,7 @@ class Caller:
         where = urlsplit(self.address())
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
         try:
-            request = request_of(case, where.netloc)
+            request = request_of(case, where.netloc, self.client.headers)
             if stage is Stage.SENDING:
                 request = request[: len(request) * 2 // 3]
             if stage is not Stage.CONNECT:
@@ -107,12 +107,18 @@ class Caller:
             writer.transport.abort()
 
 
-def request_of(case: Case, host: str) -> bytes:
+def headers_of(token: str) -> dict[str, str]:
+    """What is sent with every request."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def request_of(case: Case, host: str, headers: Mapping[str, str]) -> bytes:
     """A whole HTTP request as bytes."""
     body = json.dumps(dict(case.body)).encode()
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"POST /render HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{more}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from rich.console import Console
 
 from poster_service.loadtest import display, report
+from poster_service.loadtest.callers import headers_of
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.run import Plan, Result, Run
 from poster_service.loadtest.targets import (
+    TOKEN_VARIABLE,
     CommandTarget,
     DockerTarget,
     SelfTarget,
@@ -60,6 +62,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--no-census",
         action="store_true",
         help="do not look for leftovers (with --url: a service elsewhere)",
+    )
+    parser.add_argument(
+        "--token",
+        default=os.environ.get(TOKEN_VARIABLE, ""),
+        metavar="TOKEN",
+        help="bearer token to send, for a service that asks for one; rather by the variable"
+        f" {TOKEN_VARIABLE}, which no process list shows",
     )
     load = parser.add_argument_group("load")
     load.add_argument(
@@ -139,6 +148,8 @@ def check(options: argparse.Namespace) -> None:
         raise CannotTest("--no-census: only together with --url")
     if options.docker_arg and not options.docker:
         raise CannotTest("--docker-arg: only together with --docker")
+    if not options.token.isascii() or not options.token.isprintable() or " " in options.token:
+        raise CannotTest("--token: must be printable ASCII without blanks")
     for file in (options.json, options.report, options.poster):
         if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
             raise CannotTest(f"{file}: its folder cannot be written")
@@ -159,7 +170,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(
         renders=options.renders or (None if unlimited else RENDERS), duration=options.duration,
         concurrency=options.concurrency, seed=options.seed, chaos=options.chaos,
-        settle=options.settle,
+        settle=options.settle, token=options.token,
     )  # fmt: skip
 
 
@@ -199,7 +210,9 @@ async def _test(options: argparse.Namespace) -> int:
         if options.poster is None:
             return
         try:
-            await report.write_poster(result, target.address, options.poster)
+            await report.write_poster(
+                result, target.address, options.poster, headers_of(options.token)
+            )
         except CannotTest as error:
             result.problems.append(str(error))
 

@@ -9,7 +9,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def as_json(result: Result) -> dict[str, Any]:
     plan = result.plan
     return {
         "ok": result.ok, "headline": headline(result), "target": result.target,
-        "plan": vars(plan), "begun": result.begun, "seconds": round(result.seconds, 2),
+        "plan": {name: value for name, value in vars(plan).items() if name != "token"},
+        "begun": result.begun, "seconds": round(result.seconds, 2),
         "requests": len(result.judged), "outcomes": summary(result.judged),
         "refusals": result.accounts.refusals, "cases": by_case(result),
         "hits": dict(result.hits), "restarts": len(result.accounts.restarts),
@@ -201,7 +202,9 @@ def poster(result: Result) -> str:
     )
 
 
-async def write_poster(result: Result, address: str, file: Path) -> None:
+async def write_poster(
+    result: Result, address: str, file: Path, headers: Mapping[str, str]
+) -> None:
     """Have the service render the headline.
 
     Raises:
@@ -211,7 +214,7 @@ async def write_poster(result: Result, address: str, file: Path) -> None:
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as client,
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as client,
             client.post(f"{address}/render", json=body) as answer,
         ):
             picture, status = await answer.read(), answer.status

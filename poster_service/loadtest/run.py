@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from poster_service.loadtest.accounts import Accounts, Judged, Span, Verdict
-from poster_service.loadtest.callers import PATIENCE_SECONDS, Caller
+from poster_service.loadtest.callers import PATIENCE_SECONDS, Caller, headers_of
 from poster_service.loadtest.chaos import Chaos
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.mix import Case, Mix
@@ -38,6 +38,7 @@ class Plan:
         renders: Requests to send, None for as many as fit the duration.
         duration: Seconds of load, None for as long as the renders take.
         settle: Seconds in which everything must have gone.
+        token: Sent with every request; "" for none. In no report.
     """
 
     renders: int | None
@@ -46,6 +47,7 @@ class Plan:
     seed: int
     chaos: bool
     settle: float
+    token: str = field(default="", repr=False)
 
 
 @dataclass
@@ -184,7 +186,10 @@ class Run:
     async def _load(self) -> None:
         timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as client:
+        headers = headers_of(self.plan.token)
+        async with aiohttp.ClientSession(
+            timeout=timeout, connector=connector, headers=headers
+        ) as client:
             templates = await templates_of(client, self.target.address)
             cases = iter(Mix(self.plan.seed, chaos=self.plan.chaos, templates=templates))
             caller = Caller(client, lambda: self.target.address, self.clock, self._gate.wait)

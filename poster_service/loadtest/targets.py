@@ -46,6 +46,13 @@ DIE_WITH_US = (
     " os.execvp(sys.argv[1], sys.argv[1:])",
 )  # fmt: skip
 CONTAINER_PORT = 8080
+#: By these our init tells its child that it is there.
+INIT_VARIABLES = ("POSTER_INIT_PID", "POSTER_INIT_STATUS")
+#: Our image refuses to start without a token or this; nobody but this machine can reach it here.
+#: With a token (`--docker-arg=--env=POSTER_TOKENS=...`) it changes nothing.
+UNAUTHENTICATED = ("--env", "POSTER_ALLOW_UNAUTHENTICATED=1")
+#: Ours and not the service's.
+TOKEN_VARIABLE = "POSTER_LOADTEST_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Target(Protocol):
@@ -172,7 +179,7 @@ class CommandTarget:
         port = free_port()
         work = self._folder / "work"
         work.mkdir(exist_ok=True)
-        environment = {**os.environ, "PORT": str(port), "POSTER_WORK_DIR": str(work), **self._more}
+        environment = {**inherited(), "PORT": str(port), "POSTER_WORK_DIR": str(work), **self._more}
         with (self._folder / "stderr").open("ab") as errors:
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -330,7 +337,8 @@ class DockerTarget:
     def run_words(self, port: int) -> list[str]:
         """What is asked of docker: detached, on loopback only, a free port."""
         return ["run", "--detach", "--name", self._container,
-                "--publish", f"127.0.0.1::{port}", *self._more, self._image]  # fmt: skip
+                "--publish", f"127.0.0.1::{port}", *UNAUTHENTICATED, *self._more,
+                self._image]  # fmt: skip
 
     async def start(self) -> None:
         """Run it, wait until it answers, choose how to look."""
@@ -393,6 +401,16 @@ class DockerTarget:
             said = err.decode(errors="replace").strip().splitlines() or ["it said nothing"]
             raise CannotTest(f"docker {words[0]} failed: {said[-1]}")
         return out.decode().strip()
+
+
+def inherited() -> dict[str, str]:
+    """The environment of a service of ours.
+
+    Without our own token, and without word of an init that stands in front of us: that one is not
+    the service's, which is to bring its own.
+    """
+    left_out = (TOKEN_VARIABLE, *INIT_VARIABLES)
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 async def place_of(view: View, owner: int) -> Place:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from poster_service.browser.chrome import Chrome
@@ -22,7 +22,7 @@ from poster_service.errors import (
     Stopping,
 )
 from poster_service.logs import event
-from poster_service.render.admission import Admission
+from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -81,8 +81,12 @@ class Renderer:
         #: When a render last succeeded, on the monotonic clock; None before the first.
         self.last_success: float | None = None
 
-    async def render(self, job: RenderJob) -> Rendered:
+    async def render(self, job: RenderJob, caller: str = "") -> Rendered:
         """Render one job.
+
+        Args:
+            job: What to render.
+            caller: Whose it is; an opaque name by which slots are shared out, told in the log.
 
         Raises:
             CallerError: The job cannot be served as it is.
@@ -96,7 +100,7 @@ class Renderer:
         route = page_route(html, folder, self._fetcher, warnings)
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            body = await self._within_deadline(job, self._paint(picture, route, phases))
+            body = await self._within_deadline(job, caller, picture, route, phases)
             if job.strict:
                 check_whole(warnings)
         except PosterError as error:
@@ -111,9 +115,11 @@ class Renderer:
             raise
         finally:
             seconds = time.monotonic() - begin
-            done = Done(outcome, job.format, seconds, phases.milliseconds, len(body))
+            done = Done(
+                outcome, job.format, seconds, phases.milliseconds, len(body), phases.complaints
+            )
             self._observe(done)
-            self._log(job, picture, done, warnings)
+            self._log(job, caller, picture, done, warnings)
         self.last_success = time.monotonic()
         return Rendered(body, CONTENT_TYPES[job.format], phases, warnings.header())
 
@@ -141,12 +147,21 @@ class Renderer:
             max_messages=self._limits.max_messages,
         )
 
-    async def _within_deadline(self, job: RenderJob, painting: Awaitable[bytes]) -> bytes:
-        """Wait for the painting until the job's time is up."""
+    async def _within_deadline(
+        self, job: RenderJob, caller: str, picture: Picture, route: Route, phases: Phases
+    ) -> bytes:
+        """A slot, then the painting, until the job's time is up.
+
+        The gate watches the deadline itself while the job waits, so that one who never had its
+        turn is told so (503, come back), and not that its page was too slow (504).
+        """
         milliseconds = job.timeout_ms or self._limits.timeout_ms
+        deadline = asyncio.get_running_loop().time() + milliseconds / 1000
+        with phases.phase("queue"):
+            slot = await self._admission.acquire(caller, deadline)
         try:
-            async with asyncio.timeout(milliseconds / 1000):
-                return await painting
+            async with asyncio.timeout_at(deadline):
+                return await self._paint(slot, picture, route, phases)
         except TimeoutError as error:
             raise RenderTimeout(
                 f"the render was not done in {milliseconds} ms; more can be asked for with"
@@ -157,10 +172,8 @@ class Renderer:
                 raise Stopping("the service stopped before the render was done") from error
             raise
 
-    async def _paint(self, picture: Picture, route: Route, phases: Phases) -> bytes:
-        """Slot, lease, page, bytes; undone in reverse, however it is left."""
-        with phases.phase("queue"):
-            slot = await self._admission.acquire()
+    async def _paint(self, slot: Slot, picture: Picture, route: Route, phases: Phases) -> bytes:
+        """Lease, page, bytes; undone in reverse, however it is left."""
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
                 lease = await undo.enter_async_context(self._pool.lease(slot.free))
@@ -173,6 +186,7 @@ class Renderer:
                 await page.load(route)
             with phases.phase("wait"):
                 await page.wait_painted()
+            phases.complaints = page.complaints
             with phases.phase("capture"):
                 return await page.capture(picture)
 
@@ -192,7 +206,9 @@ class Renderer:
                 )
                 return
 
-    def _log(self, job: RenderJob, picture: Picture, done: Done, warnings: Warnings) -> None:
+    def _log(
+        self, job: RenderJob, caller: str, picture: Picture, done: Done, warnings: Warnings
+    ) -> None:
         """One line for each render: names, sizes and times, never the page or its data."""
         level = logging.INFO if done.outcome in ("ok", "cancelled") else logging.WARNING
         event(
@@ -200,6 +216,7 @@ class Renderer:
             level,
             "render",
             outcome=done.outcome,
+            **({"caller": caller} if caller else {}),
             source=job.template or "html",
             format=done.format,
             width=picture.width,
@@ -210,6 +227,7 @@ class Renderer:
             warnings=len(warnings.told()) + warnings.more,
             ms=round(done.seconds * 1000, 1),
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
+            **({"complaints": list(done.complaints)} if done.complaints else {}),
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import re
 import secrets
@@ -11,11 +12,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from poster_service.errors import AddressInUse, PosterError
+from poster_service.errors import AddressInUse, OpenToAll, PosterError
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
 from poster_service.web import handlers, problems
-from poster_service.web.bodies import MAX_BODY
+from poster_service.web.auth import with_caller
+from poster_service.web.bodies import BODY_LIMITS, BodyLimits
+from poster_service.web.connections import address_of, check_head, ensure_descriptors, open_site
+from poster_service.web.headers import EVERY_ANSWER, with_cors
 from poster_service.web.parts import PARTS, Parts, build
 
 logger = logging.getLogger(__name__)
@@ -28,12 +32,10 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 def make_app(parts: Parts) -> web.Application:
     """The application over parts that are started and stopped by somebody else."""
-    app = web.Application(
-        middlewares=[with_request_id, with_problems], client_max_size=parts.settings.max_body_bytes
-    )
+    app = web.Application(middlewares=[with_request_id, with_cors, with_problems, with_caller])
     app[PARTS] = parts
-    app[MAX_BODY] = parts.settings.max_body_bytes
-    app.add_routes(handlers.routes())
+    app[BODY_LIMITS] = BodyLimits.of(parts.settings)
+    app.add_routes(handlers.routes(parts.settings))
     return app
 
 
@@ -45,12 +47,27 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     request_id.set(identity)
     with request.app[PARTS].answers.one():
         response = await handler(request)
+        response.headers.update(EVERY_ANSWER)
         response.headers["X-Request-Id"] = identity
-        # Sent from here and not after the return, so that a stop can wait for it.
-        with contextlib.suppress(ConnectionError):
-            await response.prepare(request)
-            await response.write_eof()
+        if not request.content.is_eof():  # refused before all had come: the rest is not wanted
+            response.force_close()
+            request.protocol.close()
+        await _send(request, response)
         return response
+
+
+async def _send(request: web.Request, response: web.StreamResponse) -> None:
+    """Send from here and not after the return, so that a stop can wait for it; not for ever."""
+    milliseconds = request.app[PARTS].settings.send_timeout_ms
+    try:
+        async with asyncio.timeout(milliseconds / 1000):
+            with contextlib.suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
+    except TimeoutError:
+        event(logger, logging.INFO, "an answer was not taken in time", milliseconds=milliseconds)
+        if request.transport is not None:
+            request.transport.abort()
 
 
 @web.middleware
@@ -58,6 +75,7 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
     """Every error leaves as problem+json; what happened inside goes to the log only."""
     identity = request_id.get()
     try:
+        check_head(request, request.app[PARTS].settings.max_header_bytes)
         return await handler(request)
     except PosterError as error:
         event(logger, logging.INFO, f"refused: {error}", code=error.code)
@@ -78,15 +96,32 @@ def listen(settings: Settings) -> socket.socket:
 
     Raises:
         AddressInUse: Naming the address and the settings that change it.
+        OpenToAll: Others than this machine could come, and nobody would ask who they are.
     """
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((settings.host, settings.port), family=family, backlog=64)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        check_guarded(settings, str(found[4][0]))
+        return socket.create_server(found[4], family=found[0], backlog=64)
     except OSError as error:
         raise AddressInUse(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
             " choose another with POSTER_HOST and POSTER_PORT, or --host and --port"
         ) from error
+
+
+def check_guarded(settings: Settings, address: str) -> None:
+    """Refuse to be open to a network by accident.
+
+    Raises:
+        OpenToAll: Naming both remedies.
+    """
+    guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
+    if not guarded and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        raise OpenToAll(
+            f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
+            " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"
+            " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"
+        )
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -96,27 +131,22 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         OperatorError: Something does not let the service start; nothing is left running.
     """
     stop = _Stop(asyncio.get_running_loop())
+    ensure_descriptors(settings)
     parts = build(settings)
     with listen(settings) as listener:
-        runner = web.AppRunner(
-            make_app(parts),
-            handler_cancellation=True,  # a caller who hangs up frees its Chrome at once
-            access_log=None,  # the renderer logs each render itself
-            shutdown_timeout=1.0,
-        )
         if not await _started(parts, stop):
             return
+        runner = None
         try:
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-            host, port = listener.getsockname()[:2]
-            announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            runner = await open_site(make_app(parts), listener, parts.connections, settings)
+            announce(address_of(listener))
             await stop.first.wait()
             event(logger, logging.INFO, "stopping: running renders may finish")
             await _stop_within(parts, stop, settings.stop_grace_seconds)
         finally:
             await parts.stop()
-            await runner.cleanup()
+            if runner is not None:
+                await runner.cleanup()
 
 
 async def _started(parts: Parts, stop: "_Stop") -> bool:

@@ -1,6 +1,14 @@
-"""From an HTTP request to a render job: JSON, or HTML with its options in the query."""
+"""From an HTTP request to a render job: JSON, or HTML with its options in the query.
 
+A body costs no more than the limits allow, whatever it claims to be: it is counted after it was
+unpacked and piece by piece, and JSON is looked at before a parser makes a hundred times its size
+of it.
+"""
+
+import asyncio
 import json
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -9,14 +17,47 @@ from aiohttp import web
 from poster_service.errors import (
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     Fault,
     InvalidField,
+    JsonTooComplex,
     UnsupportedMediaType,
 )
 from poster_service.render.job import Limits, RenderJob
+from poster_service.settings import Settings
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """What a body may cost.
+
+    Attributes:
+        max_bytes: Its size, unpacked.
+        seconds: Time for all of it to come.
+        max_depth: Nesting of JSON.
+        max_items: Values in JSON.
+    """
+
+    max_bytes: int
+    seconds: float
+    max_depth: int
+    max_items: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "BodyLimits":
+        """As the settings have it."""
+        return cls(
+            settings.max_body_bytes,
+            settings.body_timeout_ms / 1000,
+            settings.max_json_depth,
+            settings.max_json_items,
+        )
+
+
+BODY_LIMITS = web.AppKey("body_limits", BodyLimits)
 
 
 async def read_job(request: web.Request, limits: Limits) -> RenderJob:
@@ -32,7 +73,8 @@ async def read_job(request: web.Request, limits: Limits) -> RenderJob:
             raise InvalidField.of(
                 Fault(first, "options belong into the JSON body, not the query", "no query")
             )
-        return RenderJob.parse(_json(await _body(request)), limits)
+        given = parse_json(await _body(request), request.app[BODY_LIMITS])
+        return RenderJob.parse(given, limits)
     if kind == HTML_TYPE:
         options = _query(request)
         options["html"] = _text(await _body(request), request.charset)
@@ -43,11 +85,13 @@ async def read_job(request: web.Request, limits: Limits) -> RenderJob:
 
 
 async def _body(request: web.Request) -> bytes:
+    limits = request.app[BODY_LIMITS]
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise BodyTooLarge.of(
-            Fault("", "the body is too large", f"up to {request.app[MAX_BODY]} bytes")
+        async with asyncio.timeout(limits.seconds):
+            return await _read(request, limits.max_bytes)
+    except TimeoutError as error:
+        raise BodyTooSlow.of(
+            Fault("", "the body did not come in time", f"up to {limits.seconds:g} s for all of it")
         ) from error
     except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
         raise BadRequest.of(
@@ -55,7 +99,17 @@ async def _body(request: web.Request) -> bytes:
         ) from error
 
 
-MAX_BODY = web.AppKey("max_body", int)
+async def _read(request: web.Request, most: int) -> bytes:
+    """All of a body, piece by piece; aiohttp unpacks it, in pieces of its read buffer's size."""
+    body = bytearray()
+    size = 0 if "Content-Encoding" in request.headers else request.content_length or 0
+    while size <= most:
+        piece = await request.content.readany()
+        if not piece:
+            return bytes(body)
+        body += piece
+        size = max(size, len(body))
+    raise BodyTooLarge.of(Fault("", "the body is too large", f"up to {most} bytes, unpacked"))
 
 
 def _query(request: web.Request) -> dict[str, Any]:
@@ -71,7 +125,13 @@ def _query(request: web.Request) -> dict[str, Any]:
     return options
 
 
-def _json(raw: bytes) -> object:
+def parse_json(raw: bytes, limits: BodyLimits) -> object:
+    """A value from JSON that came from outside.
+
+    Raises:
+        CallerError: It is none, or too complex.
+    """
+    check_complexity(raw, limits)
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
         # A lone surrogate is legal in JSON and in no encoding that a page could have.
@@ -82,11 +142,49 @@ def _json(raw: bytes) -> object:
         raise BadRequest.of(
             Fault("", "the body holds half a character", "JSON in UTF-8")
         ) from error
-    except RecursionError as error:
-        raise BadRequest.of(Fault("", "the body is nested too deeply", "JSON")) from error
     except ValueError as error:
         raise BadRequest.of(Fault("", f"the body is not JSON: {error}", "JSON")) from error
     return value
+
+
+#: A string whole, so that nothing inside it counts, or one mark. Possessive and with an optional
+#: end, so that no text makes it look at anything twice.
+_MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]},]', re.DOTALL)
+
+
+def check_complexity(raw: bytes, limits: BodyLimits) -> None:
+    """Count nesting and values without building any; what is no JSON is left to the parser.
+
+    Raises:
+        JsonTooComplex: One of the two is more than allowed.
+    """
+    # Nearly all bodies are simple, and large by their page: a look at the bytes is enough.
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= min(
+        limits.max_depth, limits.max_items
+    ):
+        return
+    depth = items = strings = 0
+    for mark in _MARKS.finditer(raw):
+        byte = raw[mark.start()]
+        if byte in b"[{,":
+            items += 1
+            depth += byte != 0x2C
+        elif byte in b"]}":
+            depth -= 1
+            if depth < 0:  # no JSON, and the parser stops here too
+                return
+        else:
+            strings += 1
+            if strings > 2 * items + 2:  # side by side without a comma: the parser stops there too
+                return
+        if depth > limits.max_depth:
+            raise _too_complex("nested too deeply", f"up to {limits.max_depth} levels")
+        if items > limits.max_items:
+            raise _too_complex("of too many values", f"up to {limits.max_items} values")
+
+
+def _too_complex(what: str, allowed: str) -> Exception:
+    return JsonTooComplex.of(Fault("", f"the JSON is {what}", allowed))
 
 
 def _no_constant(name: str) -> None:

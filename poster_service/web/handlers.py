@@ -4,7 +4,9 @@ import json
 
 from aiohttp import web
 
-from poster_service.web import metrics, status
+from poster_service.settings import Settings
+from poster_service.web import metrics, signed, status
+from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
 from poster_service.web.parts import PARTS
 
@@ -12,8 +14,10 @@ from poster_service.web.parts import PARTS
 async def render(request: web.Request) -> web.Response:
     """POST /render: the picture itself."""
     parts = request.app[PARTS]
+    caller = request.get(CALLER, "")
     job = await read_job(request, parts.limits)
-    rendered = await parts.renderer.render(job)
+    with parts.quotas.one(caller, parts.admission.mean_seconds):
+        rendered = await parts.renderer.render(job, caller)
     headers = {"Server-Timing": rendered.phases.server_timing()}
     if rendered.warnings:
         headers["X-Render-Warnings"] = rendered.warnings
@@ -53,9 +57,11 @@ async def index(_: web.Request) -> web.Response:
     )
 
 
-def routes() -> list[web.RouteDef]:
-    """All addresses."""
+def routes(settings: Settings) -> list[web.RouteDef]:
+    """All addresses that there are with these settings."""
+    signs = settings.signing_keys or settings.signing_keys_file
     return [
+        *([web.get(signed.PATH, signed.render, name=signed.NAME)] if signs else []),
         web.post("/render", render),
         web.get("/templates", templates),
         web.get("/healthz", healthz),

@@ -82,6 +82,14 @@ def load(parts: Parts) -> Iterator[Metric]:
     yield gauge("poster_slots", "Renders that may run at once.", settings.concurrency)
     yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue)
     yield counter("poster_renders_refused", "Renders told to come back later.", now.refused)
+    yield gauge(
+        "poster_callers_waiting", "Different callers with a render that waits.", now.callers
+    )
+    doors = parts.connections
+    yield gauge("poster_connections", "Open connections.", doors.open)
+    yield counter(
+        "poster_connections_refused", "Connections over POSTER_MAX_CONNECTIONS.", doors.refused
+    )
 
 
 def chromes(parts: Parts) -> Iterator[Metric]:

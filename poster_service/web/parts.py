@@ -9,8 +9,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from poster_service import credentials
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
+from poster_service.credentials import SigningKey, Token
 from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
 from poster_service.process import cgroup
@@ -24,7 +26,10 @@ from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
+from poster_service.web.connections import Connections
 from poster_service.web.counters import Counters
+from poster_service.web.keyring import Keyring
+from poster_service.web.quotas import Quotas
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +63,12 @@ class Parts:
     recent_seconds: float
     watchdog: Watchdog
     counters: Counters
+    connections: Connections
+    tokens: Keyring[Token]
+    keys: Keyring[SigningKey]
+    quotas: Quotas
     answers: InFlight = field(default_factory=InFlight)
-    _probe: "asyncio.Task[None] | None" = None
+    _beside: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     async def start(self) -> None:
         """Bring up the first Chrome, prove it by a render, and go on proving.
@@ -74,7 +83,12 @@ class Parts:
         except BaseException:  # cancelled too: TERM may come while the first Chrome starts
             await self.stop()
             raise
-        self._probe = asyncio.get_running_loop().create_task(self._keep_probing())
+        loop = asyncio.get_running_loop()
+        self._beside = [
+            loop.create_task(self._keep_probing()),
+            loop.create_task(self.tokens.keep_looking()),
+            loop.create_task(self.keys.keep_looking()),
+        ]
 
     async def _start_pool(self) -> None:
         """Start the pool; where the sandbox does not work and need not, without it, and say so."""
@@ -123,8 +137,8 @@ class Parts:
     async def stop(self) -> None:
         """Take no more and end every Chrome now, seen gone."""
         self.admission.close()
-        if self._probe is not None:
-            self._probe.cancel()
+        for task in self._beside:
+            task.cancel()
         await self.pool.close()
         await self.fetcher.close()
         await self.watchdog.stop()
@@ -156,6 +170,9 @@ def build(settings: Settings) -> Parts:
         OperatorError: No Chrome, or templates that are not whole.
     """
     limits = limits_of(settings)
+    tokens = Keyring(settings.tokens, settings.tokens_file, credentials.token, "POSTER_TOKENS_FILE")
+    tokens.load()
+    keys = keys_of(settings)
     templates = Templates(settings.templates)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
@@ -172,8 +189,26 @@ def build(settings: Settings) -> Parts:
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(
-        settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters
+        settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters,
+        Connections(settings.max_connections), tokens, keys,
+        Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
+    )  # fmt: skip
+
+
+def keys_of(settings: Settings) -> Keyring[SigningKey]:
+    """The keys that sign addresses.
+
+    Raises:
+        InvalidSettings: Their file is faulty.
+    """
+    keys = Keyring(
+        settings.signing_keys,
+        settings.signing_keys_file,
+        credentials.signing_key,
+        "POSTER_SIGNING_KEYS_FILE",
     )
+    keys.load()
+    return keys
 
 
 def policy_of(settings: Settings) -> Policy:

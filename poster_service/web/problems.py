@@ -18,9 +18,15 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.UnknownTemplate: (404, "There is no such template"),
     errors.InvalidData: (422, "The data does not fit the template's schema"),
     errors.BodyTooLarge: (413, "The body is too large"),
+    errors.BodyTooSlow: (408, "The body did not come in time"),
+    errors.HeadersTooLarge: (431, "The head of the request is too large"),
+    errors.JsonTooComplex: (400, "The JSON is too complex"),
     errors.UnsupportedMediaType: (415, "The content type is not supported"),
     errors.PictureTooLarge: (422, "The picture would be too large"),
     errors.FetchDenied: (422, "The page asked for something it may not have"),
+    errors.Unauthorized: (401, "A token is needed"),
+    errors.Forbidden: (403, "The address is not signed as it must be"),
+    errors.OverQuota: (429, "This caller has had its share for now"),
     errors.Overloaded: (503, "There is no room at the moment"),
     errors.Stopping: (503, "The service is stopping"),
     errors.PageCrashed: (502, "The page crashed"),
@@ -30,6 +36,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.RenderTimeout: (504, "Time ran out"),
     errors.OperatorError: (503, "The service cannot render at the moment"),
 }
+CHALLENGE = 'Bearer realm="poster-service"'
 INTERNAL = (500, "Something went wrong here")
 
 
@@ -54,10 +61,14 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
             {"field": one.field, "message": one.message, "allowed": one.allowed}
             for one in error.faults
         ]
-    if isinstance(error, errors.LoadError):
+    if isinstance(error, errors.Unauthorized):  # RFC 6750, section 3
+        headers["WWW-Authenticate"] = CHALLENGE + (', error="invalid_token"' if error.sent else "")
+    if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     elif status == 503:
         headers["Retry-After"] = "5"
+    if isinstance(error, errors.Forbidden):  # tomorrow's answer may be another
+        headers["Cache-Control"] = "no-store"
     if error.server_timing:
         headers["Server-Timing"] = error.server_timing
     if error.warnings:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from poster_service import __version__
 from poster_service.process import census
+from poster_service.web.headers import page
 from poster_service.web.parts import PARTS, Parts
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
@@ -26,12 +27,8 @@ async def status(request: web.Request) -> web.Response:
     found = await asyncio.to_thread(gather, request.app[PARTS])
     if not wants_html(request):
         return web.json_response(found)
-    page = await asyncio.to_thread(_PAGES.get_template, "status.html")
-    return web.Response(
-        text=page.render(found),
-        content_type="text/html",
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
-    )
+    template = await asyncio.to_thread(_PAGES.get_template, "status.html")
+    return page(template.render(found))
 
 
 def wants_html(request: web.Request) -> bool:
@@ -63,6 +60,11 @@ def gather(parts: Parts) -> dict[str, Any]:
         },
         "pool": asdict(books) | {"survivors": [told(one) for one in books.survivors]},
         "admission": asdict(parts.admission.statistics()),
+        "connections": {
+            "open": parts.connections.open,
+            "limit": parts.connections.limit,
+            "refused": parts.connections.refused,
+        },
         "watchdog": {
             "stalls": parts.watchdog.stalls,
             "longest_seconds": round(parts.watchdog.longest, 3),

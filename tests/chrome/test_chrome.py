@@ -47,7 +47,8 @@ async def test_a_chrome_paints_and_is_seen_gone(program: Path, make_spec: MakeSp
     one.end()
     ending = await one.wait_gone()
     assert ending.clean
-    assert ending.leader_status == -signal.SIGKILL
+    # Its pipe ends in the same moment: on a loaded machine it may be gone before the signal comes.
+    assert ending.leader_status in (-signal.SIGKILL, 0)
     assert left(spec.instance, spec.home) == []
 
 

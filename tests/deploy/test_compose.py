@@ -17,7 +17,9 @@ import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
 
+from poster_service import credentials
 from poster_service.cli import CLEAN_UP_SECONDS
+from poster_service.credentials import from_lines, owner_of
 from poster_service.settings import Settings
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS, tool
 
@@ -94,6 +96,29 @@ def test_every_file_it_names_is_there() -> None:
     for source in [*sources, profile.removeprefix("seccomp:"), POSTER["build"]["context"]]:
         assert (DOCKER / source).exists(), source
     json.loads((DOCKER / profile.removeprefix("seccomp:")).read_text("utf-8"))
+
+
+def test_the_tokens_are_where_the_service_looks_for_them() -> None:
+    """A secret of a file that the page beside it makes, and that git does not take in."""
+    [secret] = POSTER["secrets"]
+    assert POSTER["environment"]["POSTER_TOKENS_FILE"] == f"/run/secrets/{secret}"
+    file = COMPOSE["secrets"][secret]["file"]
+    assert file == "${TOKENS:-./tokens}"
+    assert "> tokens\n" in (DOCKER / "README.md").read_text("utf-8")
+    assert "/docker/tokens" in (DOCKER.parent / ".gitignore").read_text().splitlines()
+
+
+def test_the_pages_command_makes_a_file_that_the_service_takes(tmp_path: Path) -> None:
+    """And that holds no token, so that the container's uid may read it."""
+    page = (DOCKER / "README.md").read_text("utf-8")
+    lines = [line.strip() for line in page.splitlines() if "TOKEN=$(" in line or "> tokens" in line]
+    script = "\n".join([lines[0].partition("&& ")[2], lines[1], 'printf %s "$TOKEN"'])
+    done = subprocess.run(
+        ["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    [token] = from_lines((tmp_path / "tokens").read_text(), credentials.token)
+    assert (token.name, token.in_clear) == ("web", False)
+    assert owner_of([token], done.stdout) == "web"
 
 
 def test_a_stop_has_time_enough() -> None:

@@ -152,7 +152,8 @@ def restricted(pod: dict[str, Any]) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
-    assert {tuple(volume.keys() - {"name"}) for volume in pod["volumes"]} == {("emptyDir",)}
+    kinds = {tuple(volume.keys() - {"name"}) for volume in pod["volumes"]}
+    assert kinds == {("emptyDir",), ("secret",)}
     for container in pod["containers"]:
         security = container["securityContext"]
         assert security["allowPrivilegeEscalation"] is False
@@ -171,6 +172,23 @@ def test_the_pod_is_fit_for_restricted_and_for_any_uid() -> None:
     assert CONTAINER["securityContext"]["readOnlyRootFilesystem"] is True
     assert POD["automountServiceAccountToken"] is False
     assert POD["enableServiceLinks"] is False
+
+
+def test_the_tokens_are_where_the_service_looks_for_them() -> None:
+    """One Secret with two keys: digests for the service, the scraper's own for Prometheus."""
+    [volume] = [one for one in POD["volumes"] if "secret" in one]
+    [mount] = [one for one in CONTAINER["volumeMounts"] if one["name"] == volume["name"]]
+    [item] = volume["secret"]["items"]
+    assert ENV["POSTER_TOKENS_FILE"] == f"{mount['mountPath']}/{item['path']}"
+    assert "subPath" not in mount, "a changed Secret would never be seen"
+    assert volume["secret"]["defaultMode"] == 0o444
+    [endpoint] = MANIFESTS["servicemonitor.yaml"]["spec"]["endpoints"]
+    credentials = endpoint["authorization"]["credentials"]
+    assert credentials["name"] == volume["secret"]["secretName"]
+    made = (FOLDER / "kustomization.yaml").read_text("utf-8")
+    assert f"secret generic {credentials['name']}" in made
+    for key in (item["key"], credentials["key"]):
+        assert f"--from-literal={key}=" in made
 
 
 def test_a_stop_has_time_enough() -> None:

@@ -29,7 +29,7 @@ INIT = {
     for _, long, *_ in init.OPTIONS
     if long not in init.NOT_FROM_ENVIRONMENT
 }
-PATHS = {route.path for route in routes()}
+PATHS = {route.path for route in routes(Settings.load({}, {}))}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DOCKER)))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from poster_service.errors import CallerError
 from poster_service.render.job import Limits, RenderJob, check_pixels
 from poster_service.web import problems
-from poster_service.web.bodies import MAX_BODY, read_job
+from poster_service.web.bodies import BODY_LIMITS, BodyLimits, read_job
 from tests.conftest import left
 from tests.web.conftest import Service, StartService, start_service  # noqa: F401 - a fixture
 
@@ -86,8 +86,8 @@ def server() -> Iterator[int]:
     loop = asyncio.new_event_loop()
 
     async def begin() -> web.AppRunner:
-        app = web.Application(client_max_size=1 << 20)
-        app[MAX_BODY] = 1 << 20
+        app = web.Application()
+        app[BODY_LIMITS] = BodyLimits(max_bytes=1 << 20, seconds=5, max_depth=64, max_items=9_999)
         app.router.add_post("/render", _read)
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()

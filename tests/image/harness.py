@@ -17,6 +17,8 @@ import aiohttp
 ROOT = Path(__file__).parents[2]
 IMAGE = "poster-service:test"
 SECCOMP = f"seccomp={ROOT / 'docker' / 'seccomp.json'}"
+#: Published on loopback only, and most tests are about something else than who may call.
+UNAUTHENTICATED = "--env=POSTER_ALLOW_UNAUTHENTICATED=1"
 #: Everything that takes privileges away, at once.
 LOCKED_DOWN = (
     "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges",
@@ -142,7 +144,16 @@ async def container(
 ) -> AsyncIterator[Container]:
     """A container of the service, ready; it is removed afterwards, whatever happened."""
     name = f"poster-test-{os.getpid()}-{secrets.token_hex(3)}"
-    words = ["run", "--detach", "--name", name, "--publish", "127.0.0.1::8080", *options]
+    words = [
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "--publish",
+        "127.0.0.1::8080",
+        UNAUTHENTICATED,
+        *options,
+    ]
     timeout = aiohttp.ClientTimeout(total=60)
     try:
         engine.ask(*words, image, *command)

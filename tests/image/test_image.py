@@ -1,10 +1,15 @@
 """What is in the image: all that a render needs, nothing that it does not, and no root."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.image.harness import Engine, container
+from tests.conftest import settled
+from tests.image.harness import ROOT, Engine, container
 
 #: Unpacked, in bytes; 40 % of it is Chrome's one program, 20 % Chinese, Japanese and Korean fonts.
 LARGEST = 600 * 1000 * 1000
@@ -76,13 +81,34 @@ def test_the_cache_of_fontconfig_is_warm(engine: Engine, image: str) -> None:
     assert "failed" not in told
 
 
+def test_a_bill_of_materials_can_be_written(engine: Engine, image: str, tmp_path: Path) -> None:
+    """docker/sbom: Debian's packages and Python's, with the versions that are in the image."""
+    script = str(ROOT / "docker" / "sbom")
+    subprocess.run(
+        [script, image, str(tmp_path)], check=True,
+        env={**os.environ, **engine.environment, "VENV": sys.prefix},
+    )  # fmt: skip
+    debian, python = (
+        {
+            one["name"]: one["version"]
+            for one in json.loads((tmp_path / f"{kind}.cdx.json").read_text("utf-8"))["components"]
+        }
+        for kind in ("debian", "python")
+    )
+    ask = "dpkg-query --show --showformat '${Version}' chromium-headless-shell"
+    assert debian["chromium-headless-shell"] == within(engine, image, ask)
+    assert "fonts-noto-cjk" in debian
+    assert f"aiohttp=={python['aiohttp']} " in (ROOT / "requirements.lock").read_text("utf-8")
+    assert python["poster-service"]
+    assert "pip" not in python
+
+
 async def test_the_health_check_tells_healthy_and_unhealthy(engine: Engine, image: str) -> None:
     """By /healthz and by the number of zombies; Docker asks, here every second."""
     options = ("--health-interval=1s", "--health-retries=1", "--env=POSTER_INIT_MAX_ZOMBIES=3")
     async with container(engine, *options, image=image) as one:
         check = ("/usr/bin/python3", "-I", "-S", "-E", "/opt/poster/healthcheck.py")
         assert "0 zombies" in one.exec(*check)
-        from tests.conftest import settled
 
         def health() -> str:
             return engine.inspect(one.name, ".State.Health.Status")
@@ -99,7 +125,8 @@ async def test_stdout_is_one_json_object_a_line_and_tells_no_secrets(
 ) -> None:
     """One line for each render, with its phases and sizes; never the page or its data."""
     async with container(engine, image=image) as one:
-        await one.picture(html="<p>the secret word", width=60, height=40)
+        broken = "<p>the secret word<script>throw new RangeError('the secret word')</script>"
+        await one.picture(html=broken, width=60, height=40)
         engine.ask("stop", one.name)
         done = engine.run("logs", one.name)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -110,6 +137,7 @@ async def test_stdout_is_one_json_object_a_line_and_tells_no_secrets(
     assert (last["width"], last["height"]) == (60, 40)
     assert last["bytes"] > 100
     assert last["request_id"]
+    assert last["complaints"] == ["RangeError at 1:27"]
     assert set(last["phases"]) == {"queue", "lease", "setup", "load", "wait", "capture"}
     assert any(line["message"].startswith("serving on") for line in lines)
     assert "secret" not in done.stdout + done.stderr

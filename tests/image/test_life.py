@@ -87,16 +87,22 @@ async def test_restart_always_brings_it_back(engine: Engine, image: str, whom: s
         assert await one.at_rest()
 
 
+async def renders_and_stops(one: Container) -> None:
+    """A picture, three Chromes killed at a deadline, nothing left of them, and a clean stop."""
+    await one.picture(html="<p>x")
+    for _ in range(3):
+        status, _ = await one.render(html="<script>for(;;);</script>", timeout_ms=300)
+        assert status == 504
+    assert await one.at_rest()
+    one.engine.ask("stop", one.name)
+    assert one.exit_code == 0, one.logs()
+
+
 async def test_under_docker_init_it_is_a_subreaper(engine: Engine, image: str) -> None:
     """`docker run --init`: tini is PID 1, ours stands behind it; the same promises hold."""
     async with container(engine, "--init", image=image) as one:
         assert "init" in psutil.Process(one.pid).name()
-        await one.picture(html="<p>x")
-        for _ in range(3):
-            await one.render(html="<script>for(;;);</script>", timeout_ms=300)
-        assert await one.at_rest()
-        engine.ask("stop", one.name)
-        assert one.exit_code == 0, one.logs()
+        await renders_and_stops(one)
 
 
 @contextlib.asynccontextmanager
@@ -117,20 +123,17 @@ async def shared_namespace(engine: Engine, image: str) -> AsyncIterator[Containe
 async def test_in_a_pid_namespace_shared_with_other_containers(engine: Engine, image: str) -> None:
     """`shareProcessNamespace: true`, with a PID 1 that does not even reap: it is left nothing."""
     async with shared_namespace(engine, image) as one:
-        await one.picture(html="<p>x")
-        for _ in range(3):
-            await one.render(html="<script>for(;;);</script>", timeout_ms=300)
-        assert await one.at_rest()
-        engine.ask("stop", one.name)
-        assert one.exit_code == 0, one.logs()
+        await renders_and_stops(one)
 
 
 async def test_what_docker_exec_orphans_is_reaped(engine: Engine, image: str) -> None:
-    """A shell in the container that leaves things behind it: PID 1 adopts and reaps them."""
+    """A shell that leaves things behind it: PID 1 adopts, reaps and counts them."""
     async with container(engine, image=image) as one:
         one.exec("sh", "-c", "for i in 1 2 3; do (sleep 0.2 &); done")
         one.exec("sh", "-c", "for i in 1 2 3; do (sleep 0.2 &); done", user="0")
         assert await settled(lambda: "sleep" in one.exec("cat", "/tmp/poster-init.json"))
+        async with one.client.get(f"{one.address}/metrics") as answer:
+            assert 'poster_orphans_reaped_total{name="sleep"}' in await answer.text()
         assert await one.at_rest()
 
 

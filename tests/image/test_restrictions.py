@@ -1,6 +1,7 @@
 """Under every restriction that people put on containers it renders, and the same picture."""
 
 import asyncio
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.image.harness import LOCKED_DOWN, ROOT, SECCOMP, Engine, container, sample
+from tests.image.harness import (
+    LOCKED_DOWN,
+    ROOT,
+    SECCOMP,
+    UNAUTHENTICATED,
+    Engine,
+    container,
+    sample,
+)
 
 TEMPLATES = ("share-poster", "article-card")
 SANDBOX_OFF = "Chrome's sandbox is OFF"
@@ -87,14 +96,42 @@ async def test_without_the_profile_it_says_once_that_the_sandbox_is_off(
 
 def test_sandbox_required_and_not_to_be_had_is_a_refusal(engine: Engine, image: str) -> None:
     """Instead of a start without it; nothing of it goes on."""
-    done = engine.run("run", "--rm", "--env=POSTER_SANDBOX=require", image)
+    done = engine.run("run", "--rm", UNAUTHENTICATED, "--env=POSTER_SANDBOX=require", image)
     assert done.returncode == 1
     assert "POSTER_SANDBOX=require" in done.stderr
 
 
+def test_without_a_token_it_refuses_to_be_open_to_all(engine: Engine, image: str) -> None:
+    """One line that names both remedies, and status 1."""
+    done = engine.run("run", "--rm", image)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for remedy in ("POSTER_TOKENS", "POSTER_ALLOW_UNAUTHENTICATED=1"):
+        assert remedy in done.stderr
+
+
+async def test_with_a_token_file_it_serves_those_who_have_one(
+    engine: Engine, image: str, tmp_path: Path
+) -> None:
+    """Mounted read-only, as compose and Kubernetes do; a digest, so that its uid may read it."""
+    token = "image-token-0123456789"
+    (tmp_path / "tokens").write_text(f"web sha256:{hashlib.sha256(token.encode()).hexdigest()}\n")
+    (tmp_path / "tokens").chmod(0o444)
+    tmp_path.chmod(0o755)  # pytest's own is closed to the container's uid
+    options = (
+        f"--volume={tmp_path}:/run/secrets:ro", "--env=POSTER_TOKENS_FILE=/run/secrets/tokens",
+        "--env=POSTER_ALLOW_UNAUTHENTICATED=0",
+    )  # fmt: skip
+    async with container(engine, *options, image=image) as one:
+        assert (await one.render(html="<p>x", width=10, height=10))[0] == 401
+        one.client.headers["Authorization"] = f"Bearer {token}"
+        assert (await one.render(html="<p>x", width=10, height=10))[0] == 200
+        assert "EVERYONE" not in one.logs()
+
+
 def test_without_a_place_to_write_it_says_what_is_missing(engine: Engine, image: str) -> None:
     """A read-only root without a /tmp: one line that names the place."""
-    done = engine.run("run", "--rm", "--read-only", image)
+    done = engine.run("run", "--rm", UNAUTHENTICATED, "--read-only", image)
     assert done.returncode == 1
     assert "cannot write /tmp/" in done.stderr
     assert len(done.stderr.splitlines()) == 1

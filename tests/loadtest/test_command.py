@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from poster_service.loadtest import command
-from poster_service.loadtest.callers import code_of, is_picture, seconds_of
+from poster_service.loadtest.callers import (
+    code_of,
+    headers_of,
+    is_picture,
+    request_of,
+    seconds_of,
+)
 from poster_service.loadtest.mix import Case, Kind
 from poster_service.loadtest.targets import CommandTarget, DockerTarget, SelfTarget, exposed
 from tests.loadtest.harness import load_test
@@ -44,6 +50,7 @@ def test_faulty_options_leave_with_2(
         (("--no-census",), "only together with --url"),
         (("--docker-arg=--init",), "only together with --docker"),
         (("--json", "/nowhere/seen.json"), "/nowhere/seen.json"),
+        (("--token", "two words"), "--token"),
         (("--command", "/nowhere/program"), "no such program"),
         (("--url", "ftp://127.0.0.1"), "must look like"),
         (("--url", "nonsense"), "must look like"),
@@ -131,3 +138,34 @@ def test_an_answer_is_looked_at_before_it_counts_as_a_picture() -> None:
     assert code_of(b'{"code": "overloaded"}') == "overloaded"
     assert code_of(b"<h1>Bad gateway") == "<h1>Bad gateway"
     assert (seconds_of("7"), seconds_of("Wed, 21 Oct 2026 07:28:00 GMT")) == (7.0, 1.0)
+
+
+async def test_a_service_that_asks_for_a_token_is_tested_with_one(tmp_path: Path) -> None:
+    """From a variable that the service does not get; in no report. Without it nothing renders."""
+    token = "loadtest-token-0123456789"
+    tokens = f"load={token}"
+    words = ("--renders", "6", "--concurrency", "2", "--report", str(tmp_path / "report.html"),
+             "--poster", str(tmp_path / "poster.png"))  # fmt: skip
+    right = await load_test(tmp_path, *words, POSTER_LOADTEST_TOKEN=token, POSTER_TOKENS=tokens)
+    assert right.status == 0, right.told
+    assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
+    for file in ("seen.json", "report.html"):
+        assert token not in (tmp_path / file).read_text()
+    assert token not in right.told
+    wrong = await load_test(tmp_path, "--renders", "2", "--concurrency", "2", POSTER_TOKENS=tokens)
+    assert wrong.status == 1
+    assert "401 unauthorized" in wrong.told
+
+
+def test_every_request_of_a_caller_carries_the_token() -> None:
+    """Those sent by hand too."""
+    case = Case(1, "x", Kind.POSTER, {"html": "<p>"})
+    assert b"\r\nAuthorization: Bearer abc\r\n" in request_of(case, "x", headers_of("abc"))
+    assert b"Authorization" not in request_of(case, "x", headers_of(""))
+
+
+def test_our_image_is_told_that_nobody_else_can_reach_it() -> None:
+    """Or it would not start; what the user says comes after it and wins."""
+    words = DockerTarget("poster", more=["--env=POSTER_TOKENS=x"]).run_words(8080)
+    assert "POSTER_ALLOW_UNAUTHENTICATED=1" in words
+    assert words.index("POSTER_ALLOW_UNAUTHENTICATED=1") < words.index("--env=POSTER_TOKENS=x")

@@ -57,8 +57,9 @@ async def test_sixty_renders_with_chaos_leave_nothing_and_three_reports(tmp_path
 
 
 def self_contained(text: str) -> None:
-    """No script, no address but the name of SVG itself; every plot is there."""
-    assert set(re.findall(r"https?://[^\s\"'<)]+", text)) == {"http://www.w3.org/2000/svg"}
+    """No script, no address but the names of SVG and XLink; every plot is there."""
+    names = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # the latter by lxml
+    assert set(re.findall(r"https?://[^\s\"'<)]+", text)) <= names
     assert not re.search(r"<script|<link|@import|<img|\bsrc=|xlink:href=|\bhref=", text)
     assert text.count("<svg") == 6
     for name in ("Pictures per second", "Latency", "Processes", "Zombies and orphans", "Memory"):
@@ -96,14 +97,6 @@ async def test_a_load_test_that_is_ended_takes_its_service_with_it(
     folders = list(tmp_path.glob("lt-*"))
     assert len(folders) == (1 if number == signal.SIGKILL else 0)
     assert await settled(lambda: not [one for folder in folders for one in folder.glob("work/*")])
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_three_hundred_renders_with_chaos_leave_nothing(tmp_path: Path) -> None:
-    """The quick proof: about a minute on two cores."""
-    tested = await load_test(tmp_path, "--renders", "300", "--chaos", "--settle", "20", seconds=350)
-    all_zero(tested, 300)
 
 
 @pytest.mark.slow

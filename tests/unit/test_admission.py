@@ -1,6 +1,7 @@
 """The gate: who runs, who waits, who is turned away, and that no slot is ever lost."""
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -201,12 +202,17 @@ def test_a_random_walk_loses_no_slot_and_forgets_nobody(
 
 async def _walk(chance: random.Random, running: int, waiting: int, close: bool) -> None:
     gate = Admission(running=running, waiting=waiting)
+    gate._seconds = chance.choice([0.0, 0.001, 1.0])  # or nobody with little time would ever wait
     tasks: set[asyncio.Task[Slot]] = set()
     held: list[Slot] = []
     for _ in range(60):
-        step = chance.choice(["come", "come", "free", "cancel", "turn", "free+cancel"])
+        step = chance.choice(["come", "come", "free", "cancel", "turn", "free+cancel", "time"])
         if step == "come":
-            tasks.add(asyncio.create_task(gate.acquire()))
+            patience = chance.choice([math.inf, 60.0, 0.0, 0.002])
+            name = chance.choice(["", "a", "b"])
+            tasks.add(asyncio.create_task(gate.acquire(name, in_seconds(patience))))
+        if step == "time":  # some deadlines pass meanwhile, perhaps in the moment of a slot
+            await asyncio.sleep(0.003)
         if "free" in step and held:
             held.pop(chance.randrange(len(held))).free()
         if "cancel" in step and tasks:
@@ -234,3 +240,190 @@ async def _walk(chance: random.Random, running: int, waiting: int, close: bool) 
                 held.append(task.result())
     assert gauges(gate) == (0, 0)
     await gate.wait_idle()
+
+
+async def at_work(gate: Admission, seconds: float = 1.0) -> Slot:
+    """The one slot of a gate that has come to know how long renders take."""
+    slot = await gate.acquire()
+    gate._seconds = seconds  # the running mean, after many renders of that length
+    return slot
+
+
+def in_seconds(seconds: float) -> float:
+    """A deadline."""
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def test_who_would_be_too_late_is_told_at_once_and_when_to_come_back() -> None:
+    """By the running mean: each turn takes 10 s, three are before it, it has 25 s; 15 too few."""
+    gate = Admission(running=1, waiting=9)
+    slot = await at_work(gate, 10.0)
+    waiting = [asyncio.create_task(gate.acquire()) for _ in range(3)]
+    await turns()
+    assert gate.wait_expected("") == 40.0
+    with pytest.raises(Overloaded) as caught:
+        await gate.acquire("", in_seconds(25))
+    assert caught.value.retry_after in (15, 16)  # some microseconds have passed
+    assert gate.statistics() == AdmissionStatistics(running=1, waiting=3, refused=1, callers=1)
+    patient = asyncio.create_task(gate.acquire("", in_seconds(60)))
+    await turns()
+    assert gauges(gate) == (1, 4)
+    slot.free()
+    for task in (*waiting, patient):
+        (await task).free()
+
+
+async def test_one_of_another_caller_has_fewer_before_it() -> None:
+    """The estimate knows of the turns: a flood of one caller makes another wait for one."""
+    gate = Admission(running=1, waiting=9)
+    slot = await at_work(gate, 10.0)
+    flood = [asyncio.create_task(gate.acquire("flood")) for _ in range(5)]
+    await turns()
+    assert (gate.wait_expected("flood"), gate.wait_expected("other")) == (60.0, 20.0)
+    other = asyncio.create_task(gate.acquire("other", in_seconds(25)))
+    await turns()
+    assert not other.done()
+    slot.free()
+    for task in (flood[0], other, *flood[1:]):
+        (await task).free()
+
+
+async def test_whose_time_passes_in_line_leaves_it_at_that_moment() -> None:
+    """Without a slot, and its place is free; the alarm of one who was served is switched off."""
+    gate = Admission(running=1, waiting=1)
+    slot = await at_work(gate, 0.001)
+    late = asyncio.create_task(gate.acquire("a", in_seconds(0.05)))
+    await turns()
+    assert gauges(gate) == (1, 1)
+    with pytest.raises(Overloaded) as caught:
+        await asyncio.wait_for(late, 10)
+    assert caught.value.retry_after >= 1
+    assert gate.statistics() == AdmissionStatistics(running=1, waiting=0, refused=1)
+    served = asyncio.create_task(gate.acquire("a", in_seconds(0.05)))
+    await turns()
+    slot.free()
+    held = await served
+    await asyncio.sleep(0.1)
+    assert gauges(gate) == (1, 0)
+    held.free()
+    await asyncio.wait_for(gate.wait_idle(), 10)
+
+
+async def test_a_deadline_that_has_passed_takes_no_place() -> None:
+    """Told at once, also by a gate that knows of quick renders only."""
+    gate = Admission(running=1, waiting=1)
+    slot = await at_work(gate, 0.0)
+    with pytest.raises(Overloaded):
+        await gate.acquire("", in_seconds(-1))
+    assert gauges(gate) == (1, 0)
+    slot.free()
+
+
+async def test_slots_go_round_the_callers_and_each_line_is_first_come_first_served() -> None:
+    """A thousand of one and two of another: the other waits for one of them each time."""
+    gate = Admission(running=1, waiting=1100)
+    slot = await gate.acquire("flood")
+    order: list[str] = []
+
+    async def come(caller: str, number: int) -> None:
+        held = await gate.acquire(caller)
+        order.append(f"{caller} {number}")
+        held.free()
+
+    tasks = [asyncio.create_task(come("flood", number)) for number in range(1000)]
+    await turns()
+    tasks += [asyncio.create_task(come("small", number)) for number in range(2)]
+    await turns()
+    slot.free()
+    await asyncio.gather(*tasks)
+    assert order[:5] == ["flood 0", "small 0", "flood 1", "small 1", "flood 2"]
+    assert order[4:] == [f"flood {number}" for number in range(2, 1000)]
+
+
+async def test_a_full_line_makes_room_for_a_caller_with_fewer() -> None:
+    """The last of the longest line is told to come back; never for one who has as many."""
+    gate = Admission(running=1, waiting=4)
+    slot = await gate.acquire("flood")
+    flood = [asyncio.create_task(gate.acquire("flood")) for _ in range(4)]
+    await turns()
+    with pytest.raises(Overloaded):
+        await gate.acquire("flood")
+    small = [asyncio.create_task(gate.acquire("small")) for _ in range(2)]
+    await turns()
+    assert gauges(gate) == (1, 4)
+    for evicted in flood[2:]:
+        with pytest.raises(Overloaded):
+            await evicted
+    for caller in ("small", "flood"):  # two and two: shared out
+        with pytest.raises(Overloaded):
+            await gate.acquire(caller)
+    slot.free()
+    for task in (flood[0], small[0], flood[1], small[1]):
+        (await task).free()
+    assert gauges(gate) == (0, 0)
+
+
+@given(
+    seed=st.integers(0, 1 << 32), running=st.integers(1, 3), waiting=st.integers(1, 8),
+    callers=st.integers(2, 4),
+)  # fmt: skip
+def test_nobody_starves_whatever_the_others_do(
+    seed: int, running: int, waiting: int, callers: int
+) -> None:
+    """While a caller waits, each other caller is served at most once before it; lines are FIFO.
+
+    And one with no place yet gets one, unless no other has two more than it.
+    """
+    chance = random.Random(seed)
+    asyncio.run(asyncio.wait_for(_fair(chance, running, waiting, callers), 30))
+
+
+async def _fair(chance: random.Random, running: int, waiting: int, callers: int) -> None:
+    gate = Admission(running=running, waiting=waiting)
+    held: list[Slot] = []
+    lines: dict[str, list[asyncio.Task[Slot]]] = {f"caller {n}": [] for n in range(callers)}
+    served: dict[str, list[str]] = {name: [] for name in lines}  # since its head came to be that
+
+    def look() -> None:
+        for name, line in lines.items():
+            for task in [one for one in line if one.done() and one.exception() is not None]:
+                assert task is line[-1], "who is sent away is the last of its line"
+                line.remove(task)
+            given = [task for task in line if task.done()]
+            assert given == line[: len(given)], "a line is first come, first served"
+            for task in given:
+                line.remove(task)
+                held.append(task.result())
+                assert len(served[name]) == len(set(served[name])), (name, served[name])
+                served[name] = []
+                for other, seen in served.items():
+                    if other != name and lines[other]:
+                        seen.append(name)
+
+    for _ in range(80):
+        # The first caller floods.
+        name = chance.choice([*lines, *["caller 0"] * callers])
+        if chance.random() < 0.6:
+            before = {one: len(line) for one, line in lines.items()}
+            if not lines[name]:
+                served[name] = []
+            task = asyncio.create_task(gate.acquire(name))
+            lines[name].append(task)
+            await turns()
+            full = sum(before.values()) >= waiting and gate.statistics().running == running
+            refused = task.done() and task.exception() is not None
+            if refused:
+                assert full
+                assert max(before.values()) <= before[name] + 1
+        elif held:
+            held.pop(chance.randrange(len(held))).free()
+            await turns()
+        look()
+        now = gate.statistics()
+        assert now.waiting == sum(map(len, lines.values())) <= waiting
+        assert now.callers == sum(map(bool, lines.values()))
+    while held:
+        held.pop().free()
+        await turns()
+        look()
+    assert gauges(gate) == (0, 0)

@@ -1,18 +1,27 @@
 """From an HTTP request to a render job, over a real server."""
 
+import asyncio
+import contextlib
+import gzip
 import json
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
-from poster_service.errors import CallerError
+from poster_service.errors import CallerError, JsonTooComplex
 from poster_service.render.job import Limits
 from poster_service.web import bodies, problems
 
 LIMIT = 20_000
+LIMITS = bodies.BodyLimits(max_bytes=LIMIT, seconds=0.5, max_depth=8, max_items=50)
 
 
 async def _echo(request: web.Request) -> web.Response:
@@ -27,8 +36,8 @@ async def _echo(request: web.Request) -> web.Response:
 @pytest.fixture
 async def service() -> AsyncIterator[str]:
     """A server that reads a job and says what it read."""
-    app = web.Application(client_max_size=LIMIT)
-    app[bodies.MAX_BODY] = LIMIT
+    app = web.Application()
+    app[bodies.BODY_LIMITS] = LIMITS
     app.router.add_post("/render", _echo)
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
@@ -80,7 +89,7 @@ async def test_html_is_the_body_and_its_options_are_in_the_query(
         (b'{"template": "a", "data": {"\\udfff": 1}}', "bad_request"),
         (b'{"template": "a", "data": {"x": NaN}}', "bad_request"),
         (b'{"html": "x", "width": ' + b"1" * 5000 + b"}", "bad_request"),
-        (b"[" * 10_000, "bad_request"),
+        (b"[" * 10_000, "json_too_complex"),
         (b'{"html": "x"} x', "bad_request"),
         (b"null", "invalid_field"),
         (b'["html"]', "invalid_field"),
@@ -169,3 +178,112 @@ async def test_an_empty_page_is_told_as_such(service: str) -> None:
     """An empty body is most often a curl line gone wrong."""
     status, problem = await post(service, b"", "text/html")
     assert (status, problem["field"]) == (400, "html")
+
+
+def nested(depth: int) -> bytes:
+    """Template data of this depth, the two objects around it included."""
+    return b'{"template": "a", "data": {"x": ' + b"[" * (depth - 2) + b"]" * (depth - 2) + b"}}"
+
+
+@pytest.mark.parametrize(("depth", "status"), [(8, 200), (9, 400)])
+async def test_json_may_be_nested_so_deep_and_no_deeper(
+    service: str, depth: int, status: int
+) -> None:
+    """To the level."""
+    told, answer = await post(service, nested(depth), "application/json")
+    assert told == status, answer
+    if status == 400:
+        assert (answer["code"], answer["allowed"]) == ("json_too_complex", "up to 8 levels")
+
+
+@pytest.mark.parametrize(("more", "status"), [(46, 200), (48, 400)])
+async def test_json_may_hold_so_many_values_and_no_more(
+    service: str, more: int, status: int
+) -> None:
+    """Those of lists and of objects together."""
+    body = json.dumps({"template": "a", "data": {"x": [0] * more}}).encode()
+    told, answer = await post(service, body, "application/json")
+    assert told == status, answer
+    if status == 400:
+        assert (answer["code"], answer["allowed"]) == ("json_too_complex", "up to 50 values")
+
+
+async def test_marks_inside_strings_do_not_count(service: str) -> None:
+    """A page is full of them, and of quotes."""
+    page = '<script>[[[[[[[[[[[[{{{{{{{{,,,,,,,,"\\", "\\\\"],' + '[",' * 200
+    body = json.dumps({"html": page}).encode()
+    status, job = await post(service, body, "application/json")
+    assert (status, job["html"]) == (200, page)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5)
+        ),
+        max_leaves=60,
+    ),
+    st.booleans(),
+)
+def test_the_count_is_that_of_the_value_that_the_parser_makes(value: Any, plain: bool) -> None:
+    """Depth and values, counted from the text and from what it means."""
+
+    def depth(one: Any) -> int:
+        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    def marks(one: Any) -> int:
+        inner = (
+            list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else None
+        )
+        return 0 if inner is None else max(1, len(inner)) + sum(map(marks, inner))
+
+    raw = json.dumps(value, ensure_ascii=plain).encode("utf-8", "surrogatepass")
+    exact = bodies.BodyLimits(LIMIT, 1, depth(value), marks(value))
+    bodies.check_complexity(raw, exact)
+    for less in (
+        replace(exact, max_depth=depth(value) - 1),
+        replace(exact, max_items=marks(value) - 1),
+    ):
+        if marks(value):
+            with pytest.raises(JsonTooComplex):
+                bodies.check_complexity(raw, less)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"[]", b"]", b'"', b'\\"', b'""', b"{", b",", b'"a",', b"\\", b'["', b'{"a":']
+)
+def test_no_body_keeps_the_counting_busy(piece: bytes) -> None:
+    """Four megabytes of anything, in less time than reading them took."""
+    raw = b'["' + piece * (4_000_000 // len(piece))
+    begin = time.monotonic()
+    for body in (raw, raw[2:]):
+        with contextlib.suppress(JsonTooComplex):
+            bodies.check_complexity(body, replace(LIMITS, max_depth=500, max_items=100_000))
+    assert time.monotonic() - begin < 3
+
+
+async def test_a_body_that_does_not_come_is_told_so_in_its_time(service: str) -> None:
+    """408; the sender is still connected, and has said half of it."""
+    where = urlsplit(service)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    head = "POST /render HTTP/1.1\r\nHost: x\r\nContent-Type: text/html\r\nContent-Length: 9\r\n"
+    writer.write(head.encode() + b"\r\n<p>")
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+    assert b" 408 " in answer
+    assert b'"body_timeout"' in answer
+    writer.close()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+async def test_a_packed_body_is_counted_unpacked(service: str, kind: str) -> None:
+    """A few bytes that would be too many are refused; as many as may be are taken."""
+    headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
+    async with aiohttp.ClientSession() as session:
+        for size, status in ((LIMIT - 100, 200), (LIMIT + 1, 413), (LIMIT * 500, 413)):
+            page = "x" * size
+            body = json.dumps({"html": page}) if kind == "application/json" else page
+            packed = gzip.compress(body.encode())
+            async with session.post(service, data=packed, headers=headers) as answer:
+                assert answer.status == status, await answer.text()

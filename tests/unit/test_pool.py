@@ -4,6 +4,8 @@ What the pool does to real Chromes is tested with real Chromes, elsewhere.
 """
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +24,8 @@ from poster_service.browser.books import MOVES, Books, Place, State
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
 from poster_service.browser.pool import Lease, Pool, open_home
 from poster_service.errors import ChromeDied, ChromeNotStarted
-from tests.conftest import left
+from poster_service.process import census
+from tests.conftest import left, settled
 
 INSTANCE = 4711
 #: The books only carry it from hand to hand.
@@ -279,6 +282,48 @@ async def test_a_start_that_is_cut_off_leaves_nothing(work_dir: Path) -> None:
         assert left(INSTANCE, home) == []
         assert sum(pool.statistics().counts.values()) == 0
         await pool.close()
+
+
+async def test_a_start_that_needed_the_backstop_is_counted_as_unclean(work_dir: Path) -> None:
+    """Whatever it left would be watched like any other survivor."""
+    program = work_dir / "silent"
+    program.write_text("#!/bin/sh\nexec sleep 86400\n")
+    program.chmod(0o755)
+    home = work_dir / "pool"
+    pool = Pool(spec(home, str(program)), ready=1, capacity=1)
+    starting = asyncio.create_task(pool.start())
+    assert await settled(lambda: len(list(census.tagged(INSTANCE))) == 2)
+    (shim,) = (seen.pid for seen in census.tagged(INSTANCE) if seen.parent == os.getpid())
+    os.kill(shim, signal.SIGKILL)
+    with pytest.raises(ChromeNotStarted):
+        await starting
+    statistics = pool.statistics()
+    assert (statistics.failed_starts, statistics.unclean, statistics.endings) == (1, 1, {})
+    assert await settled(lambda: left(INSTANCE, home) == [])
+    await pool.close()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_start_that_is_cut_off_again_while_it_ends_leaves_nothing(
+    work_dir: Path, turns: int
+) -> None:
+    """What has been started is seen gone, however often the one who waits for it is cancelled."""
+    program = work_dir / "silent"
+    program.write_text("#!/bin/sh\nexec sleep 86400\n")
+    program.chmod(0o755)
+    home = work_dir / "pool"
+    pool = Pool(spec(home, str(program)), ready=1, capacity=1)
+    starting = asyncio.create_task(pool.start())
+    assert await settled(lambda: bool(left(INSTANCE, home)))
+    starting.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert left(INSTANCE, home) == []
+    await pool.close()
+    assert list(work_dir.iterdir()) == [program]
 
 
 async def test_a_work_folder_that_went_away_is_a_start_that_failed(work_dir: Path) -> None:

@@ -18,9 +18,19 @@ CODES = {
     "UnknownTemplate": ("unknown_template", 404),
     "InvalidData": ("invalid_data", 422),
     "BodyTooLarge": ("body_too_large", 413),
+    "BodyTooSlow": ("body_timeout", 408),
+    "HeadersTooLarge": ("headers_too_large", 431),
+    "JsonTooComplex": ("json_too_complex", 400),
     "UnsupportedMediaType": ("unsupported_media_type", 415),
     "FetchDenied": ("fetch_denied", 422),
     "FetchFailed": ("fetch_failed", 502),
+    "Unauthorized": ("unauthorized", 401),
+    "BadSignature": ("bad_signature", 403),
+    "UnknownKey": ("unknown_key", 403),
+    "UrlExpired": ("url_expired", 403),
+    "ExpiryTooFar": ("expiry_too_far", 403),
+    "RateLimited": ("rate_limited", 429),
+    "TooMany": ("too_many", 429),
     "PictureTooLarge": ("picture_too_large", 422),
     "Overloaded": ("overloaded", 503),
     "Stopping": ("stopping", 503),
@@ -112,8 +122,12 @@ def test_every_fault_is_told_with_its_field_and_what_is_allowed() -> None:
     assert {"type", "title", "status", "detail"} <= body.keys()
 
 
-@pytest.mark.parametrize("kind", [errors.Overloaded, errors.Stopping])
-def test_who_is_turned_away_hears_when_to_come_back(kind: type[errors.LoadError]) -> None:
+@pytest.mark.parametrize(
+    "kind", [errors.Overloaded, errors.Stopping, errors.RateLimited, errors.TooMany]
+)
+def test_who_is_turned_away_hears_when_to_come_back(
+    kind: type[errors.LoadError | errors.OverQuota],
+) -> None:
     """In whole seconds."""
     assert answer(kind("full", retry_after=7))[2]["Retry-After"] == "7"
 

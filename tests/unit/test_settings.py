@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from poster_service import settings as module
 from poster_service.cli import main
 from poster_service.errors import InvalidSettings
-from poster_service.settings import Settings, flag_of, processors, variable_of
+from poster_service.settings import SECRETS, Settings, flag_of, processors, variable_of
 
 NAMES = sorted(Settings.model_fields)
 DEFAULTS = Settings.load({}, {})
@@ -106,7 +106,15 @@ def test_a_variable_that_would_not_be_read_is_not_passed_over(name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["POSTER_INIT_PID", "POSTER_INIT_ANYTHING", "POSTER_TEST_X", "PORT", "XPOSTER_PORT"]
+    "name",
+    [
+        "POSTER_LOADTEST_TOKEN",
+        "POSTER_INIT_PID",
+        "POSTER_INIT_ANYTHING",
+        "POSTER_TEST_X",
+        "PORT",
+        "XPOSTER_PORT",
+    ],
 )
 def test_variables_of_others_are_left_alone(name: str) -> None:
     """Init has its own, tests have theirs."""
@@ -151,14 +159,14 @@ def help_text() -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_in_the_help(name: str) -> None:
-    """Flag, meaning, variable and default."""
+    """Flag, meaning, variable and default; a secret has no flag, which `ps` would show."""
     text = help_text()
     field = Settings.model_fields[name]
-    assert f"{flag_of(name)} V" in text
+    assert (f"{flag_of(name)} V" in text) == (name not in SECRETS)
     assert field.description is not None
     assert f"{field.description} [{variable_of(name)}; default: " in text
     default = getattr(DEFAULTS, name)
-    shown = str(default) if default not in (None, ()) else "none"
+    shown = str(default) if default not in (None, (), False) else "none"
     assert f"{variable_of(name)}; default: {shown}]" in text
 
 
@@ -260,3 +268,27 @@ def test_hosts_are_kept_in_the_one_form_that_chrome_uses() -> None:
     given = {"POSTER_DENY_HOSTS": "Bücher.Example., *.X.example, [2001:DB8:0::1], 10.0.0.1"}
     wanted = ("xn--bcher-kva.example", "*.x.example", "2001:db8::1", "10.0.0.1")
     assert Settings.load(given, {}).deny_hosts == wanted
+
+
+def test_tokens_are_read_by_name_and_never_shown() -> None:
+    """Neither in the settings' own words nor in what is said of a faulty one."""
+    secret = "s3cret-s3cret-s3cret"
+    loaded = Settings.load({"POSTER_TOKENS": f"web={secret}, app={secret}x"}, {})
+    assert [one.name for one in loaded.tokens] == ["web", "app"]
+    assert secret not in repr(loaded)
+    said = faults({"POSTER_TOKENS": f"web={secret},{secret}"})
+    assert "POSTER_TOKENS=(not shown): entry 2: must be name=secret" in said
+    said += faults({"POSTER_TOKENS": f"{secret}$=web"}) + faults({"POSTER_TOKENS": "web=s3cret"})
+    assert "s3cret" not in said
+    assert "at least 16 characters" in said
+
+
+def test_a_burst_without_a_rate_is_told() -> None:
+    """It would mean nothing."""
+    assert "POSTER_TOKEN_RATE" in faults({"POSTER_TOKEN_BURST": "5"})
+    assert Settings.load({"POSTER_TOKEN_BURST": "5", "POSTER_TOKEN_RATE": "0.5"}, {}).token_burst
+
+
+def test_an_empty_path_is_none() -> None:
+    """As compose files have it."""
+    assert Settings.load({"POSTER_TOKENS_FILE": "", "POSTER_TOKENS": ""}, {}) == DEFAULTS

@@ -1,6 +1,7 @@
 """A whole service in this process, over real Chrome; and the promise checked after each test."""
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from blockbuster import blockbuster_ctx
 from poster_service.process import census
 from poster_service.settings import Settings
 from poster_service.web.app import make_app
+from poster_service.web.connections import address_of, open_site
 from poster_service.web.parts import Parts, build
 from tests.conftest import left, settled
 
@@ -98,15 +100,12 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
     parts = build(settings)
     spec = parts.pool.spec
     await parts.start()
-    runner = web.AppRunner(make_app(parts), handler_cancellation=True, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
+    listener = socket.create_server(("127.0.0.1", 0))
+    runner = await open_site(make_app(parts), listener, parts.connections, settings)
     try:
         async with aiohttp.ClientSession() as client:
             with the_loop_must_not_block():
-                yield Service(parts, f"http://{host}:{port}", client)
+                yield Service(parts, address_of(listener), client)
     finally:
         await parts.stop()
         await runner.cleanup()

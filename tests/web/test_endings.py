@@ -375,3 +375,21 @@ async def test_log_lines_of_a_render_carry_its_own_request_id(
         )
     logging.getLogger("poster_service").removeHandler(note)
     assert told == {f"request-{number}": f"10.0.0.{number}" for number in range(3)}
+
+
+async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrome(
+    start_service: StartService,
+) -> None:
+    """503 with Retry-After and not 504: nothing of its page was ever tried."""
+    service = await start_service(concurrency=1)
+    running = await busy(service, timeout_ms=4000)
+    response = await service.render(html="<p>", timeout_ms=1500)
+    assert response.status == 503
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "before its turn" in (await response.json())["detail"]
+    assert response.headers["Server-Timing"].startswith("queue;dur=")
+    assert "lease" not in response.headers["Server-Timing"]
+    assert service.counts()["leased"] == 1
+    assert (await running).status == 504
+    assert sum(service.parts.pool.statistics().endings.values()) <= 2  # the probe's and that one
+    assert await service.at_rest()

@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.web.test_serve import serving
 
 ROOT = Path(__file__).parents[2]
@@ -18,10 +20,15 @@ def shell_blocks() -> list[str]:
     return re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.timeout(400)  # the load test among them has 300 renders with chaos
 async def test_every_command_of_the_readme_works_as_it_stands(
     work_dir: Path, tmp_path: Path
 ) -> None:
-    """Each block exits 0 and each picture it names is one, by its first bytes."""
+    """Each block exits 0 and each picture it names is one, by its first bytes.
+
+    The load test is among them, so this is also the quick proof that 300 renders with chaos leave
+    nothing: its exit status is 0 only then.
+    """
     blocks = shell_blocks()
     assert len(blocks) >= 3
     (tmp_path / ".venv").symlink_to(sys.prefix)

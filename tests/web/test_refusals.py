@@ -82,7 +82,7 @@ async def test_all_that_is_wrong_is_told_together(shared: Service) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff\xfe", b'{"html": NaN}', b'{"html": "\\ud800"}', b"[" * 15_000, b"nonsense"],
+    [b"", b"{", b"\xff\xfe", b'{"html": NaN}', b'{"html": "\\ud800"}', b"nonsense"],
 )
 async def test_a_body_that_is_not_json_is_a_bad_request(shared: Service, body: bytes) -> None:
     """400 for each way of not being JSON."""

@@ -1,0 +1,66 @@
+"""The log line of a render tells what went wrong in the scripts of the page, not what it says."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from poster_service.browser.page import COMPLAINTS, believed
+from tests.web.conftest import Service
+
+
+async def line_of(service: Service, caplog: pytest.LogCaptureFixture, html: str) -> dict[str, Any]:
+    """The fields of the log line of one render."""
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    await service.picture(html=html, width=30, height=20)
+    (record,) = [one for one in caplog.records if one.message == "render"]
+    fields: dict[str, Any] = record.__dict__["fields"]
+    return fields
+
+
+async def test_errors_of_scripts_are_told_by_kind_and_place(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Uncaught ones and rejected promises; the words could hold the caller's data."""
+    html = (
+        "<!doctype html><script>null.secret</script>\n<script>\n"
+        "  Promise.reject(new TypeError('secret'));\n throw new RangeError('secret');</script>"
+    )
+    line = await line_of(service, caplog, html)
+    assert sorted(line["complaints"]) == [
+        "RangeError at 4:2", "TypeError at 1:29", "TypeError in a promise",
+    ]  # fmt: skip
+    assert "secret" not in json.dumps(line)
+    assert (line["width"], line["height"], line["html_chars"]) == (30, 20, len(html))
+    assert line["bytes"] > 50
+
+
+async def test_a_page_without_complaints_has_none(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No empty list in every line."""
+    assert "complaints" not in await line_of(service, caplog, "<p>fine")
+
+
+async def test_a_flood_is_cut_and_lies_are_not_believed(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page may fail a thousand times, and may write into the list itself."""
+    flood = "<script>for (let n = 0; n < 1000; n++) setTimeout(() => null.x)</script>"
+    assert len((await line_of(service, caplog, flood))["complaints"]) <= COMPLAINTS
+    lies = (
+        "<script>const key = Object.getOwnPropertyNames(window).find(n => n.startsWith('poster_'));"
+        "window[key].push('the secret word'); window[key].push({a: 1})</script>"
+    )
+    assert "complaints" not in await line_of(service, caplog, lies)
+
+
+def test_only_what_looks_like_a_complaint_is_one() -> None:
+    """Whatever else a page put there."""
+    assert believed(["TypeError at 1:2", "x y", 3, None, "E in a promise\n"]) == (
+        "TypeError at 1:2",
+    )
+    assert believed("TypeError at 1:2") == believed(None) == ()
+    assert len(believed(["E at 1:1"] * 1000)) == COMPLAINTS

@@ -1,0 +1,390 @@
+"""What strangers' connections may cost: their number, their heads, their time; a Chrome never."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import logging
+import random
+import resource
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from poster_service.errors import InvalidSettings
+from poster_service.settings import Settings
+from poster_service.web.connections import ensure_descriptors
+from tests.conftest import settled
+from tests.web.conftest import Service, StartService
+
+#: Random pixels, so that the picture is larger than what sockets hold.
+NOISE = """<!doctype html><body style="margin: 0"><canvas id=c width=1200 height=1200></canvas>
+    <script>const context = c.getContext('2d'), data = context.createImageData(1200, 1200);
+    for (let at = 0; at < data.data.length; at += 65536)
+        crypto.getRandomValues(data.data.subarray(at, Math.min(at + 65536, data.data.length)));
+    context.putImageData(data, 0, 0)</script>"""
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@contextlib.asynccontextmanager
+async def connected(service: Service) -> AsyncIterator[Streams]:
+    """A bare connection."""
+    where = urlsplit(service.address)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+def request(
+    path: str = "/healthz",
+    method: str = "GET",
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> bytes:
+    """A request as bytes."""
+    headers = {"Host": "x", **(headers or {})}
+    if body:
+        headers["Content-Length"] = str(len(body))
+    lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def answer(streams: Streams) -> tuple[int, dict[str, Any], bytes]:
+    """Status, problem and head of what is answered."""
+    head = await asyncio.wait_for(streams[0].readuntil(b"\r\n\r\n"), 10)
+    [length] = [
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length:")
+    ]
+    body = await asyncio.wait_for(streams[0].readexactly(length), 10)
+    return int(head.split()[1]), json.loads(body), head
+
+
+async def test_connections_over_the_limit_are_told_503_and_closed(
+    start_service: StartService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counted, told once in the log; when one goes there is room again."""
+    service = await start_service(max_connections=5)
+    async with contextlib.AsyncExitStack() as stack:
+        held = [await stack.enter_async_context(connected(service)) for _ in range(5)]
+        for streams in held:
+            streams[1].write(request())
+            assert (await answer(streams))[0] == 200
+        for _ in range(20):
+            async with connected(service) as late:
+                status, problem, head = await answer(late)
+                assert (status, problem["code"]) == (503, "overloaded")
+                assert b"Retry-After: " in head
+                assert await late[0].read() == b""
+        assert service.parts.connections.refused == 20
+        said = [one for one in caplog.records if "connections are refused" in one.getMessage()]
+        assert len(said) == 1
+        held[0][1].transport.abort()
+        assert await settled(lambda: service.parts.connections.open == 4)
+        async with connected(service) as again:
+            again[1].write(request())
+            assert (await answer(again))[0] == 200
+    assert await settled(lambda: service.parts.connections.open == 0)
+
+
+async def test_a_flood_of_connections_never_runs_out_of_descriptors(
+    start_service: StartService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three hundred at once against twenty: no EMFILE, nothing kept, and a render right after."""
+    service = await start_service(max_connections=20)
+    where = urlsplit(service.address)
+    before = psutil.Process().num_fds()
+
+    over = asyncio.Event()
+
+    async def knock() -> None:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(where.hostname, where.port)
+            await over.wait()
+            writer.transport.abort()
+
+    knocking = [asyncio.create_task(knock()) for _ in range(300)]
+    # Not all of them: a full backlog makes the kernel try again, seconds later.
+    assert await settled(lambda: service.parts.connections.refused >= 150)
+    assert service.parts.connections.open == 20
+    over.set()
+    await asyncio.gather(*knocking)
+    assert await settled(lambda: service.parts.connections.open == 0)
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    await service.picture(html="<p>x", width=10, height=10)
+    assert await service.at_rest()
+    assert await settled(lambda: psutil.Process().num_fds() <= before + 10)
+
+
+async def test_an_idle_connection_and_one_that_never_ends_its_head_are_closed(
+    start_service: StartService,
+) -> None:
+    """Silent from the start, silent after an answer, or a byte of a header now and then."""
+    service = await start_service(keepalive_seconds=0.5)
+    async with connected(service) as silent, connected(service) as done, connected(service) as slow:
+        done[1].write(request())
+        assert (await answer(done))[0] == 200
+
+        async def drip() -> None:
+            for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 1000:
+                slow[1].write(bytes([byte]))
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        for reader, _ in (silent, done, slow):
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+        dripping.cancel()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/healthz", {"Cookie": "a=" + "x" * 3000}),
+        ("/healthz", {"X-Long": "x" * 3000}),
+        ("/healthz?" + "x" * 3000, {}),
+        ("/healthz", {f"X-Some-{number}": "x" * 100 for number in range(30)}),
+    ],
+    ids=["cookie", "header", "address", "together"],
+)
+async def test_a_head_that_is_too_large_is_a_problem(
+    start_service: StartService, path: str, headers: dict[str, str]
+) -> None:
+    """431 with the bound, whether one line is too large or all together."""
+    service = await start_service(max_header_bytes=2048)
+    async with connected(service) as streams:
+        streams[1].write(request(path, headers=headers))
+        status, problem, head = await answer(streams)
+    assert (status, problem["code"]) == (431, "headers_too_large")
+    assert "2048" in problem["allowed"]
+    assert problem["request_id"].encode() in head
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\r\nx y z\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
+        b"POST /render HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_a_problem_and_no_traceback(
+    service: Service, garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400 as problem+json, a line at info, the connection closed."""
+    async with connected(service) as streams:
+        streams[1].write(garbage)
+        status, problem, _ = await answer(streams)
+        assert (status, problem["code"]) == (400, "bad_request")
+        assert await asyncio.wait_for(streams[0].read(), 10) == b""
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+async def test_a_slow_sender_holds_no_chrome_and_is_told_408(start_service: StartService) -> None:
+    """One Chrome, ten who send a body byte by byte: a render beside them, then 408 for each."""
+    service = await start_service(concurrency=1, body_timeout_ms=2500)
+    async with contextlib.AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(connected(service)) for _ in range(10)]
+        whole = request("/render", "POST", b"<p>" * 100, {"Content-Type": "text/html"})
+        for _, writer in slow:
+            writer.write(whole[:-50])
+        await service.picture(html="<p>x", width=10, height=10)
+        assert service.parts.admission.statistics().running <= 1
+        for streams in slow:
+            status, problem, head = await answer(streams)
+            assert (status, problem["code"]) == (408, "body_timeout")
+            assert b"Connection: close" in head
+    assert await service.at_rest()
+
+
+async def test_a_slow_reader_holds_no_chrome(start_service: StartService) -> None:
+    """One Chrome; three who take a byte a second of megabytes: others are served beside them."""
+    service = await start_service(concurrency=1)
+    job = json.dumps({"html": NOISE, "width": 1200, "height": 1200}).encode()
+    async with contextlib.AsyncExitStack() as stack:
+        readers = []
+        for _ in range(3):
+            reader, writer = await stack.enter_async_context(small_window(service))
+            writer.write(request("/render", "POST", job, {"Content-Type": "application/json"}))
+            assert (await asyncio.wait_for(reader.read(1), 20)) == b"H"
+            readers.append(reader)
+        # All three pictures are on their way, and no Chrome is held for them.
+        assert await service.at_rest()
+        for _ in range(3):
+            for reader in readers:
+                await reader.read(1)
+            await asyncio.sleep(1)
+            await service.picture(html="<p>x", width=10, height=10)
+        assert await service.at_rest()
+        assert service.parts.connections.open >= 3
+
+
+@contextlib.asynccontextmanager
+async def small_window(service: Service) -> AsyncIterator[Streams]:
+    """A connection whose reader takes little into its buffers."""
+    where = urlsplit(service.address)
+    plug = socket.socket()
+    plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plug.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plug, (where.hostname, where.port))
+    reader, writer = await asyncio.open_connection(sock=plug, limit=1024)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def test_an_answer_that_is_not_taken_is_cut_off_in_its_time(
+    start_service: StartService,
+) -> None:
+    """Or its picture would be kept for as long as the reader likes."""
+    service = await start_service(send_timeout_ms=500)
+    job = json.dumps({"html": NOISE, "width": 1200, "height": 1200}).encode()
+    async with small_window(service) as (_, writer):
+        writer.write(request("/render", "POST", job, {"Content-Type": "application/json"}))
+        assert await settled(lambda: service.parts.connections.open == 1)
+        assert await settled(lambda: service.parts.connections.open == 0)
+    assert await service.at_rest()
+
+
+async def test_a_gzip_bomb_is_refused_in_bounded_memory(start_service: StartService) -> None:
+    """200 MB in 200 KB, ten of them at once: 413 each, and no more memory than the limits say."""
+    service = await start_service(max_body_bytes=1 << 20)
+    bomb = gzip.compress(bytes(200_000_000), compresslevel=9)
+    assert len(bomb) < 300_000
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    process = psutil.Process()
+    before, most, over = process.memory_info().rss, 0, asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal most
+        while not over.is_set():
+            most = max(most, process.memory_info().rss)
+            await asyncio.sleep(0.005)
+
+    watching = asyncio.create_task(watch())
+
+    async def throw() -> int:
+        url = f"{service.address}/render"
+        async with service.client.post(url, data=bomb, headers=headers) as told:
+            return told.status
+
+    assert await asyncio.gather(*(throw() for _ in range(10))) == [413] * 10
+    over.set()
+    await watching
+    assert most - before < 60 << 20, f"{(most - before) >> 20} MiB"
+
+
+def settings(**flags: str) -> Settings:
+    """Settings as flags give them."""
+    return Settings.load({}, flags)
+
+
+def test_descriptors_are_raised_to_what_is_needed_or_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By raising our own limit; where the hard one is too low, both remedies are named."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: given.append(limits))
+    ensure_descriptors(settings(concurrency="2", ready="2", max_connections="1000"))
+    assert given == [(1000 + 256 + 4 * 16, 4096)]
+    with pytest.raises(InvalidSettings) as caught:
+        ensure_descriptors(settings(concurrency="2", ready="2", max_connections="4000"))
+    assert "POSTER_MAX_CONNECTIONS=4000" in str(caught.value)
+    assert "ulimit -Hn" in str(caught.value)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8192, 8192))
+    ensure_descriptors(settings(max_connections="1000"))
+    assert len(given) == 1
+
+
+def test_the_defaults_need_no_more_than_the_usual_1024() -> None:
+    """On a machine of eight processors: nothing is raised, and Chromes inherit what they had."""
+    assert settings().max_connections + 256 + (8 + 1) * 16 <= 1024
+
+
+def mutated(chance: random.Random) -> bytes:
+    """A request of one of the kinds there are, with some bytes changed, gone, doubled or put in."""
+    job = json.dumps({"html": "<p>x", "width": 9, "height": 9, "data": {"a": [1, {"b": "c"}]}})
+    raw = bytearray(
+        chance.choice([
+            request("/render", "POST", job.encode(), {"Content-Type": "application/json"}),
+            request("/render?width=9", "POST", b"<p>x", {"Content-Type": "text/html"}),
+            request("/render", "POST", gzip.compress(b"<p>x"),
+                    {"Content-Type": "text/html; charset=gbk", "Content-Encoding": "gzip"}),
+            request("/render/article-card?data=e30&key=old&expires=99&signature=00"),
+            request("/status?format=html", headers={"Accept": "text/html", "Cookie": "a=b"}),
+            request("/templates", "HEAD", headers={"Authorization": "B x", "Origin": "https://x"}),
+            request("/render", "OPTIONS", headers={"Origin": "https://x"}),
+        ])
+    )  # fmt: skip
+    for _ in range(chance.randrange(1, 5)):
+        at = chance.randrange(len(raw))
+        piece = chance.choice([
+            b"\0", b"\r\n", b"\xff", b"%", b":", b" ", b"{", b"[", b'"', b"\\ud800", b"9" * 30,
+            b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n",
+            b"Expect: 100-continue\r\n", b"Expect: \xff\r\n", bytes([chance.randrange(256)]),
+        ])  # fmt: skip
+        raw[at : at + chance.choice([0, 0, 1, len(piece), 40])] = piece
+    return bytes(raw)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
+async def test_no_bytes_make_the_service_fail(
+    start_service: StartService, caplog: pytest.LogCaptureFixture, seed: int
+) -> None:
+    """Six hundred mutated requests: an answer that is promised, or the connection closed."""
+    service = await start_service(
+        keepalive_seconds=1, body_timeout_ms=500, signing_keys="old=0123456789abcdef",
+        cors_origins="https://x", timeout_ms=5000,
+    )  # fmt: skip
+    assert await service.at_rest()
+    chance = random.Random(seed)
+    seen: set[int] = set()
+    gate = asyncio.Semaphore(24)
+
+    async def send(raw: bytes) -> None:
+        async with gate, connected(service) as (reader, writer):
+            writer.write(raw)
+            said = b""
+            with contextlib.suppress(ConnectionError):
+                said = await asyncio.wait_for(reader.read(65536), 20)
+            if said:
+                seen.add(int(said.split()[1]))
+
+    await asyncio.gather(*(send(mutated(chance)) for _ in range(600)))
+    assert seen <= {
+        100,
+        200,
+        204,
+        400,
+        403,
+        404,
+        405,
+        408,
+        411,
+        413,
+        415,
+        417,
+        422,
+        431,
+        502,
+        503,
+        504,
+    }
+    assert {200, 400, 403} <= seen
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert await service.at_rest()
+    assert await settled(lambda: service.parts.connections.open <= 1)
