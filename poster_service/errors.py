@@ -12,6 +12,7 @@
     │   ├── JsonTooComplex
     │   ├── UnsupportedMediaType
     │   ├── PictureTooLarge         known only after the page was laid out
+    │   ├── FetchDenied             strict, and a rule of ours kept something from the page
     │   ├── Unauthorized            no token, or none of ours
     │   ├── Forbidden               a signed address that is not, or no longer, good
     │   │   ├── BadSignature
@@ -28,6 +29,7 @@
     │   ├── PageCrashed
     │   ├── PageFailed
     │   ├── ChromeDied
+    │   ├── FetchFailed             strict, and something that the page asked for did not come
     │   └── RenderTimeout
     └── OperatorError               the service cannot run; told in one line on stderr
         ├── InvalidSettings
@@ -52,11 +54,13 @@ class PosterError(Exception):
     Attributes:
         code: Short and stable, for programs.
         server_timing: Where the time went before it failed; empty when nothing had begun.
+        warnings: What the page went without until then, as a header's value.
         retry_after: Whole seconds after which trying again is sensible; None where it is not.
     """
 
     code = "internal_error"
     server_timing = ""
+    warnings = ""
     retry_after: int | None = None
 
 
@@ -151,6 +155,12 @@ class PictureTooLarge(CallerError):
     """The page turned out to be larger than a picture may be."""
 
     code = "picture_too_large"
+
+
+class FetchDenied(CallerError):
+    """A strict render whose page asked for something that it may not have."""
+
+    code = "fetch_denied"
 
 
 class Unauthorized(CallerError):
@@ -260,6 +270,12 @@ class ChromeDied(RenderFailed):
     """The Chrome of this render died; it takes no other render with it."""
 
     code = "chrome_died"
+
+
+class FetchFailed(RenderFailed):
+    """A strict render whose page asked for something that did not come."""
+
+    code = "fetch_failed"
 
 
 class RenderTimeout(RenderFailed):

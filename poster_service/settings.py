@@ -36,6 +36,55 @@ def _split(value: object) -> object:
     return value
 
 
+def canonical_host(host: str) -> str:
+    """A host as Chrome and DNS know it: lower case, IDNA, no trailing dot; addresses in one form.
+
+    Raises:
+        ValueError: It is none.
+    """
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    if host.isascii():
+        return host
+    from yarl import URL  # rarely needed, and not free to import
+
+    return URL.build(scheme="http", host=host).raw_host or ""
+
+
+def _hosts(value: object) -> object:
+    """Names, `*.suffixes` and addresses from their comma-separated form, each in its one form."""
+    parts = _split(value)
+    if not isinstance(parts, tuple):
+        return parts
+    return tuple(_host_pattern(str(part)) for part in parts)
+
+
+def _host_pattern(text: str) -> str:
+    star, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    try:
+        name = canonical_host(rest)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no host name") from error
+    if not (_HOST.fullmatch(name) or (not star and _is_address(name))):
+        raise ValueError(f"{text!r} is neither a host name, *.suffix nor an address")
+    return star + name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_hosts)]
+
+
 def _tokens(value: object) -> object:
     return credentials.from_pairs(value, credentials.token) if isinstance(value, str) else value
 
@@ -281,8 +330,18 @@ class Settings(BaseModel):
         le=268_435_456,
         description="largest picture, in device pixels (width x height x scale squared)",
     )
-    network: Literal["public", "none"] = Field(
-        "public", description="what pages may fetch: public addresses only, or nothing"
+    network: Literal["public", "allowlist", "none"] = Field(
+        "public",
+        description="what pages may fetch: from public addresses, from the public addresses of"
+        " POSTER_ALLOW_HOSTS only, or nothing",
+    )
+    allow_hosts: Hosts = Field(
+        (),
+        description="with POSTER_NETWORK=allowlist: hosts that pages may fetch from,"
+        " e.g. cdn.example.com, *.example.com (all below it, not itself)",
+    )
+    deny_hosts: Hosts = Field(
+        (), description="hosts that pages may not fetch from, whatever else is allowed"
     )
     allow_private: Annotated[tuple[Network, ...], BeforeValidator(_split)] = Field(
         (),
@@ -299,6 +358,26 @@ class Settings(BaseModel):
     )
     fetch_total_bytes: int = Field(
         64 << 20, ge=1024, le=1 << 32, description="all that one page may fetch, in bytes"
+    )
+    max_requests: int = Field(
+        1_000, ge=0, le=1_000_000, description="things that one page may ask the network for"
+    )
+    max_redirects: int = Field(
+        10, ge=0, le=20, description="redirects that one thing may take (Chrome's own bound is 20)"
+    )
+    max_messages: int = Field(
+        20_000,
+        ge=1_000,
+        le=10_000_000,
+        description="messages that Chrome may send about one page (requests, dialogs, frames,"
+        " windows); a page that keeps it busier has failed",
+    )
+    page_memory_mb: int = Field(
+        2_048,
+        ge=256,
+        le=1 << 20,
+        description="memory of one Chrome's processes during a render, in MiB, looked at four"
+        " times a second and needing no control group; a page that takes more has failed",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
@@ -348,6 +427,13 @@ class Settings(BaseModel):
             found.append(
                 f"POSTER_WATCHDOG_SECONDS={self.watchdog_seconds:g}: must be less than"
                 f" POSTER_WEDGED_SECONDS={self.wedged_seconds:g}"
+            )
+        if self.network == "allowlist" and not self.allow_hosts:
+            found.append("POSTER_NETWORK=allowlist: POSTER_ALLOW_HOSTS must name at least one host")
+        if self.allow_hosts and self.network != "allowlist":
+            found.append(
+                f"POSTER_ALLOW_HOSTS={','.join(self.allow_hosts)}: means nothing unless"
+                f" POSTER_NETWORK=allowlist; it is {self.network}"
             )
         if self.timeout_ms > self.max_timeout_ms:
             found.append(

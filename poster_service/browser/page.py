@@ -8,13 +8,14 @@ With `pipe.py` the only user of pyppeteer; its errors end here and leave as ours
 
 import asyncio
 import base64
+import contextlib
 import contextvars
 import json
 import logging
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -108,6 +109,7 @@ class Request:
         headers: Request headers Chrome would send.
         body: Request body, None when there is none.
         kind: CDP resource type, e.g. "Image".
+        hops: Redirects that led here.
     """
 
     url: str
@@ -115,6 +117,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes | None
     kind: str
+    hops: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class Picture:
         full_page: The whole document instead of the viewport.
         background: RGBA under the page, channels 0 to 255; alpha 0 leaves the unpainted clear.
         max_pixels: Bound on the device pixels of a full page.
+        max_messages: What Chrome may tell of the page unasked, in messages.
     """
 
     width: int
@@ -153,6 +157,7 @@ class Picture:
     full_page: bool
     background: tuple[int, int, int, int]
     max_pixels: int
+    max_messages: int = 20_000
 
 
 class PosterPage:
@@ -164,6 +169,7 @@ class PosterPage:
         self._session = page._client
         loop = asyncio.get_running_loop()
         self._crashed: asyncio.Future[None] = loop.create_future()
+        self._given_up: asyncio.Future[str] = loop.create_future()
         self._loaded: asyncio.Future[None] = loop.create_future()
         self._frame_id = page.mainFrame._id
         self._blank_loaders: set[str] = set()
@@ -171,6 +177,7 @@ class PosterPage:
         self._route: Route | None = None
         self._gate = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._is_loaded_from_us = False
+        self._hops: dict[str, int] = {}
         #: What went wrong in the page's scripts, e.g. "TypeError at 3:17"; known once painted.
         self.complaints: tuple[str, ...] = ()
         self._key = f"poster_{secrets.token_hex(4)}"
@@ -180,6 +187,7 @@ class PosterPage:
         self._session.on("Page.lifecycleEvent", self._lifecycle)
         self._session.on("Page.frameStoppedLoading", self._stopped_loading)
         connection.on("Fetch.requestPaused", self._paused)
+        connection.on("Target.targetCreated", self._opened)
 
     @classmethod
     async def attach(cls, connection: PipeConnection) -> "PosterPage":
@@ -199,12 +207,14 @@ class PosterPage:
             listen = LISTEN % (COMPLAINTS, json.dumps(page._key))
             await page._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen})
             await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+            await connection.send("Browser.setDownloadBehavior", {"behavior": "deny"})
         except (PyppeteerError, OSError) as error:
             raise ChromeDied("Chrome ended while it was being started") from error
         return page
 
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
+        self._connection.allow(picture.max_messages)
         await self._do(
             self._page.setViewport(
                 {
@@ -268,7 +278,8 @@ class PosterPage:
             check_size(width, height, picture)
             parameters["captureBeyondViewport"] = True
             parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        answer = await self._send("Page.captureScreenshot", parameters)
+        with self._expecting_much():
+            answer = await self._send("Page.captureScreenshot", parameters)
         if not answer["data"]:
             raise PageFailed("Chrome gave no picture of the page")
         return base64.b64decode(answer["data"])
@@ -278,6 +289,11 @@ class PosterPage:
         """Done when the page's renderer process has died."""
         return self._crashed
 
+    def give_up(self, why: str) -> None:
+        """End whatever is waited for; `why` is for the caller."""
+        if not self._given_up.done():
+            self._given_up.set_result(why)
+
     def abandon(self) -> None:
         """Stop answering the page; its Chrome is about to be killed."""
         self._route = None
@@ -286,17 +302,24 @@ class PosterPage:
 
     async def _print(self, picture: Picture) -> bytes:
         height = await self._one_sheet(picture) if picture.full_page else picture.height
-        printed: bytes = await self._do(
-            self._page.pdf(
-                {
-                    "width": f"{picture.width}px",
-                    "height": f"{height}px",
-                    "printBackground": True,
-                    "preferCSSPageSize": not picture.full_page,
-                }
-            )
-        )
+        paper = {
+            "width": f"{picture.width}px",
+            "height": f"{height}px",
+            "printBackground": True,
+            "preferCSSPageSize": not picture.full_page,
+        }
+        with self._expecting_much():
+            printed: bytes = await self._do(self._page.pdf(paper))
         return printed
+
+    @contextlib.contextmanager
+    def _expecting_much(self) -> Iterator[None]:
+        """While inside, an answer of Chrome may be as large as a picture is."""
+        self._connection.expects_much = True
+        try:
+            yield
+        finally:
+            self._connection.expects_much = False
 
     async def _one_sheet(self, picture: Picture) -> int:
         """Make the page one sheet and return its height in CSS pixels.
@@ -351,12 +374,30 @@ class PosterPage:
 
     async def _wait_first(self, step: "asyncio.Future[Any]") -> None:
         """Wait for a step, or for the end of the page or its Chrome, which is raised."""
-        ends: set[asyncio.Future[Any]] = {step, self._crashed, self._connection.closed}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        flooded = self._connection.flooded
+        ends: set[asyncio.Future[Any]] = {step, self._crashed, self._connection.closed, flooded}
+        await asyncio.wait(ends | {self._given_up}, return_when=asyncio.FIRST_COMPLETED)
+        if self._given_up.done():
+            raise PageFailed(self._given_up.result())
         if self._crashed.done():
             raise PageCrashed("the page crashed: its process died, often for lack of memory")
         if self._connection.closed.done():
             raise ChromeDied("Chrome ended during the render")
+        if flooded.done():
+            raise PageFailed(
+                "the page keeps Chrome too busy: too many requests, windows, frames or dialogs, or"
+                " too much sent by it"
+            )
+
+    def _opened(self, event: dict[str, Any]) -> None:
+        """Close every window that the page opens; a poster is one page."""
+        target = event["targetInfo"]
+        if target["type"] == "page" and target["targetId"] != self._frame_id:
+            self._spawn(self._close_window(target["targetId"]))
+
+    async def _close_window(self, target: str) -> None:
+        with contextlib.suppress(PyppeteerError):  # it has closed itself
+            await self._connection.send("Target.closeTarget", {"targetId": target})
 
     def _lifecycle(self, event: dict[str, Any]) -> None:
         """Settle `_loaded` when the main frame has loaded something else than the blank page.
@@ -428,10 +469,32 @@ class PosterPage:
         if self._route is None:
             return None
         try:
-            return await self._route(_request_of(event))
+            return await self._route(self._request_of(event))
         except Exception:
             logger.exception("the route of a page failed")
             return None
+
+    def _request_of(self, event: Mapping[str, Any]) -> Request:
+        asked = event["request"]
+        parts = [
+            base64.b64decode(part["bytes"]) for part in asked.get("postDataEntries", ()) if part
+        ]
+        return Request(
+            url=asked["url"],
+            method=asked["method"],
+            headers=asked["headers"],
+            body=b"".join(parts) if parts else None,
+            kind=event.get("resourceType", "Other"),
+            hops=self._hops_of(event),
+        )
+
+    def _hops_of(self, event: Mapping[str, Any]) -> int:
+        """How many redirects led to a request: Chrome names the one before."""
+        before = event.get("redirectedRequestId")
+        hops = 0 if before is None else self._hops.get(before, 0) + 1
+        if hops:
+            self._hops[event["requestId"]] = hops
+        return hops
 
 
 def believed(told: object) -> tuple[str, ...]:
@@ -458,18 +521,6 @@ def check_size(width: int, height: int, picture: Picture) -> None:
             f"the full page is {across} x {down} device pixels; at most {most} a side"
             f" and {picture.max_pixels} in all are allowed"
         )
-
-
-def _request_of(event: Mapping[str, Any]) -> Request:
-    asked = event["request"]
-    parts = [base64.b64decode(part["bytes"]) for part in asked.get("postDataEntries", ()) if part]
-    return Request(
-        url=asked["url"],
-        method=asked["method"],
-        headers=asked["headers"],
-        body=b"".join(parts) if parts else None,
-        kind=event.get("resourceType", "Other"),
-    )
 
 
 async def _encoded(reply: Reply) -> dict[str, Any]:

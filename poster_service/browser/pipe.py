@@ -26,6 +26,14 @@ logger = logging.getLogger(__name__)
 
 CLOSED = "Chrome's debugging pipe is closed"
 
+#: How Chrome's answer to a call begins; what it tells unasked begins with `{"method"`.
+ANSWER = b'{"id":'
+#: Messages that Chrome may send unasked before a page of a caller is there.
+MAX_MESSAGES = 10_000
+#: What Chrome may tell of one page unasked, in bytes: requests with their bodies, mostly. All of it
+#: is the page's to choose, is held in memory here, and is read in the event loop of everybody.
+MAX_TOLD_BYTES = 32 << 20
+
 
 class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no types
     """One Chrome's browser-level session, and the door to the sessions of its targets."""
@@ -48,6 +56,33 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._writer: asyncio.WriteTransport | None = None
         self._reader: asyncio.ReadTransport | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
+        #: Done when Chrome has told more, unasked, than it may.
+        self.flooded: asyncio.Future[None] = loop.create_future()
+        self._messages_left = MAX_MESSAGES
+        self._bytes_left = MAX_TOLD_BYTES
+        #: Whether an answer may be of any size; a picture is.
+        self.expects_much = False
+
+    def allow(self, messages: int) -> None:
+        """Let Chrome tell so much, unasked, from now on."""
+        self._messages_left, self._bytes_left = messages, MAX_TOLD_BYTES
+
+    def charge(self, size: int, *, whole: bool, is_answer: bool) -> bool:
+        """Count what came; False when it is too much, and nothing more is to be taken.
+
+        An answer is counted too unless a picture is awaited: in one to a script, the page may have
+        a word.
+        """
+        if self.flooded.done():
+            return False
+        if is_answer and (self.expects_much or whole):
+            return True
+        self._bytes_left -= size
+        self._messages_left -= whole
+        if self._bytes_left < 0 or self._messages_left < 0:
+            self.flooded.set_result(None)
+            return False
+        return True
 
     async def open(self) -> None:
         """Begin to read and write.
@@ -198,12 +233,22 @@ class _Receiver(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *whole, rest = data.split(b"\0")
         for part in whole:
-            self._parts.append(part)
+            if not self._take(part, whole=True):
+                return
             message = b"".join(self._parts)
             self._parts.clear()
             self._connection.receive(message)
         if rest:
-            self._parts.append(rest)
+            self._take(rest, whole=False)
+
+    def _take(self, part: bytes, *, whole: bool) -> bool:
+        """Keep a part of a message, if it is not too much."""
+        is_answer = (self._parts[0] if self._parts else part).startswith(ANSWER)
+        if not self._connection.charge(len(part), whole=whole, is_answer=is_answer):
+            self._parts.clear()
+            return False
+        self._parts.append(part)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.lost()

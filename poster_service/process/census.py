@@ -189,3 +189,26 @@ def _kill(seen: Seen) -> bool:
         finally:
             os.close(pidfd)
     return False
+
+
+def memory_below(pid: int) -> int:
+    """Bytes of anonymous and shared memory of a process's descendants, as far as they are there."""
+    total, todo = 0, _children(pid)
+    while todo:
+        one = todo.pop()
+        todo += _children(one)
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/{one}/status").read_text("latin-1").splitlines():
+                if line.startswith(("RssAnon:", "RssShmem:")):
+                    total += int(line.split()[1]) << 10
+    return total
+
+
+def _children(pid: int) -> list[int]:
+    """Direct children of every thread of a process."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found

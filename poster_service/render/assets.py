@@ -6,28 +6,27 @@ again, so every hop comes through here. (What else a stranger's page must not do
 its own; this is the part without which the first poster would already be an open proxy.)
 """
 
-import asyncio
-import functools
 import ipaddress
+import json
 import logging
 import mimetypes
 import socket
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
+from poster_service.render.network import Policy, Refused, connector
+from poster_service.render.places import CONTENT_SECURITY_POLICY
+from poster_service.render.warnings import Warnings
 
 logger = logging.getLogger(__name__)
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Headers of one connection, not of the message (RFC 9110, 7.6.1), and those that no longer fit a
 # body that has been decoded.
@@ -39,133 +38,80 @@ DROPPED = frozenset(
 KEPT_BACK = DROPPED | {"accept-encoding", "cookie", "host", "proxy-authorization", "referer"}
 
 
-#: Names looked up at once, over all pages.
-LOOKUPS_AT_ONCE = 32
+#: Where Chrome tells what it kept from a page, in a request that comes here as every other does.
+REPORTS = ADDRESS + ".poster/kept"
+#: For a page of a caller's own. Chrome has no network that a web socket or a peer connection could
+#: use; this only says so at once, and has it told.
+NO_SOCKETS = "connect-src http: https: data: blob:; webrtc 'block'"
+#: What aiohttp unpacks, piece by piece and bounded; anything else it would hand on as it came.
+CODINGS = ("", "identity", "gzip", "deflate", "br", "zstd")
 
 
-class Denied(Exception):
-    """A page may not have what it asks for; the reason is for the log."""
+class NotFetched(Exception):
+    """A page does not get what it asks for; the text is for the log, the reason for programs."""
+
+    verb: Literal["denied", "failed"] = "failed"
+
+    def __init__(self, reason: str, message: str = "", host: str | None = None) -> None:
+        super().__init__(message or reason)
+        self.reason = reason
+        self.host = host  # where it is another than that of the request
+
+
+class Denied(NotFetched):
+    """A rule of ours is against it."""
+
+    verb = "denied"
+
+
+class Failed(NotFetched):
+    """It was tried and did not come."""
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Which addresses may be connected to.
+class FetchLimits:
+    """What pages may have.
 
     Attributes:
-        public: All that IANA lists as globally reachable.
-        private: Networks opened on purpose beside it.
+        timeout: Seconds for one thing.
+        max_bytes: Of one thing, unpacked.
+        max_total_bytes: Of all that one page fetches, unpacked.
+        max_requests: Things that one page may ask for.
+        max_redirects: Hops of one thing.
     """
 
-    public: bool
-    private: tuple[Network, ...] = ()
-
-    def refuse(self, address: Address) -> str | None:
-        """Why an address may not be connected to; None when it may.
-
-        What hides in an IPv6 address (mapped, 6to4, Teredo, NAT64) is judged along with it.
-        """
-        forms = [one for one in (address, _inner(address)) if one is not None]
-        if any(one in network for one in forms for network in self.private):
-            return None
-        if not self.public:
-            return f"{address}: POSTER_NETWORK=none"
-        if not _inner(address) and address.version == 6 and not _unicast(address):
-            return f"{address} is not a public address"
-        for one in forms:
-            if not one.is_global or one.is_multicast:
-                return f"{one} is not a public address"
-        return None
-
-
-def _unicast(address: Address) -> bool:
-    """Whether an IPv6 address is of the only block that is given out (RFC 4291), and no example.
-
-    `is_global` of Python 3.11 lets through what nobody ever assigned: fec0::/10, ::/96 and others.
-    """
-    return address in _GIVEN_OUT and address not in _EXAMPLES
-
-
-_GIVEN_OUT = ipaddress.ip_network("2000::/3")
-_EXAMPLES = ipaddress.ip_network("3fff::/20")  # RFC 9637
-
-
-def _inner(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for, if it does."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address.ipv4_mapped:
-        return address.ipv4_mapped
-    if address.sixtofour:
-        return address.sixtofour
-    if address.teredo:
-        return address.teredo[1]
-    if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 (RFC 6052)
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
-
-
-class CheckedResolver(AbstractResolver):
-    """Resolves by the system and lets through only addresses that may be connected to."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        # Threads of its own: slow names of one page must not keep others from the default ones.
-        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="resolver")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """All addresses of `host` that may be connected to.
-
-        Raises:
-            OSError: The name does not resolve, or to none that may be connected to.
-        """
-        loop = asyncio.get_running_loop()
-        look_up = functools.partial(
-            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family
-        )
-        found = await loop.run_in_executor(self._threads, look_up)
-        results, reason = [], "no address"
-        for kind, _, protocol, _, where in found:
-            refusal = self._policy.refuse(ipaddress.ip_address(where[0]))
-            if refusal is None:
-                results.append(ResolveResult(
-                    hostname=host, host=str(where[0]), port=port, family=kind, proto=protocol,
-                    flags=socket.AI_NUMERICHOST))  # fmt: skip
-            else:
-                reason = refusal
-        if not results:
-            raise OSError(f"{host}: {reason}")
-        return results
-
-    async def close(self) -> None:
-        """Let go of the threads; one that still waits for an answer is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    timeout: float = 5.0
+    max_bytes: int = 16 << 20
+    max_total_bytes: int = 64 << 20
+    max_requests: int = 1_000
+    max_redirects: int = 10
 
 
 class Fetcher:
     """Fetches over HTTP for all pages, within the policy; closed at the end of the service."""
 
-    def __init__(
-        self, policy: Policy, *, timeout: float, max_bytes: int, max_total_bytes: int = 64 << 20
-    ) -> None:
+    def __init__(self, policy: Policy, limits: FetchLimits) -> None:
         self._policy = policy
-        self.max_total_bytes = max_total_bytes
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._max_bytes = max_bytes
+        self.limits = limits
+        self._timeout = aiohttp.ClientTimeout(total=limits.timeout)
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, request: Request) -> Reply:
+    async def fetch(
+        self, request: Request, charge: Callable[[int], None] = lambda _: None
+    ) -> Reply:
         """Fetch one thing; redirects are the page's to follow.
 
+        `charge` is told of every piece as it comes, unpacked, and may raise to end it.
+
         Raises:
-            Denied: The policy, the size or the server is against it.
+            Denied: The policy is against it.
+            Failed: The server, its size or the time is.
         """
         try:
             url = URL(request.url, encoded=True)  # as Chrome normalised it: signatures stay valid
             self._check(url)
         except ValueError as error:
-            raise Denied(f"no web address: {error}") from error
+            raise Denied("scheme", f"no web address: {error}") from error
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in KEPT_BACK
         }
@@ -173,11 +119,11 @@ class Fetcher:
             async with self._client().request(
                 request.method, url, headers=headers, data=request.body, allow_redirects=False
             ) as answer:
-                body = await self._read(answer)
+                body = await self._read(answer, charge)
                 kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in DROPPED]
                 return Reply(answer.status, tuple(kept), body)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Denied(f"{type(error).__name__}: {error}") from error
+            raise _judged(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -185,35 +131,37 @@ class Fetcher:
             await self._session.close()
 
     def _check(self, url: URL) -> None:
-        """What can be said before any connection; the resolver says the rest.
+        """What can be said before any connection; the connector says the rest.
 
         Raises:
-            Denied: Scheme or address is not allowed.
+            Denied: Scheme, host or port is not allowed.
         """
         if url.scheme not in ("http", "https") or not url.host:
-            raise Denied(f"the scheme {url.scheme!r} is not fetched")
-        try:  # a literal address never reaches the resolver
-            address = ipaddress.ip_address(url.host)
-        except ValueError:
-            return
-        if (refusal := self._policy.refuse(address)) is not None:
-            raise Denied(refusal)
+            raise Denied("scheme", f"the scheme {url.scheme[:20]!r} is not fetched")
+        if not url.host.isprintable() or " " in url.host:
+            raise Denied("scheme", "no web address")
+        if _is_oddly_spelled(url.host):
+            raise Denied("address", f"{url.host[:40]} is an address spelled as none should be")
+        if (refusal := self._policy.refuse_host(url.host, url.port)) is not None:
+            raise Denied("port" if refusal.startswith("port") else "host", refusal)
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, charge: Callable[[int], None]) -> bytes:
+        coding = answer.headers.get("Content-Encoding", "").strip().lower()
+        if coding not in CODINGS:
+            raise Failed("protocol", f"the content coding {coding[:40]!r} is not known")
         body = bytearray()
         async for chunk in answer.content.iter_chunked(1 << 16):
+            charge(len(chunk))
             body += chunk
-            if len(body) > self._max_bytes:
-                raise Denied(f"more than {self._max_bytes} bytes")
+            if len(body) > self.limits.max_bytes:
+                raise Failed("too_large", f"more than {self.limits.max_bytes} bytes")
         return bytes(body)
 
     def _client(self) -> aiohttp.ClientSession:
         """One session, made in the running loop. Cookies are nobody's, so none are kept."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=CheckedResolver(self._policy), use_dns_cache=False, limit=0
-                ),
+                connector=connector(self._policy),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
@@ -221,49 +169,139 @@ class Fetcher:
         return self._session
 
 
-class Budget:
-    """All that one page may fetch together."""
+def _is_oddly_spelled(host: str) -> bool:
+    """Whether only the system's oldest rules make an address of it: 127.1, 0x7f000001, 0177.0.0.1.
 
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
-        self._left = fetcher.max_total_bytes
+    Chrome has rewritten those long before; whatever comes here so did not come through Chrome.
+    """
+    try:
+        socket.inet_aton(host.rstrip("."))
+    except OSError:
+        return False
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False
+
+
+def _judged(error: Exception) -> NotFetched:
+    """What became of a request, in a word that stays the same and a sentence for the log."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, Refused):
+            return Denied("address", str(cause))
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return Denied("scheme", said)
+    for kind, reason in REASONS.items():
+        if any(isinstance(cause, kind) for cause in causes):
+            return Failed(reason, said)
+    return Failed("protocol", said)
+
+
+#: The first that fits counts.
+REASONS: dict[type[BaseException], str] = {
+    TimeoutError: "timeout",
+    aiohttp.ClientConnectorDNSError: "unknown_host",
+    aiohttp.ClientConnectorCertificateError: "certificate",
+    aiohttp.ClientSSLError: "certificate",
+    aiohttp.ClientConnectorError: "unreachable",
+}
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from, group members and aiohttp's own way included."""
+    todo, seen = [error], 0
+    while todo and seen < 20:
+        one = todo.pop(0)
+        seen += 1
+        yield one
+        more = [getattr(one, "os_error", None), one.__cause__, one.__context__]
+        todo += [each for each in more if isinstance(each, BaseException)]
+        todo += getattr(one, "exceptions", ())
+
+
+@dataclass
+class Budget:
+    """All that one page may fetch together, and what it went without."""
+
+    fetcher: Fetcher
+    warnings: Warnings = field(default_factory=Warnings)
+    _bytes: int = 0
+    _requests: int = 0
 
     async def fetch(self, request: Request) -> Reply:
         """Fetch one thing within what is left.
 
         Raises:
-            Denied: As `Fetcher.fetch`, or the page has had all that it may.
+            NotFetched: As `Fetcher.fetch`, or the page has had all that it may.
         """
-        if self._left <= 0:
-            raise Denied(f"the page has fetched {self._fetcher.max_total_bytes} bytes already")
-        reply = await self._fetcher.fetch(request)
-        self._left -= len(reply.body)
-        return reply
+        limits = self.fetcher.limits
+        self._requests += 1
+        if self._requests > limits.max_requests:
+            raise Denied("requests", f"the page has asked for {limits.max_requests} things already")
+        if request.hops > limits.max_redirects:
+            raise Denied("redirects", f"more than {limits.max_redirects} redirects")
+        if request.kind == "Document" and request.method != "GET":
+            raise Denied("form", "a form was sent")
+        return await self.fetcher.fetch(request, self._charge)
+
+    def _charge(self, size: int) -> None:
+        """Count bytes as they come, so that things fetched at once cannot exceed them together."""
+        self._bytes += size
+        if self._bytes > self.fetcher.limits.max_total_bytes:
+            most = self.fetcher.limits.max_total_bytes
+            raise Denied("bytes", f"the page has fetched {most} bytes already")
 
 
-def page_route(html: str, folder: Path | None, fetcher: Fetcher) -> Route:
+def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warnings) -> Route:
     """The route of one render: its page, its template's folder, then the network."""
     page = html.encode()
-    budget = Budget(fetcher)
+    budget = Budget(fetcher, warnings)
+    policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
+    headers = (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", f"{policy}; report-uri {REPORTS}"),
+    )
 
     async def route(request: Request) -> Reply | None:
         if request.url == ADDRESS:
-            return Reply(200, (("Content-Type", "text/html; charset=utf-8"),), page)
+            return Reply(200, headers, page)
         try:
+            if request.url == REPORTS:
+                raise _reported(request)
             if request.url.startswith(ADDRESS):
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
                 return asset(folder, request.url[len(ADDRESS) :])
-            if request.kind == "Document" and request.method != "GET":
-                raise Denied("a form was sent")
             return await budget.fetch(request)
-        except Denied as denied:
-            event(
-                logger, logging.INFO, "the page went without something",
-                host=_host(request.url), kind=request.kind, reason=str(denied),
-            )  # fmt: skip
+        except NotFetched as missing:
+            _note(warnings, request, missing)
             return None
 
     return route
+
+
+def _reported(request: Request) -> Denied:
+    """What Chrome itself kept from a page, by the policy its document came with."""
+    try:
+        told = json.loads(request.body or b"")["csp-report"]
+        blocked, rule = str(told["blocked-uri"]), str(told["effective-directive"])
+        is_socket = blocked.startswith(("ws:", "wss:"))
+    except (ValueError, LookupError, TypeError):  # the page wrote it itself
+        return Denied("csp", "a report that is none", host="")
+    host = _host(blocked) or blocked[:40]
+    return Denied("web_socket" if is_socket else "csp", f"{rule} of the page's policy", host=host)
+
+
+def _note(warnings: Warnings, request: Request, missing: NotFetched) -> None:
+    """For the answer and for the log: each host and reason once, and no more than so many."""
+    host = missing.host if missing.host is not None else _host(request.url)
+    if warnings.add(missing.verb, host, missing.reason):
+        event(
+            logger, logging.INFO, "the page went without something", verb=missing.verb,
+            host=host[:100], reason=missing.reason, kind=request.kind, said=str(missing)[:200],
+        )  # fmt: skip
 
 
 def _host(url: str) -> str:

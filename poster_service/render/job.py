@@ -40,11 +40,15 @@ class Limits:
         timeout_ms: Time for a render whose job does not say.
         max_timeout_ms: The most a job may ask for.
         max_pixels: Largest picture in device pixels.
+        max_messages: What Chrome may tell of one page unasked, in messages.
+        memory: Bytes of memory of one Chrome's processes during a render.
     """
 
     timeout_ms: int = 15_000
     max_timeout_ms: int = 60_000
     max_pixels: int = 50_000_000
+    max_messages: int = 20_000
+    memory: int = 2 << 30
 
 
 class RenderJob(BaseModel):
@@ -86,6 +90,11 @@ class RenderJob(BaseModel):
     )
     timeout_ms: int | None = Field(
         None, ge=100, description="Time for the whole render, waiting included, in milliseconds."
+    )
+    strict: bool = Field(
+        False,
+        description="Fail the render if the page does not get something it asks for; without it the"
+        " picture is made and X-Render-Warnings tells.",
     )
 
     @classmethod
@@ -206,4 +215,5 @@ _ALLOWED = {
     "full_page": "true or false",
     "background": "transparent or #rrggbb",
     "timeout_ms": "a whole number of milliseconds, from 100",
+    "strict": "true or false",
 }

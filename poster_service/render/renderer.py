@@ -10,9 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from poster_service.browser.chrome import Chrome
 from poster_service.browser.page import Picture, Route
 from poster_service.browser.pool import Pool
-from poster_service.errors import PosterError, RenderFailed, RenderTimeout, Stopping
+from poster_service.errors import (
+    FetchDenied,
+    FetchFailed,
+    PosterError,
+    RenderFailed,
+    RenderTimeout,
+    Stopping,
+)
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
@@ -26,9 +34,13 @@ from poster_service.render.job import (
     check_pixels,
 )
 from poster_service.render.markup import Template, Templates
+from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
 
 logger = logging.getLogger(__name__)
+
+#: How often the memory of a Chrome that renders is looked at, in seconds; 0.9 ms of CPU each time (in a thread).
+MEMORY_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,13 @@ class Rendered:
         body: Its bytes.
         content_type: Its media type.
         phases: Where the time went.
+        warnings: What the page went without, as the value of `X-Render-Warnings`; often empty.
     """
 
     body: bytes
     content_type: str
     phases: Phases
+    warnings: str = ""
 
 
 class Renderer:
@@ -81,13 +95,17 @@ class Renderer:
         """
         template, html = self._markup(job)
         picture = self._picture(job, template)
-        route = page_route(html, template.folder if template else None, self._fetcher)
+        warnings = Warnings()
+        folder = template.folder if template else None
+        route = page_route(html, folder, self._fetcher, warnings)
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
             body = await self._within_deadline(job, caller, picture, route, phases)
+            if job.strict:
+                check_whole(warnings)
         except PosterError as error:
             outcome = error.code
-            error.server_timing = phases.server_timing()
+            error.server_timing, error.warnings = phases.server_timing(), warnings.header()
             raise
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -101,9 +119,9 @@ class Renderer:
                 outcome, job.format, seconds, phases.milliseconds, len(body), phases.complaints
             )
             self._observe(done)
-            self._log(job, caller, picture, done)
+            self._log(job, caller, picture, done, warnings)
         self.last_success = time.monotonic()
-        return Rendered(body, CONTENT_TYPES[job.format], phases)
+        return Rendered(body, CONTENT_TYPES[job.format], phases, warnings.header())
 
     def _markup(self, job: RenderJob) -> tuple[Template | None, str]:
         if job.template is None:
@@ -126,6 +144,7 @@ class Renderer:
             full_page=job.full_page,
             background=job.colour(),
             max_pixels=self._limits.max_pixels,
+            max_messages=self._limits.max_messages,
         )
 
     async def _within_deadline(
@@ -159,6 +178,8 @@ class Renderer:
             with phases.phase("lease"):
                 lease = await undo.enter_async_context(self._pool.lease(slot.free))
             page = lease.chrome.page
+            watch = asyncio.ensure_future(self._watch_memory(lease.chrome))
+            undo.callback(watch.cancel)
             with phases.phase("setup"):
                 await page.set_up(picture)
             with phases.phase("load"):
@@ -169,7 +190,25 @@ class Renderer:
             with phases.phase("capture"):
                 return await page.capture(picture)
 
-    def _log(self, job: RenderJob, caller: str, picture: Picture, done: Done) -> None:
+    async def _watch_memory(self, chrome: Chrome) -> None:
+        """Have the page fail when its Chrome takes more memory than one may.
+
+        This needs no privilege and is a look four times a second, so a quick page may take more
+        for a moment; a control group (POSTER_CHROME_MEMORY_MB) is the hard limit.
+        """
+        while True:
+            await asyncio.sleep(MEMORY_SECONDS)
+            held = await asyncio.to_thread(chrome.memory)
+            if held > self._limits.memory:
+                event(logger, logging.WARNING, "a page takes too much memory", mib=held >> 20)
+                chrome.page.give_up(
+                    f"the page takes more memory than the {self._limits.memory >> 20} MiB allowed"
+                )
+                return
+
+    def _log(
+        self, job: RenderJob, caller: str, picture: Picture, done: Done, warnings: Warnings
+    ) -> None:
         """One line for each render: names, sizes and times, never the page or its data."""
         level = logging.INFO if done.outcome in ("ok", "cancelled") else logging.WARNING
         event(
@@ -185,7 +224,24 @@ class Renderer:
             scale=picture.scale,
             html_chars=len(job.html or ""),
             bytes=done.size,
+            warnings=len(warnings.told()) + warnings.more,
             ms=round(done.seconds * 1000, 1),
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
             **({"complaints": list(done.complaints)} if done.complaints else {}),
         )
+
+
+def check_whole(warnings: Warnings) -> None:
+    """What `strict` asks for: the page got all that it wanted.
+
+    Raises:
+        FetchDenied: A rule of ours kept something from it; the hosts are named.
+        FetchFailed: Something did not come; the hosts are named.
+    """
+    told = warnings.told()
+    if not told:
+        return
+    hosts = ", ".join(dict.fromkeys(f"{one.host or 'no host'} ({one.reason})" for one in told))
+    if any(one.verb == "denied" for one in told):
+        raise FetchDenied(f"the page asked for what it may not have: {hosts}")
+    raise FetchFailed(f"the page did not get what it asked for: {hosts}")

@@ -18,11 +18,10 @@ async def render(request: web.Request) -> web.Response:
     job = await read_job(request, parts.limits)
     with parts.quotas.one(caller, parts.admission.mean_seconds):
         rendered = await parts.renderer.render(job, caller)
-    return web.Response(
-        body=rendered.body,
-        content_type=rendered.content_type,
-        headers={"Server-Timing": rendered.phases.server_timing()},
-    )
+    headers = {"Server-Timing": rendered.phases.server_timing()}
+    if rendered.warnings:
+        headers["X-Render-Warnings"] = rendered.warnings
+    return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
 
 
 async def templates(request: web.Request) -> web.Response:

@@ -18,9 +18,10 @@ from poster_service.logs import event
 from poster_service.process import cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups
 from poster_service.render.admission import Admission
-from poster_service.render.assets import Fetcher, Policy
+from poster_service.render.assets import Fetcher, FetchLimits
 from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
+from poster_service.render.network import Policy
 from poster_service.render.renderer import Renderer
 from poster_service.settings import Settings
 from poster_service.stats import InFlight
@@ -175,12 +176,7 @@ def build(settings: Settings) -> Parts:
     templates = Templates(settings.templates)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
-    fetcher = Fetcher(
-        Policy(settings.network == "public", settings.allow_private),
-        timeout=settings.fetch_timeout_ms / 1000,
-        max_bytes=settings.fetch_max_bytes,
-        max_total_bytes=settings.fetch_total_bytes,
-    )
+    fetcher = Fetcher(policy_of(settings), fetch_limits_of(settings))
     capacity = settings.concurrency + settings.ready
     counters = Counters()
     pool = Pool(
@@ -215,9 +211,36 @@ def keys_of(settings: Settings) -> Keyring[SigningKey]:
     return keys
 
 
+def policy_of(settings: Settings) -> Policy:
+    """Where the settings let pages fetch from."""
+    return Policy(
+        public=settings.network != "none",
+        private=settings.allow_private,
+        allowed=settings.allow_hosts if settings.network == "allowlist" else None,
+        denied=settings.deny_hosts,
+    )
+
+
+def fetch_limits_of(settings: Settings) -> FetchLimits:
+    """What the settings let one page fetch."""
+    return FetchLimits(
+        timeout=settings.fetch_timeout_ms / 1000,
+        max_bytes=settings.fetch_max_bytes,
+        max_total_bytes=settings.fetch_total_bytes,
+        max_requests=settings.max_requests,
+        max_redirects=settings.max_redirects,
+    )
+
+
 def limits_of(settings: Settings) -> Limits:
     """What the settings allow a job."""
-    return Limits(settings.timeout_ms, settings.max_timeout_ms, settings.max_pixels)
+    return Limits(
+        settings.timeout_ms,
+        settings.max_timeout_ms,
+        settings.max_pixels,
+        settings.max_messages,
+        settings.page_memory_mb << 20,
+    )
 
 
 def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:

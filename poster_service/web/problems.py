@@ -23,6 +23,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.JsonTooComplex: (400, "The JSON is too complex"),
     errors.UnsupportedMediaType: (415, "The content type is not supported"),
     errors.PictureTooLarge: (422, "The picture would be too large"),
+    errors.FetchDenied: (422, "The page asked for something it may not have"),
     errors.Unauthorized: (401, "A token is needed"),
     errors.Forbidden: (403, "The address is not signed as it must be"),
     errors.OverQuota: (429, "This caller has had its share for now"),
@@ -31,6 +32,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.PageCrashed: (502, "The page crashed"),
     errors.PageFailed: (502, "The page could not be rendered"),
     errors.ChromeDied: (502, "Chrome died"),
+    errors.FetchFailed: (502, "Something the page needs did not come"),
     errors.RenderTimeout: (504, "Time ran out"),
     errors.OperatorError: (503, "The service cannot render at the moment"),
 }
@@ -69,6 +71,8 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
         headers["Cache-Control"] = "no-store"
     if error.server_timing:
         headers["Server-Timing"] = error.server_timing
+    if error.warnings:
+        headers["X-Render-Warnings"] = error.warnings
     return problem(status, title, body, request_id, headers)
 
 

@@ -67,6 +67,8 @@ async def render(request: web.Request) -> web.Response:
         "Cache-Control": f"public, max-age={max(0, int(expires - time.time()))}",
         "Cross-Origin-Resource-Policy": "cross-origin",  # it is made for pages of others
     }
+    if rendered.warnings:
+        headers["X-Render-Warnings"] = rendered.warnings
     return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
 
 

@@ -1,9 +1,11 @@
 """The witness: who is alive, who is a zombie, what is left on disk."""
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,3 +203,18 @@ def test_the_search_names_what_is_left(tagged: Tagged, tmp_path: Path) -> None:
     (tmp_path / "3").mkdir()
     kinds = [word.split(":")[0] for word in left(tagged.instance, tmp_path)]
     assert kinds == ["alive", "zombie", "folder"]
+
+
+def test_memory_is_what_descendants_hold_and_not_what_they_share_with_files() -> None:
+    """Private and shared, of children's children too; gone with them."""
+    script = "import mmap, time; a = b'x' * (50 << 20); b = mmap.mmap(-1, 30 << 20);"
+    script += " b.write(b'y' * (30 << 20)); print('ready', flush=True); time.sleep(60)"
+    line = f'"{sys.executable}" -c "{script}" & wait'
+    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True) as sh:
+        assert sh.stdout is not None
+        sh.stdout.readline()
+        held = census.memory_below(os.getpid())
+        os.killpg(sh.pid, signal.SIGKILL)
+    assert 80 << 20 < held < 160 << 20
+    assert census.memory_below(os.getpid()) < 80 << 20
+    assert census.memory_below(2**22 + 1) == 0

@@ -15,13 +15,18 @@ from hypothesis import strategies as st
 
 from poster_service.browser.page import ADDRESS, Reply, Request
 from poster_service.render.assets import (
-    CheckedResolver,
     Denied,
+    Failed,
     Fetcher,
-    Policy,
+    FetchLimits,
+    NotFetched,
     asset,
     page_route,
 )
+from poster_service.render.network import BAD_PORTS, CheckedResolver, Policy, Refused, connector
+from poster_service.render.warnings import MAX_TOLD, Warnings
+from poster_service.settings import Settings
+from poster_service.web.parts import policy_of
 
 PUBLIC = Policy(public=True)
 LOOPBACK = Policy(public=True, private=(ipaddress.ip_network("127.0.0.0/8"),))
@@ -139,7 +144,7 @@ async def fetching(
     policy: Policy = LOOPBACK, seconds: float = 20.0, max_bytes: int = 1000
 ) -> AsyncIterator[Fetcher]:
     """A fetcher, closed in the end."""
-    fetcher = Fetcher(policy, timeout=seconds, max_bytes=max_bytes)
+    fetcher = Fetcher(policy, FetchLimits(timeout=seconds, max_bytes=max_bytes))
     try:
         yield fetcher
     finally:
@@ -254,7 +259,7 @@ async def test_a_body_is_bounded_as_it_will_be_used(size: int, fits: bool, zippe
 
     async with serving(handler) as address, fetching(max_bytes=1000) as fetcher:
         if not fits:
-            with pytest.raises(Denied, match="more than 1000 bytes"):
+            with pytest.raises(Failed, match="more than 1000 bytes"):
                 await fetcher.fetch(get(address))
             return
         reply = await fetcher.fetch(get(address))
@@ -272,7 +277,7 @@ async def test_a_body_without_an_end_is_bounded_too() -> None:
             await answer.write(b"x" * 65536)
 
     async with serving(handler) as address, fetching() as fetcher:
-        with pytest.raises(Denied, match="more than 1000 bytes"):
+        with pytest.raises(Failed, match="more than 1000 bytes"):
             await fetcher.fetch(get(address))
 
 
@@ -290,19 +295,19 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up(begun: bool) ->
         return answer
 
     async with serving(handler) as address, fetching(seconds=0.2) as fetcher:
-        with pytest.raises(Denied, match="Timeout"):
+        with pytest.raises(Failed, match="Timeout"):
             await fetcher.fetch(get(address))
         over.set()
 
 
-async def test_a_server_that_speaks_no_http_is_denied() -> None:
+async def test_a_server_that_speaks_no_http_has_failed() -> None:
     """Or closes in the middle, or promises an encoding it does not keep, or is not there."""
 
     async def broken(_: web.Request) -> web.StreamResponse:
         return web.Response(body=b"not gzip", headers={"Content-Encoding": "gzip"})
 
     async with serving(broken) as address, fetching() as fetcher:
-        with pytest.raises(Denied):
+        with pytest.raises(Failed):
             await fetcher.fetch(get(address))
 
     def chatter(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -312,11 +317,11 @@ async def test_a_server_that_speaks_no_http_is_denied() -> None:
     server = await asyncio.start_server(chatter, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with fetching() as fetcher:
-        with pytest.raises(Denied):
+        with pytest.raises(Failed):
             await fetcher.fetch(get(f"http://127.0.0.1:{port}/"))
         server.close()
         await server.wait_closed()
-        with pytest.raises(Denied):
+        with pytest.raises(Failed):
             await fetcher.fetch(get(f"http://127.0.0.1:{port}/"))
 
 
@@ -388,7 +393,7 @@ async def test_a_page_and_its_files_come_without_any_network(
 ) -> None:
     """Also where the network is off."""
     async with fetching(Policy(public=False)) as fetcher:
-        reply = await page_route("<p>你好", folder, fetcher)(get(url))
+        reply = await page_route("<p>你好", folder, fetcher, Warnings())(get(url))
     assert reply is not None
     assert reply.status == status
     assert url != ADDRESS or reply.body.decode() == "<p>你好"
@@ -397,7 +402,7 @@ async def test_a_page_and_its_files_come_without_any_network(
 @pytest.mark.parametrize(
     "request_",
     [
-        get("http://127.0.0.1:1/a.png"),
+        get("http://127.0.0.1:1025/a.png"),
         get("file:///etc/passwd"),
         get("http://[::1"),
         get("http://\ud800/"),
@@ -406,6 +411,150 @@ async def test_a_page_and_its_files_come_without_any_network(
     ids=["loopback", "file", "no-address", "half-a-character", "a-form"],
 )
 async def test_what_a_page_may_not_have_is_nothing_to_it(request_: Request) -> None:
-    """None: the page goes on without it, and the log knows why."""
+    """None: the page goes on without it; log and answer know the host and the reason only."""
+    warnings = Warnings()
     async with fetching(PUBLIC) as fetcher:
-        assert await page_route("x", None, fetcher)(request_) is None
+        assert await page_route("x", None, fetcher, warnings)(request_) is None
+    (told,) = warnings.told()
+    assert told.verb == "denied"
+    assert told.reason in ("address", "scheme", "form")
+
+
+# --- hosts, ports, the socket itself -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("cdn.example.com", True), ("CDN.Example.COM.", True), ("a.cdn.example.com", False),
+        ("a.example.org", True), ("a.b.example.org", True), ("example.org", False),
+        ("evil-example.org", False), ("xn--bcher-kva.example", True), ("bücher.example", True),
+        ("bad.example.org", False), ("93.184.216.34", True), ("[2606:2800:220:1::1]", True),
+        ("93.184.216.35", False), ("", False),
+    ],
+)  # fmt: skip
+def test_an_allowlist_lets_through_what_it_names(host: str, allowed: bool) -> None:
+    """Exact names, `*.suffix` for all below it and not itself; what is denied stays denied."""
+    listed = "cdn.example.com, *.example.org, bücher.example, 93.184.216.34, 2606:2800:220:1:0::1"
+    environ = {"POSTER_ALLOW_HOSTS": listed, "POSTER_DENY_HOSTS": "bad.example.org"}
+    policy = policy_of(Settings.load({"POSTER_NETWORK": "allowlist", **environ}, {}))
+    assert (policy.refuse_host(host) is None) == allowed
+    assert PUBLIC.refuse_host(host) is None
+
+
+def test_ports_that_are_not_for_the_web_are_refused() -> None:
+    """Mail, remote shells, X11 and so on, as browsers do; others are a server's own choice."""
+    for port in (22, 25, 110, 139, 465, 587, 993, 2049, 5060, 6000, 6667):
+        assert PUBLIC.refuse_host("example.com", port) is not None
+    for port in (80, 443, 3000, 8080, 8443, 65535):
+        assert PUBLIC.refuse_host("example.com", port) is None
+        assert port not in BAD_PORTS
+
+
+async def test_the_socket_itself_is_made_for_checked_addresses_only() -> None:
+    """The last look, at what is connected to; a name would be resolved anew, so it is refused."""
+    tcp = connector(PUBLIC)
+    make = tcp._socket_factory
+    assert make is not None
+    try:
+        for host in ("127.0.0.1", "10.0.0.1", "localhost", "2130706433", "example.com"):
+            with pytest.raises(Refused):
+                make((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 80)))
+        for host in ("::1", "::ffff:127.0.0.1", "fe80::1%lo"):
+            with pytest.raises(Refused):
+                make((socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, 80, 0, 0)))
+        make((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 80))).close()
+    finally:
+        await tcp.close()
+
+
+# --- budgets and warnings ----------------------------------------------------------------------
+
+
+async def test_a_page_may_ask_for_so_many_things() -> None:
+    """Those beyond are denied without a connection."""
+    hits = 0
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        nonlocal hits
+        hits += 1
+        return web.Response()
+
+    warnings = Warnings()
+    async with serving(handler) as address:
+        fetcher = Fetcher(LOOPBACK, FetchLimits(max_requests=3))
+        route = page_route("x", None, fetcher, warnings)
+        replies = [await route(get(address)) for _ in range(5)]
+        await fetcher.close()
+    assert [reply is not None for reply in replies] == [True] * 3 + [False] * 2
+    assert hits == 3
+    assert warnings.header() == 'denied;host="127.0.0.1";reason=requests'
+
+
+async def test_things_fetched_at_once_stay_within_the_budget_together() -> None:
+    """Bytes are counted as they come: eight large things at once are not eight times as much."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=bytes(1_000_000))
+
+    warnings = Warnings()
+    async with serving(handler) as address:
+        fetcher = Fetcher(LOOPBACK, FetchLimits(max_total_bytes=2_500_000))
+        route = page_route("x", None, fetcher, warnings)
+        replies = await asyncio.gather(*(route(get(address)) for _ in range(8)))
+        await fetcher.close()
+    assert sum(reply is not None for reply in replies) <= 2
+    assert [one.reason for one in warnings.told()] == ["bytes"]
+
+
+async def test_redirects_are_counted_by_their_hops() -> None:
+    """As many as allowed, and not one more."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    async with serving(handler) as address:
+        fetcher = Fetcher(LOOPBACK, FetchLimits(max_redirects=2))
+        route = page_route("x", None, fetcher, Warnings())
+        asked = [Request(address, "GET", {}, None, "Image", hops) for hops in range(4)]
+        replies = [await route(one) for one in asked]
+        await fetcher.close()
+    assert [reply is not None for reply in replies] == [True, True, True, False]
+
+
+def test_warnings_are_bounded_and_fit_for_a_header() -> None:
+    """Whatever a page makes up for a host: plain characters, one line, at most 20 of them."""
+    warnings = Warnings()
+    for number in range(1000):
+        warnings.add("denied", f'x{number}"\r\nSet-Cookie: a=1\u4f60' + "y" * 500, "address")
+        warnings.add("failed", "same.example", "timeout")
+    header = warnings.header()
+    assert header.isascii()
+    assert header.isprintable()
+    assert len(warnings.told()) == MAX_TOLD
+    assert "more;count=" in header
+    assert len(header) < 4096
+
+
+@pytest.mark.parametrize(
+    ("verb", "reason", "url"),
+    [
+        ("failed", "unknown_host", "http://nowhere.invalid/"),
+        ("failed", "unreachable", "http://127.0.0.1:1025/"),
+        ("denied", "port", "http://127.0.0.1:22/"),
+        ("denied", "address", "http://127.0.0.2:1025/"),
+        ("denied", "address", "http://localhost:1025/"),
+        ("denied", "address", "http://0x7f.1:1025/"),
+        ("denied", "scheme", "ftp://127.0.0.1/"),
+    ],
+)
+async def test_each_way_of_not_getting_something_has_a_word(
+    verb: str, reason: str, url: str
+) -> None:
+    """Stable, for programs."""
+    only = ipaddress.ip_network("127.0.0.1/32")
+    policy = PUBLIC if "localhost" in url else Policy(public=True, private=(only,))
+    async with fetching(policy) as fetcher:
+        with pytest.raises(NotFetched) as caught:
+            await fetcher.fetch(get(url))
+    assert (caught.value.verb, caught.value.reason) == (verb, reason)

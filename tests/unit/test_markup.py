@@ -3,14 +3,19 @@
 import copy
 import json
 import re
+import time
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import escape
 
 from poster_service.errors import InvalidData, PageFailed, TemplatesBroken, UnknownTemplate
-from poster_service.render.markup import Template, Templates, qr_svg
+from poster_service.render.markup import Template, Templates, check, qr_svg
 from poster_service.settings import default_templates
 
 OURS = Templates(default_templates())
@@ -326,3 +331,178 @@ def test_a_template_without_a_size_has_no_opinion(tmp_path: Path) -> None:
     """Then the caller's or the default holds."""
     (one,) = Templates(make(tmp_path)).list()
     assert (one["width"], one["height"], one["title"]) == (None, None, "card")
+
+
+# --- data is never code ------------------------------------------------------------------------
+
+#: What would be code, were it not data.
+EVIL = st.one_of(
+    st.sampled_from((
+        "<script>alert(1)</script>", "</title><script>", "--><img src=x onerror=alert(1)>",
+        '"><svg onload=alert(1)>', "' onerror='alert(1)", "javascript:alert(1)", "{{ 7 * 7 }}",
+        "{% include 'x' %}", "]]>", "</style>", "url(https://10.0.0.1/)", "&lt;script&gt;",
+        "\x00<b>", "<!--", "\u2028", "`${alert(1)}`", "</script", "<a href=//10.0.0.1>",
+        "expression(alert(1))", "@import 'https://10.0.0.1/'", "<\u0000script>", "\ud7ff<x>",
+    )),
+    st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable() or "<" in text),
+    st.text(alphabet="<>&\"'/=;:(){}%#- \n\tabs", min_size=1, max_size=40),
+)  # fmt: skip
+
+
+class Skeleton(HTMLParser):
+    """Tags, attribute names and what holds code: all of a page but its texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bones: list[object] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        kept = [(name, value) for name, value in attrs if name in ("src", "href", "style", "rel")]
+        self.bones.append((tag, sorted(name for name, _ in attrs), kept))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.bones.append(tag)
+
+    def handle_comment(self, data: str) -> None:
+        self.bones.append(("comment", data))
+
+
+def skeleton(page: str) -> list[object]:
+    """What a page is made of, without the QR code, which is made of the data."""
+    reader = Skeleton()
+    reader.feed(re.sub(r'<svg[^>]*class="qr.*?</svg>', "", page, flags=re.DOTALL))
+    reader.close()
+    return reader.bones
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_whatever_the_texts_are_the_page_is_made_of_the_same(
+    name: str, data: st.DataObject
+) -> None:
+    """No tag, attribute, address or comment of a page is the caller's; only its texts are."""
+    template = OURS.find(name)
+    texts = ("title", "subtitle", "summary", "badge", "scan_text", "currency")
+    told = copy.deepcopy(dict(template.sample))
+    harmless = copy.deepcopy(told)
+    person = "seller" if name == "share-poster" else "author"
+    for given_to in (text for text in texts if text in template.schema["properties"]):
+        most = template.schema["properties"][given_to]["maxLength"]
+        told[given_to], harmless[given_to] = data.draw(EVIL)[:most], "x"
+    told[person]["name"], harmless[person]["name"] = data.draw(EVIL)[:40], "x"
+    try:
+        page = OURS.render(template, told)
+    except InvalidData:
+        return  # the schema was quicker
+    assert skeleton(page) == skeleton(OURS.render(template, harmless))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(address=st.one_of(EVIL, EVIL.map("https://a.example/".__add__), EVIL.map("data:".__add__)))
+def test_an_address_is_a_picture_of_the_web_or_refused(name: str, address: str) -> None:
+    """What comes through begins as it must, and has no blank, quote or angle."""
+    template = OURS.find(name)
+    told = copy.deepcopy(dict(template.sample))
+    person = "seller" if name == "share-poster" else "author"
+    told[person]["avatar"] = address
+    try:
+        page = OURS.render(template, told)
+    except InvalidData:
+        return
+    assert re.match(r"https://|data:image/", address)
+    assert not re.search(r"[\s\"'<>]", address)
+    assert f'src="{escape(address)}"' in page
+
+
+@pytest.mark.parametrize("field", ["price", "original_price", "link", "image"])
+def test_an_end_of_line_is_no_end_of_a_pattern(field: str) -> None:
+    """Python's `$` matches before a last newline; JSON Schema's does not."""
+    template = OURS.find("share-poster")
+    data = {"original_price": "1", **template.sample}
+    OURS.render(template, data)
+    with pytest.raises(InvalidData):
+        OURS.render(template, {**data, field: data[field] + "\n"})
+
+
+def test_a_dollar_that_is_no_end_stays_what_it_is(tmp_path: Path) -> None:
+    """Escaped, or in a set."""
+    schema = {"type": "object", "properties": {"title": {"pattern": r"^[$]\$[^$\]$]x$"}}}
+    templates = Templates(make(tmp_path, schema=schema, sample={"title": "$$ax"}))
+    for bad in ("$$ax\n", "$$$x", "a$ax"):
+        with pytest.raises(InvalidData):
+            templates.render(templates.find("card"), {"title": bad})
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [["a"] * 3_000_000, [1, "a", None, 1.5, {}, []] * 1_500, [[i, str(i)] for i in range(3_000)],
+     list(range(9_000)), [{"a": i} for i in range(4_000)]],
+    ids=["many", "mixed", "lists", "numbers", "objects"],
+)  # fmt: skip
+def test_much_data_is_refused_before_it_costs_time(tags: list[Any]) -> None:
+    """All would be compared with all, and an error made of each: minutes, for everybody."""
+    template = OURS.find("article-card")
+    begin = time.monotonic()
+    with pytest.raises(InvalidData) as caught:
+        OURS.render(template, {**template.sample, "tags": tags})
+    assert time.monotonic() - begin < 5
+    assert len(caught.value.faults) <= 20
+
+
+def test_items_are_the_same_where_json_says_so() -> None:
+    """1 and 1.0 are, 1 and true and "1" are not."""
+    schema = {"type": "object", "properties": {"a": {"uniqueItems": True}}}
+    template = Template("card", Path(), schema, {}, None, None)
+    check(template, {"a": [1, True, "1", [1], {"b": 1}, None, 0, False]})
+    for twice in ([1, 1.0], [{"b": 1, "c": 2}, {"c": 2.0, "b": 1}], [[True], [True]]):
+        with pytest.raises(InvalidData):
+            check(template, {"a": twice})
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("<img src={{ title }}>", "without quotes"),
+        ("<img src=/a/{{ title }}>", "without quotes"),
+        ("<p class = {{ title }} >", "without quotes"),
+        ("<{{ title }}>", "name of a tag"),
+        ("<p>x</{{ title }}>", "name of a tag"),
+        ("<p{{ title }}>", "name of a tag"),
+        ("<p {{ title }}>", "name of an attribute"),
+        ('<p data-{{ title }}="x">', "name of an attribute"),
+        ('<p style="color: {{ title }}">', "style="),
+        ("<p onclick='f(\"{{ title }}\")'>", "onclick="),
+        ('<iframe srcdoc="{{ title }}"></iframe>', "srcdoc="),
+        ("<script>var a = '{{ title }}'</script>", "inside <script>"),
+        ("<script>var a = {{ title | tojson }}</script>", "inside <script>"),
+        ("<style>p { color: {{ title }} }</style>", "inside <style>"),
+        ("<style>{% if title %}p { color: {{ title }} }{% endif %}</style>", "inside <style>"),
+        ("<svg><style>{{ title }}</style></svg>", "inside <style>"),
+        ("{{ title | safe }}", "safe"),
+        ("{% autoescape false %}{{ title }}{% endautoescape %}", "autoescape"),
+        ("{% set x %}{{ title | safe }}{% endset %}{{ x }}", "safe"),
+    ],
+)
+def test_a_template_that_would_make_code_of_data_does_not_start(
+    tmp_path: Path, page: str, told: str
+) -> None:
+    """Escaping does not help in these places, so the service refuses the template."""
+    with pytest.raises(TemplatesBroken, match=re.escape(told)):
+        Templates(make(tmp_path, page))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p class=\"a {{ title }}\" title='{{ title }}'>{{ title }}</p>",
+        "<p class=\"a{{ ' b' if title else '' }}\">",
+        "<p class=a{{ ' b' if title }}>",
+        "<!-- {{ title }} --><textarea>{{ title }}</textarea><title>{{ title }}</title>",
+        "<script>var a = 1</script><style>p { color: red }</style><p>{{ title }}",
+        "{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(title) }}",
+        "{% for c in title %}<i>{{ c }}</i>{% endfor %}",
+    ],
+)
+def test_a_template_that_does_not_starts(tmp_path: Path, page: str) -> None:
+    """Text, attributes in quotes, and the template's own words anywhere."""
+    Templates(make(tmp_path, page))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyppeteer.errors import NetworkError
 
-from poster_service.browser.pipe import FlatSession, PipeConnection
+from poster_service.browser.pipe import MAX_TOLD_BYTES, FlatSession, PipeConnection, _Receiver
 
 
 class Chrome:
@@ -347,3 +347,51 @@ async def test_opening_that_is_cut_off_leaves_no_descriptor_open() -> None:
         chrome.close()
         await turns()
         assert _ours() == before, f"cut off after {turns_before} turns"
+
+
+# --- no more than so much ----------------------------------------------------------------------
+
+
+async def test_more_messages_than_allowed_are_a_flood(chrome: Chrome) -> None:
+    """So many are told; then nothing is read any more, and whoever waits learns of it."""
+    seen: list[int] = []
+    chrome.connection.on("A.b", lambda event: seen.append(event["n"]))
+    chrome.connection.allow(5)
+    chrome.say(*({"method": "A.b", "params": {"n": n}} for n in range(9)))
+    await asyncio.wait_for(chrome.connection.flooded, 20)
+    await turns()
+    assert seen == [0, 1, 2, 3, 4]
+
+
+async def test_answers_are_no_flood(chrome: Chrome) -> None:
+    """We asked for them."""
+    chrome.connection.allow(1)
+    for _ in range(9):
+        call = asyncio.ensure_future(chrome.connection.send("A.b"))
+        command = await chrome.heard()
+        chrome.say({"id": command["id"], "result": {}})
+        await asyncio.wait_for(call, 20)
+    assert not chrome.connection.flooded.done()
+
+
+@pytest.mark.parametrize(
+    ("begin", "expects_much", "floods"),
+    [
+        (b'{"method":"A.b","params":"', False, True),
+        (b'{"method":"A.b","params":"', True, True),
+        (b'{"id":1,"result":"', False, True),
+        (b'{"id":1,"result":"', True, False),
+    ],
+    ids=["event", "event-during-capture", "answer", "picture"],
+)
+async def test_a_message_without_an_end_is_a_flood(
+    chrome: Chrome, begin: bytes, expects_much: bool, floods: bool
+) -> None:
+    """Nothing but a picture may be large; what was kept of the rest is let go."""
+    chrome.connection.expects_much = expects_much
+    receiver = _Receiver(chrome.connection)
+    receiver.data_received(begin)
+    for _ in range(MAX_TOLD_BYTES // (1 << 20) + 2):
+        receiver.data_received(b"x" * (1 << 20))
+    assert chrome.connection.flooded.done() == floods
+    assert (sum(map(len, receiver._parts)) == 0) == floods

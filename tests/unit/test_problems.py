@@ -22,6 +22,8 @@ CODES = {
     "HeadersTooLarge": ("headers_too_large", 431),
     "JsonTooComplex": ("json_too_complex", 400),
     "UnsupportedMediaType": ("unsupported_media_type", 415),
+    "FetchDenied": ("fetch_denied", 422),
+    "FetchFailed": ("fetch_failed", 502),
     "Unauthorized": ("unauthorized", 401),
     "BadSignature": ("bad_signature", 403),
     "UnknownKey": ("unknown_key", 403),

@@ -244,6 +244,32 @@ def test_the_affinity_of_this_process_counts() -> None:
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"POSTER_NETWORK": "allowlist"}, "POSTER_ALLOW_HOSTS must name"),
+        ({"POSTER_ALLOW_HOSTS": "a.example"}, "means nothing unless POSTER_NETWORK=allowlist"),
+        ({"POSTER_DENY_HOSTS": "https://a.example/"}, "neither a host name"),
+        ({"POSTER_DENY_HOSTS": "*.*.example"}, "neither a host name"),
+        ({"POSTER_DENY_HOSTS": "a b"}, "POSTER_DENY_HOSTS"),
+        ({"POSTER_DENY_HOSTS": "*"}, "POSTER_DENY_HOSTS"),
+    ],
+)
+def test_lists_of_hosts_that_would_not_do_what_they_say_are_refused(
+    environ: dict[str, str], told: str
+) -> None:
+    """A list that silently means nothing would leave a door open, or closed."""
+    with pytest.raises(InvalidSettings, match=re.escape(told)):
+        Settings.load(environ, {})
+
+
+def test_hosts_are_kept_in_the_one_form_that_chrome_uses() -> None:
+    """Lower case, IDNA, without the trailing dot; addresses too."""
+    given = {"POSTER_DENY_HOSTS": "Bücher.Example., *.X.example, [2001:DB8:0::1], 10.0.0.1"}
+    wanted = ("xn--bcher-kva.example", "*.x.example", "2001:db8::1", "10.0.0.1")
+    assert Settings.load(given, {}).deny_hosts == wanted
+
+
 def test_tokens_are_read_by_name_and_never_shown() -> None:
     """Neither in the settings' own words nor in what is said of a faulty one."""
     secret = "s3cret-s3cret-s3cret"

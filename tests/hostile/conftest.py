@@ -1,0 +1,141 @@
+"""The hostile world as a fixture: one for headless-shell, one for full Chromium."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FULL = Path("/usr/lib/chromium/chromium")
+#: The last thing of a page: what else it asks for has so long to get somewhere.
+HOLD = "<img src='https://stranger.test/slow?ms={}'>"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An answer of the service, and what was seen in its world meanwhile.
+
+    Attributes:
+        canaries: Connections to where nobody may go, by address and port.
+        packets: Packets that were neither for strangers nor questions for names.
+        names: Names asked for.
+        hits: What strangers were asked for.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    canaries: dict[str, int]
+    packets: dict[str, int]
+    names: list[str]
+    hits: list[str]
+
+    @property
+    def warnings(self) -> str:
+        """What the answer says that the page went without."""
+        return self.headers.get("X-Render-Warnings", "")
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The body of an answer that is no picture."""
+        told: dict[str, Any] = json.loads(self.body)
+        return told
+
+    def assert_nobody_got_through(self) -> None:
+        """The promise: no connection, and not one packet."""
+        assert self.canaries == {}
+        assert self.packets == {}
+
+
+class World:
+    """The process in its network namespace; see `world.py`."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        words = ["unshare", "--net", "--mount"]
+        if os.geteuid() != 0:
+            words.append("--map-root-user")
+        # Under our own init, as the suite itself, so that nothing is left to chance.
+        words += [sys.executable, "-I", "-S", "-E", "poster_service/init.py", "--"]
+        words += [sys.executable, "-m", "tests.hostile.world"]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "WORLD_SECRET": "secret-of-the-service", "HTTP_PROXY": "http://x:1"},
+        )  # fmt: skip
+        if not self._read().get("ready"):
+            pytest.fail("the hostile world does not come up")
+
+    def tell(self, **order: Any) -> dict[str, Any]:
+        """Give an order; what came of it."""
+        order["settings"] = {**self._settings, **order.get("settings", {})}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        told = self._read()
+        assert "failed" not in told, told
+        return told
+
+    def render(
+        self, page: str, *, hold: int = 300, settings: dict[str, Any] | None = None, **options: Any
+    ) -> Seen:
+        """Render a page in a small picture, with a slow stranger at its end to keep it open."""
+        if hold:
+            page += HOLD.format(hold)
+        given = {"html": page, "width": 200, "height": 100, "timeout_ms": 20_000, **options}
+        told = self.tell(render=given, settings=settings or {})
+        return Seen(**{**told, "body": base64.b64decode(told["body"])})
+
+    def end(self) -> None:
+        """Have it stop, which checks that no process and no folder is left."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        status = self._process.wait(60)
+        self._process.stdout.close()
+        assert status == 0
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        told: dict[str, Any] = json.loads(line) if line else {}
+        return told
+
+
+def _can_have_a_world() -> str | None:
+    for tool in ("unshare", "ip", "mount", "openssl"):
+        if shutil.which(tool) is None:
+            return f"there is no {tool}"
+    words = ["unshare", "--net", "--mount"] + ["--map-root-user"] * (os.geteuid() != 0)
+    words += ["ip", "link", "set", "lo", "up"]
+    tried = subprocess.run(words, capture_output=True, check=False)
+    return None if tried.returncode == 0 else "no network namespace can be made here"
+
+
+def _world(**settings: Any) -> Iterator[World]:
+    if reason := _can_have_a_world():
+        pytest.skip(reason)
+    # Tables of hundreds of requests a page are not to be cut short by a limit that others test.
+    world = World(max_requests=100_000, max_messages=1_000_000, **settings)
+    yield world
+    world.end()
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """A world around headless-shell."""
+    yield from _world()
+
+
+@pytest.fixture(scope="session")
+def full_world() -> Iterator[World]:
+    """A world around full Chromium."""
+    if not FULL.exists():
+        pytest.skip("no full Chromium here")
+    yield from _world(chrome=str(FULL))

@@ -1,0 +1,338 @@
+"""Nobody takes more than there is: floods, bombs, bodies without an end, and pages that ask back.
+
+Each ends in bounded time with one of the promised answers, and the service then renders as before.
+"""
+
+import time
+
+import pytest
+
+from tests.hostile.conftest import Seen, World
+from tests.web.pictures import at, decode
+
+#: What keeps a page at it for a while, so that it is the limit that ends it.
+LONG = 2500
+
+
+def ended(seen: Seen, *codes: str) -> None:
+    """The render failed in one of these ways."""
+    assert seen.status in (502, 504), seen
+    assert seen.problem["code"] in codes, seen.problem
+
+
+def forever(body: str) -> str:
+    """A script that never ends and yet lets others run."""
+    return (
+        f"<body><script>(async () => {{ for (let n = 0; ; n++) {{ {body};"
+        " await new Promise((go) => setTimeout(go)) } })()</script>"
+    )
+
+
+DIALOGS = {
+    "alert": "<script>alert(1)</script>",
+    "confirm": "<script>confirm(1); prompt(2, 3)</script>",
+    "beforeunload": "<script>onbeforeunload = (e) => (e.preventDefault(), 'x');"
+    "document.body.click(); location = 'https://stranger.test/green'</script>",
+    "unload": "<script>addEventListener('pagehide', () => { for (;;); });"
+    "location.reload()</script>",
+    "print": "<script>print(); document.execCommand('print')</script>",
+    "in-a-frame": "<iframe srcdoc='<script>alert(1); print(); parent.alert(2)</script>'></iframe>",
+    "in-a-strangers-frame": "<iframe src='https://stranger.test/typed?body=<script>alert(1);"
+    "prompt(2);confirm(3);print();onbeforeunload=()=>1;top.location=1</script>'></iframe>",
+    "in-a-window": "<script>const w = open('about:blank'); w?.alert(1); w?.print()</script>",
+    "file-chooser": "<input type=file id=f><script>f.click(); f.showPicker?.();"
+    "</script><script>showOpenFilePicker(); showDirectoryPicker()</script>",
+    "password": "<iframe src='https://stranger.test/auth'></iframe>"
+    "<img src='https://stranger.test/auth'><script>fetch('https://stranger.test/auth')</script>",
+    "password-in-the-address": "<img src='https://a:b@stranger.test/auth'>",
+    "permissions": "<script>Notification.requestPermission(); navigator.geolocation"
+    ".getCurrentPosition(() => 0); navigator.mediaDevices.getUserMedia({audio: true});"
+    "navigator.requestMIDIAccess({sysex: true}); navigator.clipboard.readText();"
+    "navigator.wakeLock.request(); navigator.storage.persist()</script>",
+    "full-screen": "<script>document.documentElement.requestFullscreen();"
+    "document.body.requestPointerLock()</script>",
+    "payment": "<script>new PaymentRequest([{supportedMethods: 'https://stranger.test/'}], "
+    "{total: {label: 'x', amount: {currency: 'EUR', value: 1}}}).show()</script>",
+    "protocol": "<script>location = 'mailto:a@b'; navigator.registerProtocolHandler('web+x', "
+    "'https://poster.invalid/%s')</script>",
+    "download": "<a id=a download=x href='data:text/plain,x'></a><script>a.click()</script>"
+    "<iframe src='https://stranger.test/typed?type=application/zip&body=PK'></iframe>"
+    "<iframe src='https://stranger.test/typed?body=x&header=Content-Disposition=attachment'>"
+    "</iframe>",
+    "pdf": "<embed src='https://stranger.test/typed?type=application/pdf&body=%25PDF-1.7'>"
+    "<iframe src='https://stranger.test/typed?type=application/pdf&body=%25PDF-1.7'></iframe>",
+    "stop": "<script>stop()</script>",
+    "write": "<script>document.open(); document.write('<p>x'); document.close()</script>",
+    "no-document": "<script>document.documentElement.remove()</script>",
+    "history": "<script>for (let i = 0; i < 300; i++) { history.pushState(i, '', '/' + i);"
+    "location.hash = i } history.back(); history.go(-5)</script>",
+    "broken-tools": "<script>for (const n of Object.getOwnPropertyNames(window)) try { "
+    "window[n] = null } catch {} Promise.prototype.then = () => { throw 'x'.repeat(1e6) };"
+    "Object.defineProperty(document, 'fonts', {get() { throw 'x'.repeat(1e7) }})</script>",
+    "wrong-types": "".join(
+        f"<img src='https://stranger.test/typed?type={kind}&body=x'>"
+        f"<link rel=stylesheet href='https://stranger.test/typed?type={kind}&body=x'>"
+        for kind in ("text/html", "image/png", "image/svg%2Bxml", "application/wasm", "x", "%00")
+    ),
+    "odd-headers": "".join(
+        f"<img src='https://stranger.test/typed?type=image/png&body=x&header={header}'>"
+        for header in (
+            "Content-Length=5", "Transfer-Encoding=gzip", "Content-Encoding=zstd",
+            "Content-Encoding=gzip, gzip, gzip", "Set-Cookie=a=1", "Refresh=0", "Clear-Site-Data=*",
+            "Location=/green", "X-Long=" + "x" * 7000,
+        )
+    ),
+    "odd-statuses": "".join(
+        f"<img src='https://stranger.test/go?to=/green&status={status}'>"
+        for status in (100, 101, 204, 205, 206, 300, 304, 305, 306, 401, 407, 418, 500, 599, 999)
+    ),
+}  # fmt: skip
+
+
+#: Those that may share a page with others, which they all do in the quick suite.
+SOCIABLE = ("alert", "confirm", "print", "in-a-frame", "in-a-strangers-frame", "in-a-window",
+            "file-chooser", "password", "password-in-the-address", "permissions", "payment",
+            "download", "pdf", "wrong-types", "odd-headers")  # fmt: skip
+DIALOGS["all"] = "".join(DIALOGS[name] for name in SOCIABLE)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in SOCIABLE)) for one in DIALOGS]
+)
+def test_nothing_that_asks_a_person_holds_up_a_render(world: World, name: str) -> None:
+    """There is nobody to answer: it is dismissed, denied or ignored, and the picture is made."""
+    begin = time.monotonic()
+    settings = {"fetch_timeout_ms": 1_000}
+    seen = world.render("<body><p>x" + DIALOGS[name], hold=100, settings=settings)
+    assert seen.status == 200, seen.body
+    assert time.monotonic() - begin < 8
+    seen.assert_nobody_got_through()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIALOGS)
+def test_nor_one_in_full_chromium(full_world: World, name: str) -> None:
+    """Which has a face for each of them, and shows it to nobody."""
+    seen = full_world.render("<body><p>x" + DIALOGS[name], hold=100)
+    assert seen.status == 200, seen.body
+
+
+def test_windows_are_not_opened(world: World) -> None:
+    """Nor is anything of them fetched, by a script, a link or a form."""
+    page = """<a id=a target=_blank href='https://stranger.test/window'></a>
+        <form id=f target=_blank action='https://stranger.test/window'></form>
+        <script>for (let i = 0; i < 50; i++) open('https://stranger.test/window');
+        a.click(); f.submit()</script>"""
+    seen = world.render(page)
+    assert seen.status == 200
+    assert not any("/window" in hit for hit in seen.hits)
+
+
+FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "requests": (
+        forever("for (let i = 0; i < 900; i++) new Image().src = 'https://10.0.0.1/' + n + i"),
+        ("page_failed", "render_timeout"),
+    ),
+    "dialogs": ("<script>for (;;) alert(1)</script>", ("page_failed", "render_timeout")),
+    "large-bodies": (
+        forever("fetch('https://stranger.test/x', {method: 'POST', mode: 'no-cors',"
+                " body: new Uint8Array(4e6)}).catch(() => {})"),
+        ("page_failed",),
+    ),
+    "one-huge-body": (
+        "<script>fetch('https://stranger.test/x', {method: 'POST', mode: 'no-cors',"
+        "body: new Uint8Array(9e7)}).catch(() => {})</script>",
+        ("page_failed",),
+    ),
+    "huge-message": ("<script>for (;;) alert('x'.repeat(5e7))</script>",
+                     ("page_failed", "render_timeout")),
+    "script-heap": ("<script>const a = []; for (;;) a.push(new Array(1e6).fill(Math.random()))"
+                    "</script>", ("page_failed", "page_crashed")),
+    "array-buffers": ("<script>const a = []; for (;;) a.push(new Uint8Array(5e7).fill(1))</script>",
+                      ("page_failed", "page_crashed")),
+    "strings": ("<script>let s = 'x'; const a = []; for (;;) { a.push(s + a.length); "
+                "if (s.length < 1e8) s += s; a.at(-1).charCodeAt(5) }</script>",
+                ("page_failed", "page_crashed", "render_timeout")),
+    "elements": ("<script>for (;;) document.body.append(document.createElement('div'), 'x')"
+                 "</script>", ("page_failed", "page_crashed", "render_timeout")),
+    "loop": ("<script>for (;;);</script>", ("render_timeout",)),
+    "loop-in-the-end": ("<script>addEventListener('load', () => { for (;;); })</script>",
+                        ("render_timeout",)),
+    "pattern": ("<script>/^(a+)+$/.test('a'.repeat(99) + 'b')</script>", ("render_timeout",)),
+    "image-bomb": ("<img src='https://stranger.test/pixels?side=22000'>",
+                   ("page_failed", "page_crashed")),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_ends_with_a_promised_answer(world: World, name: str) -> None:
+    """In its time, whatever it floods; and the next render is as good as ever."""
+    page, codes = FLOODS[name]
+    settings = {"max_messages": 5_000, "page_memory_mb": 1_024}
+    begin = time.monotonic()
+    seen = world.render(page, hold=LONG, timeout_ms=8_000, settings=settings)
+    assert time.monotonic() - begin < 20
+    ended(seen, *codes)
+    assert world.render("<p>x", hold=0, settings=settings).status == 200
+
+
+@pytest.mark.parametrize("name", ["dialogs", "one-huge-body", "array-buffers"])
+def test_a_flood_of_each_kind_ends(world: World, name: str) -> None:
+    """One by messages, one by bytes, one by memory; the rest are slow tests."""
+    page, codes = FLOODS[name]
+    settings = {"max_messages": 1_000, "page_memory_mb": 512}
+    ended(world.render(page, hold=LONG, timeout_ms=8_000, settings=settings), *codes)
+
+
+HARMLESS = {
+    "console": forever("for (let i = 0; i < 99; i++) console.log('x'.repeat(999), new Error())"),
+    "console-of-frames": "<iframe src='https://stranger.test/typed?body=<script>setInterval(()=>"
+    "{for(let i=0;i<99;i++)console.log(i)})</script>'></iframe>",
+    "titles": forever("document.title = n"),
+    "errors": forever("setTimeout(() => { throw new Error('x') })"),
+    "frames": forever("const f = document.createElement('iframe'); document.body.append(f);"
+                      "f.remove()"),
+    "image-too-large-for-chrome": "<img src='https://stranger.test/pixels?side=30000'>",
+    "canvases": "<body><script>for (let i = 0; i < 50; i++) { const c = document.createElement("
+    "'canvas'); c.width = c.height = 8000; c.getContext('2d').fillRect(0, 0, 9, 9);"
+    "document.body.append(c) }</script>",
+    "nested": "<script>document.write('<div>'.repeat(20000))</script>",
+    "svg-bomb": "<svg xmlns='http://www.w3.org/2000/svg'><defs><g id=a0><path d='M0 0h1'/></g>"
+    + "".join(f"<g id=a{i}>{f'<use href=#a{i - 1} />' * 4}</g>" for i in range(1, 6))
+    + "</defs><use href=#a5 /></svg>",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_merely_loud_is_painted(world: World, name: str) -> None:
+    """It costs its own time only; nothing of a console comes here at all."""
+    seen = world.render(HARMLESS[name], hold=500)
+    assert seen.status == 200, seen.body
+    seen.assert_nobody_got_through()
+
+
+def test_bodies_that_never_end_or_never_come_are_given_up(world: World) -> None:
+    """Endless, dripping, silent, endless headers and hints: each costs the page that thing only."""
+    kinds = ("endless", "drip", "silent", "endlessheaders", "early")
+    page = "".join(f"<link rel=stylesheet href='https://stranger.test/{kind}'>" for kind in kinds)
+    begin = time.monotonic()
+    seen = world.render(page, hold=0, settings={"fetch_timeout_ms": 1_000})
+    assert time.monotonic() - begin < 6
+    assert seen.status == 200
+    assert 'failed;host="stranger.test";reason=timeout' in seen.warnings
+    assert 'failed;host="stranger.test";reason=too_large' in seen.warnings
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "identity"])
+def test_a_bomb_is_not_unpacked(world: World, coding: str) -> None:
+    """300 MB in 300 KB: given up after 16 MiB, or for a coding that is not known."""
+    coded = coding.replace(" ", "%20")
+    page = f"<link rel=stylesheet href='https://stranger.test/bomb?coding={coded}'>"
+    seen = world.render(page, hold=0)
+    assert seen.status == 200
+    assert coding == "identity" or "failed" in seen.warnings
+
+
+def test_a_page_gets_so_many_bytes_in_all(world: World) -> None:
+    """Together, not each; what came before stays in the picture."""
+    page = "".join(
+        f"<link rel=stylesheet href='https://stranger.test/big?mb=1&{i}'>" for i in range(9)
+    )
+    seen = world.render(page, settings={"fetch_total_bytes": 4 << 20})
+    assert seen.status == 200
+    assert 'denied;host="stranger.test";reason=bytes' in seen.warnings
+
+
+@pytest.mark.parametrize(("hops", "fine"), [(3, True), (4, False)])
+def test_redirects_are_counted(world: World, hops: int, fine: bool) -> None:
+    """Three are allowed here, and three are followed."""
+    page = f"<img src='https://stranger.test/hops?n={hops}'>"
+    seen = world.render(page, settings={"max_redirects": 3})
+    assert ("reason=redirects" not in seen.warnings) == fine
+    assert len([hit for hit in seen.hits if "/hops" in hit]) == 4
+
+
+def test_a_redirect_to_itself_ends(world: World) -> None:
+    """For a picture, a frame and a script, within ten."""
+    page = """<img src='https://stranger.test/round'><iframe src='https://stranger.test/round'>
+        </iframe><script>fetch('https://stranger.test/round')</script>"""
+    seen = world.render(page)
+    assert seen.status == 200
+    assert len([hit for hit in seen.hits if "/round" in hit]) == 3 * 11
+
+
+def test_a_page_may_ask_for_so_many_things(world: World) -> None:
+    """POSTER_MAX_REQUESTS, and the answer says so."""
+    page = "".join(f"<img src='https://stranger.test/green?{i}'>" for i in range(30))
+    seen = world.render(page, hold=0, settings={"max_requests": 10})
+    assert len(seen.hits) == 10
+    assert seen.warnings == 'denied;host="stranger.test";reason=requests'
+
+
+def test_warnings_of_a_thousand_hosts_fit_into_a_header(world: World) -> None:
+    """And none of them can write a header of its own."""
+    page = "".join(f"<img src='https://h{i}.{'x' * 60}.test/'>" for i in range(300))
+    seen = world.render(page, hold=0)
+    assert seen.status == 200
+    assert len(seen.warnings) < 4096
+    assert "more;count=" in seen.warnings
+
+
+#: Red where something was there before, blue where it could not be kept, lime otherwise.
+KEEP = """<body style='margin:0;background:gray'><script>(async () => {
+    const there = async () => document.cookie || localStorage.length || sessionStorage.length ||
+        (await caches.keys()).length || (await indexedDB.databases()).length || window.name ||
+        history.length > 2 || (await navigator.serviceWorker.getRegistrations()).length ||
+        (await navigator.storage.getDirectory().then(async (d) => {
+            for await (const _ of d.keys()) return true })) ||
+        await navigator.clipboard.readText().catch(() => '');
+    const before = await there();
+    document.cookie = 'a=1; Max-Age=999; Secure'; localStorage.a = sessionStorage.a = 'x';
+    await caches.open('a').then((c) => c.put('/a', new Response('x')));
+    await new Promise((go) => { indexedDB.open('a').onsuccess = go });
+    await (await navigator.storage.getDirectory()).getFileHandle('a', {create: true});
+    navigator.clipboard.writeText('secret').catch(() => {});
+    const area = document.body.appendChild(document.createElement('textarea'));
+    area.value = 'secret'; area.select(); document.execCommand('copy'); area.remove();
+    history.pushState(1, '', '/visited');
+    const kept = document.cookie && localStorage.a && (await caches.keys()).length &&
+        (await indexedDB.databases()).length && history.length > 2;
+    window.name = 'x';
+    document.body.style.background = before ? 'red' : kept ? 'lime' : 'blue';
+    })()</script>"""
+
+
+def knows_nothing(world: World) -> None:
+    """Whoever comes second finds what the first one found: nothing."""
+    for _ in range(3):
+        seen = world.render(KEEP, hold=600)
+        assert seen.status == 200, seen.body
+        assert at(decode(seen.body), 190, 90) == (0, 255, 0, 255)
+
+
+def test_one_render_knows_nothing_of_another(world: World) -> None:
+    """Whatever a page keeps (cookies, storage of every kind, history, clipboard) ends with it."""
+    knows_nothing(world)
+
+
+def test_nothing_of_one_render_is_in_a_request_of_another(world: World) -> None:
+    """A stranger's cookie, cache and service worker are gone with the Chrome that had them."""
+    page = (
+        "<iframe src='https://stranger.test/typed?body=<script>navigator.serviceWorker.register("
+        '"/typed?type=text/javascript%26body=onfetch=e=>e.respondWith(Response.error())")</script>'
+        "&header=Set-Cookie=a=1;Max-Age=999;Secure;SameSite=None"
+        "&header=Cache-Control=max-age=999'></iframe>"
+    )
+    asked = [
+        [hit for hit in world.render(page).hits if "navigator.serviceWorker" in hit]
+        for _ in range(2)
+    ]
+    assert len(asked[0]) == len(asked[1]) == 1  # neither out of a cache nor out of a worker
+
+
+@pytest.mark.slow
+def test_nor_is_anything_in_full_chromium(full_world: World) -> None:
+    """With its profile on disk, which is one of its own each time."""
+    knows_nothing(full_world)

@@ -1,0 +1,297 @@
+"""Nobody gets in: whatever a page asks with, and however it writes where to.
+
+Zero is asserted twice over: no canary was connected to, and a raw socket saw no packet at all that
+was neither for a stranger's web nor a question of ours for a name.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.hostile.conftest import World
+from tests.hostile.elements import BY_NAME, ELEMENTS, HOSTS, SCHEMES, Element
+
+URLS = [f"https://{host}/x" for host in HOSTS]
+PLAIN = [f"http://{host}/x" for host in HOSTS]
+OPEN = "0.0.0.0/0, ::/0"
+#: Several elements a page, where they do not get in each other's way.
+TOGETHER = [one for one in ELEMENTS if not one.alone]
+PAGES = [TOGETHER[i::12] for i in range(12)]
+
+
+def names_of(elements: Sequence[Element]) -> str:
+    """For the name of a test."""
+    return "+".join(one.name for one in elements)
+
+
+@pytest.mark.parametrize("number", range(len(PAGES)), ids=lambda i: PAGES[i][0].name + "+")
+def test_no_element_reaches_a_forbidden_address_however_it_is_written(
+    world: World, number: int
+) -> None:
+    """Seven or so elements a page times a third of all spellings; all of them in a slow test."""
+    urls = URLS[number % 3 :: 3]
+    page = "<body>" + "".join(one.page(urls) for one in PAGES[number])
+    seen = world.render(page, timeout_ms=60_000)
+    seen.assert_nobody_got_through()
+    assert seen.status == 200, seen.body
+    assert "denied" in seen.warnings
+
+
+@pytest.mark.parametrize("element", [one for one in ELEMENTS if one.alone], ids=lambda e: e.name)
+def test_no_page_goes_to_a_forbidden_address(world: World, element: Element) -> None:
+    """Navigations, forms, windows: one address each time, since one is all that such a page has."""
+    for url in ("https://10.0.0.1/x", "http://169.254.169.254/x"):
+        seen = world.render("<body>" + element.page([url]), hold=150)
+        seen.assert_nobody_got_through()
+        assert seen.status == 200
+
+
+def test_the_canaries_do_hear_of_it_where_the_policy_allows_it(world: World) -> None:
+    """The check can fail: with the door open, the same pages reach them."""
+    settings = {"allow_private": OPEN, "fetch_timeout_ms": 500}
+    urls = ["https://10.0.0.1/x", "https://[::1]/x", "https://inside.test/x"]
+    for name in ("img", "fetch", "css-import", "worker"):
+        seen = world.render("<body>" + BY_NAME[name].page(urls), settings=settings)
+        assert {"10.0.0.1 443", "::1 443"} <= seen.canaries.keys(), name
+        assert any(line.startswith("tcp 10.0.0.1") for line in seen.packets)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("element", [one for one in ELEMENTS if one.asks], ids=lambda e: e.name)
+def test_each_element_does_ask(world: World, element: Element) -> None:
+    """None of the tables above is empty words: where it is let, each gets to a canary."""
+    settings = {"allow_private": OPEN, "fetch_timeout_ms": 500}
+    urls = ["https://10.0.0.1/x", "http://127.0.0.1/x"]
+    seen = world.render("<body>" + element.page(urls), hold=500, settings=settings)
+    assert seen.canaries, seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("element", ELEMENTS, ids=lambda e: e.name)
+def test_no_element_on_its_own_reaches_a_forbidden_address(world: World, element: Element) -> None:
+    """Each with all spellings, over https and http, with time to get there."""
+    for urls in (URLS, PLAIN):
+        seen = world.render("<body>" + element.page(urls), hold=1000, timeout_ms=60_000)
+        seen.assert_nobody_got_through()
+        assert seen.status == 200, seen.body
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("elements", PAGES, ids=lambda elements: elements[0].name + "+")
+def test_nor_in_full_chromium(full_world: World, elements: list[Element]) -> None:
+    """More of everything: a network service, a PDF viewer, extensions, crash handlers."""
+    page = "<body>" + "".join(one.page(URLS) for one in elements)
+    seen = full_world.render(page, hold=1000, timeout_ms=60_000)
+    seen.assert_nobody_got_through()
+    assert seen.status == 200, seen.body
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("element", [one for one in ELEMENTS if one.alone], ids=lambda e: e.name)
+def test_no_page_of_full_chromium_goes_elsewhere(full_world: World, element: Element) -> None:
+    """Navigations, forms and windows there too."""
+    for url in ("https://10.0.0.1/x", "http://169.254.169.254/x", "https://inside.test/x"):
+        seen = full_world.render("<body>" + element.page([url]))
+        seen.assert_nobody_got_through()
+
+
+# --- the doors that others left open -----------------------------------------------------------
+
+
+def every_way(address: str) -> str:
+    """To an address directly, and through a stranger's redirect."""
+    through = f"https://stranger.test/go?to={address}"
+    return "".join(
+        f"<iframe width=80 height=40 src='{one}'></iframe><object data='{one}'></object>"
+        f"<embed src='{one}'><img src='{one}'><link rel=stylesheet href='{one}'>"
+        f"<script src='{one}'></script>"
+        for one in (address, through)
+    )
+
+
+def shows_no_file(world: World, urls: Sequence[str]) -> None:
+    """A picture with a file's text in it would differ from that of a file that is not there."""
+    there = "".join(map(every_way, urls))
+    seen = world.render(there, hold=100)
+    other = world.render(there.replace("passwd", "no-such-file"), hold=100)
+    seen.assert_nobody_got_through()
+    assert seen.status == 200
+    if any("passwd" in url for url in urls):
+        assert seen.body == other.body
+
+
+def test_no_scheme_but_the_webs_is_fetched(world: World) -> None:
+    r"""CVE-2024-21527 (`\\localhost\etc\passwd` in a frame) and its relatives, redirects too."""
+    shows_no_file(world, [url for url in SCHEMES if "passwd" in url])
+    shows_no_file(world, [url for url in SCHEMES if "passwd" not in url])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("url", SCHEMES)
+def test_no_single_scheme_but_the_webs_is_fetched(
+    world: World, full_world: World, url: str
+) -> None:
+    """Each on a page of its own, by both Chromes."""
+    shows_no_file(world, [url])
+    shows_no_file(full_world, [url])
+
+
+@pytest.mark.parametrize(
+    "hops",
+    [
+        ["https://10.0.0.1/"],
+        ["http://169.254.169.254/latest/meta-data/"],
+        ["https://other.test/go?to=https://10.0.0.1/"],
+        ["https://other.test/go?to=https://stranger.test/go?to=http://[::1]/"],
+        ["https://inside.test/"],
+        ["//10.0.0.1/"],
+        ["https://0x7f.1:8080/"],
+    ],
+)
+def test_a_redirect_leads_nowhere_that_its_start_could_not(world: World, hops: list[str]) -> None:
+    """CVE-2026-42595: checked hop by hop, not only where it begins."""
+    page = "".join(f"<img src='https://stranger.test/go?to={hop}'>" for hop in hops)
+    seen = world.render(page + page.replace("<img", "<iframe"), hold=200)
+    seen.assert_nobody_got_through()
+    assert any("/go?to=" in hit for hit in seen.hits)
+    assert "reason=address" in seen.warnings
+
+
+def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_itself(world: World) -> None:
+    """CVE-2026-42596 (mapped) and GHSA-86m8-88fq-xfxp (6to4, NAT64, site-local)."""
+    hosts = ["[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[2002:a00:1::1]", "[64:ff9b::a00:1]",
+             "[fec0::1]", "mapped.test", "sixtofour.test", "nat64.test"]  # fmt: skip
+    seen = world.render("".join(f"<img src='https://{host}/'>" for host in hosts))
+    seen.assert_nobody_got_through()
+    assert seen.warnings.count("reason=address") == len(hosts)
+
+
+@pytest.mark.parametrize("name", ["rebind.test", "rebind-at-once.test"])
+def test_a_name_that_changes_its_mind_gets_nowhere(world: World, name: str) -> None:
+    """GHSA-2pmr-289p-44r3: public when asked first, private ever after, and never kept."""
+    script = f"""<script>(async () => {{
+        for (let i = 0; i < 6; i++)
+            await fetch('https://{name}/typed?header=Connection=close&n=' + i).catch(() => {{}});
+        document.body.append(Object.assign(new Image(), {{src: 'https://{name}:8080/'}}));
+    }})()</script>"""
+    seen = world.render("<body>" + script, hold=600)
+    seen.assert_nobody_got_through()
+    assert seen.names.count(name) >= 4
+    assert f'denied;host="{name}";reason=address' in seen.warnings
+
+
+def test_a_name_with_an_address_inside_and_one_outside_leads_outside(world: World) -> None:
+    """Never to the one that is forbidden, however often it is tried."""
+    page = "".join(f"<img src='https://both.test/typed?header=Connection=close&{i}'>"
+                   for i in range(12))  # fmt: skip
+    seen = world.render(page)
+    seen.assert_nobody_got_through()
+    assert len([hit for hit in seen.hits if "both.test" in hit]) == 12
+
+
+def test_without_a_network_there_is_none(world: World) -> None:
+    """POSTER_NETWORK=none: not a packet, not even a question for a name."""
+    page = "<img src='https://stranger.test/green'><img src='https://10.0.0.1/'>"
+    seen = world.render(page, settings={"network": "none"})
+    seen.assert_nobody_got_through()
+    assert seen.hits == []
+    assert seen.names == []
+    assert seen.status == 200
+    assert 'denied;host="stranger.test"' in seen.warnings
+
+
+def test_an_allowlist_is_all_that_there_is(world: World) -> None:
+    """POSTER_NETWORK=allowlist: by name, and by address all the same."""
+    settings = {"network": "allowlist", "allow_hosts": "stranger.test, *.test",
+                "deny_hosts": "other.test"}  # fmt: skip
+    hosts = ("other.test", "OTHER.test.", "inside.test", "93.184.216.34", "six.test")
+    page = "".join(f"<img src='https://{host}/green'>" for host in hosts)
+    seen = world.render(page, settings=settings)
+    seen.assert_nobody_got_through()
+    asked = {hit.split()[1].split("/")[0] for hit in seen.hits}
+    assert asked == {"stranger.test", "six.test"}
+    assert 'denied;host="other.test";reason=host' in seen.warnings
+    assert 'denied;host="93.184.216.34";reason=host' in seen.warnings
+    assert 'denied;host="inside.test";reason=address' in seen.warnings
+
+
+# --- what is told ------------------------------------------------------------------------------
+
+
+def test_the_rest_of_the_page_is_painted(world: World) -> None:
+    """And the picture of a page with a forbidden thing is that of one with a missing thing."""
+    page = "<body style='margin:0'><img style='display:block' src='{}'><img src='{}'>"
+    good, bad = "https://stranger.test/green", "https://10.0.0.1/"
+    denied = world.render(page.format(good, bad))
+    missing = world.render(page.format(good, "https://stranger.test/404"))
+    assert denied.body == missing.body
+    assert denied.warnings == 'denied;host="10.0.0.1";reason=address'
+    assert missing.warnings == ""
+
+
+def test_a_web_socket_is_told_too(world: World) -> None:
+    """Chrome has no network for one, and says so to us and not to the one it was meant for."""
+    page = "<script>new WebSocket('wss://10.0.0.1/a'); new WebSocket('ws://h.test/')</script>"
+    seen = world.render(page)
+    seen.assert_nobody_got_through()
+    assert 'denied;host="10.0.0.1";reason=web_socket' in seen.warnings
+    assert 'denied;host="h.test";reason=web_socket' in seen.warnings
+
+
+def test_a_page_cannot_say_much_in_the_name_of_chrome(world: World) -> None:
+    """It may forge a report about itself, and gets a warning of its own for that."""
+    page = """<script>for (const body of ['', '{', '[]', '{"csp-report": 1}', 'x'.repeat(1e5),
+        '{"csp-report": {"blocked-uri": "wss://a\\r\\nb: c/", "effective-directive": 1}}'])
+        fetch('/.poster/kept', {method: 'POST', body})</script>"""
+    seen = world.render(page)
+    assert seen.status == 200
+    assert "reason=csp" in seen.warnings
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "code"),
+    [
+        ("https://10.0.0.1/", 422, "fetch_denied"),
+        ("https://inside.test/", 422, "fetch_denied"),
+        ("https://stranger.test:22/", 422, "fetch_denied"),
+        ("https://nowhere.test/", 502, "fetch_failed"),
+        ("https://stranger.test:8443/", 502, "fetch_failed"),
+        ("https://stranger.test/green", 200, ""),
+    ],
+)
+def test_strict_fails_where_something_is_missing(
+    world: World, url: str, status: int, code: str
+) -> None:
+    """With the hosts in the sentence and in the header; whole pages are as ever."""
+    seen = world.render(f"<img src='{url}'>", hold=0, strict=True)
+    assert seen.status == status
+    if code:
+        assert seen.problem["code"] == code
+        host = url.split("/")[2].split(":", maxsplit=1)[0]
+        assert host in seen.problem["detail"]
+        assert f'host="{host}"' in seen.warnings
+
+
+# --- Chrome itself -----------------------------------------------------------------------------
+
+
+def look(world: World) -> None:
+    """No Chrome listens anywhere, and none knows a secret."""
+    world.render("<p>", hold=0)
+    told = world.tell(do="look")
+    assert told["sockets"] == []
+    assert told["environments"]
+    for environment in told["environments"].values():
+        assert "secret-of-the-service" not in environment
+        assert "PROXY" not in environment
+
+
+def test_no_chrome_has_a_port_or_a_secret(world: World) -> None:
+    """No DevTools to be reached by anybody; nothing of the service's environment in Chrome's."""
+    look(world)
+
+
+@pytest.mark.slow
+def test_nor_has_full_chromium(full_world: World) -> None:
+    """Of all its processes, crash handlers included."""
+    look(full_world)

@@ -1,0 +1,353 @@
+"""A network of its own to be hostile in: web, names and canaries, with the service in its middle.
+
+Run in a network namespace that is thrown away (`unshare --net --mount`): here the service can be
+tried with the policy it ships with, since 93.184.216.34 may be ours, and so may 10.0.0.1 and
+169.254.169.254. It obeys one JSON line each on stdin and answers on stdout.
+
+Whoever reaches a canary is counted three times over: by its listener, by what it answers, and by a
+raw socket that sees every packet on every interface. Believes nothing that the service says.
+"""
+
+import asyncio
+import base64
+import collections
+import contextlib
+import itertools
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from poster_service import logs
+from poster_service.process import census
+from poster_service.settings import Settings
+from poster_service.web.app import make_app
+from poster_service.web.parts import Parts, build
+from tests.conftest import left
+from tests.hostile import strangers
+
+#: Where strangers live: addresses that anybody may be reached at.
+PUBLIC = "93.184.216.34"
+PUBLIC_6 = "2606:2800:220:1::1"
+#: Where nobody may go, by default.
+FORBIDDEN = (
+    "127.0.0.1", "127.8.9.1", "10.0.0.1", "172.16.0.1", "192.168.7.7", "169.254.169.254",
+    "100.64.0.1", "198.18.0.1", "192.0.2.1", "203.0.113.9", "0.0.0.0",
+    "::1", "fd00:ec2::254", "fe80::5", "2002:a00:1::1", "64:ff9b::a00:1", "fec0::1",
+)  # fmt: skip
+PORTS = (80, 443, 8080, 9222)
+DNS_PORT = 53
+#: Ends of packets that need no excuse: strangers' web, and our own questions for names.
+ALLOWED = {(PUBLIC, 80), (PUBLIC, 443), (PUBLIC_6, 80), (PUBLIC_6, 443), ("127.0.0.1", DNS_PORT)}
+#: Names and what they lead to: each question gets the next answer, the last one for ever.
+NAMES: dict[str, list[str]] = {
+    "stranger.test": [PUBLIC],
+    "other.test": [PUBLIC],
+    "six.test": [PUBLIC_6],
+    "inside.test": ["10.0.0.1"],
+    "metadata.test": ["169.254.169.254"],
+    "loop.test": ["127.0.0.1"],
+    "mapped.test": ["::ffff:10.0.0.1"],
+    "loop6.test": ["::1"],
+    "metadata6.test": ["fd00:ec2::254"],
+    "sixtofour.test": ["2002:a00:1::1"],
+    "nat64.test": ["64:ff9b::a00:1"],
+    "both.test": [PUBLIC + " 10.0.0.1"],
+    "rebind.test": [PUBLIC, "10.0.0.1"],
+    "rebind-at-once.test": [PUBLIC, "127.0.0.1"],
+}
+
+
+def make_network() -> None:
+    """Interfaces, addresses and routes, so that every packet has somewhere to go."""
+    # All on lo: a kernel without the dummy driver has it too, and what is sent to anywhere else
+    # is seen on it by the raw socket, and dropped.
+    for line in (
+        "link set lo up",
+        *(
+            f"addr add {one}/{128 if ':' in one else 32} dev lo" + (" nodad" if ":" in one else "")
+            for one in (PUBLIC, PUBLIC_6, *FORBIDDEN)
+            if one not in ("127.0.0.1", "::1", "0.0.0.0", "127.8.9.1")
+        ),
+        "route add default dev lo",
+        "-6 route add default dev lo",
+    ):
+        subprocess.run(["ip", *line.split()], check=True)
+    conf = Path(tempfile.mkdtemp()) / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    subprocess.run(["mount", "--bind", conf, os.path.realpath("/etc/resolv.conf")], check=True)
+    conf.unlink()
+    conf.parent.rmdir()
+
+
+def make_certificate(folder: Path) -> None:
+    """Strangers have certificates that everybody believes; here the service believes ours."""
+    names = [f"DNS:{name}" for name in NAMES] + [f"IP:{one}" for one in (PUBLIC, PUBLIC_6)]
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x"
+    subprocess.run(
+        ["openssl", *words.split(), "-addext", "subjectAltName=" + ",".join(names),
+         "-keyout", folder / "key", "-out", folder / "certificate"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
+class Names(asyncio.DatagramProtocol):
+    """A tiny DNS server without mercy: a name may lead elsewhere each time it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._turns: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        labels, at = [], 12
+        while length := data[at]:
+            labels.append(data[at + 1 : at + 1 + length].decode("ascii", "replace"))
+            at += length + 1
+        kind = struct.unpack_from("!H", data, at + 1)[0]
+        question = data[12 : at + 5]
+        name = ".".join(labels).lower()
+        self.asked.append(name)
+        found = self._answers(name, kind)
+        code = 0 if name in NAMES else 3
+        reply = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question
+        for one in found:
+            reply += struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(one)) + one  # to live: 0 s
+        if self._transport is not None:
+            self._transport.sendto(reply, addr)
+
+    def _answers(self, name: str, kind: int) -> list[bytes]:
+        if name not in NAMES or kind not in (1, 28):
+            return []
+        turn = self._turns[name, kind]
+        self._turns[name, kind] += 1
+        version = socket.AF_INET if kind == 1 else socket.AF_INET6
+        told = NAMES[name][min(turn, len(NAMES[name]) - 1)].split()
+        return [socket.inet_pton(version, one) for one in told if (":" in one) == (kind == 28)]
+
+    def forget(self) -> None:
+        """Begin every name anew."""
+        self.asked.clear()
+        self._turns.clear()
+
+
+class Canaries:
+    """Listeners where nobody may go; each connection is counted, and answered."""
+
+    def __init__(self) -> None:
+        self.reached: collections.Counter[str] = collections.Counter()
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self) -> None:
+        """Listen on every forbidden address, on every port that is tried."""
+        for address, port in itertools.product(FORBIDDEN, PORTS):
+            if address == "0.0.0.0":
+                continue  # connecting to it is connecting to 127.0.0.1
+            where = address + "%lo" if address.startswith("fe80") else address
+            self._servers.append(await self._listen(where, port))
+
+    async def _listen(self, address: str, port: int) -> asyncio.Server:
+        """Listen; the kernel takes a moment to give an IPv6 address to a new interface."""
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                return await asyncio.start_server(self._count, address, port)
+            await asyncio.sleep(0.05)
+        raise OSError(f"{address} never came up")
+
+    async def _count(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address, port = writer.get_extra_info("sockname")[:2]
+        self.reached[f"{address} {port}"] += 1
+        with contextlib.suppress(OSError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            body = strangers.GREEN_SVG.encode()
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: image/svg+xml\r\nConnection: close\r\n"
+                b"Access-Control-Allow-Origin: *\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            await writer.drain()
+        writer.close()
+
+
+class Packets:
+    """Every packet on every interface that is not a stranger's, ours to count."""
+
+    def __init__(self) -> None:
+        self.seen: collections.Counter[str] = collections.Counter()
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._take)
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet, where = self._socket.recvfrom(256)
+                if where[2] == socket.PACKET_OUTGOING:  # on lo each comes once more as incoming
+                    self._judge(packet, where[1])
+
+    def _judge(self, packet: bytes, kind: int) -> None:
+        if kind == 0x0800:
+            start, protocol = (packet[0] & 15) * 4, packet[9]
+            source, target = (socket.inet_ntop(socket.AF_INET, packet[i : i + 4]) for i in (12, 16))
+        elif kind == 0x86DD:
+            start, protocol = 40, packet[6]
+            source, target = (
+                socket.inet_ntop(socket.AF_INET6, packet[i : i + 16]) for i in (8, 24)
+            )
+        else:
+            return
+        if protocol not in (6, 17):  # the kernel's own: neighbours, multicast reports, errors
+            return
+        source_port, target_port = struct.unpack_from("!HH", packet, start)
+        ends = {(source, source_port), (target, target_port)}
+        if ends & ALLOWED:
+            return
+        self.seen[f"{'tcp' if protocol == 6 else 'udp'} {target} {target_port}"] += 1
+
+
+class World:
+    """All of it, and the service; obeys `order`."""
+
+    def __init__(self) -> None:
+        self.names = Names()
+        self.canaries = Canaries()
+        self.packets: Packets | None = None
+        self.web = strangers.Strangers()
+        self._folder = tempfile.TemporaryDirectory(prefix="w")
+        self._settings: dict[str, Any] | None = None
+        self._parts: Parts | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Bring up everything but the service."""
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: self.names, ("127.0.0.1", DNS_PORT))
+        await self.canaries.start()
+        secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate = Path(os.environ["SSL_CERT_FILE"])
+        secure.load_cert_chain(certificate, certificate.with_name("key"))
+        await self.web.start((PUBLIC, PUBLIC_6), {80: None, 443: secure})
+        self.packets = Packets()
+
+    async def order(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked, and tell what was seen meanwhile."""
+        await self._serve(order.get("settings", {}))
+        self.names.forget()
+        self.web.hits.clear()
+        self.canaries.reached.clear()
+        assert self.packets is not None
+        self.packets.seen.clear()
+        answer: dict[str, Any] = {}
+        if "render" in order:
+            answer = await self._render(order["render"])
+        elif order.get("do") == "look":
+            answer = self._look()
+        await asyncio.sleep(order.get("linger", 0.0))
+        return answer | {
+            "canaries": dict(self.canaries.reached),
+            "packets": dict(self.packets.seen),
+            "names": self.names.asked,
+            "hits": self.web.hits,
+        }
+
+    async def _render(self, options: dict[str, Any]) -> dict[str, Any]:
+        connector = aiohttp.UnixConnector(f"{self._folder.name}/http")
+        async with (
+            aiohttp.ClientSession(connector=connector) as client,
+            client.post("http://service/render", json=options) as response,
+        ):
+            return {
+                "status": response.status,
+                "headers": dict(response.headers),
+                "body": base64.b64encode(await response.read()).decode(),
+            }
+
+    def _look(self) -> dict[str, Any]:
+        """Listening sockets of every Chrome, and the environment of each of its processes."""
+        assert self._parts is not None
+        spec = self._parts.pool.spec
+        seen = census.take(spec.instance, spec.home)
+        inodes = set()
+        for table in ("tcp", "tcp6", "udp", "udp6"):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                words = line.split()
+                if table.startswith("udp") or words[3] == "0A":
+                    inodes.add(words[9])
+        sockets, environments = [], {}
+        for one in seen.alive:
+            try:
+                links = [str(entry.readlink()) for entry in Path(f"/proc/{one.pid}/fd").iterdir()]
+                told = Path(f"/proc/{one.pid}/environ").read_bytes().decode("latin-1")
+            except OSError:  # it ended meanwhile
+                continue
+            sockets += [f"{one.pid} {link}" for link in links if link[8:-1] in inodes]
+            environments[str(one.pid)] = told
+        return {"sockets": sockets, "environments": environments}
+
+    async def _serve(self, settings: dict[str, Any]) -> None:
+        """Have a service with these settings; the one before is stopped, and seen gone."""
+        if settings == self._settings:
+            return
+        await self.stop()
+        given = {"work_dir": f"{self._folder.name}/l", "concurrency": 2, **settings}
+        self._parts = build(Settings(**given))
+        await self._parts.start()
+        self._runner = web.AppRunner(make_app(self._parts), access_log=None)
+        await self._runner.setup()
+        await web.UnixSite(self._runner, f"{self._folder.name}/http").start()
+        self._settings = settings
+
+    async def stop(self) -> None:
+        """Stop the service and see that nothing of it is left."""
+        if self._parts is None or self._runner is None:
+            return
+        await self._parts.stop()
+        await self._runner.cleanup()
+        spec = self._parts.pool.spec
+        assert left(spec.instance, spec.home) == []
+        self._parts = None
+
+
+async def obey() -> None:
+    """One line in, one line out, until stdin ends."""
+    world = World()
+    await world.start()
+    reader = asyncio.StreamReader(limit=1 << 26)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    print(json.dumps({"ready": True}), flush=True)  # noqa: T201 - this is how it answers
+    while line := await reader.readline():
+        try:
+            answer = await world.order(json.loads(line))
+        except Exception as error:
+            answer = {"failed": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)  # noqa: T201
+    await world.stop()
+
+
+def main() -> None:
+    """Make the network, then begin anew: aiohttp reads whom it believes when it is imported."""
+    if "WORLD_READY" in os.environ:
+        logs.set_up(os.environ.get("WORLD_LOG", "error"), "text")
+        asyncio.run(obey())
+        return
+    make_network()
+    with tempfile.TemporaryDirectory(prefix="c") as folder:
+        make_certificate(Path(folder))
+        environment = {**os.environ, "SSL_CERT_FILE": f"{folder}/certificate", "WORLD_READY": "1"}
+        subprocess.run([sys.executable, "-m", "tests.hostile.world"], env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()
