@@ -216,7 +216,7 @@ class Chrome:
         """Bytes of memory that its processes hold for themselves or share among them.
 
         The walk along parents is enough here: it is a page's memory that is watched, and a page
-        cannot start processes of its own. Some 0.9 ms of CPU; the shared part is counted once for each.
+        cannot start processes of its own. Some 0.9 ms of CPU; what they share counts once for each.
         """
         return census.memory_below(self.group.shim_pid)
 

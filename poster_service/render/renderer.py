@@ -39,7 +39,7 @@ from poster_service.stats import Done, Phases, ignore
 
 logger = logging.getLogger(__name__)
 
-#: How often the memory of a Chrome that renders is looked at, in seconds; 0.9 ms of CPU each time (in a thread).
+#: How often the memory of a Chrome that renders is looked at, in seconds; 0.9 ms of CPU each time.
 MEMORY_SECONDS = 0.25
 
 
