@@ -216,7 +216,7 @@ class Chrome:
         """Bytes of memory that its processes hold for themselves or share among them.
 
         The walk along parents is enough here: it is a page's memory that is watched, and a page
-        cannot start processes of its own. Some 0.9 ms of CPU; what they share counts once for each.
+        cannot start processes of its own. 0.9 ms of CPU; what is shared counts once for each.
         """
         return census.memory_below(self.group.shim_pid)
 
