@@ -147,6 +147,14 @@ class Group:
         size = os.fstat(self._errors.fileno()).st_size
         return os.pread(self._errors.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
 
+    def trim_errors(self, most: int) -> None:
+        """Let go of what the program said on stderr when it takes more than so many bytes of disk.
+
+        Whoever writes goes on where it was, so the size of the file stays and its blocks do not.
+        """
+        if not self._errors.closed and os.fstat(self._errors.fileno()).st_blocks * 512 > most:
+            os.ftruncate(self._errors.fileno(), 0)
+
     def end(self) -> None:
         """Ask the shim to kill and reap everything. Returns at once; may be called again."""
         if self._control is not None:

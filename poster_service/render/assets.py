@@ -241,6 +241,8 @@ class Budget:
         self._requests += 1
         if self._requests > limits.max_requests:
             raise Denied("requests", f"the page has asked for {limits.max_requests} things already")
+        if self._bytes >= limits.max_total_bytes:
+            raise self._spent()
         if request.hops > limits.max_redirects:
             raise Denied("redirects", f"more than {limits.max_redirects} redirects")
         if request.kind == "Document" and request.method != "GET":
@@ -251,8 +253,11 @@ class Budget:
         """Count bytes as they come, so that things fetched at once cannot exceed them together."""
         self._bytes += size
         if self._bytes > self.fetcher.limits.max_total_bytes:
-            most = self.fetcher.limits.max_total_bytes
-            raise Denied("bytes", f"the page has fetched {most} bytes already")
+            raise self._spent()
+
+    def _spent(self) -> Denied:
+        most = self.fetcher.limits.max_total_bytes
+        return Denied("bytes", f"the page has fetched {most} bytes already")
 
 
 def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warnings) -> Route:

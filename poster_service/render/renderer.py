@@ -199,6 +199,7 @@ class Renderer:
         while True:
             await asyncio.sleep(MEMORY_SECONDS)
             held = await asyncio.to_thread(chrome.memory)
+            chrome.trim()
             if held > self._limits.memory:
                 event(logger, logging.WARNING, "a page takes too much memory", mib=held >> 20)
                 chrome.page.give_up(

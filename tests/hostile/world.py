@@ -249,7 +249,9 @@ class World:
         assert self.packets is not None
         self.packets.seen.clear()
         answer: dict[str, Any] = {}
-        if "render" in order:
+        if order.get("do") == "measure":
+            answer = await self._measured(order["render"])
+        elif "render" in order:
             answer = await self._render(order["render"])
         elif order.get("do") == "look":
             answer = self._look()
@@ -272,6 +274,19 @@ class World:
                 "headers": dict(response.headers),
                 "body": base64.b64encode(await response.read()).decode(),
             }
+
+    async def _measured(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Render, and tell how much disk the lease folders took at most meanwhile."""
+        rendering = asyncio.ensure_future(self._render(options))
+        most = 0
+        while not rendering.done():
+            blocks = 0
+            for entry in Path(f"{self._folder.name}/l").rglob("*"):
+                with contextlib.suppress(OSError):
+                    blocks += entry.lstat().st_blocks
+            most = max(most, blocks * 512)
+            await asyncio.sleep(0.05)
+        return {**await rendering, "disk": most}
 
     def _look(self) -> dict[str, Any]:
         """Listening sockets of every Chrome, and the environment of each of its processes."""
