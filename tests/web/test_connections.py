@@ -112,12 +112,16 @@ async def test_a_flood_of_connections_never_runs_out_of_descriptors(
             writer.transport.abort()
 
     book = service.parts.connections
+
+    async def all_seen(count: int) -> bool:
+        return await settled(lambda: book.open + book.refused == count)
+
     knocking: list[asyncio.Task[None]] = []
     try:
         for _ in range(10):
             # By thirties: a full backlog makes the kernel try again, seconds later.
             knocking += [asyncio.create_task(knock()) for _ in range(30)]
-            assert await settled(lambda: book.open + book.refused == len(knocking))
+            assert await all_seen(len(knocking))
         assert (book.open, book.refused) == (20, 280)
     finally:
         over.set()
