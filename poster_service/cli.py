@@ -160,8 +160,9 @@ def give_memory_back() -> None:
     """Have the C library return freed memory to the kernel (mallopt(3)); nothing without glibc.
 
     Pictures of all sizes, made and freed by several threads, otherwise leave it in pieces: over 450
-    requests with chaos the service grew from 65 to 72 MB, with this from 65 to 68 (PSS, measured).
-    Called before any thread is there, or each would have an arena of its own already.
+    requests with chaos the service grew from 65 to 72 MiB, and to 68 with glibc's variables that
+    mean the same (PSS, one run each). Called before any thread is there, or each would have an
+    arena of its own already.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

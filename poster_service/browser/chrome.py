@@ -22,6 +22,7 @@ from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
 from poster_service.process.spawn import Command, Ending, Group, pipes
+from poster_service.stats import ignore
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ class Chrome:
 
     @classmethod
     async def start(
-        cls, spec: ChromeSpec, lease: int, on_unready: Callable[[Ending], None] = lambda _: None
+        cls, spec: ChromeSpec, lease: int, on_unready: Callable[[Ending], None] = ignore
     ) -> "Chrome":
         """Start a Chrome and wait until its page answers.
 

@@ -123,7 +123,7 @@ class Pool:
         self._balance()
 
     @contextlib.asynccontextmanager
-    async def lease(self, on_gone: Callable[[], None] = lambda: None) -> AsyncIterator[Lease]:
+    async def lease(self, on_gone: Callable[[], None] = ignore) -> AsyncIterator[Lease]:
         """Lease a ready Chrome; when the block is left, in whatever way, it is killed at once.
 
         `on_gone` is called once nothing of that Chrome is left, or at once when none was leased.
@@ -293,7 +293,7 @@ class Pool:
                     self._retire(place)
             before = now
 
-    def _retire(self, place: Place, on_gone: Callable[[], None] = lambda: None) -> None:
+    def _retire(self, place: Place, on_gone: Callable[[], None] = ignore) -> None:
         """Kill a Chrome now and see it gone later, in a task of ours.
 
         One that is being ended already, because the pool closes, is waited for like any other.

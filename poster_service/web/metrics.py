@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from poster_service import __version__
 from poster_service.process import census
 from poster_service.web.parts import PARTS, Parts
-from poster_service.web.status import shared_memory
+from poster_service.web.status import own_process, shared_memory
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -118,7 +118,7 @@ def chromes(parts: Parts) -> Iterator[Metric]:
 
 def remains(parts: Parts) -> Iterator[Metric]:
     """What the census sees: the living, the dead nobody waits for, what lies on disk; memory."""
-    spec = parts.pool.spec
+    spec, own = parts.pool.spec, own_process()
     seen = census.take(spec.instance, spec.home)
     leases = {str(one.lease) for one in seen.alive}
     yield gauge("poster_processes", "Living processes of leases.", len(seen.alive))
@@ -135,12 +135,12 @@ def remains(parts: Parts) -> Iterator[Metric]:
         "Resident memory (RSS) by whose it is; pages that Chromes share count for each.",
         "of",
         {
-            "service": psutil.Process().memory_info().rss,
+            "service": own["memory_bytes"],
             "init": memory_of_init(),
             "chromes": sum(one.memory for one in seen.alive),
         },
     )
-    yield gauge("poster_open_descriptors", "Open descriptors.", psutil.Process().num_fds())
+    yield gauge("poster_open_descriptors", "Open descriptors.", own["descriptors"])
 
 
 def orphans(ledger: dict[str, Any]) -> Iterator[Metric]:
