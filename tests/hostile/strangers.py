@@ -110,6 +110,9 @@ class Strangers:
             await answer.prepare(request)
             async for chunk in chunks:
                 await answer.write(chunk)
+                # Where TLS and sockets take all, `write` never waits, and the loop that is shared
+                # with the service under test would not run until memory is full.
+                await asyncio.sleep(0)
         return answer
 
     async def page_drip(self, request: web.Request) -> web.StreamResponse:

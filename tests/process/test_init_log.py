@@ -190,6 +190,7 @@ def test_a_command_name_cannot_forge_a_log_line(start_init: Starter) -> None:
         "if os.fork() == 0:\n"
         "    open('/proc/self/comm', 'w').write('a\\nb\\x1b[m')\n"
         "    os._exit(1)\n"
+        "os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)\n"  # else init's TERM may come before
     )
     _, text = start_init.run("-w", *PYTHON, "-c", code)
     assert "\x1b" not in text
