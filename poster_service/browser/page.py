@@ -13,6 +13,7 @@ import contextvars
 import json
 import logging
 import math
+import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -23,7 +24,7 @@ from pyppeteer.browser import Browser
 from pyppeteer.errors import PyppeteerError
 from pyppeteer.page import Page
 
-from poster_service.browser.pipe import PipeConnection
+from poster_service.browser.pipe import MAX_MESSAGES, PipeConnection
 from poster_service.errors import ChromeDied, PageCrashed, PageFailed, PictureTooLarge
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ LARGE_BYTES = 1 << 20
 #: the event loop of everybody busy (measured: 1.3 s of lag, 0.14 s without).
 NOT_NEEDED = ("Runtime", "Log", "Network", "Performance", "Security")
 
+#: Pause between two looks at whether a page's processes are gone, in seconds.
+GONE_SECONDS = 0.005
 #: How long after a failed call the word of a crash may still come, in seconds.
 DEATH_SECONDS = 0.3
 
@@ -160,11 +163,86 @@ class Picture:
     max_messages: int = 20_000
 
 
-class PosterPage:
-    """The one page of a lease; made by `attach`, used once."""
+class Door:
+    """Opens the page of each lease in one Chrome, and closes it again."""
 
-    def __init__(self, connection: PipeConnection, page: Page) -> None:
+    def __init__(self, connection: PipeConnection, browser: Browser) -> None:
         self._connection = connection
+        self._browser = browser
+
+    @classmethod
+    async def open(cls, connection: PipeConnection) -> "Door":
+        """Open the pipe to a Chrome that has just been started.
+
+        Raises:
+            ChromeDied: The pipe closed before Chrome answered.
+        """
+        with _starting():
+            await connection.open()
+            browser = await Browser.create(connection, [], False, None)
+            await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        return cls(connection, browser)
+
+    async def first_page(self) -> "PosterPage":
+        """The page that Chrome starts with, in the one context that Chrome starts with.
+
+        Raises:
+            ChromeDied: The pipe closed before the page answered.
+        """
+        with _starting():
+            pages = await self._browser.pages()
+            page = PosterPage(
+                self._connection, pages[0] if pages else await self._browser.newPage(), None
+            )
+            await page.make_ready()
+        return page
+
+    async def new_page(self) -> "PosterPage":
+        """A page in a browser context of its own: nothing that others stored is there.
+
+        Raises:
+            ChromeDied: The pipe closed before the page answered.
+        """
+        self._connection.allow(MAX_MESSAGES)
+        with _starting():
+            context = await self._browser.createIncognitoBrowserContext()
+            page = PosterPage(self._connection, await context.newPage(), context._id)
+            await page.make_ready()
+        return page
+
+    async def close(self, page: "PosterPage") -> None:
+        """Close a page and all that its context holds, and see its renderer processes gone.
+
+        A page without a context of its own is only closed. Waits for as long as it takes: the
+        caller sets the bound.
+
+        Raises:
+            ChromeDied: The pipe closed meanwhile, or Chrome would not.
+        """
+        page.abandon()
+        with _starting():
+            renderers = await self._renderers()
+            if page.context is None:
+                await self._connection.send("Target.closeTarget", {"targetId": page.target})
+            else:
+                await self._browser._disposeContext(page.context)
+            # Chrome forgets a renderer when its channel closes; the kernel has the last word.
+            while await self._renderers() or any(map(_is_there, renderers)):  # noqa: ASYNC110 - a look at /proc; nothing tells
+                await asyncio.sleep(GONE_SECONDS)
+
+    async def _renderers(self) -> list[int]:
+        """The renderer processes, of all contexts."""
+        told = await self._connection.send("SystemInfo.getProcessInfo")
+        return [int(one["id"]) for one in told["processInfo"] if one["type"] == "renderer"]
+
+
+class PosterPage:
+    """The one page of a lease; made by a `Door`, used once."""
+
+    def __init__(self, connection: PipeConnection, page: Page, context: str | None) -> None:
+        self._connection = connection
+        #: The browser context that is this page's alone; None where the whole Chrome is.
+        self.context = context
         self._page = page
         self._session = page._client
         loop = asyncio.get_running_loop()
@@ -186,31 +264,30 @@ class PosterPage:
         page.on("dialog", lambda dialog: self._spawn(dialog.dismiss()))
         self._session.on("Page.lifecycleEvent", self._lifecycle)
         self._session.on("Page.frameStoppedLoading", self._stopped_loading)
-        connection.on("Fetch.requestPaused", self._paused)
-        connection.on("Target.targetCreated", self._opened)
+        self._heard = {
+            "Fetch.requestPaused": self._paused,
+            "Target.targetCreated": self._opened,
+        }
+        for event, handler in self._heard.items():
+            connection.on(event, handler)
 
-    @classmethod
-    async def attach(cls, connection: PipeConnection) -> "PosterPage":
-        """Open the pipe and take the page that Chrome starts with.
+    async def make_ready(self) -> None:
+        """Switch off what is not needed and on what is, before anything is loaded.
 
         Raises:
-            ChromeDied: The pipe closed before the page answered.
+            PyppeteerError: Chrome is gone, or refused.
         """
-        try:
-            await connection.open()
-            browser = await Browser.create(connection, [], False, None)
-            pages = await browser.pages()
-            page = cls(connection, pages[0] if pages else await browser.newPage())
-            await asyncio.gather(
-                *(page._session.send(f"{domain}.disable") for domain in NOT_NEEDED)
-            )
-            listen = LISTEN % (COMPLAINTS, json.dumps(page._key))
-            await page._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen})
-            await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
-            await connection.send("Browser.setDownloadBehavior", {"behavior": "deny"})
-        except (PyppeteerError, OSError) as error:
-            raise ChromeDied("Chrome ended while it was being started") from error
-        return page
+        deny: dict[str, Any] = {"behavior": "deny"}
+        if self.context is not None:
+            deny["browserContextId"] = self.context
+        await asyncio.gather(
+            *(self._session.send(f"{domain}.disable") for domain in NOT_NEEDED),
+            self._session.send(
+                "Page.addScriptToEvaluateOnNewDocument",
+                {"source": LISTEN % (COMPLAINTS, json.dumps(self._key))},
+            ),
+            self._connection.send("Browser.setDownloadBehavior", deny),
+        )
 
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
@@ -289,14 +366,22 @@ class PosterPage:
         """Done when the page's renderer process has died."""
         return self._crashed
 
+    @property
+    def target(self) -> str:
+        """CDP's name for it."""
+        return str(self._frame_id)
+
     def give_up(self, why: str) -> None:
         """End whatever is waited for; `why` is for the caller."""
         if not self._given_up.done():
             self._given_up.set_result(why)
 
     def abandon(self) -> None:
-        """Stop answering the page; its Chrome is about to be killed."""
+        """Stop answering the page; it, or all of its Chrome, is about to end."""
         self._route = None
+        for event, handler in self._heard.items():
+            self._connection.remove_listener(event, handler)
+        self._heard.clear()
         for task in self._routing:
             task.cancel()
 
@@ -495,6 +580,24 @@ class PosterPage:
         if hops:
             self._hops[event["requestId"]] = hops
         return hops
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """While no caller's page is there, whatever goes wrong is the end of that Chrome.
+
+    Raises:
+        ChromeDied: Instead of pyppeteer's errors.
+    """
+    try:
+        yield
+    except (PyppeteerError, OSError) as error:
+        raise ChromeDied("Chrome ended while its page was opened or closed") from error
+
+
+def _is_there(pid: int) -> bool:
+    """Whether the kernel knows such a process, dead ones that nobody waited for too."""
+    return os.path.lexists(f"/proc/{pid}")
 
 
 def believed(told: object) -> tuple[str, ...]:
