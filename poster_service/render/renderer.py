@@ -24,6 +24,7 @@ from poster_service.errors import (
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
+from poster_service.render.encode import compressed
 from poster_service.render.job import (
     CONTENT_TYPES,
     DEFAULT_HEIGHT,
@@ -161,7 +162,11 @@ class Renderer:
             slot = await self._admission.acquire(caller, deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._paint(slot, picture, route, phases)
+                body = await self._paint(slot, picture, route, phases)
+                if job.png_compression == "fast":
+                    return body
+                with phases.phase("encode"):
+                    return await compressed(body, job.png_compression)
         except TimeoutError as error:
             raise RenderTimeout(
                 f"the render was not done in {milliseconds} ms; more can be asked for with"
