@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from poster_service.browser import frames
 from poster_service.browser.page import Door, PosterPage
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
@@ -171,12 +172,20 @@ def argv(spec: ChromeSpec, folder: Path) -> list[str]:
     switches = [*SWITCHES, f"--user-data-dir={folder / 'profile'}"]
     if os.environ.get("POSTER_TEST_ALL_PROCESSES") != "1":
         switches += FEWER_PROCESSES
-    if "headless" in spec.program.name:
+    if gives_frames(spec):
         switches.append(f"--enable-logging={folder / CONSOLE}")
     if spec.sandbox is Sandbox.OFF:
         switches.append("--no-sandbox")
-    # Without an address headless-shell opens no page at all when it is driven over the pipe.
+    if gives_frames(spec):
+        # Without an address it opens no page when it is driven over the pipe: one that was not
+        # made for it has a clock of its own.
+        return [str(spec.program), *switches, *frames.SWITCHES]
     return [str(spec.program), *switches, "about:blank"]
+
+
+def gives_frames(spec: ChromeSpec) -> bool:
+    """Whether this Chrome lets its display clock be ticked by others: headless-shell does."""
+    return "headless" in spec.program.name
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -219,7 +228,7 @@ class Chrome:
         group, connection = _launch(spec, lease)
         try:
             async with asyncio.timeout(spec.start_timeout):
-                door = await Door.open(connection)
+                door = await Door.open(connection, gives_frames=gives_frames(spec))
                 page = await _first_page(spec, door)
         except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()
@@ -244,7 +253,7 @@ class Chrome:
                 await self._door.close(self.page)
                 if self._connection.flooded.done():
                     raise ChromeDied("it told too much")
-                self.page = await self._door.new_page()
+                self.page = await self._door.new_page(own_context=True)
         except TimeoutError as error:
             raise ChromeDied(f"a page was not gone after {RENEW_SECONDS:g} s") from error
 
@@ -277,11 +286,11 @@ class Chrome:
 
 async def _first_page(spec: ChromeSpec, door: Door) -> PosterPage:
     """The page of the first lease; where more are to come, one with a context of its own."""
-    page = await door.first_page()
     if spec.renders == 1:
-        return page
-    await door.close(page)
-    return await door.new_page()
+        return await door.new_page(own_context=False)
+    page = await door.new_page(own_context=True)
+    await door.close_others(page)
+    return page
 
 
 def drop(folder: Path) -> None:
