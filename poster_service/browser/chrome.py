@@ -85,7 +85,7 @@ MAX_STDERR_BYTES = 1 << 20
 
 #: How long a page may take to be gone after its render, with the next one opened, in seconds;
 #: then its Chrome is replaced.
-RENEW_SECONDS = 2.0
+RENEW_SECONDS = 5.0
 
 #: Fewer processes: GPU and network inside the browser process, no crash handlers (of full Chrome,
 #: which leave the group). Left out only in the tests that hit each of these.
@@ -96,6 +96,8 @@ FEWER_PROCESSES = (
     # It is there for GPU and network processes, of which there are none; renderers come from the
     # other, sandboxed one. A start of a Chrome less: 11 % of the CPU of a whole life (measured).
     "--no-unsandboxed-zygote",
+    # A renderer that full Chromium starts ahead for a next page, which never comes.
+    "--disable-features=SpareRendererForSitePerProcess",
 )
 
 

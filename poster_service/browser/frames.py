@@ -1,9 +1,9 @@
 """Chrome's display clock, ticked by us: a frame where one is of use, and none in between.
 
 On its own clock Chrome paints a page anew sixty times a second while it is still loading, and a
-screenshot waits for the next tick. Headless-shell gives the clock away (CDP: Target.createTarget with
-`enableBeginFrameControl`, HeadlessExperimental.beginFrame); full Chromium does not. For one poster
-that saves a tenth of the CPU and more of the time (measured, see the README).
+screenshot waits for the next tick. Headless-shell gives the clock away (CDP: Target.createTarget
+with `enableBeginFrameControl`, HeadlessExperimental.beginFrame); full Chromium does not. That saves
+a tenth of a poster's CPU and more of its time (measured, see the README).
 
 A page that paints by frames (requestAnimationFrame, lazy pictures, animations) must have them, so
 they come while it loads and settles, only more slowly.

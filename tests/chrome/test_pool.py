@@ -166,7 +166,7 @@ async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
 
 
 async def test_a_renderer_that_does_not_go_costs_its_chrome(
-    reuse: Reuse, caplog: pytest.LogCaptureFixture
+    reuse: Reuse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped one cannot be seen gone: doubt means discard, and the next render is as any."""
 
@@ -174,7 +174,9 @@ async def test_a_renderer_that_does_not_go_costs_its_chrome(
         for pid in renderers:
             os.kill(pid, signal.SIGSTOP)
 
+    monkeypatch.setattr(chrome, "RENEW_SECONDS", 1.0)
     await reuse.render(stop)
+    monkeypatch.setattr(chrome, "RENEW_SECONDS", 20.0)
     await reuse.render()
     assert len(set(reuse.leaders)) == 2
     assert reuse.pool.statistics().renewed == 1
