@@ -57,8 +57,8 @@ def picture(
 class Painter:
     """Renders in one Chrome, each page in a context of its own."""
 
-    def __init__(self, chrome: Chrome) -> None:
-        self.chrome = chrome
+    def __init__(self, one: Chrome) -> None:
+        self.chrome = one
 
     async def paint(self, html: str, wanted: Picture) -> bytes:
         """One picture of a page whose pictures take a while to come."""
