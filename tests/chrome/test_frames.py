@@ -8,7 +8,6 @@ from typing import Literal
 
 import pytest
 
-from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec, gives_frames
 from poster_service.browser.page import Picture, Reply, Request
 from tests.conftest import left
@@ -80,8 +79,11 @@ class Painter:
 
 
 @pytest.fixture
-async def painter(make_spec: Callable[[Path], ChromeSpec], program: Path) -> AsyncIterator[Painter]:
+async def painter(
+    make_spec: Callable[[Path], ChromeSpec], program: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Painter]:
     """One for each Chrome; headless-shell is given its frames."""
+    monkeypatch.setattr("poster_service.browser.chrome.RENEW_SECONDS", 20.0)  # on a busy machine
     spec = replace(make_spec(program), renders=99)
     assert gives_frames(spec) is ("headless" in program.name)
     spec.home.mkdir()
