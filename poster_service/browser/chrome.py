@@ -22,6 +22,7 @@ from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
 from poster_service.process.spawn import Command, Ending, Group, pipes
+from poster_service.process.user import User
 from poster_service.stats import ignore
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class ChromeSpec:
         instance: Number of this service's life, part of every tag.
         start_timeout: Seconds for one Chrome to become ready.
         cgroups: Where the control groups of leases are made; makes none where no limit is set.
+        user: Whom Chrome runs as; None is the service's own user.
     """
 
     program: Path
@@ -117,6 +119,7 @@ class ChromeSpec:
     instance: int
     start_timeout: float
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
+    user: User | None = None
 
 
 def new_instance() -> int:
@@ -213,9 +216,11 @@ class Chrome:
             await _see_out(group, on_unready)
             said = group.errors()
             if isinstance(error, TimeoutError):
-                raise _not_started(f"not ready after {spec.start_timeout:g} s", said) from error
+                raise _not_started(
+                    spec, f"not ready after {spec.start_timeout:g} s", said
+                ) from error
             if isinstance(error, ChromeDied):
-                raise _not_started("it left at once", said) from error
+                raise _not_started(spec, "it left at once", said) from error
             raise
         return cls(group, connection, page)
 
@@ -283,6 +288,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         environment=environment(folder),
         descriptors=((3, commands), (4, replies)),
         groups=groups,
+        user=spec.user,
         # Off only in the tests that show what reaping prevents.
         reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )
@@ -313,11 +319,14 @@ async def _see_out(group: Group, on_unready: Callable[[Ending], None]) -> None:
         raise cut_off
 
 
-def _not_started(what: str, said: str) -> ChromeNotStarted:
+def _not_started(spec: ChromeSpec, what: str, said: str) -> ChromeNotStarted:
     """One sentence of a Chrome that did not come up; all that it said goes to the debug log."""
     logger.debug("Chrome said: %s", said)
     sandbox = "sandbox" in said.lower()
-    return ChromeNotStarted(f"Chrome does not start: {what}; {_gist(said)}", sandbox=sandbox)
+    user = spec.user is not None and "shim: cannot start" in said
+    whom = f" as {spec.user}" if user else ""
+    message = f"Chrome does not start{whom}: {what}; {_gist(said)}"
+    return ChromeNotStarted(message, sandbox=sandbox, user=user)
 
 
 def _gist(said: str) -> str:
