@@ -21,7 +21,7 @@ from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
-from poster_service.process.spawn import Command, Ending, Group, pipes
+from poster_service.process.spawn import CannotGive, Command, Ending, Group, pipes
 from poster_service.process.user import User
 from poster_service.stats import ignore
 
@@ -296,7 +296,9 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         group = Group.start(command)
     except OSError as error:
         undo.close()
-        raise ChromeNotStarted(f"cannot start a process: {error.strerror}") from error
+        raise ChromeNotStarted(
+            f"cannot start a process: {error.strerror}", user=isinstance(error, CannotGive)
+        ) from error
     undo.pop_all()  # the group owns the folder now, the connection the descriptors
     return group, PipeConnection(replies_held, commands_held)
 

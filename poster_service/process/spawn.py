@@ -51,6 +51,10 @@ class Ending:
     survivors: tuple[census.Seen, ...] = ()
 
 
+class CannotGive(OSError):
+    """A lease folder cannot be given to another user: not by us, or not on its file system."""
+
+
 @dataclass(frozen=True)
 class Command:
     """What to start.
@@ -105,6 +109,7 @@ class Group:
 
         Raises:
             OSError: The shim could not be started (no processes, memory or descriptors left).
+            CannotGive: The folder cannot be given to the command's user.
         """
         try:
             (control, control_held), (report_held, report) = pipes(2)
@@ -119,8 +124,8 @@ class Group:
         try:
             # A file and no pipe: nobody has to read it, and every grandchild may keep it open.
             errors = held.enter_context((command.folder / "stderr").open("w+b"))
-            if command.user is not None:  # from here on nothing is opened in it by name
-                os.chown(command.folder, command.user.uid, command.user.gid)
+            if command.user is not None:
+                _give(command.folder, command.user)  # from here on nothing is opened in it by name
             shim = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
                 _shim_argv(command, control, report),
                 stdin=subprocess.DEVNULL,
@@ -246,6 +251,13 @@ class Group:
         struck = await census.end_all(belongs, spare=(self.shim_pid,), seconds=seconds)
         rest = await census.end_all(belongs, seconds=1.0)
         return struck.killed + rest.killed, rest.survivors
+
+
+def _give(folder: Path, user: User) -> None:
+    try:
+        os.chown(folder, user.uid, user.gid)
+    except OSError as error:
+        raise CannotGive(error.errno, f"chown to {user}: {error.strerror}") from error
 
 
 def _open_pidfd(shim: "subprocess.Popen[bytes]") -> int:

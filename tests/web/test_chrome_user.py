@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -126,15 +127,13 @@ async def test_a_named_user_that_cannot_be_is_refused(work_dir: Path) -> None:
         build(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
 
 
-async def without(work_dir: Path, *lost: str, **more: str) -> tuple[int, str]:
-    """A render by root that lacks some capabilities: its status, and what it logged."""
-    if shutil.which("setpriv") is None:
-        pytest.skip("there is no setpriv")
-    words = ",".join(f"-{name.lower()}" for name in lost)
+async def rendered(work_dir: Path, *before: str, **more: str) -> tuple[int, str]:
+    """A render behind a command that execs it: its status, and what it logged."""
+    if shutil.which(before[0]) is None:
+        pytest.skip(f"there is no {before[0]}")
     process = await asyncio.create_subprocess_exec(
-        "setpriv", f"--bounding-set={words}", f"--inh-caps={words}",
-        sys.executable, "-m", "poster_service", "render", "-", "-o", "-", "--log-level=warning",
-        "--width", "20", "--height", "20",
+        *before, sys.executable, "-m", "poster_service", "render", "-", "-o", "-",
+        "--log-level=warning", "--width", "20", "--height", "20",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, env=environment(work_dir) | more,
     )  # fmt: skip
@@ -142,6 +141,19 @@ async def without(work_dir: Path, *lost: str, **more: str) -> tuple[int, str]:
     assert bool(picture) == (process.returncode == 0)
     assert await settled(lambda: left_of(work_dir) == [])
     return process.returncode or 0, log.decode()
+
+
+async def without(work_dir: Path, *lost: str, **more: str) -> tuple[int, str]:
+    """A render by root that lacks some capabilities."""
+    words = ",".join(f"-{name.lower()}" for name in lost)
+    before = ("setpriv", f"--bounding-set={words}", f"--inh-caps={words}")
+    return await rendered(work_dir, *before, **more)
+
+
+def why_root(log: str) -> str:
+    """The one line that says why Chrome is root."""
+    (line,) = [one for one in map(json.loads, log.splitlines()) if "ROOT" in one["message"]]
+    return str(line["message"])
 
 
 @needs_root
@@ -155,8 +167,21 @@ async def test_root_without_the_capabilities_goes_on_as_root(
     """
     status, log = await without(work_dir, *lost)
     assert status == 0, log
-    (line,) = [one for one in map(json.loads, log.splitlines()) if "ROOT" in one["message"]]
-    assert "KILL" in line["message"]
+    assert "KILL" in why_root(log)
+
+
+@needs_root
+async def test_a_namespace_that_has_no_other_user_is_told_and_endured(work_dir: Path) -> None:
+    """All capabilities, and yet: here nobody but root exists, so a folder cannot be given away."""
+    before = ("unshare", "--user", "--map-root-user")
+    if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no user namespace can be made here")
+    status, log = await rendered(work_dir, *before)
+    assert status == 0, log
+    assert f"chown to {UNUSED}" in why_root(log)
+    status, log = await rendered(work_dir, *before, POSTER_CHROME_USER=str(UNUSED))
+    assert status == 1
+    assert f"POSTER_CHROME_USER={UNUSED}" in log
 
 
 @needs_root
