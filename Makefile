@@ -1,6 +1,6 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick lint setup setup-dev lock clean
+.PHONY: help run test test-quick lint setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
@@ -33,6 +33,9 @@ setup-dev: ## only set up, for tests
 
 lock: ## write the lock files anew (needs uv)
 	tools/lock.sh
+
+audit: ## ask the package index about known holes in the locked versions (needs the network)
+	tools/audit.sh
 
 clean: ## remove what was made here
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -303,11 +303,13 @@ class ChromeNotStarted(OperatorError):
 
     Attributes:
         sandbox: Whether it said that its sandbox is what does not work here.
+        user: Whether it could not be run as the other user that it was to run as.
     """
 
-    def __init__(self, message: str, *, sandbox: bool = False) -> None:
+    def __init__(self, message: str, *, sandbox: bool = False, user: bool = False) -> None:
         super().__init__(message)
         self.sandbox = sandbox
+        self.user = user
 
 
 class TemplatesBroken(OperatorError):

@@ -108,6 +108,16 @@ def _origin(value: str) -> str:
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?\Z")
 
 
+def _user(value: str) -> str:
+    """Whom Chrome runs as, in one of its forms; whether there is such a user is seen later."""
+    if not _USER.match(value):
+        raise ValueError("must be auto, same, the name of a user, uid or uid:gid")
+    return value
+
+
+_USER = re.compile(r"([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10}(:[0-9]{1,10})?)\Z")
+
+
 #: A path that is none when it is empty, as `POSTER_CHROME=` in a compose file.
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
@@ -192,8 +202,14 @@ class Settings(BaseModel):
     )
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
-        description="Chrome's own sandbox: auto uses it where it works (never as root),"
+        description="Chrome's own sandbox: auto uses it where it works (not where Chrome is root),"
         " require refuses to start without it",
+    )
+    chrome_user: Annotated[str, AfterValidator(_user)] = Field(
+        "auto",
+        description="whom Chrome runs as where the service is root: auto is uid and gid 65530,"
+        " which nobody has, and root where that cannot be; a name, uid or uid:gid refuses to start"
+        " where it cannot be; same leaves Chrome the service's user",
     )
     timeout_ms: int = Field(
         15_000,

@@ -5,7 +5,8 @@ Every test that starts processes ends by finding none of them, no zombie and no 
 
 import asyncio
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def left(instance: int | None, folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short folder for leases (full Chrome dies of a long TMPDIR)."""
-    return tmp_path_factory.mktemp("w")
+def work_dir() -> Iterator[Path]:
+    """A short folder for leases (full Chrome dies of a long TMPDIR).
+
+    None of pytest's: those are closed to all but their owner, and Chrome may be somebody else.
+    """
+    with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as base:
+        Path(base).chmod(0o711)
+        folder = Path(base) / "w"
+        folder.mkdir()
+        yield folder

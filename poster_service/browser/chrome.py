@@ -22,7 +22,8 @@ from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
-from poster_service.process.spawn import Command, Ending, Group, pipes
+from poster_service.process.spawn import CannotGive, Command, Ending, Group, pipes
+from poster_service.process.user import User
 from poster_service.stats import ignore
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class ChromeSpec:
         renders: How many renders one Chrome serves, each in a browser context of its own if more
             than one.
         cgroups: Where the control groups of leases are made; makes none where no limit is set.
+        user: Whom Chrome runs as; None is the service's own user.
     """
 
     program: Path
@@ -130,6 +132,7 @@ class ChromeSpec:
     start_timeout: float
     renders: int = 1
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
+    user: User | None = None
 
 
 def new_instance() -> int:
@@ -238,9 +241,11 @@ class Chrome:
             await _see_out(group, on_unready)
             said = group.errors()
             if isinstance(error, TimeoutError):
-                raise _not_started(f"not ready after {spec.start_timeout:g} s", said) from error
+                raise _not_started(
+                    spec, f"not ready after {spec.start_timeout:g} s", said
+                ) from error
             if isinstance(error, ChromeDied):
-                raise _not_started("it left at once", said) from error
+                raise _not_started(spec, "it left at once", said) from error
             raise
         return cls(group, connection, door, page)
 
@@ -332,6 +337,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         environment=environment(folder),
         descriptors=((3, commands), (4, replies)),
         groups=groups,
+        user=spec.user,
         # Off only in the tests that show what reaping prevents.
         reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )
@@ -339,7 +345,9 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         group = Group.start(command)
     except OSError as error:
         undo.close()
-        raise ChromeNotStarted(f"cannot start a process: {error.strerror}") from error
+        raise ChromeNotStarted(
+            f"cannot start a process: {error.strerror}", user=isinstance(error, CannotGive)
+        ) from error
     undo.pop_all()  # the group owns the folder now, the connection the descriptors
     return group, PipeConnection(replies_held, commands_held)
 
@@ -362,11 +370,14 @@ async def _see_out(group: Group, on_unready: Callable[[Ending], None]) -> None:
         raise cut_off
 
 
-def _not_started(what: str, said: str) -> ChromeNotStarted:
+def _not_started(spec: ChromeSpec, what: str, said: str) -> ChromeNotStarted:
     """One sentence of a Chrome that did not come up; all that it said goes to the debug log."""
     logger.debug("Chrome said: %s", said)
     sandbox = "sandbox" in said.lower()
-    return ChromeNotStarted(f"Chrome does not start: {what}; {_gist(said)}", sandbox=sandbox)
+    user = spec.user is not None and "shim: cannot start" in said
+    whom = f" as {spec.user}" if user else ""
+    message = f"Chrome does not start{whom}: {what}; {_gist(said)}"
+    return ChromeNotStarted(message, sandbox=sandbox, user=user)
 
 
 def _gist(said: str) -> str:

@@ -132,7 +132,7 @@ class Pool:
             ChromeNotStarted: It did not come up, and nothing is left of it; or there is no folder.
         """
         if self._home is None:
-            self._home = open_home(self.spec.home)
+            self._home = open_home(self.spec.home, shared=self.spec.user is not None)
             await self._sweep()
         await self._bring_up(self._books.enter())
         self._rounds = asyncio.get_running_loop().create_task(self._make_rounds())
@@ -442,13 +442,13 @@ class Pool:
             logger.error("a task of the pool failed", exc_info=error)
 
 
-def open_home(path: Path) -> Home:
+def open_home(path: Path, *, shared: bool) -> Home:
     """Take possession of the folder that this life's leases are made in.
 
     Raises:
         ChromeNotStarted: It cannot be had, and why.
     """
     try:
-        return Home.open(path)
+        return Home.open(path, shared=shared)
     except OSError as error:
         raise ChromeNotStarted(f"POSTER_WORK_DIR={path.parent}: {error.strerror}") from error

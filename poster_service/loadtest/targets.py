@@ -262,6 +262,7 @@ class CommandTarget:
         """A folder of this run, for all lives; short, as full Chrome dies of a long TMPDIR."""
         if self._made is None:
             self._made = Path(tempfile.mkdtemp(prefix="lt-"))
+            self._made.chmod(0o711)  # the service may run its Chromes as somebody else
         return self._made
 
     def left(self) -> str:

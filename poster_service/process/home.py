@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,13 @@ class Home:
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path) -> "Home":
+    def open(cls, path: Path, *, shared: bool = False) -> "Home":
         """Lock and make the folder, private to our user, and its parent where that is missing.
+
+        Args:
+            path: The folder.
+            shared: Whether another user's programs have their folders in it: then others may pass
+                through it and its parent to names that they know, and still neither list nor write.
 
         Raises:
             OSError: It cannot be made, or the parent belongs to another user.
@@ -59,6 +65,9 @@ class Home:
             raise FileExistsError(17, "is another instance's", str(path))
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700)
+        if shared:
+            _let_through(path.parent)
+            _let_through(path)
         return cls(path, lock)
 
     def close(self) -> None:
@@ -67,6 +76,13 @@ class Home:
             self.path.rmdir()
             lock_of(self.path).unlink()
         os.close(self._lock)
+
+
+def _let_through(folder: Path) -> None:
+    """Let others pass through a folder of ours; one of somebody else's stays as it is."""
+    found = folder.stat()
+    if found.st_uid == os.getuid():
+        folder.chmod(stat.S_IMODE(found.st_mode) | 0o011)
 
 
 def lock_of(folder: Path) -> Path:

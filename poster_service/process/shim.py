@@ -25,6 +25,7 @@ import sys
 # prctl(2) options, from linux/prctl.h.
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 # The resource limit that carries the tag; without effect since Linux 2.4 (getrlimit(2)).
 RLIMIT_LOCKS = 10
 RTLD_NOW = 2
@@ -44,6 +45,7 @@ class Options:
         report: Descriptor the shim writes its few lines to.
         groups: Folders of control groups that the shim and so the whole lease live in.
         descriptors: Pairs (number the program sees, number the shim has).
+        user: Pair (uid, gid) that the program runs as and that owns the folder; None is our own.
         reap: False only in tests that show what reaping prevents.
         command: Program and its arguments.
     """
@@ -55,6 +57,7 @@ class Options:
         self.report = -1
         self.descriptors: list[tuple[int, int]] = []
         self.groups: list[str] = []
+        self.user: tuple[int, int] | None = None
         self.reap = True
         cut = arguments.index("--")
         self.command = arguments[cut + 1 :]
@@ -74,6 +77,9 @@ class Options:
             self.descriptors.append((int(seen), int(held)))
         elif name == "cgroup":
             self.groups.append(value)
+        elif name == "user":
+            uid, _, gid = value.partition(":")
+            self.user = (int(uid), int(gid))
         elif name == "no-reap":
             self.reap = False
         else:
@@ -115,9 +121,6 @@ def start_leader(options: Options) -> int:
 
 def become_leader(options: Options, shim: int) -> None:
     """Everything between fork and exec, in the child."""
-    prctl(PR_SET_PDEATHSIG, SIGKILL)
-    if posix.getppid() != shim:  # it died before the line above; no signal will come any more
-        posix._exit(127)
     posix.setsid()
     for number in _signal.valid_signals() - NOT_CATCHABLE:
         _signal.signal(number, _signal.SIG_DFL)
@@ -127,6 +130,26 @@ def become_leader(options: Options, shim: int) -> None:
         posix.set_inheritable(ours, False)  # the program gets its own numbers only
     for seen, copy in copies:
         posix.dup2(copy, seen, True)
+    if options.user:  # from here on nothing can be imported: the library may be root's to read
+        become(options.user)
+        posix.chdir(options.folder)  # refused here, and not to the program in words of its own
+    # Last, because a change of user clears it (prctl(2)).
+    prctl(PR_SET_PDEATHSIG, SIGKILL)
+    if posix.getppid() != shim:  # it died before the line above; no signal will come any more
+        posix._exit(127)
+
+
+def become(user: tuple[int, int]) -> None:
+    """Give this process away to a user for good: no group more, no way back, no capability left.
+
+    Without new privileges no program that is set-uid takes it back either. Chrome's sandbox by user
+    namespaces needs none (measured); its older one by a set-uid helper would.
+    """
+    uid, gid = user
+    posix.setgroups([])
+    posix.setresgid(gid, gid, gid)
+    posix.setresuid(uid, uid, uid)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def high_copies(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -189,7 +212,7 @@ class Shim:
         reason = self._wait_for_reason(wake)
         status = self._end_group()
         leave(self.options.groups)
-        remains = remove_tree(self.options.folder) if self.options.folder else 0
+        remains = remove_folder(self.options.folder, self.options.user)
         self._report(
             f"gone reason={reason} status={status} adopted={self.adopted} "
             f"killed={self.killed} remains={remains}"
@@ -324,11 +347,30 @@ def children_of(task: str) -> list[int]:
     return [int(pid) for pid in text.split()]
 
 
-def remove_tree(folder: str) -> int:
-    """Remove a folder and all in it, following no link; returns how many entries resisted.
+def remove_folder(folder: str, user: tuple[int, int] | None) -> int:
+    """Remove the lease folder; returns how many entries resisted.
 
-    By now nothing of the group is alive, so nobody races this walk. No recursion: a program may
-    leave more levels than Python calls itself.
+    What a user left is removed with that user's rights: another program of the same user could
+    exchange a folder for a link while we walk, and have us remove as root what is not its own.
+    """
+    if not folder:
+        return 0
+    if not user:
+        return remove_tree(folder) + removed(posix.rmdir, folder)
+    uid, gid = user
+    posix.setgroups([])
+    posix.setegid(gid)
+    posix.seteuid(uid)
+    remains = remove_tree(folder)
+    posix.seteuid(0)
+    return remains + removed(posix.rmdir, folder)  # the folder above is root's
+
+
+def remove_tree(folder: str) -> int:
+    """Remove all that is in a folder, following no link; returns how many entries resisted.
+
+    By now nothing of the group is alive, so nobody of it races this walk. No recursion: a program
+    may leave more levels than Python calls itself.
     """
     remains = 0
     folders, found = [folder], []
@@ -346,7 +388,7 @@ def remove_tree(folder: str) -> int:
                 folders.append(entry.path)
             else:
                 remains += removed(posix.unlink, entry.path)
-    for here in reversed(found):
+    for here in reversed(found[1:]):
         remains += removed(posix.rmdir, here)
     return remains
 

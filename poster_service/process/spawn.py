@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from poster_service.bytecode import compiled
 from poster_service.process import census, cgroup
+from poster_service.process.user import User
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,10 @@ class Ending:
     survivors: tuple[census.Seen, ...] = ()
 
 
+class CannotGive(OSError):
+    """A lease folder cannot be given to another user: not by us, or not on its file system."""
+
+
 @dataclass(frozen=True)
 class Command:
     """What to start.
@@ -60,6 +65,7 @@ class Command:
         tag: Soft RLIMIT_LOCKS value that all its processes carry; 0 for none.
         environment: The whole environment; nothing of ours is inherited.
         descriptors: Pairs (number the program sees, our number); ours are closed here after start.
+        user: Whom the program runs as, instead of as us; the folder is given to it. For root only.
         groups: Control groups the lease lives in (see `cgroup.py`); removed at the end.
         reap: False only in tests, to show what reaping prevents.
         end_seconds: How long the shim may take to end everything, before the backstop strikes.
@@ -70,6 +76,7 @@ class Command:
     tag: int
     environment: Mapping[str, str]
     descriptors: Sequence[tuple[int, int]] = ()
+    user: User | None = None
     groups: Sequence[Path] = ()
     reap: bool = True
     end_seconds: float = 10.0
@@ -102,6 +109,7 @@ class Group:
 
         Raises:
             OSError: The shim could not be started (no processes, memory or descriptors left).
+            CannotGive: The folder cannot be given to the command's user.
         """
         try:
             (control, control_held), (report_held, report) = pipes(2)
@@ -116,6 +124,8 @@ class Group:
         try:
             # A file and no pipe: nobody has to read it, and every grandchild may keep it open.
             errors = held.enter_context((command.folder / "stderr").open("w+b"))
+            if command.user is not None:
+                _give(command.folder, command.user)  # from here on nothing is opened in it by name
             shim = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
                 _shim_argv(command, control, report),
                 stdin=subprocess.DEVNULL,
@@ -243,6 +253,13 @@ class Group:
         return struck.killed + rest.killed, rest.survivors
 
 
+def _give(folder: Path, user: User) -> None:
+    try:
+        os.chown(folder, user.uid, user.gid)
+    except OSError as error:
+        raise CannotGive(error.errno, f"chown to {user}: {error.strerror}") from error
+
+
 def _open_pidfd(shim: "subprocess.Popen[bytes]") -> int:
     """The descriptor that tells of the shim's end; without one it cannot be watched and is ended.
 
@@ -286,6 +303,8 @@ def _shim_argv(command: Command, control: int, report: int) -> list[str]:
     words += [f"control={control}", f"report={report}"]
     words += [f"fd={seen}:{held}" for seen, held in command.descriptors]
     words += [f"cgroup={group}" for group in command.groups]
+    if command.user is not None:
+        words.append(f"user={command.user}")
     if not command.reap:
         words.append("no-reap")
     return [sys.executable, "-I", "-S", "-E", _shim(), *words, "--", *command.argv]

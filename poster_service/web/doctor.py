@@ -12,8 +12,9 @@ from pathlib import Path
 
 from poster_service.browser import chrome
 from poster_service.errors import PosterError
+from poster_service.process.user import is_root
 from poster_service.settings import Settings
-from poster_service.web.parts import build
+from poster_service.web.parts import build, user_of
 
 #: What a poster needs to show, and the Debian package that shows it.
 FONTS = (
@@ -55,10 +56,7 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "version", chrome.version(program)
     except PosterError as error:
         yield "chrome", f"MISSING: {error}"
-    yield (
-        "user",
-        f"uid {os.geteuid()}{' (root: Chrome refuses its sandbox)' if os.geteuid() == 0 else ''}",
-    )
+    yield "user", user(settings)
     yield "user namespaces", user_namespaces()
     yield from ((f"fonts, {name}", font(pattern, package)) for name, pattern, package in FONTS)
     yield "init", init()
@@ -66,6 +64,17 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "work folder", f"{settings.work_dir}, {free(settings.work_dir.parent)}"
     yield "cgroup", cgroup()
     yield "limits", limits()
+
+
+def user(settings: Settings) -> str:
+    """Who this is, and whom Chrome is to run as."""
+    try:
+        other = user_of(settings)
+    except PosterError as error:
+        return f"WRONG: {error}"
+    if other is not None:
+        return f"uid {os.geteuid()}; Chrome is to run as {other}"
+    return f"uid {os.geteuid()}, Chrome too{' (root: it refuses its sandbox)' * is_root()}"
 
 
 def user_namespaces() -> str:
@@ -142,9 +151,9 @@ def read(file: str | Path) -> str:
 async def _test_picture(settings: Settings) -> str:
     parts = build(settings)
     await parts.start()
-    sandbox = parts.pool.spec.sandbox.value
+    spec = parts.pool.spec
     await parts.stop()
-    return f"rendered; Chrome's sandbox is {sandbox}"
+    return f"rendered; Chrome's sandbox is {spec.sandbox.value}, its user {spec.user or 'ours'}"
 
 
 def _say(name: str, finding: str) -> None:

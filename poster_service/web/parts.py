@@ -17,6 +17,7 @@ from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
 from poster_service.process import cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups
+from poster_service.process.user import UNUSED, User, is_root, missing_capabilities, named
 from poster_service.render.admission import Admission
 from poster_service.render.assets import Fetcher, FetchLimits
 from poster_service.render.job import Limits, RenderJob
@@ -34,10 +35,15 @@ from poster_service.web.quotas import Quotas
 logger = logging.getLogger(__name__)
 
 SANDBOX_OFF = (
-    "Chrome's sandbox is OFF: a page that breaks out of its renderer is this user on this machine."
-    " Run as a user other than root where unprivileged user namespaces are allowed; in a container"
-    " also with --security-opt seccomp=docker/seccomp.json. POSTER_SANDBOX=require refuses to start"
-    " without it."
+    "Chrome's sandbox is OFF: a page that breaks out of its renderer is Chrome's user on this"
+    " machine. Run Chrome as a user other than root where unprivileged user namespaces are allowed;"
+    " in a container also with --security-opt seccomp=docker/seccomp.json. POSTER_SANDBOX=require"
+    " refuses to start without it."
+)
+CHROME_IS_ROOT = (
+    "Chrome runs as ROOT: a page that breaks out of it is root here. It could not be run as another"
+    " user: {}. POSTER_CHROME_USER names a user and refuses to start without; same says that root"
+    " is meant."
 )
 
 #: The page by which the service proves to itself that it renders.
@@ -91,19 +97,42 @@ class Parts:
         ]
 
     async def _start_pool(self) -> None:
-        """Start the pool; where the sandbox does not work and need not, without it, and say so."""
-        try:
-            await self.pool.start()
-        except ChromeNotStarted as error:
-            # Only its own word turns the sandbox off, and no slow or failed start of another cause.
-            if self.pool.spec.sandbox is chrome.Sandbox.OFF or not error.sandbox:
-                raise
-            if self.settings.sandbox == "require":
-                raise ChromeNotStarted(f"POSTER_SANDBOX=require: {error}") from error
-            self.pool.spec = replace(self.pool.spec, sandbox=chrome.Sandbox.OFF)
-            await self.pool.start()
-        if self.pool.spec.sandbox is chrome.Sandbox.OFF:
+        """Start the pool; what does not work here and need not, is left out and said so."""
+        reason = _why_root()
+        while True:
+            try:
+                await self.pool.start()
+                break
+            except ChromeNotStarted as error:
+                self.pool.spec = self._with_less(error)
+                reason = reason or str(error)
+        spec = self.pool.spec
+        if is_root() and spec.user is None and self.settings.chrome_user == "auto":
+            event(logger, logging.WARNING, CHROME_IS_ROOT.format(reason))
+        if spec.sandbox is chrome.Sandbox.OFF:
             event(logger, logging.WARNING, SANDBOX_OFF)
+
+    def _with_less(self, error: ChromeNotStarted) -> chrome.ChromeSpec:
+        """How to start Chrome after a failure: without what did not work, where that may be.
+
+        Only Chrome's own word turns its sandbox off, and only the shim's makes it root: no slow or
+        failed start of another cause.
+
+        Raises:
+            ChromeNotStarted: There is nothing to leave out, or it is required.
+        """
+        spec, settings = self.pool.spec, self.settings
+        if error.user:
+            if settings.chrome_user != "auto":
+                raise ChromeNotStarted(
+                    f"POSTER_CHROME_USER={settings.chrome_user}: {error}"
+                ) from error
+            return replace(spec, user=None, sandbox=_sandbox(settings, None))
+        if spec.sandbox is chrome.Sandbox.OFF or not error.sandbox:
+            raise error
+        if settings.sandbox == "require":
+            raise ChromeNotStarted(f"POSTER_SANDBOX=require: {error}") from error
+        return replace(spec, sandbox=chrome.Sandbox.OFF)
 
     async def _first_probe(self) -> None:
         try:
@@ -245,18 +274,60 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
-    root = os.geteuid() == 0  # Chrome refuses its sandbox as root
-    off = settings.sandbox == "off" or (settings.sandbox == "auto" and root)
+    user = user_of(settings)
     instance = chrome.new_instance()
     return chrome.ChromeSpec(
         program=program,
-        sandbox=chrome.Sandbox.OFF if off else chrome.Sandbox.ON,
+        sandbox=_sandbox(settings, user),
         home=settings.work_dir / f"{instance:x}",
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
         renders=settings.renders_per_chrome,
         cgroups=_cgroups(settings),
+        user=user,
     )
+
+
+def user_of(settings: Settings) -> User | None:
+    """Whom Chrome is to run as; None for the service's own user.
+
+    Raises:
+        InvalidSettings: The setting names a user that Chrome cannot be here.
+    """
+    chosen = settings.chrome_user
+    if chosen == "same" or (chosen == "auto" and (not is_root() or _why_root())):
+        return None
+    if chosen == "auto":
+        return UNUSED
+    try:
+        user = named(chosen)
+    except ValueError as error:
+        raise InvalidSettings(f"POSTER_CHROME_USER={chosen}: {error}") from error
+    if user.uid == os.geteuid():
+        return None
+    if not is_root():
+        raise InvalidSettings(
+            f"POSTER_CHROME_USER={chosen}: only root can run Chrome as another user, and this"
+            f" service is uid {os.geteuid()}"
+        )
+    if lacks := _why_root():
+        raise InvalidSettings(f"POSTER_CHROME_USER={chosen}: {lacks}")
+    return user
+
+
+def _why_root() -> str:
+    """What keeps this service from running Chrome as another user, "" for nothing known."""
+    missing = missing_capabilities()
+    if not missing:
+        return ""
+    return f"this service lacks the capabilities {', '.join(missing)} (docker run --cap-add)"
+
+
+def _sandbox(settings: Settings, user: User | None) -> chrome.Sandbox:
+    """What to try first."""
+    root = is_root() and user is None  # Chrome refuses its sandbox as root
+    off = settings.sandbox == "off" or (settings.sandbox == "auto" and root)
+    return chrome.Sandbox.OFF if off else chrome.Sandbox.ON
 
 
 def _cgroups(settings: Settings) -> Cgroups:

@@ -47,7 +47,11 @@ def gather(parts: Parts) -> dict[str, Any]:
     return {
         "version": __version__,
         "instance": f"{spec.instance:x}",
-        "chrome": {"program": spec.program.name, "sandbox": spec.sandbox.value},
+        "chrome": {
+            "program": spec.program.name,
+            "sandbox": spec.sandbox.value,
+            "user": str(spec.user or f"{os.geteuid()}:{os.getegid()}"),
+        },
         "service": own_process(),
         "leases": leases(seen),
         "census": {

@@ -8,6 +8,7 @@ import pytest
 
 from poster_service.browser import chrome
 from poster_service.browser.chrome import ChromeSpec, Sandbox
+from poster_service.process.user import UNUSED
 
 #: Headless-shell, and full Chromium with its crash handlers that leave the process group.
 PROGRAMS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")
@@ -34,13 +35,13 @@ def make_spec(work_dir: Path) -> Callable[[Path], ChromeSpec]:
 
     def make(program: Path) -> ChromeSpec:
         instance = chrome.new_instance()
-        off = os.geteuid() == 0
         return ChromeSpec(
             program=program,
-            sandbox=Sandbox.OFF if off else Sandbox.ON,
+            sandbox=Sandbox.ON,
             home=work_dir / f"{instance:x}",
             instance=instance,
             start_timeout=20,
+            user=UNUSED if os.geteuid() == 0 else None,
         )
 
     return make

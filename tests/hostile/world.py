@@ -225,6 +225,7 @@ class World:
         self.packets: Packets | None = None
         self.web = strangers.Strangers()
         self._folder = tempfile.TemporaryDirectory(prefix="w")
+        Path(self._folder.name).chmod(0o711)  # Chrome may be somebody else
         self._settings: dict[str, Any] | None = None
         self._parts: Parts | None = None
         self._runner: web.AppRunner | None = None

@@ -370,7 +370,7 @@ async def test_a_lease_folder_that_exists_already_is_a_start_that_failed(work_di
 
 def test_the_work_folder_is_made_private(work_dir: Path) -> None:
     """Nobody else can look into what Chromes write."""
-    home = open_home(work_dir / "new" / "1")
+    home = open_home(work_dir / "new" / "1", shared=False)
     assert home.path.stat().st_mode & 0o777 == 0o700
     assert home.path.parent.stat().st_mode & 0o777 == 0o700
     home.close()
@@ -382,7 +382,7 @@ def test_a_work_folder_that_cannot_be_had_names_the_variable(work_dir: Path, blo
     (work_dir / "file").write_text("x")
     where = work_dir / "file" / "home" if blocked == "file" else Path("/proc/nowhere/home")
     with pytest.raises(ChromeNotStarted, match="POSTER_WORK_DIR="):
-        open_home(where)
+        open_home(where, shared=False)
 
 
 def test_statistics_are_a_picture_that_does_not_change() -> None:

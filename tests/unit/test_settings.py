@@ -70,6 +70,7 @@ def test_every_fault_is_told_together() -> None:
             "POSTER_ALLOW_PRIVATE": "10.1.0.0/16,office",
             "POSTER_TIMOUT_MS": "5",
             "POSTER_QUEUE": "-1",
+            "POSTER_CHROME_USER": "1000:1000:0",
         },
         concurrency="none",
     )
@@ -78,7 +79,7 @@ def test_every_fault_is_told_together() -> None:
     for told in (
         "POSTER_PORT='70000'", "65535", "POSTER_SANDBOX='maybe'", "'require'", "'office'",
         "POSTER_ALLOW_PRIVATE", "POSTER_TIMOUT_MS: no such setting", "POSTER_QUEUE='-1'",
-        "--concurrency='none'",
+        "--concurrency='none'", "POSTER_CHROME_USER='1000:1000:0'", "uid:gid",
     ):  # fmt: skip
         assert told in said
     assert all(line.startswith("  ") for line in lines[1:])
