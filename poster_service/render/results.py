@@ -248,6 +248,10 @@ class Results:
             if leads or not deadline.left:
                 raise
             return None
+        except asyncio.CancelledError:
+            if not flight.is_abandoned:  # it goes on for others
+                self._tell(work, caller, COALESCED, "cancelled", begin, 0)
+            raise
         if leads:
             return self._answer(kept, word, work.job, kept.rendered.phases.server_timing())
         if not kept.left(work.job, kept.since):

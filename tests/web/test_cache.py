@@ -247,13 +247,19 @@ async def test_equal_requests_at_once_are_one_render(keeping: Service) -> None:
     assert await keeping.at_rest()
 
 
-async def test_the_first_may_hang_up_and_the_others_get_their_picture(keeping: Service) -> None:
-    """It was theirs too."""
+async def test_the_first_may_hang_up_and_the_others_get_their_picture(
+    keeping: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was theirs too; the log tells of both."""
+    caplog.set_level(logging.INFO)
     before = renders(keeping)
     first, *others = await started(keeping, *[slow()] * 3)
     first.cancel()
     assert [word(await one) for one in others] == ["coalesced", "coalesced"]
     assert renders(keeping) == before + 1
+    lines = [vars(one)["fields"] for one in caplog.records if one.message == "render"]
+    told = sorted((one["outcome"], one.get("cache", "")) for one in lines[-4:])
+    assert told == [("cancelled", "coalesced"), *[("ok", "coalesced")] * 2, ("ok", "miss")]
     assert await keeping.at_rest()
 
 
