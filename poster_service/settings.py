@@ -175,6 +175,21 @@ class Settings(BaseModel):
         32, ge=0, le=10_000, description="renders that may wait; further ones are told 503 at once"
     )
     ready: int = Field(1, ge=1, le=64, description="Chromes kept started ahead")
+    ready_max: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Chromes kept started ahead when many renders come; never fewer than"
+        " POSTER_READY",
+    )
+    renders_per_chrome: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="renders that one Chrome serves, each in a browser context of its own, its"
+        " renderer process seen gone before the next; 1, a fresh Chrome for each, is the safest,"
+        " 50 takes about half the CPU",
+    )
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
         description="Chrome's own sandbox: auto uses it where it works (never as root),"
@@ -444,6 +459,11 @@ class Settings(BaseModel):
             if not faults:
                 return settings
         raise InvalidSettings("faulty settings:\n  " + "\n  ".join(faults))
+
+    @property
+    def chromes(self) -> int:
+        """Chromes that there are at most, those that are being ended too."""
+        return self.concurrency + max(self.ready, self.ready_max)
 
     def conflicts(self) -> list[str]:
         """What is wrong between settings that are each right on their own."""

@@ -1,4 +1,4 @@
-"""The pool's books: who is starting, ready, leased or retiring, and who waits.
+"""The pool's books: who is starting, ready, leased, renewing or retiring, and who waits.
 
 Plain functions that change state at once and say what must be started or ended; nothing in here
 awaits, starts or kills, so a cancellation can never leave them half written. A file of its own so
@@ -21,6 +21,7 @@ class State(Enum):
     STARTING = "starting"
     READY = "ready"
     LEASED = "leased"
+    RENEWING = "renewing"
     RETIRING = "retiring"
     GONE = "gone"
 
@@ -30,7 +31,8 @@ MOVES = MappingProxyType(
     {
         State.STARTING: {State.READY, State.RETIRING, State.GONE},
         State.READY: {State.LEASED, State.RETIRING},
-        State.LEASED: {State.RETIRING},
+        State.LEASED: {State.RENEWING, State.RETIRING},
+        State.RENEWING: {State.READY, State.RETIRING},
         State.RETIRING: {State.GONE},
         State.GONE: set[State](),
     }
@@ -44,6 +46,8 @@ class Place:
         self.number = number
         self.state = State.STARTING
         self.chrome: Chrome | None = None
+        #: Leases that it has served to their end.
+        self.served = 0
         #: Called by the pool once nothing of it is left.
         self.on_gone: list[Callable[[], None]] = []
 
@@ -55,11 +59,21 @@ class Place:
 
 
 class Books:
-    """Who is starting, ready, leased or retiring, and who waits. Never awaits, starts or kills."""
+    """Who is starting, ready, leased or retiring, and who waits. Never awaits, starts or kills.
 
-    def __init__(self, capacity: int, ready: int) -> None:
+    Attributes:
+        capacity: Chromes at most, those that are being ended too.
+        ready: Chromes to be kept ready; may be changed at any time.
+        busy: Leases at once that are to be expected. Where Chromes come back from their leases, so
+            many are kept for them; 0 where they do not.
+        starts: Chromes that may start at once.
+    """
+
+    def __init__(self, capacity: int, ready: int, starts: int | None = None) -> None:
         self.capacity = capacity
         self.ready = ready
+        self.busy = 0
+        self.starts = starts or capacity
         self.places: dict[int, Place] = {}
         self.waiters: deque[asyncio.Future[Place]] = deque()
         self._numbers = itertools.count(1)
@@ -71,18 +85,23 @@ class Books:
     def to_start(self) -> list[Place]:
         """Enter as many new places as need and capacity say; the caller starts them."""
         self._drop_gone_waiters()
-        coming = self.count(State.STARTING, State.READY)
+        coming = self.count(State.STARTING, State.READY, State.RENEWING)
         wanted = self.ready + self.waiting() - coming
         room = self.capacity - len(self.places)
-        return [self.enter() for _ in range(max(0, min(wanted, room)))]
+        may = self.starts - self.count(State.STARTING)
+        return [self.enter() for _ in range(max(0, min(wanted, room, may)))]
 
     def surplus(self) -> list[Place]:
-        """Ready Chromes beyond those to be kept and waited for: their callers have hung up."""
+        """Ready Chromes beyond those to be kept and waited for.
+
+        Their callers have hung up, or there are fewer callers than there were.
+        """
         ready = [place for place in self.places.values() if place.state is State.READY]
-        return ready[self.ready + self.waiting() :]
+        returning = max(0, self.busy - self.count(State.LEASED))
+        return ready[self.ready + returning + self.waiting() :]
 
     def became_ready(self, place: Place, chrome: Chrome) -> None:
-        """Note a started Chrome and hand it to the first who waits."""
+        """Note a started or renewed Chrome and hand it to the first who waits."""
         place.chrome = chrome
         place.move(State.READY)
         self.places[place.number] = self.places.pop(place.number)  # `take` goes by this order
@@ -102,6 +121,11 @@ class Books:
         while self.waiters and (place := self.take()) is not None:
             self.waiters.popleft().set_result(place)
             self._drop_gone_waiters()
+
+    def renew(self, place: Place) -> None:
+        """Note that a lease has ended well and its Chrome is made ready for another."""
+        place.served += 1
+        place.move(State.RENEWING)
 
     def retire(self, place: Place) -> bool:
         """Mark a Chrome as ending; False when it was already."""

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from poster_service.browser.page import PosterPage
+from poster_service.browser import frames
+from poster_service.browser.page import Door, PosterPage
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
@@ -82,12 +83,21 @@ CONSOLE = "console"
 #: What is kept of a Chrome's stderr at most, in bytes of disk.
 MAX_STDERR_BYTES = 1 << 20
 
+#: How long a page may take to be gone after its render, with the next one opened, in seconds;
+#: then its Chrome is replaced.
+RENEW_SECONDS = 5.0
+
 #: Fewer processes: GPU and network inside the browser process, no crash handlers (of full Chrome,
 #: which leave the group). Left out only in the tests that hit each of these.
 FEWER_PROCESSES = (
     "--in-process-gpu",
     "--enable-features=NetworkServiceInProcess2",
     "--disable-crashpad-for-testing",
+    # It is there for GPU and network processes, of which there are none; renderers come from the
+    # other, sandboxed one. A start of a Chrome less: 11 % of the CPU of a whole life (measured).
+    "--no-unsandboxed-zygote",
+    # A renderer that full Chromium starts ahead for a next page, which never comes.
+    "--disable-features=SpareRendererForSitePerProcess",
 )
 
 
@@ -108,6 +118,8 @@ class ChromeSpec:
         home: Folder that lease folders are made in.
         instance: Number of this service's life, part of every tag.
         start_timeout: Seconds for one Chrome to become ready.
+        renders: How many renders one Chrome serves, each in a browser context of its own if more
+            than one.
         cgroups: Where the control groups of leases are made; makes none where no limit is set.
     """
 
@@ -116,6 +128,7 @@ class ChromeSpec:
     home: Path
     instance: int
     start_timeout: float
+    renders: int = 1
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
 
 
@@ -161,12 +174,20 @@ def argv(spec: ChromeSpec, folder: Path) -> list[str]:
     switches = [*SWITCHES, f"--user-data-dir={folder / 'profile'}"]
     if os.environ.get("POSTER_TEST_ALL_PROCESSES") != "1":
         switches += FEWER_PROCESSES
-    if "headless" in spec.program.name:
+    if gives_frames(spec):
         switches.append(f"--enable-logging={folder / CONSOLE}")
     if spec.sandbox is Sandbox.OFF:
         switches.append("--no-sandbox")
-    # Without an address headless-shell opens no page at all when it is driven over the pipe.
+    if gives_frames(spec):
+        # Without an address it opens no page when it is driven over the pipe: one that was not
+        # made for it has a clock of its own.
+        return [str(spec.program), *switches, *frames.SWITCHES]
     return [str(spec.program), *switches, "about:blank"]
+
+
+def gives_frames(spec: ChromeSpec) -> bool:
+    """Whether this Chrome lets its display clock be ticked by others: headless-shell does."""
+    return "headless" in spec.program.name
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -187,10 +208,13 @@ def environment(folder: Path) -> dict[str, str]:
 class Chrome:
     """A running, ready Chrome with its one page; made by `start`."""
 
-    def __init__(self, group: Group, connection: PipeConnection, page: PosterPage) -> None:
+    def __init__(
+        self, group: Group, connection: PipeConnection, door: Door, page: PosterPage
+    ) -> None:
         self.group = group
         self.page = page
         self._connection = connection
+        self._door = door
 
     @classmethod
     async def start(
@@ -206,7 +230,8 @@ class Chrome:
         group, connection = _launch(spec, lease)
         try:
             async with asyncio.timeout(spec.start_timeout):
-                page = await PosterPage.attach(connection)
+                door = await Door.open(connection, gives_frames=gives_frames(spec))
+                page = await _first_page(spec, door)
         except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()
             group.end()
@@ -217,7 +242,22 @@ class Chrome:
             if isinstance(error, ChromeDied):
                 raise _not_started("it left at once", said) from error
             raise
-        return cls(group, connection, page)
+        return cls(group, connection, door, page)
+
+    async def renew(self) -> None:
+        """Close the page with all that its context holds, and open the next one.
+
+        Raises:
+            ChromeDied: It is not as good as new, and must be replaced.
+        """
+        try:
+            async with asyncio.timeout(RENEW_SECONDS):
+                await self._door.close(self.page)
+                if self._connection.flooded.done():
+                    raise ChromeDied("it told too much")
+                self.page = await self._door.new_page(own_context=True)
+        except TimeoutError as error:
+            raise ChromeDied(f"a page was not gone after {RENEW_SECONDS:g} s") from error
 
     @property
     def lost(self) -> "asyncio.Future[None]":
@@ -244,6 +284,15 @@ class Chrome:
     async def wait_gone(self) -> Ending:
         """Wait until nothing of it is left, neither process nor folder."""
         return await self.group.wait_gone()
+
+
+async def _first_page(spec: ChromeSpec, door: Door) -> PosterPage:
+    """The page of the first lease; where more are to come, one with a context of its own."""
+    if spec.renders == 1:
+        return await door.new_page(own_context=False)
+    page = await door.new_page(own_context=True)
+    await door.close_others(page)
+    return page
 
 
 def drop(folder: Path) -> None:

@@ -13,6 +13,7 @@ import contextvars
 import json
 import logging
 import math
+import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -23,7 +24,8 @@ from pyppeteer.browser import Browser
 from pyppeteer.errors import PyppeteerError
 from pyppeteer.page import Page
 
-from poster_service.browser.pipe import PipeConnection
+from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
+from poster_service.browser.pipe import MAX_MESSAGES, PipeConnection
 from poster_service.errors import ChromeDied, PageCrashed, PageFailed, PictureTooLarge
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ LARGE_BYTES = 1 << 20
 #: the event loop of everybody busy (measured: 1.3 s of lag, 0.14 s without).
 NOT_NEEDED = ("Runtime", "Log", "Network", "Performance", "Security")
 
+#: Pause between two looks at whether a page's processes are gone, in seconds.
+GONE_SECONDS = 0.005
 #: How long after a failed call the word of a crash may still come, in seconds.
 DEATH_SECONDS = 0.3
 
@@ -66,6 +70,7 @@ PAINTED = """(async () => {
             picture.loading = 'eager';
             return picture.decode().catch(() => {});
         });
+        page.documentElement?.getBoundingClientRect();  // fonts are asked for when text is laid out
         await Promise.all([...frames, ...pictures, page.fonts.ready]);
     };
     await settle(document);
@@ -160,11 +165,111 @@ class Picture:
     max_messages: int = 20_000
 
 
-class PosterPage:
-    """The one page of a lease; made by `attach`, used once."""
+class Door:
+    """Opens the page of each lease in one Chrome, and closes it again."""
 
-    def __init__(self, connection: PipeConnection, page: Page) -> None:
+    def __init__(self, connection: PipeConnection, browser: Browser, *, gives_frames: bool) -> None:
         self._connection = connection
+        self._browser = browser
+        self._gives_frames = gives_frames
+
+    @classmethod
+    async def open(cls, connection: PipeConnection, *, gives_frames: bool) -> "Door":
+        """Open the pipe to a Chrome that has just been started.
+
+        `gives_frames` says that it was started with the switches of `frames.py`, and no page.
+
+        Raises:
+            ChromeDied: The pipe closed before Chrome answered.
+        """
+        with _starting():
+            await connection.open()
+            browser = await Browser.create(connection, [], False, None)
+            await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        return cls(connection, browser, gives_frames=gives_frames)
+
+    async def new_page(self, *, own_context: bool) -> "PosterPage":
+        """A page; with a browser context of its own nothing that others stored is there.
+
+        Without one, it is the page that Chrome starts with, if it does.
+
+        Raises:
+            ChromeDied: The pipe closed before the page answered.
+        """
+        self._connection.allow(MAX_MESSAGES)
+        with _starting():
+            context = None
+            if own_context:
+                made = await self._browser.createIncognitoBrowserContext()
+                context = str(made._id)
+            pages = [] if own_context else await self._browser.pages()
+            page = PosterPage(
+                self._connection,
+                pages[0] if pages else await self._create(context),
+                context,
+                gives_frames=self._gives_frames,
+            )
+            await page.make_ready()
+        return page
+
+    async def _create(self, context: str | None) -> Page:
+        """A blank page in a context, or in the one that Chrome starts with."""
+        wanted: dict[str, Any] = {"url": "about:blank"}
+        if context is not None:
+            wanted["browserContextId"] = context
+        if self._gives_frames:
+            wanted["enableBeginFrameControl"] = True
+        told = await self._connection.send("Target.createTarget", wanted)
+        target = self._browser._targets[told["targetId"]]
+        await target._initializedPromise
+        return await target.page()
+
+    async def close_others(self, page: "PosterPage") -> None:
+        """Close the page that Chrome has started with, if it has, once this one is there.
+
+        Raises:
+            ChromeDied: The pipe closed meanwhile.
+        """
+        with _starting():
+            for target in list(self._browser._targets.values()):
+                if target.type == "page" and target._targetId != page.target:
+                    await self._connection.send(
+                        "Target.closeTarget", {"targetId": target._targetId}
+                    )
+
+    async def close(self, page: "PosterPage") -> None:
+        """Close a page and all that its context holds, and see its renderer processes gone.
+
+        Waits for as long as it takes: the caller sets the bound.
+
+        Raises:
+            ChromeDied: The pipe closed meanwhile, or Chrome would not.
+        """
+        page.abandon()
+        with _starting():
+            renderers = await self._renderers()
+            await self._browser._disposeContext(page.context)
+            # Chrome forgets a renderer when its channel closes; the kernel has the last word.
+            while await self._renderers() or any(map(_is_there, renderers)):  # noqa: ASYNC110 - a look at /proc; nothing tells
+                await asyncio.sleep(GONE_SECONDS)
+
+    async def _renderers(self) -> list[int]:
+        """The renderer processes, of all contexts."""
+        told = await self._connection.send("SystemInfo.getProcessInfo")
+        return [int(one["id"]) for one in told["processInfo"] if one["type"] == "renderer"]
+
+
+class PosterPage:
+    """The one page of a lease; made by a `Door`, used once."""
+
+    def __init__(
+        self, connection: PipeConnection, page: Page, context: str | None, *, gives_frames: bool
+    ) -> None:
+        self._connection = connection
+        #: None where Chrome has a display clock of its own.
+        self._frames = Frames(self._send) if gives_frames else None
+        #: The browser context that is this page's alone; None where the whole Chrome is.
+        self.context = context
         self._page = page
         self._session = page._client
         loop = asyncio.get_running_loop()
@@ -186,47 +291,47 @@ class PosterPage:
         page.on("dialog", lambda dialog: self._spawn(dialog.dismiss()))
         self._session.on("Page.lifecycleEvent", self._lifecycle)
         self._session.on("Page.frameStoppedLoading", self._stopped_loading)
-        connection.on("Fetch.requestPaused", self._paused)
-        connection.on("Target.targetCreated", self._opened)
+        self._heard = {
+            "Fetch.requestPaused": self._paused,
+            "Target.targetCreated": self._opened,
+        }
+        for event, handler in self._heard.items():
+            connection.on(event, handler)
 
-    @classmethod
-    async def attach(cls, connection: PipeConnection) -> "PosterPage":
-        """Open the pipe and take the page that Chrome starts with.
+    async def make_ready(self) -> None:
+        """Switch off what is not needed and on what is, before anything is loaded.
 
         Raises:
-            ChromeDied: The pipe closed before the page answered.
+            PyppeteerError: Chrome is gone, or refused.
         """
-        try:
-            await connection.open()
-            browser = await Browser.create(connection, [], False, None)
-            pages = await browser.pages()
-            page = cls(connection, pages[0] if pages else await browser.newPage())
-            await asyncio.gather(
-                *(page._session.send(f"{domain}.disable") for domain in NOT_NEEDED)
-            )
-            listen = LISTEN % (COMPLAINTS, json.dumps(page._key))
-            await page._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen})
-            await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
-            await connection.send("Browser.setDownloadBehavior", {"behavior": "deny"})
-        except (PyppeteerError, OSError) as error:
-            raise ChromeDied("Chrome ended while it was being started") from error
-        return page
+        deny: dict[str, Any] = {"behavior": "deny"}
+        if self.context is not None:
+            deny["browserContextId"] = self.context
+        await asyncio.gather(
+            *(self._session.send(f"{domain}.disable") for domain in NOT_NEEDED),
+            self._session.send(
+                "Page.addScriptToEvaluateOnNewDocument",
+                {"source": LISTEN % (COMPLAINTS, json.dumps(self._key))},
+            ),
+            self._connection.send("Browser.setDownloadBehavior", deny),
+        )
 
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages)
-        await self._do(
-            self._page.setViewport(
-                {
-                    "width": picture.width,
-                    "height": picture.height,
-                    "deviceScaleFactor": picture.scale,
-                }
-            )
-        )
         red, green, blue, alpha = picture.background
+        metrics = {
+            "width": picture.width,
+            "height": picture.height,
+            "deviceScaleFactor": picture.scale,
+            "mobile": False,
+            "screenOrientation": {"angle": 0, "type": "portraitPrimary"},
+        }
         colour = {"r": red, "g": green, "b": blue, "a": alpha / 255}
-        await self._send("Emulation.setDefaultBackgroundColorOverride", {"color": colour})
+        await asyncio.gather(
+            self._send("Emulation.setDeviceMetricsOverride", metrics),
+            self._send("Emulation.setDefaultBackgroundColorOverride", {"color": colour}),
+        )
 
     async def load(self, route: Route) -> None:
         """Go to ADDRESS, which `route` answers as all else, and wait for the load event.
@@ -237,6 +342,10 @@ class PosterPage:
         self._route = route
         # What the page asks for belongs to this request, not to the one that started the Chrome.
         self._context = contextvars.copy_context()
+        async with self._frames_going(PATIENCE, SLOW):
+            await self._load()
+
+    async def _load(self) -> None:
         answer = await self._send("Page.navigate", {"url": ADDRESS})
         if reason := answer.get("errorText"):
             await self._look_for_a_death()
@@ -245,14 +354,15 @@ class PosterPage:
 
     async def wait_painted(self) -> None:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded."""
-        answer = await self._send(
-            "Runtime.evaluate",
-            {
-                "expression": f"{PAINTED}.then(() => window.{self._key})",
-                "awaitPromise": True,
-                "returnByValue": True,
-            },
-        )
+        async with self._frames_going(0, STEADY):
+            answer = await self._send(
+                "Runtime.evaluate",
+                {
+                    "expression": f"{PAINTED}.then(() => window.{self._key})",
+                    "awaitPromise": True,
+                    "returnByValue": True,
+                },
+            )
         if (
             "exceptionDetails" in answer
         ):  # the page has broken its own document; paint what is there
@@ -267,27 +377,54 @@ class PosterPage:
             PageFailed: Chrome could not.
         """
         if picture.format == "pdf":
-            return await self._print(picture)
-        parameters: dict[str, Any] = {"format": picture.format}
-        if picture.format == "png":
-            parameters["optimizeForSpeed"] = True  # 40 instead of 150 ms of CPU (FACTS, "Capture")
-        else:
-            parameters["quality"] = picture.quality
-        if picture.full_page:
-            width, height = await self._content_size()
-            check_size(width, height, picture)
-            parameters["captureBeyondViewport"] = True
-            parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+            async with self._frames_going(0, STEADY):
+                return await self._print(picture)
         with self._expecting_much():
-            answer = await self._send("Page.captureScreenshot", parameters)
-        if not answer["data"]:
+            data = await self._drawn(picture) or await self._screenshot(picture)
+        if not data:
             raise PageFailed("Chrome gave no picture of the page")
-        return base64.b64decode(answer["data"])
+        return base64.b64decode(data)
+
+    async def _drawn(self, picture: Picture) -> str:
+        """The picture out of a frame, in base64; empty where that cannot be.
+
+        A frame is of the viewport, and in CSS pixels whatever the device scale factor.
+        """
+        if self._frames is None or picture.full_page or picture.scale != 1:
+            return ""
+        return await self._frames.picture(encoding(picture))
+
+    async def _screenshot(self, picture: Picture) -> str:
+        """The picture by Chrome's own way, which waits for its display clock, in base64.
+
+        Raises:
+            PictureTooLarge: The full page has more pixels than allowed.
+        """
+        parameters = encoding(picture)
+        async with self._frames_going(0, STEADY):
+            if picture.full_page:
+                width, height = await self._content_size()
+                check_size(width, height, picture)
+                parameters["captureBeyondViewport"] = True
+                parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+            answer = await self._send("Page.captureScreenshot", parameters)
+        return str(answer["data"])
+
+    def _frames_going(
+        self, after: float, every: float
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """Frames while inside, where they are ours to give."""
+        return self._frames.going(after, every) if self._frames else contextlib.nullcontext()
 
     @property
     def crashed(self) -> "asyncio.Future[None]":
         """Done when the page's renderer process has died."""
         return self._crashed
+
+    @property
+    def target(self) -> str:
+        """CDP's name for it."""
+        return str(self._frame_id)
 
     def give_up(self, why: str) -> None:
         """End whatever is waited for; `why` is for the caller."""
@@ -295,8 +432,11 @@ class PosterPage:
             self._given_up.set_result(why)
 
     def abandon(self) -> None:
-        """Stop answering the page; its Chrome is about to be killed."""
+        """Stop answering the page; it, or all of its Chrome, is about to end."""
         self._route = None
+        for event, handler in self._heard.items():
+            self._connection.remove_listener(event, handler)
+        self._heard.clear()
         for task in self._routing:
             task.cancel()
 
@@ -497,15 +637,40 @@ class PosterPage:
         return hops
 
 
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """While no caller's page is there, whatever goes wrong is the end of that Chrome.
+
+    Raises:
+        ChromeDied: Instead of pyppeteer's errors.
+    """
+    try:
+        yield
+    except (PyppeteerError, OSError) as error:
+        raise ChromeDied("Chrome ended while its page was opened or closed") from error
+
+
+def _is_there(pid: int) -> bool:
+    """Whether the kernel knows such a process, dead ones that nobody waited for too."""
+    return os.path.lexists(f"/proc/{pid}")
+
+
 def believed(told: object) -> tuple[str, ...]:
     """Complaints as a page told them, but only what has their form; it may have lied."""
     listed = told[:COMPLAINTS] if isinstance(told, list) else []
     return tuple(one for one in listed if isinstance(one, str) and _COMPLAINT.match(one))
 
 
-def max_side(encoding: str) -> int:
+def encoding(picture: Picture) -> dict[str, Any]:
+    """How a picture is encoded, as CDP has it."""
+    if picture.format == "png":  # 40 instead of 150 ms of CPU (FACTS, "Capture")
+        return {"format": "png", "optimizeForSpeed": True}
+    return {"format": picture.format, "quality": picture.quality}
+
+
+def max_side(form: str) -> int:
     """The most device pixels a side of a picture may have in an encoding."""
-    return MAX_WEBP_SIDE if encoding == "webp" else MAX_SIDE
+    return MAX_WEBP_SIDE if form == "webp" else MAX_SIDE
 
 
 def check_size(width: int, height: int, picture: Picture) -> None:

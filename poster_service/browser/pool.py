@@ -1,4 +1,4 @@
-"""Ready Chromes: leased for one render each, retired, replaced ahead of need.
+"""Ready Chromes: leased for a render each, retired or renewed, replaced ahead of need.
 
 The books (`books.py`) say what must be started or ended; here it is done. What ends goes on behind
 the answer, in tasks the pool owns, and counts against the capacity until it is gone.
@@ -17,6 +17,7 @@ from typing import Any
 
 from poster_service.browser.books import Books, Place, State
 from poster_service.browser.chrome import Chrome, ChromeSpec
+from poster_service.browser.demand import Demand
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
 from poster_service.process.census import LEASE_BITS, Seen, hurt, look
@@ -44,6 +45,7 @@ class PoolStatistics:
         counts: Chromes by state; GONE ones are no longer counted.
         waiting: Leases that wait for a ready Chrome.
         started: Chromes that became ready.
+        renewed: Leases after which a Chrome was made ready for another.
         failed_starts: Chromes that did not.
         endings: Ended Chromes by reason (see `Ending`), of those that had become ready.
         unclean: Endings that needed the backstop, those of failed starts too.
@@ -53,6 +55,7 @@ class PoolStatistics:
     counts: dict[str, int]
     waiting: int
     started: int
+    renewed: int
     failed_starts: int
     endings: dict[str, int]
     unclean: int
@@ -82,7 +85,16 @@ class Lease:
 
 
 class Pool:
-    """Keeps `ready` Chromes started ahead, never more than `capacity` in all."""
+    """Keeps Chromes started ahead, never more than `capacity` in all.
+
+    Args:
+        spec: What they are.
+        ready: Kept ready when nobody comes.
+        capacity: Chromes at most, those that are being ended too.
+        most_ready: Kept ready when many come (see `Demand`); `ready` if None.
+        starts: Chromes that may start at once, so that they do not slow the painting; None for any.
+        on_ending: Told of each ending, and how long it took in seconds.
+    """
 
     def __init__(
         self,
@@ -90,14 +102,18 @@ class Pool:
         *,
         ready: int,
         capacity: int,
+        most_ready: int | None = None,
+        starts: int | None = None,
         on_ending: Callable[[Ending, float], None] = ignore,
     ) -> None:
         self.spec = spec
         self._on_ending = on_ending
-        self._books = Books(capacity, ready)
+        self._books = Books(capacity, ready, starts)
+        self._demand = Demand(ready, max(ready, most_ready or 0))
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._started = 0
+        self._renewed = 0
         self._failed_starts = 0
         self._unclean = 0
         self._stopping = False
@@ -126,7 +142,11 @@ class Pool:
     async def lease(self, on_gone: Callable[[], None] = ignore) -> AsyncIterator[Lease]:
         """Lease a ready Chrome; when the block is left, in whatever way, it is killed at once.
 
-        `on_gone` is called once nothing of that Chrome is left, or at once when none was leased.
+        Where a Chrome serves more than one render, that is so after its last one, and after one
+        that was not done: doubt means discard. Else its page is closed and seen gone.
+
+        `on_gone` is called once nothing of that Chrome, or page, is left, or at once when none was
+        leased.
 
         Raises:
             ChromeDied: Chromes fail to start again and again.
@@ -137,12 +157,16 @@ class Pool:
         if chrome is None:
             raise AssertionError("a leased place has a Chrome")
         lease = Lease(chrome)
-        self._balance()  # the next one starts while this one paints
+        self._demand.leased(asyncio.get_running_loop().time())
+        self._expect()  # the next one starts while this one paints
         try:
             yield lease
-        finally:
+        except BaseException:
             lease.finish()
             self._retire(place, on_gone)
+            raise
+        lease.finish()
+        self._give_back(place, chrome, on_gone)
 
     def statistics(self) -> PoolStatistics:
         """The books at this moment."""
@@ -152,6 +176,7 @@ class Pool:
             counts=counts,
             waiting=books.waiting(),
             started=self._started,
+            renewed=self._renewed,
             failed_starts=self._failed_starts,
             endings=dict(self._endings),
             unclean=self._unclean,
@@ -211,6 +236,14 @@ class Pool:
                 on_gone()
             raise
 
+    def _expect(self) -> None:
+        """Keep ready what the rate of leases asks for by now, and let go of what it does not."""
+        books, now = self._books, asyncio.get_running_loop().time()
+        books.ready = self._demand.ready(now)
+        if self.spec.renders > 1:
+            books.busy = self._demand.busy(books.count(State.LEASED), now)
+        self._balance()
+
     def _balance(self) -> None:
         """Start what the books say is missing."""
         if self._stopping:
@@ -242,6 +275,8 @@ class Pool:
             raise
 
     async def _bring_up(self, place: Place) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
         try:
             chrome = await Chrome.start(
                 self.spec, place.number, lambda ending: self._look_at(place, ending)
@@ -257,8 +292,13 @@ class Pool:
             raise
         self._failures = 0
         self._started += 1
-        for death in (chrome.lost, chrome.page.crashed):
-            death.add_done_callback(lambda _: self._lost(place))
+        self._demand.started(loop.time() - begin)
+        chrome.lost.add_done_callback(lambda _: self._lost(place))
+        self._is_ready(place, chrome)
+
+    def _is_ready(self, place: Place, chrome: Chrome) -> None:
+        """Started, or made ready again; its page is a new one in either case."""
+        chrome.page.crashed.add_done_callback(lambda _: self._lost(place))
         self._books.became_ready(place, chrome)
         if self._stopping:
             self._retire(place)
@@ -278,6 +318,7 @@ class Pool:
         before: frozenset[tuple[int, int]] = frozenset()
         while True:
             await asyncio.sleep(ROUND_SECONDS)
+            self._expect()
             now = before
             if self._books.count(State.READY):
                 try:
@@ -292,6 +333,33 @@ class Pool:
                     event(logger, logging.WARNING, told, chrome=place.number)
                     self._retire(place)
             before = now
+
+    def _give_back(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+        """End a Chrome that has done its part, or have it made ready for another lease."""
+        is_last = place.served + 1 >= self.spec.renders
+        if is_last or self._stopping or place.state is not State.LEASED:
+            self._retire(place, on_gone)
+            return
+        self._books.renew(place)
+        self._own(self._renew(place, chrome, on_gone), f"renew {place.number}")
+
+    async def _renew(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+        """See the last page of a Chrome gone and open the next one, or replace that Chrome."""
+        try:
+            await chrome.renew()
+        except Exception as error:  # of whatever kind: doubt means discard
+            if not self._stopping:
+                told = f"a Chrome is replaced after a render: {error}"
+                event(logger, logging.WARNING, told, chrome=place.number)
+            self._retire(place, on_gone)
+            return
+        if place.state is not State.RENEWING:  # the pool has closed meanwhile
+            self._retire(place, on_gone)
+            return
+        self._renewed += 1
+        self._is_ready(place, chrome)
+        on_gone()
+        self._balance()
 
     def _retire(self, place: Place, on_gone: Callable[[], None] = ignore) -> None:
         """Kill a Chrome now and see it gone later, in a task of ours.

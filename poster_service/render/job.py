@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from poster_service.browser.page import MAX_SIDE, max_side
 from poster_service.errors import Fault, InvalidField
+from poster_service.render.encode import PngCompression
 
 Format = Literal["png", "jpeg", "webp", "pdf"]
 
@@ -82,6 +83,11 @@ class RenderJob(BaseModel):
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="Encoder quality of jpeg and webp; default 80."
     )
+    png_compression: PngCompression = Field(
+        "fast",
+        description="How a png is compressed: `fast` (twice the bytes of the others), `balanced`,"
+        " or `small` (the most CPU). The pixels are the same.",
+    )
     full_page: bool = Field(
         False, description="The whole document instead of the viewport; a PDF gets one tall page."
     )
@@ -144,6 +150,8 @@ class RenderJob(BaseModel):
     def _check_look(self) -> None:
         if self.quality is not None and self.format not in ("jpeg", "webp"):
             raise _wrong("quality", f"has no meaning for {self.format}", "jpeg or webp as format")
+        if self.png_compression != "fast" and self.format != "png":
+            raise _wrong("png_compression", f"has no meaning for {self.format}", "png as format")
         if self.background is None:
             return
         if self.background != "transparent" and not _COLOUR.match(self.background):
@@ -221,6 +229,7 @@ _ALLOWED = {
     "device_scale_factor": "a number from 0.1 to 5",
     "format": "png, jpeg, webp or pdf",
     "quality": "a whole number from 1 to 100, for jpeg and webp",
+    "png_compression": "fast, balanced or small",
     "full_page": "true or false",
     "background": "transparent or #rrggbb",
     "timeout_ms": "a whole number of milliseconds, from 100",

@@ -25,6 +25,7 @@ from poster_service.errors import (
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
+from poster_service.render.encode import compressed
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -202,7 +203,7 @@ class Renderer:
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            body = await self._within_deadline(deadline, caller, picture, route, phases)
+            body = await self._within_deadline(work, deadline, caller, route, phases)
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -255,7 +256,7 @@ class Renderer:
         )
 
     async def _within_deadline(
-        self, deadline: Deadline, caller: str, picture: Picture, route: Route, phases: Phases
+        self, work: Work, deadline: Deadline, caller: str, route: Route, phases: Phases
     ) -> bytes:
         """A slot, then the painting, until the time is up.
 
@@ -266,7 +267,11 @@ class Renderer:
             slot = await self._admission.acquire(caller, deadline.when)
         try:
             async with deadline.watch():
-                return await self._paint(slot, picture, route, phases)
+                body = await self._paint(slot, work.picture, route, phases)
+                if work.job.png_compression == "fast":
+                    return body
+                with phases.phase("encode"):
+                    return await compressed(body, work.job.png_compression)
         except TimeoutError as error:
             raise self.too_late(deadline) from error
         except RenderFailed as error:

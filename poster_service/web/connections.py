@@ -218,8 +218,9 @@ def ensure_descriptors(settings: Settings) -> None:
     Raises:
         InvalidSettings: The hard limit is too low.
     """
-    chromes = settings.concurrency + settings.ready
-    needed = settings.max_connections + OTHER_DESCRIPTORS + chromes * DESCRIPTORS_OF_A_CHROME
+    needed = (
+        settings.max_connections + OTHER_DESCRIPTORS + settings.chromes * DESCRIPTORS_OF_A_CHROME
+    )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

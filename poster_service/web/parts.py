@@ -24,7 +24,7 @@ from poster_service.render.markup import Templates
 from poster_service.render.network import Policy
 from poster_service.render.renderer import Renderer
 from poster_service.render.results import Results
-from poster_service.settings import Settings
+from poster_service.settings import Settings, processors
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
 from poster_service.web.connections import Connections
@@ -180,12 +180,13 @@ def build(settings: Settings) -> Parts:
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
     fetcher = Fetcher(policy_of(settings), fetch_limits_of(settings), settings.asset_cache_bytes)
-    capacity = settings.concurrency + settings.ready
     counters = Counters()
     pool = Pool(
         _spec(settings, program),
         ready=settings.ready,
-        capacity=capacity,
+        capacity=settings.chromes,
+        most_ready=settings.ready_max,
+        starts=max(2, processors()),
         on_ending=counters.chrome_ended,
     )
     renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done)
@@ -264,6 +265,7 @@ def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         home=settings.work_dir / f"{instance:x}",
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
+        renders=settings.renders_per_chrome,
         cgroups=_cgroups(settings),
     )
 

@@ -4,11 +4,18 @@ Orders of events nobody thought of are tried in test_pool_machine.py.
 """
 
 import asyncio
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from poster_service.browser import chrome
 from poster_service.browser.books import State
 from poster_service.browser.chrome import ChromeSpec
+from poster_service.browser.page import Picture, Reply, Request
 from poster_service.browser.pool import Pool
 from poster_service.errors import Stopping
 from tests.chrome.conftest import PROGRAMS, installed
@@ -94,3 +101,124 @@ async def test_who_hung_up_waits_no_longer(make_spec: MakeSpec) -> None:
     callers[0].may_go.set()
     outcomes = await asyncio.gather(*(caller.task for caller in callers), return_exceptions=True)
     assert [type(one) for one in outcomes[:2]] == [type(None), Stopping]
+
+
+CARD = Picture(
+    width=40, height=40, scale=1, format="png", quality=None, full_page=False,
+    background=(0, 0, 0, 0), max_pixels=10_000,
+)  # fmt: skip
+
+
+async def card(_: Request) -> Reply:
+    """The page of every render."""
+    return Reply(200, (("Content-Type", "text/html"),), b"<body style='background:#0a0'>")
+
+
+class Reuse:
+    """Renders one after another in a pool whose Chromes serve three each."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.leaders: list[int] = []
+        self.renderers: list[set[int]] = []
+
+    async def render(self, spoil: Callable[[set[int]], None] = lambda _: None) -> None:
+        """One render; returns when its lease is over, page or Chrome seen gone."""
+        gone = asyncio.Event()
+        async with self.pool.lease(gone.set) as lease:
+            page = lease.chrome.page
+            await page.set_up(CARD)
+            await page.load(card)
+            await page.wait_painted()
+            assert (await page.capture(CARD)).startswith(b"\x89PNG")
+            told = await lease.chrome._connection.send("SystemInfo.getProcessInfo")
+            found = {one["id"] for one in told["processInfo"] if one["type"] == "renderer"}
+            self.leaders.append(lease.chrome.group.shim_pid)
+            self.renderers.append(found)
+            spoil(found)
+        await gone.wait()
+
+
+@pytest.fixture
+async def reuse(make_spec: MakeSpec, program: Path) -> AsyncIterator[Reuse]:
+    """Such a pool, of one Chrome at a time; nothing is left of it afterwards."""
+    spec = replace(make_spec(program), renders=3)
+    pool = Pool(spec, ready=1, capacity=1)
+    await pool.start()
+    yield Reuse(pool)
+    await pool.close()
+    assert left(spec.instance, spec.home) == []
+
+
+async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
+    reuse: Reuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And they are gone, dead and reaped, when the lease counts as over."""
+    monkeypatch.setattr(chrome, "RENEW_SECONDS", 20.0)  # not a matter of how busy the machine is
+    for _ in range(4):
+        await reuse.render()
+        assert not any(Path(f"/proc/{pid}").exists() for pid in reuse.renderers[-1])
+    first, *others = reuse.leaders
+    assert others[:2] == [first, first]
+    assert others[2] != first
+    told = reuse.pool.statistics()
+    assert (told.renewed, told.endings) == (3, {"asked": 1})
+
+
+async def test_a_renderer_that_does_not_go_costs_its_chrome(
+    reuse: Reuse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped one cannot be seen gone: doubt means discard, and the next render is as any."""
+
+    def stop(renderers: set[int]) -> None:
+        for pid in renderers:
+            os.kill(pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(chrome, "RENEW_SECONDS", 1.0)
+    await reuse.render(stop)
+    monkeypatch.setattr(chrome, "RENEW_SECONDS", 20.0)
+    await reuse.render()
+    assert len(set(reuse.leaders)) == 2
+    assert reuse.pool.statistics().renewed == 1
+    assert "a Chrome is replaced after a render: a page was not gone" in caplog.text
+
+
+async def test_a_render_that_was_not_done_costs_its_chrome(reuse: Reuse) -> None:
+    """Whatever it was that went wrong."""
+
+    def fail(_: set[int]) -> None:
+        raise RuntimeError("not done")
+
+    with pytest.raises(RuntimeError):
+        await reuse.render(fail)
+    await reuse.render()
+    assert len(set(reuse.leaders)) == 2
+
+
+async def test_a_pool_may_close_while_a_chrome_is_being_renewed(make_spec: MakeSpec) -> None:
+    """Its slot counts until it is gone, and nothing is left."""
+    spec = replace(make_spec(installed(PROGRAMS[0])), renders=3)
+    pool = Pool(spec, ready=0, capacity=1)
+    await pool.start()
+    caller = Caller(pool)
+    await caller.has_it.wait()
+    caller.may_go.set()
+    await caller.task
+    assert pool._books.count(State.RENEWING) == 1
+    await pool.close()
+    assert caller.told == [[]]
+
+
+async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
+    """More when leases come quickly, and those beyond the least are let go when none does."""
+    spec = make_spec(installed(PROGRAMS[0]))
+    pool = Pool(spec, ready=1, capacity=4, most_ready=3)
+    await pool.start()
+    assert await settled(lambda: pool.statistics().counts["ready"] == 1)
+    for _ in range(500):  # as if that many had come within a moment
+        pool._demand.leased(asyncio.get_running_loop().time())
+    assert await settled(lambda: pool.statistics().counts["ready"] == 3)
+    pool._demand._seen -= 1_000  # as if that had been long ago
+    assert await settled(lambda: pool.statistics().counts["ready"] == 1)
+    await pool.close()
+    assert left(spec.instance, spec.home) == []

@@ -92,6 +92,15 @@ class World:
         told = self.tell(render=given, settings=settings or {})
         return Seen(**{**told, "body": base64.b64decode(told["body"])})
 
+    @property
+    def shares_chromes(self) -> bool:
+        """Whether a Chrome serves more than one render here."""
+        return bool(self._settings.get("renders_per_chrome", 1) > 1)
+
+    def renewed(self) -> int:
+        """Leases after which a Chrome was made ready for another, so far."""
+        return int(self.tell(do="look")["renewed"])
+
     def end(self) -> None:
         """Have it stop, which checks that no process and no folder is left."""
         assert self._process.stdin is not None
@@ -140,3 +149,13 @@ def full_world() -> Iterator[World]:
     if not FULL.exists():
         pytest.skip("no full Chromium here")
     yield from _world(chrome=str(FULL))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[1, pytest.param(50, marks=pytest.mark.slow)],
+    ids=["a Chrome each", "a context each"],
+)
+def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A world in either mode of the pool; with few Chromes, so that each is had again soon."""
+    yield from _world(renders_per_chrome=request.param, concurrency=1, ready_max=1)

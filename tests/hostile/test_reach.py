@@ -26,22 +26,22 @@ def names_of(elements: Sequence[Element]) -> str:
 
 @pytest.mark.parametrize("number", range(len(PAGES)), ids=lambda i: PAGES[i][0].name + "+")
 def test_no_element_reaches_a_forbidden_address_however_it_is_written(
-    world: World, number: int
+    either_world: World, number: int
 ) -> None:
     """Seven or so elements a page times a third of all spellings; all of them in a slow test."""
     urls = URLS[number % 3 :: 3]
     page = "<body>" + "".join(one.page(urls) for one in PAGES[number])
-    seen = world.render(page, timeout_ms=60_000)
+    seen = either_world.render(page, timeout_ms=60_000)
     seen.assert_nobody_got_through()
     assert seen.status == 200, seen.body
     assert "denied" in seen.warnings
 
 
 @pytest.mark.parametrize("element", [one for one in ELEMENTS if one.alone], ids=lambda e: e.name)
-def test_no_page_goes_to_a_forbidden_address(world: World, element: Element) -> None:
+def test_no_page_goes_to_a_forbidden_address(either_world: World, element: Element) -> None:
     """Navigations, forms, windows: one address each time, since one is all that such a page has."""
     for url in ("https://10.0.0.1/x", "http://169.254.169.254/x"):
-        seen = world.render("<body>" + element.page([url]), hold=150)
+        seen = either_world.render("<body>" + element.page([url]), hold=150)
         seen.assert_nobody_got_through()
         assert seen.status == 200
 

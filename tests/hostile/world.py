@@ -308,7 +308,8 @@ class World:
                 continue
             sockets += [f"{one.pid} {link}" for link in links if link[8:-1] in inodes]
             environments[str(one.pid)] = told
-        return {"sockets": sockets, "environments": environments}
+        renewed = self._parts.pool.statistics().renewed
+        return {"sockets": sockets, "environments": environments, "renewed": renewed}
 
     async def _serve(self, settings: dict[str, Any]) -> None:
         """Have a service with these settings; the one before is stopped, and seen gone."""

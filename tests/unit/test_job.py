@@ -138,6 +138,7 @@ def test_a_query_out_of_bounds_names_its_field(field: str, text: str) -> None:
         ({"html": None}, "html"),
         ({"html": "x", "data": {}}, "data"),
         ({"html": "x", "quality": 80}, "quality"),
+        ({"html": "x", "format": "webp", "png_compression": "small"}, "png_compression"),
         ({"html": "x", "quality": 80, "format": "pdf"}, "quality"),
         ({"html": "x", "background": "transparent", "format": "jpeg"}, "background"),
     ],

@@ -31,6 +31,8 @@ INSTANCE = 4711
 #: The books only carry it from hand to hand.
 A_CHROME = cast("Chrome", object())
 
+SOME_LIVE = (State.LEASED, State.READY, State.STARTING, State.RENEWING)
+
 
 class BooksMachine(RuleBasedStateMachine):
     """Starts, failures, leases, cut-offs and endings in any order."""
@@ -89,11 +91,37 @@ class BooksMachine(RuleBasedStateMachine):
         if not waiter.done():
             waiter.cancel()
 
-    @precondition(lambda self: self.some(State.LEASED, State.READY, State.STARTING))
+    @precondition(lambda self: self.some(State.LEASED))
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        """A lease ends well and its Chrome is to have another."""
+        place = data.draw(st.sampled_from(self.some(State.LEASED)))
+        before = place.served
+        self.books.renew(place)
+        assert place.served == before + 1
+
+    @precondition(lambda self: self.some(State.RENEWING))
+    @rule(data=st.data())
+    def renewed(self, data: st.DataObject) -> None:
+        """It is as good as new."""
+        self.books.became_ready(data.draw(st.sampled_from(self.some(State.RENEWING))), A_CHROME)
+
+    @rule(busy=st.integers(0, 5), ready=st.integers(0, 5))
+    def expect(self, busy: int, ready: int) -> None:
+        """Another number of callers is to be expected; only ready ones are ever too many."""
+        self.books.busy, self.books.ready = busy, ready
+        surplus = self.books.surplus()
+        assert all(place.state is State.READY for place in surplus)
+        left = self.books.count(State.READY, State.LEASED) - len(surplus)
+        assert not surplus or left >= max(busy, ready)
+        for place in surplus:
+            self.books.retire(place)
+
+    @precondition(lambda self: self.some(*SOME_LIVE))
     @rule(data=st.data())
     def retire(self, data: st.DataObject) -> None:
         """A lease ends, a ready one dies; a second time changes nothing."""
-        places = self.some(State.LEASED, State.READY, State.STARTING)
+        places = self.some(*SOME_LIVE)
         place = data.draw(st.sampled_from(places))
         assert self.books.retire(place)
         assert not self.books.retire(place)
@@ -148,10 +176,11 @@ class BooksMachine(RuleBasedStateMachine):
         """After balancing there is a start under way for each who waits, or no room for one."""
         self.books.to_start()
         waiting = sum(not waiter.done() for waiter in self.waiters)
-        coming = self.books.count(State.STARTING)
+        coming = self.books.count(State.STARTING, State.RENEWING)
         full = len(self.books.places) == self.books.capacity
         assert full or coming >= waiting
-        assert full or self.books.count(State.STARTING, State.READY) >= self.books.ready
+        ahead = self.books.count(State.STARTING, State.RENEWING, State.READY)
+        assert full or ahead >= self.books.ready
 
     @invariant()
     def the_picture_tells_the_counts(self) -> None:
@@ -360,7 +389,9 @@ def test_statistics_are_a_picture_that_does_not_change() -> None:
     """Frozen, with every state but the last."""
     pool = Pool(spec(Path("/nonexistent"), "/bin/false"), ready=1, capacity=1)
     statistics: Any = pool.statistics()
-    assert statistics.counts == dict.fromkeys(("starting", "ready", "leased", "retiring"), 0)
+    assert statistics.counts == dict.fromkeys(
+        ("starting", "ready", "leased", "renewing", "retiring"), 0
+    )
     assert not pool.is_ready
     with pytest.raises(AttributeError):
         statistics.waiting = 5

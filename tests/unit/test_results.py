@@ -57,7 +57,7 @@ def test_a_default_spelled_out_and_what_does_not_matter_change_nothing(
     [
         {"html": "<p>y"}, {"width": 749}, {"height": 1}, {"format": "webp"}, {"format": "pdf"},
         {"full_page": True}, {"background": "#ffffff"}, {"device_scale_factor": 2.0},
-        {"strict": True},
+        {"strict": True}, {"png_compression": "small"},
     ],
     ids=str,
 )  # fmt: skip

@@ -41,6 +41,24 @@ async def test_each_colour_is_where_the_page_put_it_and_the_rest_is_clear(servic
     assert at(picture, 75, 75) == CLEAR
 
 
+async def test_a_png_can_be_compressed_more_and_is_the_same_picture(service: Service) -> None:
+    """Fewer bytes each time, not a pixel less; Chrome is not kept for it."""
+    page = (
+        "<!doctype html><body style='margin:0;font:40px serif;background:"
+        "linear-gradient(20deg, #f80, transparent 70%)'>春 Compressed"
+    )
+    pictures = []
+    for how in ("fast", "balanced", "small"):
+        response = await service.render(html=page, width=300, height=300, png_compression=how)
+        assert response.status == 200
+        assert ("encode;" in response.headers["Server-Timing"]) is (how != "fast")
+        pictures.append(await response.read())
+    assert len(pictures[0]) > len(pictures[1]) > len(pictures[2])
+    first, *others = map(decode, pictures)
+    assert all(other.tobytes() == first.tobytes() for other in others)
+    assert at(first, 299, 299) == CLEAR
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -1,0 +1,131 @@
+"""Pages that paint by frames, where we give the frames and where Chrome has its own clock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from poster_service.browser.chrome import Chrome, ChromeSpec, gives_frames
+from poster_service.browser.page import Picture, Reply, Request
+from tests.conftest import left
+from tests.web.pictures import BLUE, GREEN, at, decode, near
+
+DRAWS = "document.body.style.background = 'green'"
+#: Each is green only when what it waits for has come.
+PAGES = {
+    "a frame after loading": f"<script>onload = () => requestAnimationFrame(() => {DRAWS})"
+    "</script>",
+    "a frame in a frame": "<script>requestAnimationFrame(() => requestAnimationFrame(() => "
+    f"{DRAWS}))</script>",
+    "frames before it is loaded": "<img src=slow.svg><script>let n = 0; const tick = () => "
+    f"++n > 3 ? {DRAWS} : requestAnimationFrame(tick); requestAnimationFrame(tick)</script>",
+    "an observer": "<p id=p>x<script>new IntersectionObserver((all) => all[0].isIntersecting && "
+    f"({DRAWS})).observe(p)</script>",
+    "a size observer": f"<p id=p>x<script>new ResizeObserver(() => {DRAWS}).observe(p)</script>",
+    "an animation at its end": "<style>@keyframes go { to { background: green } } body { animation:"
+    " go 1ms forwards }</style><img src=slow.svg>",
+    "an endless animation": "<style>@keyframes go { from { outline: 1px solid red } } body {"
+    " background: green } p { animation: go 1s infinite }</style><p>",
+    "a picture further down": "<body style='background:green'><div style='height:3000px'></div>"
+    "<img loading=lazy src=slow.svg>",
+    "a canvas": "<canvas id=c width=60 height=60></canvas><script>onload = () => "
+    "requestAnimationFrame(() => { const t = c.getContext('2d'); t.fillStyle = 'green';"
+    " t.fillRect(0, 0, 60, 60) })</script>",
+    "a transition": f"<style>body {{ transition: background 1ms }}</style><img src=slow.svg>"
+    f"<script>setTimeout(() => {DRAWS}, 10)</script>",
+}
+HEAD = (
+    "<!doctype html><style>html, body { margin: 0; height: 100% } canvas { display: block }</style>"
+)
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' width='1' height='1'></svg>"
+
+
+def picture(
+    scale: float = 1, *, full_page: bool = False, form: Literal["png", "jpeg", "webp"] = "png"
+) -> Picture:
+    """Sixty by sixty CSS pixels."""
+    return Picture(
+        width=60, height=60, scale=scale, format=form, quality=90 if form != "png" else None,
+        full_page=full_page, background=(255, 255, 255, 255), max_pixels=10_000_000,
+    )  # fmt: skip
+
+
+class Painter:
+    """Renders in one Chrome, each page in a context of its own."""
+
+    def __init__(self, one: Chrome) -> None:
+        self.chrome = one
+
+    async def paint(self, html: str, wanted: Picture) -> bytes:
+        """One picture of a page whose pictures take a while to come."""
+
+        async def route(request: Request) -> Reply:
+            if request.kind == "Document":
+                return Reply(200, (("Content-Type", "text/html"),), (HEAD + html).encode())
+            await asyncio.sleep(0.2)
+            return Reply(200, (("Content-Type", "image/svg+xml"),), SVG)
+
+        page = self.chrome.page
+        async with asyncio.timeout(20):
+            await page.set_up(wanted)
+            await page.load(route)
+            await page.wait_painted()
+            body = await page.capture(wanted)
+        await self.chrome.renew()
+        return body
+
+
+@pytest.fixture
+async def painter(
+    make_spec: Callable[[Path], ChromeSpec], program: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Painter]:
+    """One for each Chrome; headless-shell is given its frames."""
+    monkeypatch.setattr("poster_service.browser.chrome.RENEW_SECONDS", 20.0)  # on a busy machine
+    spec = replace(make_spec(program), renders=99)
+    assert gives_frames(spec) is ("headless" in program.name)
+    spec.home.mkdir()
+    one = await Chrome.start(spec, 1)
+    yield Painter(one)
+    one.page.abandon()
+    one.end()
+    await one.wait_gone()
+    assert left(spec.instance, spec.home) == []
+
+
+async def test_what_needs_frames_gets_them(painter: Painter) -> None:
+    """Whoever gives them: scripts, observers, animations and what is lazy are painted."""
+    wrong = {}
+    for name, page in PAGES.items():
+        full = "further down" in name
+        body = await painter.paint(page, picture(full_page=full))
+        if (colour := at(decode(body), 30, 30)) != GREEN:
+            wrong[name] = colour
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size"),
+    [
+        (picture(), (60, 60)),
+        (picture(form="jpeg"), (60, 60)),
+        (picture(form="webp"), (60, 60)),
+        (picture(2.5), (150, 150)),
+        (picture(0.5, form="jpeg"), (30, 30)),
+        (picture(full_page=True), (60, 400)),
+        (picture(2, full_page=True, form="webp"), (120, 800)),
+    ],
+    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+async def test_a_picture_has_its_size_whichever_way_it_is_taken(
+    painter: Painter, wanted: Picture, size: tuple[int, int]
+) -> None:
+    """Out of a frame where that can be, else by Chrome's own way."""
+    page = "<div style='height:400px;background:linear-gradient(green 50%, blue 50%)'>"
+    taken = decode(await painter.paint(page, wanted))
+    assert taken.size == size
+    assert near(at(taken, size[0] // 2, 5), GREEN)
+    if wanted.full_page:
+        assert near(at(taken, 5, size[1] - 5), BLUE)

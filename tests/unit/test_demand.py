@@ -1,0 +1,62 @@
+"""How many Chromes are kept ready, for whatever history of leases."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poster_service.browser.demand import MEMORY_SECONDS, Demand
+
+GAPS = st.lists(st.floats(0, 20), max_size=60)
+
+
+def after(demand: Demand, rate: float, seconds: float) -> int:
+    """Leases at an even rate for so long, from time 0; what is to be ready then."""
+    for number in range(int(rate * seconds)):
+        demand.leased(number / rate)
+    return demand.ready(seconds)
+
+
+@given(GAPS, st.integers(1, 4), st.integers(4, 9), st.floats(0, 10))
+def test_it_stays_within_its_bounds(gaps: list[float], least: int, most: int, start: float) -> None:
+    """Whoever comes, however slow the starts; and an idle service keeps the least."""
+    demand, now = Demand(least, most), 0.0
+    demand.started(start)
+    for gap in gaps:
+        now += gap
+        demand.leased(now)
+        assert least <= demand.ready(now) <= most
+    assert demand.ready(now + 1_000) == least
+
+
+def test_a_rate_asks_for_as_many_as_a_start_takes_and_some() -> None:
+    """At 10 a second and 0.3 s a start there are 3 on their way at any time."""
+    assert after(Demand(1, 64), 10, 60) == 4
+    assert after(Demand(1, 64), 0.1, 600) == 1
+    assert after(Demand(1, 3), 10, 60) == 3
+
+
+def test_slow_starts_ask_for_more() -> None:
+    """What a start takes is a running mean."""
+    demand = Demand(1, 64)
+    for _ in range(50):
+        demand.started(2.0)
+    assert 20 <= after(demand, 10, 60) <= 21
+
+
+def test_the_rate_is_forgotten() -> None:
+    """Idle, one after another is let go."""
+    demand = Demand(1, 64)
+    after(demand, 10, 60)
+    kept = [demand.ready(60 + seconds) for seconds in range(0, 60, 5)]
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] == 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 9)), min_size=1, max_size=40))
+def test_the_busiest_moment_of_late_is_remembered(history: list[tuple[float, int]]) -> None:
+    """The most of the last while, as a slow look at all of it finds it."""
+    demand, now, told = Demand(1, 1), 0.0, list[tuple[float, int]]()
+    for gap, leased in history:
+        now += gap
+        told.append((now, leased))
+        recent = [count for when, count in told if when >= now - MEMORY_SECONDS]
+        assert demand.busy(leased, now) == max(recent)
