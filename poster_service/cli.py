@@ -109,6 +109,9 @@ def add_sign_options(sign: argparse.ArgumentParser) -> None:
     sign.add_argument(
         "--base-url", metavar="URL", help="where callers reach the service; by default its own"
     )
+    sign.add_argument(
+        "--cache-ttl", metavar="S", help="seconds for which one picture will do (see the README)"
+    )
     sign.add_argument("--key", metavar="NAME", help="the key to sign with; by default the first")
     add_job_options(sign)
 
@@ -325,6 +328,8 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
         known = ", ".join(sorted(keys)) or "none: set POSTER_SIGNING_KEYS=name=key"
         raise OperatorError(f"--key {name or '(none)'}: there is no such key (there are: {known})")
     wanted = {"template": options.template, **look_options(options)}
+    if options.cache_ttl is not None:
+        wanted["cache_ttl"] = options.cache_ttl
     if options.data is not None:
         wanted["data"] = parse_data(read_text(options.data))
     RenderJob.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now

@@ -410,6 +410,31 @@ class Settings(BaseModel):
         description="memory of one Chrome's processes during a render, in MiB, looked at four"
         " times a second and needing no control group; a page that takes more has failed",
     )
+    cache_bytes: int = Field(
+        64 << 20,
+        ge=0,
+        le=1 << 40,
+        description="memory for finished pictures that equal requests get again, in bytes; 0 keeps"
+        " none and renders each request by itself",
+    )
+    cache_seconds: int = Field(
+        3_600,
+        ge=1,
+        le=31_536_000,
+        description="the longest that a picture is kept, in seconds, whatever its job says",
+    )
+    cache_shared: bool = Field(
+        False,
+        description="whether callers get pictures that were made for others; by default each token"
+        " and each signing key has its own",
+    )
+    asset_cache_bytes: int = Field(
+        64 << 20,
+        ge=0,
+        le=1 << 40,
+        description="memory for what pages fetched and its servers let a shared cache keep, in"
+        " bytes; 0 keeps nothing",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )

@@ -6,15 +6,17 @@ again, so every hop comes through here. (What else a stranger's page must not do
 its own; this is the part without which the first poster would already be an open proxy.)
 """
 
+import asyncio
 import ipaddress
 import json
 import logging
 import mimetypes
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import aiohttp
@@ -22,8 +24,11 @@ from yarl import URL
 
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
+from poster_service.render.flight import Flights
+from poster_service.render.freshness import Shelf
 from poster_service.render.network import Policy, Refused, connector
 from poster_service.render.places import CONTENT_SECURITY_POLICY
+from poster_service.render.remote import Key, RemoteCache, conditions
 from poster_service.render.warnings import Warnings
 
 logger = logging.getLogger(__name__)
@@ -87,21 +92,66 @@ class FetchLimits:
     max_redirects: int = 10
 
 
-class Fetcher:
-    """Fetches over HTTP for all pages, within the policy; closed at the end of the service."""
+Charge = Callable[[int], None]
 
-    def __init__(self, policy: Policy, limits: FetchLimits) -> None:
+
+class Bills:
+    """Pages that wait for one thing together: each is charged for every piece as it comes.
+
+    A page that can afford no more gets the refusal; the others, and the fetching, go on.
+    """
+
+    def __init__(self) -> None:
+        self._pages: dict[asyncio.Future[None], Charge] = {}
+        self._size = 0
+
+    def open(self, charge: Charge) -> "asyncio.Future[None]":
+        """One more page; the future fails with what `charge` raises. What has come is charged."""
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pages[refused] = charge
+        if self._size:
+            self._bill(refused, self._size)
+        return refused
+
+    def close(self, refused: "asyncio.Future[None]") -> None:
+        """That page waits no longer."""
+        del self._pages[refused]
+        if not refused.cancel():
+            refused.exception()  # seen, even where the page has gone meanwhile
+
+    def charge(self, size: int) -> None:
+        """So many bytes have come."""
+        self._size += size
+        for refused in list(self._pages):
+            self._bill(refused, size)
+
+    def _bill(self, refused: "asyncio.Future[None]", size: int) -> None:
+        try:
+            if not refused.done():
+                self._pages[refused](size)
+        except Denied as error:
+            refused.set_exception(error)
+
+
+class Fetcher:
+    """Fetches over HTTP for all pages, within the policy; closed at the end of the service.
+
+    What servers let a shared cache keep is kept for other pages, in `cache_bytes`; 0 keeps nothing.
+    """
+
+    def __init__(self, policy: Policy, limits: FetchLimits, cache_bytes: int = 0) -> None:
         self._policy = policy
         self.limits = limits
+        self.cache = RemoteCache(cache_bytes)
+        self._flights: Flights[tuple[Reply, bool], Bills] = Flights()
         self._timeout = aiohttp.ClientTimeout(total=limits.timeout)
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(
-        self, request: Request, charge: Callable[[int], None] = lambda _: None
-    ) -> Reply:
+    async def fetch(self, request: Request, charge: Charge = lambda _: None) -> Reply:
         """Fetch one thing; redirects are the page's to follow.
 
-        `charge` is told of every piece as it comes, unpacked, and may raise to end it.
+        `charge` is told of every piece as it comes, unpacked, and may raise to end it. What was
+        kept is charged like what comes anew, and the policy is asked for it like for that.
 
         Raises:
             Denied: The policy is against it.
@@ -115,6 +165,66 @@ class Fetcher:
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in KEPT_BACK
         }
+        key = self.cache.key(request, headers)
+        if key is None:
+            self.cache.outcomes["bypass"] += 1
+            return await self._ask(url, request, headers, charge)
+        if (kept := self.cache.fresh(key)) is not None:
+            self.cache.outcomes["hit"] += 1
+            charge(len(kept.body))
+            return kept
+        return await self._together(key, url, request, headers, charge)
+
+    async def _together(
+        self, key: Key, url: URL, request: Request, headers: dict[str, str], charge: Charge
+    ) -> Reply:
+        """Fetch what is not kept, once for all pages that ask for it meanwhile.
+
+        They share it only where its server lets it be used without asking; of anything else each
+        page gets its own.
+        """
+        flight = self._flights.find(key)
+        leads = flight is None
+        if flight is None:
+            bills = Bills()
+            loading = self._load(key, url, request, headers, bills)
+            flight = self._flights.start(key, loading, bills)
+        refused = flight.about.open(charge)
+        try:
+            with flight.aboard() as task:
+                ends: set[asyncio.Future[Any]] = {task, refused}
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if refused.done():
+                    refused.result()
+                reply, may_share = task.result()
+        finally:
+            flight.about.close(refused)
+        if leads or may_share:
+            self.cache.outcomes["coalesced"] += not leads
+            return reply
+        self.cache.outcomes["bypass"] += 1
+        return await self._ask(url, request, headers, charge)
+
+    async def _load(
+        self, key: Key, url: URL, request: Request, headers: dict[str, str], bills: Bills
+    ) -> tuple[Reply, bool]:
+        """Ask the server, whether what is kept is still good where something is.
+
+        Returns:
+            What it answered, and whether others may have it too.
+        """
+        before, asked = self.cache.find(key), time.time()
+        reply = await self._ask(url, request, headers | conditions(before), bills.charge)
+        good = reply.status == 304 and before is not None
+        if good and before is not None:
+            bills.charge(len(before.reply.body))
+        self.cache.outcomes["revalidated" if good else "miss"] += 1
+        return self.cache.answered(key, reply, asked, before)
+
+    async def _ask(
+        self, url: URL, request: Request, headers: dict[str, str], charge: Charge
+    ) -> Reply:
+        """Send a request, and take the whole answer."""
         try:
             async with self._client().request(
                 request.method, url, headers=headers, data=request.body, allow_redirects=False
@@ -126,7 +236,8 @@ class Fetcher:
             raise _judged(error) from error
 
     async def close(self) -> None:
-        """Close all connections."""
+        """End what is being fetched, and close all connections."""
+        await self._flights.close()
         if self._session is not None:
             await self._session.close()
 
@@ -145,7 +256,7 @@ class Fetcher:
         if (refusal := self._policy.refuse_host(url.host, url.port)) is not None:
             raise Denied("port" if refusal.startswith("port") else "host", refusal)
 
-    async def _read(self, answer: aiohttp.ClientResponse, charge: Callable[[int], None]) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, charge: Charge) -> bytes:
         coding = answer.headers.get("Content-Encoding", "").strip().lower()
         if coding not in CODINGS:
             raise Failed("protocol", f"the content coding {coding[:40]!r} is not known")
@@ -228,6 +339,7 @@ class Budget:
 
     fetcher: Fetcher
     warnings: Warnings = field(default_factory=Warnings)
+    shelf: Shelf = field(default_factory=Shelf)
     _bytes: int = 0
     _requests: int = 0
 
@@ -247,7 +359,9 @@ class Budget:
             raise Denied("redirects", f"more than {limits.max_redirects} redirects")
         if request.kind == "Document" and request.method != "GET":
             raise Denied("form", "a form was sent")
-        return await self.fetcher.fetch(request, self._charge)
+        reply = await self.fetcher.fetch(request, self._charge)
+        self.shelf.fetched(request.kind, request.method, reply)
+        return reply
 
     def _charge(self, size: int) -> None:
         """Count bytes as they come, so that things fetched at once cannot exceed them together."""
@@ -260,10 +374,20 @@ class Budget:
         return Denied("bytes", f"the page has fetched {most} bytes already")
 
 
-def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warnings) -> Route:
-    """The route of one render: its page, its template's folder, then the network."""
+def page_route(
+    html: str,
+    folder: Path | None,
+    fetcher: Fetcher,
+    warnings: Warnings,
+    shelf: Shelf | None = None,
+) -> Route:
+    """The route of one render: its page, its template's folder, then the network.
+
+    `shelf` learns how long what the page is made of stays the same.
+    """
     page = html.encode()
-    budget = Budget(fetcher, warnings)
+    shelf = shelf or Shelf()
+    budget = Budget(fetcher, warnings, shelf)
     policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),
@@ -278,7 +402,9 @@ def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warni
                 raise _reported(request)
             if request.url.startswith(ADDRESS):
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
-                return asset(folder, request.url[len(ADDRESS) :])
+                own = asset(folder, request.url[len(ADDRESS) :])
+                shelf.seen(request.kind, own)
+                return own
             return await budget.fetch(request)
         except NotFetched as missing:
             _note(warnings, request, missing)

@@ -28,6 +28,8 @@ CONTENT_TYPES: Mapping[Format, str] = {
 DEFAULT_WIDTH = 750
 DEFAULT_HEIGHT = 1334
 DEFAULT_QUALITY = 80
+#: A year, in seconds.
+MAX_TTL = 31_536_000
 WHITE = (255, 255, 255, 255)
 CLEAR = (0, 0, 0, 0)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
@@ -101,6 +103,13 @@ class RenderJob(BaseModel):
         False,
         description="Fail the render if the page does not get something it asks for; without it the"
         " picture is made and X-Render-Warnings tells.",
+    )
+
+    cache_ttl: Annotated[int, Field(ge=0, le=MAX_TTL)] | None = Field(
+        None,
+        description="Seconds for which the picture may be given again to equal requests, whatever"
+        " runs on the page or was fetched; 0 is never. Default: as long as it cannot come out"
+        " differently.",
     )
 
     @classmethod
@@ -225,4 +234,5 @@ _ALLOWED = {
     "background": "transparent or #rrggbb",
     "timeout_ms": "a whole number of milliseconds, from 100",
     "strict": "true or false",
+    "cache_ttl": f"a whole number of seconds, from 0 to {MAX_TTL}",
 }

@@ -5,9 +5,10 @@ The caller need not be an HTTP request. Cancelling `render` at any point frees i
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from poster_service.browser.chrome import Chrome
@@ -25,6 +26,7 @@ from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
 from poster_service.render.encode import compressed
+from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
     DEFAULT_HEIGHT,
@@ -44,6 +46,10 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.25
 
 
+#: From here on hashing takes longer than a millisecond.
+LARGE_BYTES = 1 << 20
+
+
 @dataclass(frozen=True)
 class Rendered:
     """A finished picture.
@@ -52,13 +58,76 @@ class Rendered:
         body: Its bytes.
         content_type: Its media type.
         phases: Where the time went.
+        etag: Of the bytes: equal bytes have the same, whichever render they come from.
+        until: As long as this, on the monotonic clock, what the page fetched stays the same by its
+            servers' own word; infinite where it fetched nothing.
         warnings: What the page went without, as the value of `X-Render-Warnings`; often empty.
     """
 
     body: bytes
     content_type: str
     phases: Phases
+    etag: str
+    until: float
     warnings: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job with everything found and filled in that needs no Chrome; equal work, equal pictures.
+
+    Attributes:
+        template: None when the HTML is the caller's own.
+        html: The page as Chrome gets it.
+        picture: The look, with every default filled in.
+    """
+
+    job: RenderJob
+    template: Template | None
+    html: str
+    picture: Picture
+
+
+class Deadline:
+    """When a render must be done; may be moved while it runs.
+
+    Attributes:
+        when: On the loop's clock.
+        milliseconds: What that was in the beginning, for the caller.
+    """
+
+    def __init__(self, milliseconds: int) -> None:
+        self.milliseconds = milliseconds
+        self.when = asyncio.get_running_loop().time() + milliseconds / 1000
+        self._alarm: asyncio.Timeout | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, 0 afterwards."""
+        return max(0.0, self.when - asyncio.get_running_loop().time())
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether something runs that ends then."""
+        return self._alarm is not None
+
+    def move(self, when: float) -> None:
+        """Another time, unless it is too late for that."""
+        if self._alarm is not None:
+            if self._alarm.expired():
+                return
+            self._alarm.reschedule(when)
+        self.when = when
+
+    @contextlib.asynccontextmanager
+    async def watch(self) -> AsyncIterator[None]:
+        """End what is inside when the time is up, with a TimeoutError."""
+        async with asyncio.timeout_at(self.when) as alarm:
+            self._alarm = alarm
+            try:
+                yield
+            finally:
+                self._alarm = None
 
 
 class Renderer:
@@ -94,16 +163,54 @@ class Renderer:
             LoadError: There is no room.
             RenderFailed: The page or its Chrome failed, or time ran out.
         """
+        return await self.perform(self.prepare(job), caller, self.deadline(job))
+
+    def prepare(self, job: RenderJob) -> Work:
+        """All that needs no Chrome.
+
+        Raises:
+            CallerError: The job cannot be served as it is.
+            PageFailed: Its template is at fault.
+        """
         template, html = self._markup(job)
-        picture = self._picture(job, template)
-        warnings = Warnings()
-        folder = template.folder if template else None
-        route = page_route(html, folder, self._fetcher, warnings)
+        return Work(job, template, html, self._picture(job, template))
+
+    def deadline(self, job: RenderJob) -> Deadline:
+        """The job's own, from now on."""
+        return Deadline(job.timeout_ms or self._limits.timeout_ms)
+
+    async def perform(
+        self,
+        work: Work,
+        caller: str,
+        deadline: Deadline,
+        keep: Callable[[Rendered], str] = lambda _: "",
+    ) -> Rendered:
+        """Render what was prepared.
+
+        Args:
+            work: What to render.
+            caller: As of `render`.
+            deadline: When it must be done.
+            keep: Told of the finished picture; gives the cache's word, for the log.
+
+        Raises:
+            PosterError: As `render`.
+        """
+        job, picture, warnings, shelf = work.job, work.picture, Warnings(), Shelf()
+        folder = work.template.folder if work.template else None
+        route = page_route(work.html, folder, self._fetcher, warnings, shelf)
+        cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            body = await self._within_deadline(job, caller, picture, route, phases)
+            body = await self._within_deadline(work, deadline, caller, route, phases)
             if job.strict:
                 check_whole(warnings)
+            etag = await etag_of(body)
+            rendered = Rendered(
+                body, CONTENT_TYPES[job.format], phases, etag, shelf.until, warnings.header()
+            )
+            cache = keep(rendered)
         except PosterError as error:
             outcome = error.code
             error.server_timing, error.warnings = phases.server_timing(), warnings.header()
@@ -120,9 +227,9 @@ class Renderer:
                 outcome, job.format, seconds, phases.milliseconds, len(body), phases.complaints
             )
             self._observe(done)
-            self._log(job, caller, picture, done, warnings)
+            self._log(job, caller, picture, done, warnings, cache)
         self.last_success = time.monotonic()
-        return Rendered(body, CONTENT_TYPES[job.format], phases, warnings.header())
+        return rendered
 
     def _markup(self, job: RenderJob) -> tuple[Template | None, str]:
         if job.template is None:
@@ -149,33 +256,35 @@ class Renderer:
         )
 
     async def _within_deadline(
-        self, job: RenderJob, caller: str, picture: Picture, route: Route, phases: Phases
+        self, work: Work, deadline: Deadline, caller: str, route: Route, phases: Phases
     ) -> bytes:
-        """A slot, then the painting, until the job's time is up.
+        """A slot, then the painting, until the time is up.
 
         The gate watches the deadline itself while the job waits, so that one who never had its
         turn is told so (503, come back), and not that its page was too slow (504).
         """
-        milliseconds = job.timeout_ms or self._limits.timeout_ms
-        deadline = asyncio.get_running_loop().time() + milliseconds / 1000
         with phases.phase("queue"):
-            slot = await self._admission.acquire(caller, deadline)
+            slot = await self._admission.acquire(caller, deadline.when)
         try:
-            async with asyncio.timeout_at(deadline):
-                body = await self._paint(slot, picture, route, phases)
-                if job.png_compression == "fast":
+            async with deadline.watch():
+                body = await self._paint(slot, work.picture, route, phases)
+                if work.job.png_compression == "fast":
                     return body
                 with phases.phase("encode"):
-                    return await compressed(body, job.png_compression)
+                    return await compressed(body, work.job.png_compression)
         except TimeoutError as error:
-            raise RenderTimeout(
-                f"the render was not done in {milliseconds} ms; more can be asked for with"
-                f" timeout_ms, up to {self._limits.max_timeout_ms}"
-            ) from error
+            raise self.too_late(deadline) from error
         except RenderFailed as error:
             if self._admission.is_closed:  # its Chrome was taken away, it did not fail
                 raise Stopping("the service stopped before the render was done") from error
             raise
+
+    def too_late(self, deadline: Deadline) -> RenderTimeout:
+        """What a caller is told whose time passed while the page was painted."""
+        return RenderTimeout(
+            f"the render was not done in {deadline.milliseconds} ms; more can be asked for with"
+            f" timeout_ms, up to {self._limits.max_timeout_ms}"
+        )
 
     async def _paint(self, slot: Slot, picture: Picture, route: Route, phases: Phases) -> bytes:
         """Lease, page, bytes; undone in reverse, however it is left."""
@@ -213,7 +322,13 @@ class Renderer:
                 return
 
     def _log(
-        self, job: RenderJob, caller: str, picture: Picture, done: Done, warnings: Warnings
+        self,
+        job: RenderJob,
+        caller: str,
+        picture: Picture,
+        done: Done,
+        warnings: Warnings,
+        cache: str,
     ) -> None:
         """One line for each render: names, sizes and times, never the page or its data."""
         level = logging.INFO if done.outcome in ("ok", "cancelled") else logging.WARNING
@@ -222,6 +337,7 @@ class Renderer:
             level,
             "render",
             outcome=done.outcome,
+            **({"cache": cache} if cache else {}),
             **({"caller": caller} if caller else {}),
             source=job.template or "html",
             format=done.format,
@@ -235,6 +351,17 @@ class Renderer:
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
             **({"complaints": list(done.complaints)} if done.complaints else {}),
         )
+
+
+async def etag_of(body: bytes) -> str:
+    """The strong ETag of a picture's bytes, quotes included (RFC 9110, 8.8.3)."""
+    if len(body) < LARGE_BYTES:
+        return _etag(body)
+    return await asyncio.to_thread(_etag, body)
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
 
 
 def check_whole(warnings: Warnings) -> None:

@@ -9,19 +9,14 @@ from poster_service.web import metrics, signed, status
 from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
 from poster_service.web.parts import PARTS
+from poster_service.web.pictures import picture
 
 
 async def render(request: web.Request) -> web.Response:
     """POST /render: the picture itself."""
     parts = request.app[PARTS]
-    caller = request.get(CALLER, "")
     job = await read_job(request, parts.limits)
-    with parts.quotas.one(caller, parts.admission.mean_seconds):
-        rendered = await parts.renderer.render(job, caller)
-    headers = {"Server-Timing": rendered.phases.server_timing()}
-    if rendered.warnings:
-        headers["X-Render-Warnings"] = rendered.warnings
-    return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
+    return await picture(request, job, request.get(CALLER, ""))
 
 
 async def templates(request: web.Request) -> web.Response:

@@ -26,8 +26,8 @@ PAGE_HEADERS = {
 EVERY_ANSWER = {"X-Content-Type-Options": "nosniff", "Server": "poster-service"}
 
 METHODS = "GET, HEAD, POST"
-ASKED_WITH = "Authorization, Content-Type, X-Request-Id"
-READABLE = "Retry-After, Server-Timing, X-Render-Warnings, X-Request-Id"
+ASKED_WITH = "Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id"
+READABLE = "Age, ETag, Retry-After, Server-Timing, X-Cache, X-Render-Warnings, X-Request-Id"
 #: How long a browser need not ask again, in seconds; Chrome keeps it for two hours at most.
 PREFLIGHT_SECONDS = 600
 

@@ -46,6 +46,7 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from about(self._parts)
         yield from load(self._parts)
+        yield from caches(self._parts)
         yield from chromes(self._parts)
         yield from remains(self._parts)
         yield from orphans(read_ledger())
@@ -90,6 +91,21 @@ def load(parts: Parts) -> Iterator[Metric]:
     yield counter(
         "poster_connections_refused", "Connections over POSTER_MAX_CONNECTIONS.", doors.refused
     )
+
+
+def caches(parts: Parts) -> Iterator[Metric]:
+    """What was not painted or fetched again, and what is held for that."""
+    pictures, assets = parts.results.statistics(), parts.fetcher.cache.statistics()
+    yield counters(
+        "poster_cache_answers", "Pictures answered, by the word of X-Cache.", "outcome",
+        pictures["answers"],
+    )  # fmt: skip
+    yield counters(
+        "poster_asset_cache_fetches", "Things that pages fetched, by how the cache took part.",
+        "outcome", assets["fetches"],
+    )  # fmt: skip
+    held = {"pictures": pictures["bytes"], "assets": assets["bytes"]}
+    yield labelled("poster_cache_bytes", "Bytes held in caches.", "of", held)
 
 
 def chromes(parts: Parts) -> Iterator[Metric]:
@@ -188,6 +204,14 @@ def gauge(name: str, about: str, value: float) -> Metric:
 def counter(name: str, about: str, value: float) -> Metric:
     """A counter without labels; its sample's name ends in _total."""
     return CounterMetricFamily(name, about, value)
+
+
+def counters(name: str, about: str, label: str, values: dict[str, int]) -> Metric:
+    """A counter with one label."""
+    family = CounterMetricFamily(name, about, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
 
 
 def labelled(name: str, about: str, label: str, values: dict[str, Any]) -> Metric:

@@ -24,6 +24,7 @@ from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.network import Policy
 from poster_service.render.renderer import Renderer
+from poster_service.render.results import Results
 from poster_service.settings import Settings, processors
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
@@ -66,6 +67,7 @@ class Parts:
     fetcher: Fetcher
     pool: Pool
     renderer: Renderer
+    results: Results
     recent_seconds: float
     watchdog: Watchdog
     counters: Counters
@@ -168,6 +170,7 @@ class Parts:
         self.admission.close()
         for task in self._beside:
             task.cancel()
+        await self.results.close()
         await self.pool.close()
         await self.fetcher.close()
         await self.watchdog.stop()
@@ -205,7 +208,7 @@ def build(settings: Settings) -> Parts:
     templates = Templates(settings.templates)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
-    fetcher = Fetcher(policy_of(settings), fetch_limits_of(settings))
+    fetcher = Fetcher(policy_of(settings), fetch_limits_of(settings), settings.asset_cache_bytes)
     counters = Counters()
     pool = Pool(
         _spec(settings, program),
@@ -216,11 +219,19 @@ def build(settings: Settings) -> Parts:
         on_ending=counters.chrome_ended,
     )
     renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done)
+    results = Results(
+        renderer,
+        admission,
+        program,
+        max_bytes=settings.cache_bytes,
+        max_seconds=settings.cache_seconds,
+        shared=settings.cache_shared,
+    )
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(
-        settings, limits, templates, admission, fetcher, pool, renderer, recent, watchdog, counters,
-        Connections(settings.max_connections), tokens, keys,
+        settings, limits, templates, admission, fetcher, pool, renderer, results, recent, watchdog,
+        counters, Connections(settings.max_connections), tokens, keys,
         Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
     )  # fmt: skip
 

@@ -38,6 +38,7 @@ from poster_service.errors import (
 from poster_service.render.job import RenderJob
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, parse_json
 from poster_service.web.parts import PARTS
+from poster_service.web.pictures import picture
 
 #: The route's name, by which `auth` knows that it looks at signatures and not at tokens.
 NAME = "signed"
@@ -59,17 +60,9 @@ async def render(request: web.Request) -> web.Response:
         job_of(template, pairs, request.app[BODY_LIMITS]), parts.limits, strict=False
     )
     caller = f"key:{key.name}"  # no name of a token has a colon
-    with parts.quotas.one(caller, parts.admission.mean_seconds):
-        rendered = await parts.renderer.render(job, caller)
-    headers = {
-        "Server-Timing": rendered.phases.server_timing(),
-        # It is the same for all who have the address, and good as long as that is.
-        "Cache-Control": f"public, max-age={max(0, int(expires - time.time()))}",
-        "Cross-Origin-Resource-Policy": "cross-origin",  # it is made for pages of others
-    }
-    if rendered.warnings:
-        headers["X-Render-Warnings"] = rendered.warnings
-    return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
+    answer = await picture(request, job, caller, expires - time.time())
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # made for pages of others
+    return answer
 
 
 def verified(keys: Iterable[SigningKey], template: str, pairs: Pairs) -> tuple[SigningKey, int]:

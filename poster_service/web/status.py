@@ -64,6 +64,8 @@ def gather(parts: Parts) -> dict[str, Any]:
         },
         "pool": asdict(books) | {"survivors": [told(one) for one in books.survivors]},
         "admission": asdict(parts.admission.statistics()),
+        "cache": parts.results.statistics(),
+        "asset_cache": parts.fetcher.cache.statistics(),
         "connections": {
             "open": parts.connections.open,
             "limit": parts.connections.limit,

@@ -317,7 +317,12 @@ class World:
         if settings == self._settings:
             return
         await self.stop()
-        given = {"work_dir": f"{self._folder.name}/l", "concurrency": 2, **settings}
+        given = {
+            "work_dir": f"{self._folder.name}/l",
+            "concurrency": 2,
+            "cache_bytes": 0,
+            **settings,
+        }
         self._parts = build(Settings(**given))
         await self._parts.start()
         self._runner = web.AppRunner(make_app(self._parts), access_log=None)

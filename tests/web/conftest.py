@@ -89,7 +89,14 @@ async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
     async with contextlib.AsyncExitStack() as undo:
 
         async def start(**changes: Any) -> Service:
-            given = {"work_dir": work_dir, "concurrency": 2, "ready": 1, **changes}
+            # Each request of these tests is a render, but for those about the cache.
+            given = {
+                "work_dir": work_dir,
+                "concurrency": 2,
+                "ready": 1,
+                "cache_bytes": 0,
+                **changes,
+            }
             return await undo.enter_async_context(_running(Settings(**given)))
 
         yield start
