@@ -10,6 +10,7 @@
     │   ├── BodyTooSlow
     │   ├── HeadersTooLarge
     │   ├── JsonTooComplex
+    │   ├── FormTooComplex
     │   ├── UnsupportedMediaType
     │   ├── PictureTooLarge         known only after the page was laid out
     │   ├── FetchDenied             strict, and a rule of ours kept something from the page
@@ -143,6 +144,12 @@ class JsonTooComplex(CallerError):
     """JSON nested deeper, or with more values, than POSTER_MAX_JSON_DEPTH and _ITEMS."""
 
     code = "json_too_complex"
+
+
+class FormTooComplex(CallerError):
+    """A form of more than POSTER_MAX_FORM_PARTS, or a part of more than _HEADER_BYTES allows."""
+
+    code = "form_too_complex"
 
 
 class UnsupportedMediaType(CallerError):

@@ -11,7 +11,7 @@ import json
 import logging
 import mimetypes
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ from yarl import URL
 
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
+from poster_service.render.job import Asset
 from poster_service.render.network import Policy, Refused, connector
 from poster_service.render.places import CONTENT_SECURITY_POLICY
 from poster_service.render.warnings import Warnings
@@ -260,9 +261,16 @@ class Budget:
         return Denied("bytes", f"the page has fetched {most} bytes already")
 
 
-def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warnings) -> Route:
-    """The route of one render: its page, its template's folder, then the network."""
+def page_route(
+    html: str,
+    folder: Path | None,
+    fetcher: Fetcher,
+    warnings: Warnings,
+    sent: Sequence[Asset] = (),
+) -> Route:
+    """The route of one render: its page, its template's folder or its files, then the network."""
     page = html.encode()
+    files = {one.name: one for one in sent}
     budget = Budget(fetcher, warnings)
     policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
     headers = (
@@ -277,8 +285,11 @@ def page_route(html: str, folder: Path | None, fetcher: Fetcher, warnings: Warni
             if request.url == REPORTS:
                 raise _reported(request)
             if request.url.startswith(ADDRESS):
+                address = request.url[len(ADDRESS) :]
+                if (file := files.get(path_of(address))) is not None:
+                    return Reply(200, (("Content-Type", file.content_type),), file.body)
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
-                return asset(folder, request.url[len(ADDRESS) :])
+                return asset(folder, address)
             return await budget.fetch(request)
         except NotFetched as missing:
             _note(warnings, request, missing)
@@ -317,17 +328,26 @@ def _host(url: str) -> str:
         return ""
 
 
+def path_of(address: str) -> str:
+    """The path that an address relative to the page's names."""
+    return unquote(address.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+
+
+def type_of(name: str) -> str | None:
+    """What a file is, by its name; None where that does not tell."""
+    return mimetypes.guess_type(name)[0]
+
+
 def asset(folder: Path | None, address: str) -> Reply:
     """A file of the template's folder; 404 for anything outside it, or without a template."""
     missing = Reply(404, (("Content-Type", "text/plain"),), b"")
     if folder is None:
         return missing
-    path = unquote(address.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
     try:
-        file = (folder / path).resolve()
+        file = (folder / path_of(address)).resolve()
         if not file.is_relative_to(folder.resolve()) or not file.is_file():
             return missing
     except (OSError, ValueError):  # too long, a zero byte, half a character
         return missing
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    kind = type_of(file.name) or "application/octet-stream"
     return Reply(200, (("Content-Type", kind),), file.read_bytes())

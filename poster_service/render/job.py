@@ -4,13 +4,24 @@ Whatever can be wrong with a request on its own is found here, before a slot or 
 for; what it needs of the settings comes in as `Limits`.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from poster_service.browser.page import MAX_SIDE, max_side
@@ -49,6 +60,29 @@ class Limits:
     max_pixels: int = 50_000_000
     max_messages: int = 20_000
     memory: int = 2 << 30
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that came with a page.
+
+    Attributes:
+        name: Its path below the page, as in `img/logo.png`.
+        content_type: What the page is told that it is.
+        body: Its bytes.
+    """
+
+    name: str
+    content_type: str
+    body: bytes
+
+    def digest(self) -> tuple[str, str, str]:
+        """Itself in JSON: its name, its type, and the SHA-256 of its bytes."""
+        return self.name, self.content_type, hashlib.sha256(self.body).hexdigest()
+
+
+#: A file in a job; made before, never read from what a caller wrote.
+_Asset = Annotated[InstanceOf[Asset], PlainSerializer(Asset.digest, when_used="json")]
 
 
 class RenderJob(BaseModel):
@@ -96,9 +130,16 @@ class RenderJob(BaseModel):
         description="Fail the render if the page does not get something it asks for; without it the"
         " picture is made and X-Render-Warnings tells.",
     )
+    #: No option: nothing but `parse` puts it in. A part of the job all the same, so that two jobs
+    #: with different files are never equal.
+    assets: SkipJsonSchema[tuple[_Asset, ...]] = Field(
+        (), repr=False, description="Files that came with the page."
+    )
 
     @classmethod
-    def parse(cls, given: object, limits: Limits, *, strict: bool = True) -> Self:
+    def parse(
+        cls, given: object, limits: Limits, *, strict: bool = True, assets: tuple[Asset, ...] = ()
+    ) -> Self:
         """Check what a caller sent; lenient (`strict=False`) reads numbers out of query strings.
 
         Raises:
@@ -106,8 +147,10 @@ class RenderJob(BaseModel):
         """
         if not isinstance(given, Mapping):
             raise InvalidField.of(Fault("", "must be a JSON object of options", "an object"))
+        if "assets" in given:
+            raise InvalidField.of(Fault("assets", "files are parts of a form", allowed("assets")))
         try:
-            return cls.model_validate(given, strict=strict, context=limits)
+            return cls.model_validate({**given, "assets": assets}, strict=strict, context=limits)
         except ValidationError as error:
             raise InvalidField.of(*map(_fault, error.errors())) from None
 
@@ -193,7 +236,7 @@ def _fault(entry: Any) -> Fault:
         return Fault(context["field"], context["message"], context["allowed"])
     field = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
-        return Fault(field, "no such option", ", ".join(RenderJob.model_fields))
+        return Fault(field, "no such option", ", ".join(OPTIONS))
     message = entry["msg"][:1].lower() + entry["msg"][1:]
     return Fault(field, message.replace("input should", "must"), allowed(field))
 
@@ -216,4 +259,7 @@ _ALLOWED = {
     "background": "transparent or #rrggbb",
     "timeout_ms": "a whole number of milliseconds, from 100",
     "strict": "true or false",
+    "assets": "files of a multipart/form-data body",
 }
+#: What a caller may write, by name.
+OPTIONS = tuple(name for name in RenderJob.model_fields if name != "assets")

@@ -97,7 +97,7 @@ class Renderer:
         picture = self._picture(job, template)
         warnings = Warnings()
         folder = template.folder if template else None
-        route = page_route(html, folder, self._fetcher, warnings)
+        route = page_route(html, folder, self._fetcher, warnings, job.assets)
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
             body = await self._within_deadline(job, caller, picture, route, phases)

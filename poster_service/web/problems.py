@@ -21,6 +21,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.BodyTooSlow: (408, "The body did not come in time"),
     errors.HeadersTooLarge: (431, "The head of the request is too large"),
     errors.JsonTooComplex: (400, "The JSON is too complex"),
+    errors.FormTooComplex: (400, "The form is too complex"),
     errors.UnsupportedMediaType: (415, "The content type is not supported"),
     errors.PictureTooLarge: (422, "The picture would be too large"),
     errors.FetchDenied: (422, "The page asked for something it may not have"),

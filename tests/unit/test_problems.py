@@ -21,6 +21,7 @@ CODES = {
     "BodyTooSlow": ("body_timeout", 408),
     "HeadersTooLarge": ("headers_too_large", 431),
     "JsonTooComplex": ("json_too_complex", 400),
+    "FormTooComplex": ("form_too_complex", 400),
     "UnsupportedMediaType": ("unsupported_media_type", 415),
     "FetchDenied": ("fetch_denied", 422),
     "FetchFailed": ("fetch_failed", 502),
