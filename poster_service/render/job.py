@@ -85,10 +85,40 @@ class Asset:
 _Asset = Annotated[InstanceOf[Asset], PlainSerializer(Asset.digest, when_used="json")]
 
 
+#: `_check_source` and `_check_look` as JSON Schema says them; a test holds them together.
+RULES: dict[str, Any] = {
+    "oneOf": [
+        {
+            "required": ["html"],
+            "properties": {
+                "html": {"type": "string"}, "template": {"type": "null"}, "data": {"type": "null"},
+            },
+        },
+        {
+            "required": ["template"],
+            "properties": {"template": {"type": "string"}, "html": {"type": "null"}},
+        },
+    ],
+    "allOf": [
+        {
+            "if": {"required": ["quality"], "properties": {"quality": {"type": "integer"}}},
+            "then": {
+                "required": ["format"],
+                "properties": {"format": {"enum": ["jpeg", "webp"]}},
+            },
+        },
+        {
+            "if": {"required": ["format"], "properties": {"format": {"const": "jpeg"}}},
+            "then": {"properties": {"background": {"not": {"const": "transparent"}}}},
+        },
+    ],
+}  # fmt: skip
+
+
 class RenderJob(BaseModel):
     """What one render is asked for; made by `parse`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=RULES)
 
     html: str | None = Field(
         None, min_length=1, description="The page itself; this or `template`, not both."
@@ -119,6 +149,7 @@ class RenderJob(BaseModel):
     )
     background: str | None = Field(
         None,
+        json_schema_extra={"pattern": "^(transparent|#[0-9a-fA-F]{6})$"},
         description="Under the page: `transparent`, or `#rrggbb`. Default: transparent for png and"
         " webp, white for jpeg and pdf.",
     )

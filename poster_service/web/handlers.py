@@ -3,12 +3,13 @@
 import json
 
 from aiohttp import web
+from typing_extensions import TypedDict
 
 from poster_service.settings import Settings
 from poster_service.web import metrics, signed, status
 from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
-from poster_service.web.parts import PARTS
+from poster_service.web.parts import PARTS, Checks
 
 
 async def render(request: web.Request) -> web.Response:
@@ -30,9 +31,24 @@ async def templates(request: web.Request) -> web.Response:
     return web.json_response(listing, dumps=lambda value: json.dumps(value, ensure_ascii=False))
 
 
+class Health(TypedDict):
+    """It answers: that is all it says."""
+
+    status: str
+
+
 async def healthz(_: web.Request) -> web.Response:
     """GET /healthz: the process is alive and its loop turns."""
-    return web.json_response({"status": "alive"})
+    body: Health = {"status": "alive"}
+    return web.json_response(body)
+
+
+class Readiness(Checks):
+    """Every check, and when a render last worked; null before the first."""
+
+    status: str
+    last_render_seconds_ago: float | None
+    survivors: int
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -40,7 +56,7 @@ async def readyz(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     checks, ago = parts.checks(), parts.last_render_ago()
     ready = all(checks.values())
-    body = {
+    body: Readiness = {
         "status": "ready" if ready else "not ready",
         "last_render_seconds_ago": None if ago is None else round(ago, 1),
         # Told, but no reason to take the replica out: it is in no other render's way.
@@ -53,7 +69,8 @@ async def readyz(request: web.Request) -> web.Response:
 async def index(_: web.Request) -> web.Response:
     """GET /: where to go from here."""
     return web.Response(
-        text="poster-service: POST /render, GET /templates, /status, /metrics, /healthz, /readyz\n"
+        text="poster-service: POST /render, GET /templates, /status, /metrics, /healthz, /readyz;"
+        " all of it is in /openapi.json\n"
     )
 
 

@@ -5,9 +5,10 @@ through here: only the public sentence, the stable code, the faults.
 """
 
 import json
-from typing import Any
+from typing import Any, NotRequired
 
 from aiohttp import web
+from typing_extensions import TypedDict
 
 from poster_service import errors
 
@@ -39,6 +40,28 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
 }
 CHALLENGE = 'Bearer realm="poster-service"'
 INTERNAL = (500, "Something went wrong here")
+
+
+class FaultTold(TypedDict):
+    """One thing that is wrong with one field, and the values allowed."""
+
+    field: str
+    message: str
+    allowed: str | None
+
+
+class Problem(TypedDict):
+    """What every error is told as (RFC 9457); `code` is the one to write programs against."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    field: NotRequired[str]
+    allowed: NotRequired[str | None]
+    errors: NotRequired[list[FaultTold]]
 
 
 def status_of(error: errors.PosterError) -> tuple[int, str]:
