@@ -252,6 +252,8 @@ def job_schema(parts: Parts) -> Json:
         one.pop("title", None)
         if name == "timeout_ms":
             plain(one)["maximum"] = parts.limits.max_timeout_ms
+        if name == "template":
+            plain(one)["enum"] = [told["name"] for told in parts.templates.list()]
     return schema
 
 
@@ -318,11 +320,15 @@ def signed_parameters(parts: Parts) -> list[Json]:
             "schema": {"type": "string", **schema},
         }
 
-    name = plain(job_schema(parts)["properties"]["template"])
-    data = "base64url of the data as JSON; or flat, data.title=...&data.author.name=..."
+    name = job_schema(parts)["properties"]["template"]
+    text = "base64url of the data as JSON; or flat, data.title=...&data.author.name=..."
+    data = parameter("data", text, required=False)
+    data["examples"] = {
+        one["name"]: {"value": signed.text_of(one["sample"])} for one in parts.templates.list()
+    }
     return [
-        parameter("template", "Name of a template; see GET /templates.", pattern=name["pattern"]),
-        parameter("data", data, required=False),
+        parameter("template", name["description"], **plain(name)),
+        data,
         parameter("key", "Name of the key that signed."),
         parameter("expires", "Until when it is good, in Unix seconds.", pattern="^[0-9]{1,12}$"),
         *query(parts),
