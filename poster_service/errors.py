@@ -15,6 +15,7 @@
     │   ├── PictureTooLarge         known only after the page was laid out
     │   ├── FetchDenied             strict, and a rule of ours kept something from the page
     │   ├── Unauthorized            no token, or none of ours
+    │   ├── ForeignPage             a form that a page of another origin sent
     │   ├── Forbidden               a signed address that is not, or no longer, good
     │   │   ├── BadSignature
     │   │   ├── UnknownKey
@@ -179,6 +180,12 @@ class Unauthorized(CallerError):
 
     code = "unauthorized"
     sent = False
+
+
+class ForeignPage(CallerError):
+    """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
+
+    code = "foreign_page"
 
 
 class Forbidden(CallerError):

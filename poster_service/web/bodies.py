@@ -20,6 +20,7 @@ from poster_service.errors import (
     BodyTooLarge,
     BodyTooSlow,
     Fault,
+    ForeignPage,
     InvalidField,
     JsonTooComplex,
     UnsupportedMediaType,
@@ -45,6 +46,7 @@ class BodyLimits:
         max_items: Values in JSON.
         max_parts: Parts of a form.
         max_part_header: One header of a part, in bytes.
+        origins: Those whose pages may send forms, beside our own.
     """
 
     max_bytes: int
@@ -53,6 +55,7 @@ class BodyLimits:
     max_items: int
     max_parts: int = 200
     max_part_header: int = 4096
+    origins: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "BodyLimits":
@@ -64,6 +67,7 @@ class BodyLimits:
             settings.max_json_items,
             settings.max_form_parts,
             settings.max_form_header_bytes,
+            settings.cors_origins,
         )
 
 
@@ -99,6 +103,7 @@ async def read_job(request: web.Request, limits: Limits) -> RenderJob:
 async def _read_form(request: web.Request, limits: Limits) -> RenderJob:
     """The page, its files, and options both in the query and as fields."""
     bounds = request.app[BODY_LIMITS]
+    check_origin(request, bounds.origins)
     given = request.headers["Content-Type"]
     raw = await _body(request)
     parts = forms.parse(raw, given, bounds.max_parts, bounds.max_part_header)
@@ -107,11 +112,32 @@ async def _read_form(request: web.Request, limits: Limits) -> RenderJob:
         wrong = "is given more than once" if pages else "is missing"
         raise InvalidField.of(Fault(forms.PAGE, wrong, "the page, in one part of that name"))
     others = [part for part in parts if part.name != forms.PAGE]
-    fields = [(part.name, part.text()) for part in others if not part.is_file]
+    # What a browser's form sends of a field that was left empty is no option.
+    fields = [(part.name, part.text()) for part in others if not part.is_file and part.body]
     options = _options([*request.query.items(), *fields])
     options["html"] = _text(pages[0].body, pages[0].charset)
     assets = _assets(part.asset() for part in others if part.is_file)
     return RenderJob.parse(options, limits, strict=False, assets=assets)
+
+
+def check_origin(request: web.Request, origins: Iterable[str]) -> None:
+    """Refuse a form that a page of somebody else has a browser send.
+
+    A form is the one body that a browser sends to another origin without asking first (CORS); on
+    loopback, where nobody needs a token, any page on the web could have its visitors render.
+
+    Raises:
+        ForeignPage: It is of an origin that is neither ours nor named.
+    """
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site")
+    if origin is None or origin in origins or site in ("same-origin", "none"):
+        return
+    if site is None and origin.partition("://")[2] == request.host:
+        return
+    raise ForeignPage.of(
+        Fault("Origin", "is another than ours", "a page of ours, or of POSTER_CORS_ORIGINS")
+    )
 
 
 def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:

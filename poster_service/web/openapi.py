@@ -417,6 +417,7 @@ SIGNED = Operation(
         errors.BodyTooSlow,
         errors.UnsupportedMediaType,
         errors.FormTooComplex,
+        errors.ForeignPage,
     ),
     headers=(*PICTURE_HEADERS, "Cache-Control"),
     parameters=signed_parameters,

@@ -22,7 +22,14 @@ from poster_service.render.job import Limits
 from poster_service.web import bodies, problems
 
 LIMIT = 20_000
-LIMITS = bodies.BodyLimits(max_bytes=LIMIT, seconds=0.5, max_depth=8, max_items=50, max_parts=9)
+LIMITS = bodies.BodyLimits(
+    max_bytes=LIMIT,
+    seconds=0.5,
+    max_depth=8,
+    max_items=50,
+    max_parts=9,
+    origins=("https://app.example.com",),
+)
 
 
 async def _echo(request: web.Request) -> web.Response:
@@ -266,6 +273,47 @@ async def test_a_form_is_bounded(service: str) -> None:
         told, problem = await post_form(service, *parts)
         assert (told, problem["code"]) == (status, code)
         assert problem["allowed"]
+
+
+async def test_a_field_that_was_left_empty_is_no_option(service: str) -> None:
+    """A browser sends it all the same."""
+    status, job = await post_form(service, PAGE, ("width", "", None), ("quality", "", None))
+    assert (status, job) == (200, {"html": "你好", "bytes": 6})
+
+
+OURS = "{ours}"
+FRIEND = "https://app.example.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": OURS}, 200),
+        ({"Origin": FRIEND}, 200),
+        ({"Origin": "https://proxied.example", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": OURS + ".evil.example"}, 403),
+        ({"Origin": OURS, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+async def test_pages_of_others_may_not_have_their_visitors_send_forms(
+    service: str, headers: dict[str, str], status: int
+) -> None:
+    """A browser would do it without asking; what is no browser says nothing of an origin."""
+    ours = service.removesuffix("/render")
+    sent = {name: value.replace(OURS, ours) for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(service, data=form(PAGE), headers=sent) as answer,
+    ):
+        told = await answer.json()
+        assert answer.status == status, told
+        if status == 403:
+            assert (told["code"], told["field"]) == ("foreign_page", "Origin")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])

@@ -26,6 +26,7 @@ CODES = {
     "FetchDenied": ("fetch_denied", 422),
     "FetchFailed": ("fetch_failed", 502),
     "Unauthorized": ("unauthorized", 401),
+    "ForeignPage": ("foreign_page", 403),
     "BadSignature": ("bad_signature", 403),
     "UnknownKey": ("unknown_key", 403),
     "UrlExpired": ("url_expired", 403),
