@@ -6,7 +6,7 @@ from aiohttp import web
 from typing_extensions import TypedDict
 
 from poster_service.settings import Settings
-from poster_service.web import metrics, signed, status
+from poster_service.web import metrics, playground, signed, status
 from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
 from poster_service.web.parts import PARTS, Checks
@@ -66,14 +66,6 @@ async def readyz(request: web.Request) -> web.Response:
     return web.json_response(body, status=200 if ready else 503)
 
 
-async def index(_: web.Request) -> web.Response:
-    """GET /: where to go from here."""
-    return web.Response(
-        text="poster-service: POST /render, GET /templates, /status, /metrics, /healthz, /readyz;"
-        " all of it is in /openapi.json\n"
-    )
-
-
 def routes(settings: Settings) -> list[web.RouteDef]:
     """All addresses that there are with these settings."""
     signs = settings.signing_keys or settings.signing_keys_file
@@ -85,5 +77,5 @@ def routes(settings: Settings) -> list[web.RouteDef]:
         web.get("/readyz", readyz),
         web.get("/status", status.status),
         web.get("/metrics", metrics.metrics),
-        web.get("/", index),
+        web.get("/", playground.index),
     ]

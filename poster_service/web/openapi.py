@@ -5,7 +5,6 @@ tree and its table, the settings. What is written here is only what none of thos
 a handler reads, which branches of the tree it may end in, and what it answers when all is well.
 """
 
-import copy
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,11 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from poster_service import __version__, errors
-from poster_service.render.job import CONTENT_TYPES, RenderJob
-from poster_service.web import forms, handlers, metrics, problems, signed, status
+from poster_service.render.job import CONTENT_TYPES
+from poster_service.web import forms, handlers, metrics, playground, problems, signed, status
 from poster_service.web.auth import is_guarded
 from poster_service.web.bodies import FORM_TYPE, HTML_TYPE, JSON_TYPE
+from poster_service.web.options import job_schema, options, plain
 from poster_service.web.parts import PARTS, Parts
 
 Json = dict[str, Any]
@@ -32,8 +32,6 @@ PROBLEM_TYPE = "application/problem+json"
 #: HTTP, one connection too many.
 ANYWHERE: Errors = (errors.HeadersTooLarge, errors.BadRequest, errors.Overloaded)
 RENDERING: Errors = (errors.LoadError, errors.RenderFailed, errors.OperatorError)
-#: Options that say what is rendered, which a body of another kind than JSON is itself.
-SOURCES = ("html", "template", "data")
 
 
 class Listing(TypedDict):
@@ -245,42 +243,6 @@ def header_references(*names: str) -> Json:
 # --- what is sent ------------------------------------------------------------------------------
 
 
-def job_schema(parts: Parts) -> Json:
-    """The job as JSON, with the bounds that this service sets."""
-    schema = copy.deepcopy(RenderJob.model_json_schema())
-    for name, one in schema["properties"].items():
-        one.pop("title", None)
-        if name == "timeout_ms":
-            plain(one)["maximum"] = parts.limits.max_timeout_ms
-        if name == "template":
-            plain(one)["enum"] = [told["name"] for told in parts.templates.list()]
-    return schema
-
-
-def plain(schema: Json) -> Json:
-    """The part of an option's schema that says what it is when it is given."""
-    for one in schema.get("anyOf", ()):
-        if one != {"type": "null"}:
-            found: Json = one
-            return found
-    return schema
-
-
-def options(parts: Parts) -> dict[str, Json]:
-    """The options by name, as they stand in a query or in a field of a form."""
-    found: dict[str, Json] = {}
-    for name, given in job_schema(parts)["properties"].items():
-        if name not in SOURCES:
-            found[name] = {
-                "description": given["description"],
-                **plain(given),
-                **{key: given[key] for key in ("pattern",) if key in given},
-            }
-            if given.get("default") is not None:
-                found[name]["default"] = given["default"]
-    return found
-
-
 def query(parts: Parts) -> list[Json]:
     """The options as parameters of an address."""
     return [
@@ -444,7 +406,7 @@ ABOUT: dict[Any, Operation] = {
     handlers.templates: Operation(ok({JSON_TYPE: reference(Listings)})),
     handlers.healthz: Operation(ok({JSON_TYPE: reference(handlers.Health)})),
     handlers.readyz: Operation({200: READINESS, 503: READINESS}),
-    handlers.index: Operation(ok({"text/plain": TEXT})),
+    playground.index: Operation(ok({"text/plain": TEXT, HTML_TYPE: TEXT})),
     status.status: Operation(
         ok({JSON_TYPE: {"type": "object"}, HTML_TYPE: TEXT}), parameters=status_query
     ),
