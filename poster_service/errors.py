@@ -10,10 +10,12 @@
     │   ├── BodyTooSlow
     │   ├── HeadersTooLarge
     │   ├── JsonTooComplex
+    │   ├── FormTooComplex
     │   ├── UnsupportedMediaType
     │   ├── PictureTooLarge         known only after the page was laid out
     │   ├── FetchDenied             strict, and a rule of ours kept something from the page
     │   ├── Unauthorized            no token, or none of ours
+    │   ├── ForeignPage             a form that a page of another origin sent
     │   ├── Forbidden               a signed address that is not, or no longer, good
     │   │   ├── BadSignature
     │   │   ├── UnknownKey
@@ -145,6 +147,12 @@ class JsonTooComplex(CallerError):
     code = "json_too_complex"
 
 
+class FormTooComplex(CallerError):
+    """A form of more than POSTER_MAX_FORM_PARTS, or a part of more than _HEADER_BYTES allows."""
+
+    code = "form_too_complex"
+
+
 class UnsupportedMediaType(CallerError):
     """The content type is none that /render reads."""
 
@@ -172,6 +180,12 @@ class Unauthorized(CallerError):
 
     code = "unauthorized"
     sent = False
+
+
+class ForeignPage(CallerError):
+    """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
+
+    code = "foreign_page"
 
 
 class Forbidden(CallerError):

@@ -355,6 +355,15 @@ class Settings(BaseModel):
         description="most values in JSON, in lists and objects together; each takes 50 to 100"
         " times its bytes in memory",
     )
+    max_form_parts: int = Field(
+        200, ge=1, le=10_000, description="most parts of a form: the page, its files and options"
+    )
+    max_form_header_bytes: int = Field(
+        4096,
+        ge=256,
+        le=1 << 16,
+        description="longest header of a part of a form, in bytes; a part has 8 of them at most",
+    )
     max_pixels: int = Field(
         50_000_000,
         ge=64,

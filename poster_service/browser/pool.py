@@ -316,6 +316,7 @@ class Pool:
         dead part is a zombie for as long as the Chrome is ready.
         """
         before: frozenset[tuple[int, int]] = frozenset()
+        asked: dict[tuple[int, int], asyncio.Future[Any]] = {}
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             self._expect()
@@ -327,12 +328,26 @@ class Pool:
                     logger.exception("looking at the ready Chromes failed")
             # Twice in a row, since every process is a zombie for the moment until it is reaped.
             leases = {lease for lease, _ in before & now}
-            for place in list(self._books.places.values()):
-                if place.state is State.READY and place.number % (1 << LEASE_BITS) in leases:
+            silent = {one for one, sign in asked.items() if not sign.done()}
+            for place in self._ready():
+                is_hurt = place.number % (1 << LEASE_BITS) in leases
+                if is_hurt or (place.number, place.served) in silent:
                     told = "a part of a ready Chrome is stopped or dead; replacing it"
                     event(logger, logging.WARNING, told, chrome=place.number)
                     self._retire(place)
-            before = now
+            before, asked = now, self._ask_for_signs_of_life()
+
+    def _ready(self) -> list[Place]:
+        return [place for place in self._books.places.values() if place.state is State.READY]
+
+    def _ask_for_signs_of_life(self) -> dict[tuple[int, int], "asyncio.Future[Any]"]:
+        """By Chrome and lease; each has until the next round to answer, which takes milliseconds."""
+        asked = {}
+        for place in self._ready():
+            if place.chrome is not None:
+                with contextlib.suppress(ChromeDied):  # it is being replaced already
+                    asked[place.number, place.served] = place.chrome.page.ping()
+        return asked
 
     def _give_back(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
         """End a Chrome that has done its part, or have it made ready for another lease."""

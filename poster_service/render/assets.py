@@ -13,7 +13,7 @@ import logging
 import mimetypes
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
 from poster_service.render.flight import Flights
 from poster_service.render.freshness import Shelf
+from poster_service.render.job import Asset
 from poster_service.render.network import Policy, Refused, connector
 from poster_service.render.places import CONTENT_SECURITY_POLICY
 from poster_service.render.remote import Key, RemoteCache, conditions
@@ -380,12 +381,15 @@ def page_route(
     fetcher: Fetcher,
     warnings: Warnings,
     shelf: Shelf | None = None,
+    sent: Sequence[Asset] = (),
 ) -> Route:
-    """The route of one render: its page, its template's folder, then the network.
+    """The route of one render: its page, its template's folder or its files, then the network.
 
-    `shelf` learns how long what the page is made of stays the same.
+    `shelf` learns how long what the page is made of stays the same; `sent` are files that came
+    with the page.
     """
     page = html.encode()
+    files = {one.name: one for one in sent}
     shelf = shelf or Shelf()
     budget = Budget(fetcher, warnings, shelf)
     policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
@@ -401,8 +405,13 @@ def page_route(
             if request.url == REPORTS:
                 raise _reported(request)
             if request.url.startswith(ADDRESS):
+                address = request.url[len(ADDRESS) :]
+                if (file := files.get(path_of(address))) is not None:
+                    reply = Reply(200, (("Content-Type", file.content_type),), file.body)
+                    shelf.seen(request.kind, reply)
+                    return reply
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
-                own = asset(folder, request.url[len(ADDRESS) :])
+                own = asset(folder, address)
                 shelf.seen(request.kind, own)
                 return own
             return await budget.fetch(request)
@@ -443,17 +452,26 @@ def _host(url: str) -> str:
         return ""
 
 
+def path_of(address: str) -> str:
+    """The path that an address relative to the page's names."""
+    return unquote(address.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+
+
+def type_of(name: str) -> str | None:
+    """What a file is, by its name; None where that does not tell."""
+    return mimetypes.guess_type(name)[0]
+
+
 def asset(folder: Path | None, address: str) -> Reply:
     """A file of the template's folder; 404 for anything outside it, or without a template."""
     missing = Reply(404, (("Content-Type", "text/plain"),), b"")
     if folder is None:
         return missing
-    path = unquote(address.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
     try:
-        file = (folder / path).resolve()
+        file = (folder / path_of(address)).resolve()
         if not file.is_relative_to(folder.resolve()) or not file.is_file():
             return missing
     except (OSError, ValueError):  # too long, a zero byte, half a character
         return missing
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    kind = type_of(file.name) or "application/octet-stream"
     return Reply(200, (("Content-Type", kind),), file.read_bytes())

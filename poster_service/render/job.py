@@ -4,13 +4,24 @@ Whatever can be wrong with a request on its own is found here, before a slot or 
 for; what it needs of the settings comes in as `Limits`.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from poster_service.browser.page import MAX_SIDE, max_side
@@ -54,10 +65,70 @@ class Limits:
     memory: int = 2 << 30
 
 
+@dataclass(frozen=True)
+class Asset:
+    """A file that came with a page.
+
+    Attributes:
+        name: Its path below the page, as in `img/logo.png`.
+        content_type: What the page is told that it is.
+        body: Its bytes.
+    """
+
+    name: str
+    content_type: str
+    body: bytes
+
+    def digest(self) -> tuple[str, str, str]:
+        """Itself in JSON: its name, its type, and the SHA-256 of its bytes."""
+        return self.name, self.content_type, hashlib.sha256(self.body).hexdigest()
+
+
+#: A file in a job; made before, never read from what a caller wrote.
+_Asset = Annotated[InstanceOf[Asset], PlainSerializer(Asset.digest, when_used="json")]
+
+
+#: `_check_source` and `_check_look` as JSON Schema says them; a test holds them together.
+RULES: dict[str, Any] = {
+    "oneOf": [
+        {
+            "required": ["html"],
+            "properties": {
+                "html": {"type": "string"}, "template": {"type": "null"}, "data": {"type": "null"},
+            },
+        },
+        {
+            "required": ["template"],
+            "properties": {"template": {"type": "string"}, "html": {"type": "null"}},
+        },
+    ],
+    "allOf": [
+        {
+            "if": {"required": ["quality"], "properties": {"quality": {"type": "integer"}}},
+            "then": {
+                "required": ["format"],
+                "properties": {"format": {"enum": ["jpeg", "webp"]}},
+            },
+        },
+        {
+            "if": {
+                "required": ["png_compression"],
+                "properties": {"png_compression": {"not": {"const": "fast"}}},
+            },
+            "then": {"properties": {"format": {"const": "png"}}},
+        },
+        {
+            "if": {"required": ["format"], "properties": {"format": {"const": "jpeg"}}},
+            "then": {"properties": {"background": {"not": {"const": "transparent"}}}},
+        },
+    ],
+}  # fmt: skip
+
+
 class RenderJob(BaseModel):
     """What one render is asked for; made by `parse`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=RULES)
 
     html: str | None = Field(
         None, min_length=1, description="The page itself; this or `template`, not both."
@@ -93,6 +164,7 @@ class RenderJob(BaseModel):
     )
     background: str | None = Field(
         None,
+        json_schema_extra={"pattern": "^(transparent|#[0-9a-fA-F]{6})$"},
         description="Under the page: `transparent`, or `#rrggbb`. Default: transparent for png and"
         " webp, white for jpeg and pdf.",
     )
@@ -104,6 +176,11 @@ class RenderJob(BaseModel):
         description="Fail the render if the page does not get something it asks for; without it the"
         " picture is made and X-Render-Warnings tells.",
     )
+    #: No option: nothing but `parse` puts it in. A part of the job all the same, so that two jobs
+    #: with different files are never equal.
+    assets: SkipJsonSchema[tuple[_Asset, ...]] = Field(
+        (), repr=False, description="Files that came with the page."
+    )
 
     cache_ttl: Annotated[int, Field(ge=0, le=MAX_TTL)] | None = Field(
         None,
@@ -113,7 +190,9 @@ class RenderJob(BaseModel):
     )
 
     @classmethod
-    def parse(cls, given: object, limits: Limits, *, strict: bool = True) -> Self:
+    def parse(
+        cls, given: object, limits: Limits, *, strict: bool = True, assets: tuple[Asset, ...] = ()
+    ) -> Self:
         """Check what a caller sent; lenient (`strict=False`) reads numbers out of query strings.
 
         Raises:
@@ -121,8 +200,10 @@ class RenderJob(BaseModel):
         """
         if not isinstance(given, Mapping):
             raise InvalidField.of(Fault("", "must be a JSON object of options", "an object"))
+        if "assets" in given:
+            raise InvalidField.of(Fault("assets", "files are parts of a form", allowed("assets")))
         try:
-            return cls.model_validate(given, strict=strict, context=limits)
+            return cls.model_validate({**given, "assets": assets}, strict=strict, context=limits)
         except ValidationError as error:
             raise InvalidField.of(*map(_fault, error.errors())) from None
 
@@ -210,7 +291,7 @@ def _fault(entry: Any) -> Fault:
         return Fault(context["field"], context["message"], context["allowed"])
     field = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
-        return Fault(field, "no such option", ", ".join(RenderJob.model_fields))
+        return Fault(field, "no such option", ", ".join(OPTIONS))
     message = entry["msg"][:1].lower() + entry["msg"][1:]
     return Fault(field, message.replace("input should", "must"), allowed(field))
 
@@ -235,4 +316,7 @@ _ALLOWED = {
     "timeout_ms": "a whole number of milliseconds, from 100",
     "strict": "true or false",
     "cache_ttl": f"a whole number of seconds, from 0 to {MAX_TTL}",
+    "assets": "files of a multipart/form-data body",
 }
+#: What a caller may write, by name.
+OPTIONS = tuple(name for name in RenderJob.model_fields if name != "assets")

@@ -15,7 +15,7 @@ from aiohttp import web
 from poster_service.errors import AddressInUse, OpenToAll, PosterError
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
-from poster_service.web import handlers, problems
+from poster_service.web import handlers, openapi, problems
 from poster_service.web.auth import with_caller
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits
 from poster_service.web.connections import address_of, check_head, ensure_descriptors, open_site
@@ -35,7 +35,8 @@ def make_app(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[with_request_id, with_cors, with_problems, with_caller])
     app[PARTS] = parts
     app[BODY_LIMITS] = BodyLimits.of(parts.settings)
-    app.add_routes(handlers.routes(parts.settings))
+    app[openapi.MADE] = {}
+    app.add_routes([*handlers.routes(parts.settings), openapi.ROUTE])
     return app
 
 

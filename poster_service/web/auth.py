@@ -41,9 +41,12 @@ def needs_token(request: web.Request) -> bool:
     # By what was matched and not by what was written, in which an encoded letter may hide.
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    if path in METRICS and request.app[PARTS].settings.open_metrics:
-        return False
-    return path not in OPEN
+    return is_guarded(path, request.app[PARTS].settings.open_metrics)
+
+
+def is_guarded(path: str, open_metrics: bool) -> bool:
+    """Whether an address, as it is in the routes, is for holders of a token only."""
+    return path not in OPEN and not (open_metrics and path in METRICS)
 
 
 def caller_of(request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""From an HTTP request to a render job: JSON, or HTML with its options in the query.
+"""From an HTTP request to a render job: JSON, HTML with its options in the query, or a form.
 
 A body costs no more than the limits allow, whatever it claims to be: it is counted after it was
 unpacked and piece by piece, and JSON is looked at before a parser makes a hundred times its size
@@ -8,6 +8,7 @@ of it.
 import asyncio
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,19 @@ from poster_service.errors import (
     BodyTooLarge,
     BodyTooSlow,
     Fault,
+    ForeignPage,
     InvalidField,
     JsonTooComplex,
     UnsupportedMediaType,
 )
-from poster_service.render.job import Limits, RenderJob
+from poster_service.render.job import Asset, Limits, RenderJob
 from poster_service.settings import Settings
+from poster_service.web import forms
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"
+FORM_TYPE = "multipart/form-data"
+TYPES = (JSON_TYPE, HTML_TYPE, FORM_TYPE)
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,18 @@ class BodyLimits:
         seconds: Time for all of it to come.
         max_depth: Nesting of JSON.
         max_items: Values in JSON.
+        max_parts: Parts of a form.
+        max_part_header: One header of a part, in bytes.
+        origins: Those whose pages may send forms, beside our own.
     """
 
     max_bytes: int
     seconds: float
     max_depth: int
     max_items: int
+    max_parts: int = 200
+    max_part_header: int = 4096
+    origins: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "BodyLimits":
@@ -54,6 +65,9 @@ class BodyLimits:
             settings.body_timeout_ms / 1000,
             settings.max_json_depth,
             settings.max_json_items,
+            settings.max_form_parts,
+            settings.max_form_header_bytes,
+            settings.cors_origins,
         )
 
 
@@ -76,12 +90,64 @@ async def read_job(request: web.Request, limits: Limits) -> RenderJob:
         given = parse_json(await _body(request), request.app[BODY_LIMITS])
         return RenderJob.parse(given, limits)
     if kind == HTML_TYPE:
-        options = _query(request)
+        options = _options(request.query.items())
         options["html"] = _text(await _body(request), request.charset)
         return RenderJob.parse(options, limits, strict=False)
+    if kind == FORM_TYPE:
+        return await _read_form(request, limits)
     raise UnsupportedMediaType.of(
-        Fault("Content-Type", f"{kind or 'none'} is not supported", f"{JSON_TYPE}, {HTML_TYPE}")
+        Fault("Content-Type", f"{kind or 'none'} is not supported", ", ".join(TYPES))
     )
+
+
+async def _read_form(request: web.Request, limits: Limits) -> RenderJob:
+    """The page, its files, and options both in the query and as fields."""
+    bounds = request.app[BODY_LIMITS]
+    check_origin(request, bounds.origins)
+    given = request.headers["Content-Type"]
+    raw = await _body(request)
+    parts = forms.parse(raw, given, bounds.max_parts, bounds.max_part_header)
+    pages = [part for part in parts if part.name == forms.PAGE]
+    if len(pages) != 1:
+        wrong = "is given more than once" if pages else "is missing"
+        raise InvalidField.of(Fault(forms.PAGE, wrong, "the page, in one part of that name"))
+    others = [part for part in parts if part.name != forms.PAGE]
+    # What a browser's form sends of a field that was left empty is no option.
+    fields = [(part.name, part.text()) for part in others if not part.is_file and part.body]
+    options = _options([*request.query.items(), *fields])
+    options["html"] = _text(pages[0].body, pages[0].charset)
+    assets = _assets(part.asset() for part in others if part.is_file)
+    return RenderJob.parse(options, limits, strict=False, assets=assets)
+
+
+def check_origin(request: web.Request, origins: Iterable[str]) -> None:
+    """Refuse a form that a page of somebody else has a browser send.
+
+    A form is the one body that a browser sends to another origin without asking first (CORS); on
+    loopback, where nobody needs a token, any page on the web could have its visitors render.
+
+    Raises:
+        ForeignPage: It is of an origin that is neither ours nor named.
+    """
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site")
+    if origin is None or origin in origins or site in ("same-origin", "none"):
+        return
+    if site is None and origin.partition("://")[2] == request.host:
+        return
+    raise ForeignPage.of(
+        Fault("Origin", "is another than ours", "a page of ours, or of POSTER_CORS_ORIGINS")
+    )
+
+
+def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:
+    """Files by name, so that the order in which they came makes no other job."""
+    by_name: dict[str, Asset] = {}
+    for one in found:
+        if one.name in by_name:
+            raise InvalidField.of(Fault(one.name[:100], "is given more than once", "once"))
+        by_name[one.name] = one
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 async def _body(request: web.Request) -> bytes:
@@ -112,9 +178,9 @@ async def _read(request: web.Request, most: int) -> bytes:
     raise BodyTooLarge.of(Fault("", "the body is too large", f"up to {most} bytes, unpacked"))
 
 
-def _query(request: web.Request) -> dict[str, Any]:
+def _options(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for name, value in request.query.items():
+    for name, value in pairs:
         if name in options:
             raise InvalidField.of(Fault(name, "is given more than once", "once"))
         if name in ("html", "template", "data"):

@@ -3,12 +3,13 @@
 import json
 
 from aiohttp import web
+from typing_extensions import TypedDict
 
 from poster_service.settings import Settings
-from poster_service.web import metrics, signed, status
+from poster_service.web import metrics, playground, signed, status
 from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
-from poster_service.web.parts import PARTS
+from poster_service.web.parts import PARTS, Checks
 from poster_service.web.pictures import picture
 
 
@@ -25,9 +26,24 @@ async def templates(request: web.Request) -> web.Response:
     return web.json_response(listing, dumps=lambda value: json.dumps(value, ensure_ascii=False))
 
 
+class Health(TypedDict):
+    """It answers: that is all it says."""
+
+    status: str
+
+
 async def healthz(_: web.Request) -> web.Response:
     """GET /healthz: the process is alive and its loop turns."""
-    return web.json_response({"status": "alive"})
+    body: Health = {"status": "alive"}
+    return web.json_response(body)
+
+
+class Readiness(Checks):
+    """Every check, and when a render last worked; null before the first."""
+
+    status: str
+    last_render_seconds_ago: float | None
+    survivors: int
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -35,7 +51,7 @@ async def readyz(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     checks, ago = parts.checks(), parts.last_render_ago()
     ready = all(checks.values())
-    body = {
+    body: Readiness = {
         "status": "ready" if ready else "not ready",
         "last_render_seconds_ago": None if ago is None else round(ago, 1),
         # Told, but no reason to take the replica out: it is in no other render's way.
@@ -43,13 +59,6 @@ async def readyz(request: web.Request) -> web.Response:
         **checks,
     }
     return web.json_response(body, status=200 if ready else 503)
-
-
-async def index(_: web.Request) -> web.Response:
-    """GET /: where to go from here."""
-    return web.Response(
-        text="poster-service: POST /render, GET /templates, /status, /metrics, /healthz, /readyz\n"
-    )
 
 
 def routes(settings: Settings) -> list[web.RouteDef]:
@@ -63,5 +72,5 @@ def routes(settings: Settings) -> list[web.RouteDef]:
         web.get("/readyz", readyz),
         web.get("/status", status.status),
         web.get("/metrics", metrics.metrics),
-        web.get("/", index),
+        web.get("/", playground.index),
     ]

@@ -12,13 +12,14 @@ from poster_service.web.parts import PARTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: A page of ours loads nothing and runs nothing, is in nobody's frame, and sends no form anywhere.
+#: A page of ours loads and runs nothing, is in nobody's frame, and sends no form anywhere.
 CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+#: The page at / may send its form to us, and show the answer in a frame.
+PLAYGROUND_CSP = CSP.replace("form-action 'none'", "form-action 'self'; frame-src 'self'")
 PAGE_HEADERS = {
-    "Content-Security-Policy": CSP,
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
     "Referrer-Policy": "no-referrer",
 }
@@ -69,6 +70,7 @@ def preflight() -> web.Response:
     )
 
 
-def page(text: str) -> web.Response:
+def page(text: str, policy: str = CSP) -> web.Response:
     """An HTML page of ours."""
-    return web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
+    headers = {"Content-Security-Policy": policy, **PAGE_HEADERS}
+    return web.Response(text=text, content_type="text/html", headers=headers)

@@ -25,7 +25,7 @@ from poster_service.web.status import own_process, shared_memory
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """GET /metrics in Prometheus' text format."""
+    """GET /metrics: in Prometheus' text format."""
     text = await asyncio.to_thread(exposition, request.app[PARTS])
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
+from typing_extensions import TypedDict
 
 from poster_service import credentials
 from poster_service.browser import chrome
@@ -49,6 +50,14 @@ CHROME_IS_ROOT = (
 
 #: The page by which the service proves to itself that it renders.
 PROBE = "<!doctype html><title>probe</title><body style='margin:0;background:#0a0'>"
+
+
+class Checks(TypedDict):
+    """What must all be true for this replica to be sent renders."""
+
+    chrome_ready: bool
+    rendered_recently: bool
+    accepting: bool
 
 
 @dataclass
@@ -156,7 +165,7 @@ class Parts:
         last = self.renderer.last_success
         return None if last is None else time.monotonic() - last
 
-    def checks(self) -> dict[str, bool]:
+    def checks(self) -> Checks:
         """What must all be true for this replica to be sent renders."""
         ago = self.last_render_ago()
         return {

@@ -5,9 +5,10 @@ through here: only the public sentence, the stable code, the faults.
 """
 
 import json
-from typing import Any
+from typing import Any, NotRequired
 
 from aiohttp import web
+from typing_extensions import TypedDict
 
 from poster_service import errors
 
@@ -21,10 +22,12 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.BodyTooSlow: (408, "The body did not come in time"),
     errors.HeadersTooLarge: (431, "The head of the request is too large"),
     errors.JsonTooComplex: (400, "The JSON is too complex"),
+    errors.FormTooComplex: (400, "The form is too complex"),
     errors.UnsupportedMediaType: (415, "The content type is not supported"),
     errors.PictureTooLarge: (422, "The picture would be too large"),
     errors.FetchDenied: (422, "The page asked for something it may not have"),
     errors.Unauthorized: (401, "A token is needed"),
+    errors.ForeignPage: (403, "Pages of that origin may not send forms"),
     errors.Forbidden: (403, "The address is not signed as it must be"),
     errors.OverQuota: (429, "This caller has had its share for now"),
     errors.Overloaded: (503, "There is no room at the moment"),
@@ -38,6 +41,28 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
 }
 CHALLENGE = 'Bearer realm="poster-service"'
 INTERNAL = (500, "Something went wrong here")
+
+
+class FaultTold(TypedDict):
+    """One thing that is wrong with one field, and the values allowed."""
+
+    field: str
+    message: str
+    allowed: str | None
+
+
+class Problem(TypedDict):
+    """What every error is told as (RFC 9457); `code` is the one to write programs against."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    field: NotRequired[str]
+    allowed: NotRequired[str | None]
+    errors: NotRequired[list[FaultTold]]
 
 
 def status_of(error: errors.PosterError) -> tuple[int, str]:

@@ -45,6 +45,7 @@ NEAR: dict[str, st.SearchStrategy[Any]] = {
     "background": st.sampled_from(["transparent", "#00ff00", "#00ff00\n", "#0f0"]) | JSON,
     "timeout_ms": st.integers(0, 10**30) | JSON,
     "strict": st.booleans() | JSON,
+    "assets": JSON,
 }
 OPTIONS = st.fixed_dictionaries({}, optional=NEAR) | st.dictionaries(st.text(), JSON, max_size=5)
 
@@ -122,7 +123,8 @@ def read(port: int, kind: str, body: bytes, query: str) -> None:
 KINDS = st.sampled_from(
     ["application/json", "text/html", "text/html; charset=gb18030", "text/html; charset=idna",
      "text/html; charset=utf-16", "text/html; charset=rot13", "text/html; charset=zlib",
-     "application/json; charset=utf-16", "multipart/form-data", "x", ""]
+     "application/json; charset=utf-16", "multipart/form-data", "multipart/form-data; boundary=b",
+     "x", ""]
 )  # fmt: skip
 QUERIES = st.sampled_from(["", "?", "?width=5", "?width=5&width=6", "?%ff=%00", "?strict=yes",
                            "?html=x", "?width=%D9%A3", "?=&&=", "?a[b]=c"])  # fmt: skip
@@ -142,6 +144,45 @@ def test_any_bytes_of_any_kind_are_read_or_refused(
 def test_any_json_is_read_or_refused(server: int, value: object, query: str) -> None:
     """Valid JSON of every shape, with and without what JSON does not have."""
     read(server, "application/json", json.dumps(value).encode("utf-8", "surrogatepass"), query)
+
+
+HEADS = st.text(max_size=20) | st.sampled_from(
+    [
+        *NEAR,
+        "index.html",
+        "files",
+        "../x",
+        "a" * 5_000,
+        'a"; filename="b',
+        'a\r\nX: "',
+        '\\"',
+        "%22",
+    ]
+)
+
+
+@SHARED
+@given(
+    parts=st.lists(
+        st.tuples(
+            HEADS, HEADS | st.none(), st.sampled_from(["text/html; charset=zlib", "x", "é/\0"]),
+            st.binary(max_size=20) | JSON.map(lambda one: repr(one).encode("utf-8", "replace")),
+        ),
+        max_size=6,
+    ),
+    cut=st.integers(0, 30), query=QUERIES,
+)  # fmt: skip
+def test_any_form_is_read_or_refused(
+    server: int, parts: list[tuple[str, str | None, str, bytes]], cut: int, query: str
+) -> None:
+    """Names that are none, files that are options, headers in headers, an end that is cut off."""
+    raw = b""
+    for name, filename, kind, body in parts:
+        head = f'--b\r\nContent-Disposition: form-data; name="{name}"'
+        head += "" if filename is None else f'; filename="{filename}"'
+        raw += f"{head}\r\nContent-Type: {kind}\r\n\r\n".encode("utf-8", "replace") + body + b"\r\n"
+    raw += b"--b--\r\n"
+    read(server, "multipart/form-data; boundary=b", raw[: len(raw) - cut], query)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from poster_service.render.assets import (
     asset,
     page_route,
 )
+from poster_service.render.job import Asset
 from poster_service.render.network import BAD_PORTS, CheckedResolver, Policy, Refused, connector
 from poster_service.render.warnings import MAX_TOLD, Warnings
 from poster_service.settings import Settings
@@ -397,6 +398,23 @@ async def test_a_page_and_its_files_come_without_any_network(
     assert reply is not None
     assert reply.status == status
     assert url != ADDRESS or reply.body.decode() == "<p>你好"
+
+
+async def test_files_that_came_with_a_page_are_beside_it() -> None:
+    """From memory, by the address as a page writes it, and nothing else is."""
+    sent = [Asset("图 片/a.png", "image/png", b"\0"), Asset("b", "text/css", b"p {}")]
+    async with fetching(Policy(public=False)) as fetcher:
+        route = page_route("x", None, fetcher, Warnings(), sent)
+        for path, status in (
+            ("%E5%9B%BE%20%E7%89%87/a.png?v=1#x", 200), ("b", 200), ("B", 404), ("b/", 404),
+            ("%252e", 404), ("", 200),
+        ):  # fmt: skip
+            reply = await route(get(ADDRESS + path))
+            assert reply is not None
+            assert reply.status == status, path
+        assert await route(get(ADDRESS + "b")) == Reply(
+            200, (("Content-Type", "text/css"),), b"p {}"
+        )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -21,7 +22,14 @@ from poster_service.render.job import Limits
 from poster_service.web import bodies, problems
 
 LIMIT = 20_000
-LIMITS = bodies.BodyLimits(max_bytes=LIMIT, seconds=0.5, max_depth=8, max_items=50)
+LIMITS = bodies.BodyLimits(
+    max_bytes=LIMIT,
+    seconds=0.5,
+    max_depth=8,
+    max_items=50,
+    max_parts=9,
+    origins=("https://app.example.com",),
+)
 
 
 async def _echo(request: web.Request) -> web.Response:
@@ -30,7 +38,8 @@ async def _echo(request: web.Request) -> web.Response:
     except CallerError as error:
         return problems.answer(error, "request-1")
     page = (job.html or "").encode()  # no half character may come as far as here
-    return web.json_response(job.model_dump(exclude_defaults=True) | {"bytes": len(page)})
+    told = json.loads(job.model_dump_json(exclude_defaults=True))
+    return web.json_response(told | {"bytes": len(page)})
 
 
 @pytest.fixture
@@ -130,7 +139,7 @@ async def test_html_that_is_not_in_its_charset_is_told(
 
 @pytest.mark.parametrize(
     "kind",
-    [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
+    [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed",
      "application/xml", "image/png", "nonsense"],
 )  # fmt: skip
 async def test_other_media_types_are_refused_naming_those_there_are(
@@ -142,6 +151,7 @@ async def test_other_media_types_are_refused_naming_those_there_are(
     assert problem["field"] == "Content-Type"
     assert "application/json" in problem["allowed"]
     assert "text/html" in problem["allowed"]
+    assert "multipart/form-data" in problem["allowed"]
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
@@ -172,6 +182,147 @@ async def test_a_query_that_makes_no_sense_names_the_option(
     status, problem = await post(f"{service}?{query}", body, kind)
     assert (status, problem["code"], problem["field"]) == (400, "invalid_field", field)
     assert problem["allowed"]
+
+
+#: Name, content, and a file name if it is a file.
+Sent = tuple[str, str | bytes, str | None]
+
+
+def form(*parts: Sent) -> aiohttp.MultipartWriter:
+    """A form, as curl's -F sends it."""
+    writer = aiohttp.MultipartWriter("form-data")
+    for name, content, filename in parts:
+        part = aiohttp.payload.BytesPayload(
+            content.encode() if isinstance(content, str) else content
+        )
+        more = {} if filename is None else {"filename": filename}
+        part.set_content_disposition("form-data", quote_fields=False, name=name, **more)
+        writer.append_payload(part)
+    return writer
+
+
+async def post_form(address: str, *parts: Sent) -> tuple[int, dict[str, Any]]:
+    """Send a form; status and JSON of the answer."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(address, data=form(*parts)) as answer,
+    ):
+        return answer.status, json.loads(await answer.read())
+
+
+PAGE: Sent = ("index.html", "你好", "index.html")
+CSS: Sent = ("css/a.css", b"p {}", "a.css")
+
+
+async def test_a_form_has_a_page_its_files_and_options(service: str) -> None:
+    """Options as fields and in the query; files in one order, whatever theirs was."""
+    parts: list[Sent] = [("b.bin", b"\xff\0", "b"), PAGE, ("full_page", "true", None), CSS]
+    for order in (parts, parts[::-1]):
+        status, job = await post_form(service + "?width=5", *order)
+        assert status == 200, job
+        sums = [hashlib.sha256(body).hexdigest() for body in (b"\xff\0", b"p {}")]
+        assert job.pop("assets") == [
+            ["b.bin", "application/octet-stream", sums[0]], ["css/a.css", "text/css", sums[1]]
+        ]  # fmt: skip
+        assert job == {"html": "你好", "width": 5, "full_page": True, "bytes": 6}
+
+
+async def test_a_page_alone_is_a_form_too(service: str) -> None:
+    """As a file or as a field, `curl -F index.html=...`, or in `files`."""
+    for filename in (None, "x"):
+        status, job = await post_form(service, ("index.html", "<p>", filename))
+        assert (status, job) == (200, {"html": "<p>", "bytes": 3})
+    status, job = await post_form(service, ("files", "<p>", "index.html"))
+    assert (status, job) == (200, {"html": "<p>", "bytes": 3})
+
+
+@pytest.mark.parametrize(
+    ("query", "parts", "field"),
+    [
+        ("", [CSS], "index.html"),
+        ("", [PAGE, PAGE], "index.html"),
+        ("", [PAGE, CSS, CSS], "css/a.css"),
+        ("", [PAGE, ("../a.css", b"", "a.css")], "../a.css"),
+        ("", [PAGE, ("width", "5", None), ("width", "5", None)], "width"),
+        ("?width=5", [PAGE, ("width", "5", None)], "width"),
+        ("", [PAGE, ("width", "wide", None)], "width"),
+        ("", [PAGE, ("template", "article-card", None)], "template"),
+        ("", [PAGE, ("html", "<p>", None)], "html"),
+        ("", [PAGE, ("assets", "[]", None)], "assets"),
+        ("", [PAGE, ("a.css", "p {}", None)], "a.css"),
+        ("", [("index.html", "", "index.html")], "html"),
+    ],
+)
+async def test_a_form_that_makes_no_sense_names_the_part(
+    service: str, query: str, parts: list[Sent], field: str
+) -> None:
+    """Twice, nowhere, or not what it must be."""
+    status, problem = await post_form(service + query, *parts)
+    assert (status, problem["code"], problem["field"]) == (400, "invalid_field", field)
+    assert problem["allowed"]
+
+
+async def test_a_form_is_bounded(service: str) -> None:
+    """By its bytes, by its parts, and by what is in its text."""
+    for parts, status, code in (
+        ([PAGE, ("a", b"x" * LIMIT, "a")], 413, "body_too_large"),
+        ([PAGE, *[(f"{n}", "", "x") for n in range(9)]], 400, "form_too_complex"),
+        ([PAGE, ("width", b"\xff", None)], 400, "bad_request"),
+        ([("index.html", b"\xff", "x")], 400, "bad_request"),
+    ):
+        told, problem = await post_form(service, *parts)
+        assert (told, problem["code"]) == (status, code)
+        assert problem["allowed"]
+
+
+async def test_a_field_that_was_left_empty_is_no_option(service: str) -> None:
+    """A browser sends it all the same."""
+    status, job = await post_form(service, PAGE, ("width", "", None), ("quality", "", None))
+    assert (status, job) == (200, {"html": "你好", "bytes": 6})
+
+
+OURS = "{ours}"
+FRIEND = "https://app.example.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": OURS}, 200),
+        ({"Origin": FRIEND}, 200),
+        ({"Origin": "https://proxied.example", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": OURS + ".evil.example"}, 403),
+        ({"Origin": OURS, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+async def test_pages_of_others_may_not_have_their_visitors_send_forms(
+    service: str, headers: dict[str, str], status: int
+) -> None:
+    """A browser would do it without asking; what is no browser says nothing of an origin."""
+    ours = service.removesuffix("/render")
+    sent = {name: value.replace(OURS, ours) for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(service, data=form(PAGE), headers=sent) as answer,
+    ):
+        told = await answer.json()
+        assert answer.status == status, told
+        if status == 403:
+            assert (told["code"], told["field"]) == ("foreign_page", "Origin")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+async def test_files_come_in_forms_only(service: str, kind: str) -> None:
+    """A file is no option, and JSON cannot make one."""
+    where = service if kind == "application/json" else service + "?assets=x"
+    body = b'{"html": "x", "assets": []}' if kind == "application/json" else b"x"
+    status, problem = await post(where, body, kind)
+    assert (status, problem["code"], problem["field"]) == (400, "invalid_field", "assets")
 
 
 async def test_an_empty_page_is_told_as_such(service: str) -> None:

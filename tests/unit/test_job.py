@@ -12,6 +12,7 @@ from poster_service.browser.page import MAX_SIDE
 from poster_service.errors import Fault, InvalidField
 from poster_service.render.job import (
     CONTENT_TYPES,
+    Asset,
     Limits,
     RenderJob,
     allowed,
@@ -221,6 +222,17 @@ def test_every_option_says_what_it_allows(field: str) -> None:
     """A new option cannot be forgotten there, nor its description."""
     assert allowed(field)
     assert RenderJob.model_fields[field].description
+
+
+def test_jobs_with_other_files_are_other_jobs() -> None:
+    """In comparison and in JSON, where a file is told by its digest and may be of any bytes."""
+    files = [Asset("a", "image/png", b"\xff"), Asset("a", "image/png", b"\xfe"),
+             Asset("b", "image/png", b"\xff"), Asset("a", "text/css", b"\xff")]  # fmt: skip
+    jobs = [RenderJob.parse({"html": "x"}, LIMITS, assets=(one,)) for one in files]
+    jobs.append(RenderJob.parse({"html": "x"}, LIMITS))
+    assert len({job.model_dump_json() for job in jobs}) == len(set(jobs)) == 5
+    again = RenderJob.parse({"html": "x"}, LIMITS, assets=(files[0],))
+    assert (again, again.model_dump_json()) == (jobs[0], jobs[0].model_dump_json())
 
 
 def test_every_format_has_a_content_type() -> None:

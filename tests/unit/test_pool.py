@@ -34,6 +34,12 @@ A_CHROME = cast("Chrome", object())
 SOME_LIVE = (State.LEASED, State.READY, State.STARTING, State.RENEWING)
 
 
+def has(waiter: "asyncio.Future[Place]", place: Place) -> bool:
+    """Whether one who waited was given this place."""
+    is_served = not waiter.cancelled() and waiter.exception() is None
+    return is_served and waiter.result() is place
+
+
 class BooksMachine(RuleBasedStateMachine):
     """Starts, failures, leases, cut-offs and endings in any order."""
 
@@ -99,6 +105,8 @@ class BooksMachine(RuleBasedStateMachine):
         before = place.served
         self.books.renew(place)
         assert place.served == before + 1
+        # Whoever had it has given it back.
+        self.waiters = [one for one in self.waiters if not (one.done() and has(one, place))]
 
     @precondition(lambda self: self.some(State.RENEWING))
     @rule(data=st.data())

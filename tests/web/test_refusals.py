@@ -137,7 +137,7 @@ async def test_an_unsupported_media_type_is_told_with_those_supported(
     """415 and what would do."""
     status, problem = await problem_of(shared, data=b"<p>", headers={"Content-Type": kind})
     assert (status, problem["code"]) == (415, "unsupported_media_type")
-    assert problem["allowed"] == "application/json, text/html"
+    assert problem["allowed"] == "application/json, text/html, multipart/form-data"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""A form with a page and its files: what is read of it, and within which bounds."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poster_service.errors import BadRequest, CallerError, FormTooComplex, InvalidField
+from poster_service.web import forms
+from poster_service.web.forms import Part
+
+KIND = "multipart/form-data; boundary=b"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """A form of parts given as their headers and their bytes."""
+    made = [b"--b\r\n%s\r\n\r\n%s\r\n" % (head.encode(), body) for head, body in parts]
+    return b"".join(made) + b"--b--\r\n"
+
+
+def named(parameters: str, *headers: str) -> str:
+    """The headers of a part."""
+    return "\r\n".join((f"Content-Disposition: form-data; {parameters}", *headers))
+
+
+def parse(raw: bytes, kind: str = KIND, parts: int = 5, header: int = 256) -> list[Part]:
+    """With small bounds."""
+    return forms.parse(raw, kind, parts, header)
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (named('name="width"'), Part("width", False, "", None, b"5")),
+        (named("name=width"), Part("width", False, "", None, b"5")),
+        (named('name="a.png"; filename="z.png"', "Content-Type: image/png"),
+         Part("a.png", True, "image/png", None, b"5")),
+        (named('name="files"; filename="img/图.png"'), Part("img/图.png", True, "", None, b"5")),
+        (named('name="files"'), Part("files", False, "", None, b"5")),
+        (named('name="a%22b"; filename="a"'), Part('a"b', True, "", None, b"5")),
+        (named('name="a"; filename=""'), Part("a", True, "", None, b"5")),
+        (named('name="a"', "Content-Type: text/html; charset=GBK", "Content-Length: 1"),
+         Part("a", False, "text/html", "GBK", b"5")),
+        (named('name="a"', "Content-Transfer-Encoding: Binary"), Part("a", False, "", None, b"5")),
+    ],
+)  # fmt: skip
+def test_a_part_is_what_its_headers_say(head: str, part: Part) -> None:
+    """A name, perhaps a file's; `files` are called by their file names."""
+    assert parse(form((head, b"5"))) == [part]
+
+
+def test_bytes_come_through_whatever_they_are() -> None:
+    """Also those that look nearly like a boundary."""
+    bodies = [b"", b"\r\n", b"\r\n--", b"\r\n--a", bytes(range(256))]
+    found = parse(form(*((named('name="a"; filename="a"'), body) for body in bodies)))
+    assert [part.body for part in found] == bodies
+
+
+def test_a_file_that_was_not_chosen_is_none() -> None:
+    """A browser sends an empty part for a file input that was left alone."""
+    assert parse(form((named('name="files"; filename=""'), b""))) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (b"", KIND),
+        (b"--b--", "multipart/form-data"),
+        (b"--b--", "multipart/form-data; boundary=c"),
+        (b"--b--", 'multipart/form-data; boundary=""'),
+        (b"--b--", "multipart/form-data; boundary=\udcff"),
+        (b"--b\r\n", KIND),
+        (form((named('name="a"'), b"x"))[:-6], KIND),
+        (form(("Content-Disposition: attachment", b"x")), KIND),
+        (form((named("filename=a"), b"x")), KIND),
+        (form(("Content-Type: text/html", b"x")), KIND),
+        (form((named('name="a"', "nonsense"), b"x")), KIND),
+        (form((named('name="a"', "Content-Length: 9"), b"x")), KIND),
+        (form((named('name="a"', "Content-Transfer-Encoding: base64"), b"eA==")), KIND),
+        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nx\r\n--b--', KIND),
+    ],
+)
+def test_what_is_no_form_is_told(raw: bytes, kind: str) -> None:
+    """Cut off, without a boundary or a name, encoded once more."""
+    with pytest.raises(BadRequest):
+        parse(raw, kind)
+
+
+def test_a_form_has_so_many_parts_and_no_more() -> None:
+    """To the part; empty ones count."""
+    part = (named('name="a"; filename=""'), b"")
+    assert parse(form(*[part] * 5)) == []
+    with pytest.raises(FormTooComplex, match="up to 5 parts"):
+        parse(form(*[part] * 6))
+
+
+@pytest.mark.parametrize("more", [["X: " + "y" * 300], ["X: y"] * 8, ["Y" * 1000]])
+def test_a_part_has_so_much_head_and_no_more(more: list[str]) -> None:
+    """In the length of one header and in their number."""
+    assert parse(form((named('name="a"', "X: " + "y" * 253, *["X: y"] * 6), b"")))
+    with pytest.raises(FormTooComplex, match="headers of 256 bytes"):
+        parse(form((named('name="a"', *more), b"")))
+
+
+@pytest.mark.parametrize("name", ["a.png", "img/a.png", "图 片.svg", ".x", "a..b", "a?b#c", "%2e"])
+def test_a_file_may_be_anywhere_below_the_page(name: str) -> None:
+    """Whatever the letters are."""
+    forms.check_path(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/a", "a/", "a//b", "..", "../a", "a/../b", "./a", "a\\b", "a\nb", "a\0b", "a\x7f"]
+)
+def test_a_file_is_nowhere_else(name: str) -> None:
+    """And the path is said in one way."""
+    with pytest.raises(InvalidField, match="below the page"):
+        Part(name, True, "", None, b"").asset()
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "kind"),
+    [
+        ("a.css", "application/octet-stream", "text/css"),
+        ("a.css", "", "text/css"),
+        ("a", "font/woff2", "font/woff2"),
+        ("a", "", "application/octet-stream"),
+        ("a", "x/y\r\nZ: 1", "application/octet-stream"),
+        ("a", "图/y", "application/octet-stream"),
+    ],
+)
+def test_a_file_is_what_its_name_says_else_what_its_sender_does(
+    name: str, said: str, kind: str
+) -> None:
+    """Curl knows few types, and calls the others octets."""
+    assert Part(name, True, said, None, b"").asset().content_type == kind
+
+
+@given(st.binary() | st.binary().map(lambda raw: form((named('name="a"'), raw))), st.text())
+def test_nothing_but_the_callers_errors_ever_comes_out(raw: bytes, boundary: str) -> None:
+    """Whatever is sent."""
+    for kind in (KIND, f"multipart/form-data; boundary={boundary}", boundary):
+        with contextlib.suppress(CallerError):
+            assert all(isinstance(part, Part) for part in parse(raw, kind))

@@ -1,0 +1,43 @@
+"""POST /render with a page and its files: they are beside the page, and nowhere else."""
+
+import aiohttp
+
+from tests.web.conftest import Service
+from tests.web.pictures import BLUE, GREEN, RED, at, decode
+
+SQUARE = (
+    "<svg xmlns='http://www.w3.org/2000/svg' width='50' height='50'>"
+    "<rect width='50' height='50' fill='blue'/></svg>"
+)
+PAGE = """<!doctype html><link rel="stylesheet" href="css/style.css"><div></div>
+    <img src="img/%E5%9B%BE.svg?v=1"><script src="paint.js"></script>"""
+STYLE = """body { margin: 0; background: red } img { position: absolute; top: 0; left: 50px }
+    div { width: 50px; height: 50px; background: url(../img/图.svg) }"""
+SCRIPT = "document.body.insertAdjacentHTML('beforeend', '<p style=\"background: green\">&nbsp;')"
+
+
+def form(**files: str) -> aiohttp.FormData:
+    """The page, and files of that name."""
+    made = aiohttp.FormData(quote_fields=False)
+    made.add_field("index.html", PAGE, filename="page.html")
+    for name, text in files.items():
+        made.add_field(name, text.encode(), filename=name)
+    return made
+
+
+async def picture(service: Service, data: aiohttp.FormData) -> bytes:
+    """The picture of a form."""
+    where = f"{service.address}/render?width=100&height=150&strict=true"
+    async with service.client.post(where, data=data) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.read()
+
+
+async def test_a_page_has_its_files_beside_it_and_no_other_has(service: Service) -> None:
+    """Style, script, a picture of the page and one of the style; the next page has none."""
+    files = {"css/style.css": STYLE, "img/图.svg": SQUARE, "paint.js": SCRIPT}
+    whole = decode(await picture(service, form(**files)))
+    assert [at(whole, x, 25) for x in (25, 75)] == [BLUE, BLUE]
+    assert at(whole, 75, 75) == GREEN
+    bare = decode(await picture(service, form(**{"css/style.css": STYLE})))
+    assert at(bare, 25, 25) == RED
