@@ -23,6 +23,8 @@ from tests.bench.render.service import Picture, Refused, Service
 
 READY = 4  # Chromes whose memory at rest is divided by their number
 SAMPLE_SECONDS = 0.03
+#: The time of a caller that no phase of Server-Timing covers.
+OUTSIDE = "HTTP, and what no phase covers"
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,16 @@ async def window(
     window.renders = len(pictures)
     window.latencies = [picture.seconds for picture in pictures]
     window.size = len(pictures[0].body) if pictures else 0
-    window.phases = medians([picture.timing for picture in pictures])
+    window.phases = medians([whole(picture) for picture in pictures])
     return pictures
+
+
+def whole(picture: Picture) -> Mapping[str, float]:
+    """Its phases, and what no phase covers; nothing where there are none."""
+    if not picture.timing:
+        return {}
+    rest = picture.seconds * 1000 - sum(picture.timing.values())
+    return {**picture.timing, OUTSIDE: rest}
 
 
 def medians(timings: list[Mapping[str, float]]) -> dict[str, float]:

@@ -106,16 +106,11 @@ def goals(found: Summary) -> str:
 
 
 def phases(name: str, mine: Figures) -> str:
-    """Where the milliseconds of one render go, by Server-Timing; what is left is HTTP."""
-    told = sum(mine.phases.values())
+    """Where the milliseconds of one render go: the median of each phase of Server-Timing."""
     lines = [
         [phase, f"{took:.1f}", f"{100 * took / mine.p50:.0f} %"]
         for phase, took in mine.phases.items()
     ]
-    rest = mine.p50 - told
-    lines.append(
-        ["HTTP, and what no phase covers", f"{rest:.1f}", f"{100 * rest / mine.p50:.0f} %"]
-    )
     lines.append(["**p50**", f"{mine.p50:.1f}", f"{mine.samples} renders"])
     return rows([f"one render, {name}", "ms", "share"], lines)
 
