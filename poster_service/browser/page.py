@@ -432,7 +432,7 @@ class PosterPage:
         """
         with _starting():
             call = self._session.send("Runtime.evaluate", {"expression": "1"})
-        sign = asyncio.ensure_future(call)
+        sign: asyncio.Future[Any] = asyncio.ensure_future(call)
         sign.add_done_callback(_look_at)
         return sign
 

@@ -33,6 +33,8 @@ PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 SURVIVOR_SECONDS = 1.0
 #: How often the processes of ready Chromes are looked at, in seconds: 1 to 2 ms of CPU each time.
 ROUND_SECONDS = 1.0
+#: How long the page of a ready Chrome may be silent, in seconds; it answers within milliseconds.
+SILENT_SECONDS = 2.5
 #: After so many failed starts in a row those who wait are told instead of kept waiting.
 PATIENCE = 3
 
@@ -316,7 +318,7 @@ class Pool:
         dead part is a zombie for as long as the Chrome is ready.
         """
         before: frozenset[tuple[int, int]] = frozenset()
-        asked: dict[tuple[int, int], asyncio.Future[Any]] = {}
+        signs = SignsOfLife()
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             self._expect()
@@ -328,26 +330,16 @@ class Pool:
                     logger.exception("looking at the ready Chromes failed")
             # Twice in a row, since every process is a zombie for the moment until it is reaped.
             leases = {lease for lease, _ in before & now}
-            silent = {one for one, sign in asked.items() if not sign.done()}
+            silent = signs.missing(self._ready(), asyncio.get_running_loop().time())
             for place in self._ready():
-                is_hurt = place.number % (1 << LEASE_BITS) in leases
-                if is_hurt or (place.number, place.served) in silent:
+                if place.number % (1 << LEASE_BITS) in leases or place in silent:
                     told = "a part of a ready Chrome is stopped or dead; replacing it"
                     event(logger, logging.WARNING, told, chrome=place.number)
                     self._retire(place)
-            before, asked = now, self._ask_for_signs_of_life()
+            before = now
 
     def _ready(self) -> list[Place]:
         return [place for place in self._books.places.values() if place.state is State.READY]
-
-    def _ask_for_signs_of_life(self) -> dict[tuple[int, int], "asyncio.Future[Any]"]:
-        """By Chrome and lease; each has until the next round to answer, which takes milliseconds."""
-        asked = {}
-        for place in self._ready():
-            if place.chrome is not None:
-                with contextlib.suppress(ChromeDied):  # it is being replaced already
-                    asked[place.number, place.served] = place.chrome.page.ping()
-        return asked
 
     def _give_back(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
         """End a Chrome that has done its part, or have it made ready for another lease."""
@@ -455,6 +447,30 @@ class Pool:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a task of the pool failed", exc_info=error)
+
+
+class SignsOfLife:
+    """Asks the pages of ready Chromes whether they are there, and tells who does not answer."""
+
+    def __init__(self) -> None:
+        self._asked: dict[tuple[int, int], tuple[asyncio.Future[Any], float]] = {}
+
+    def missing(self, ready: list[Place], now: float) -> list[Place]:
+        """Those of which a sign has been missing for too long; asks all others for the next."""
+        before, self._asked, silent = self._asked, {}, []
+        for place in ready:
+            if place.chrome is None:
+                continue
+            key = (place.number, place.served)  # after a lease the page is another
+            sign, since = before.get(key, (None, now))
+            if sign is None or sign.done():
+                with contextlib.suppress(ChromeDied):  # it is being replaced already
+                    self._asked[key] = (place.chrome.page.ping(), now)
+            elif now - since > SILENT_SECONDS:
+                silent.append(place)
+            else:
+                self._asked[key] = (sign, since)
+        return silent
 
 
 def open_home(path: Path, *, shared: bool) -> Home:

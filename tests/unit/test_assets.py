@@ -404,7 +404,7 @@ async def test_files_that_came_with_a_page_are_beside_it() -> None:
     """From memory, by the address as a page writes it, and nothing else is."""
     sent = [Asset("图 片/a.png", "image/png", b"\0"), Asset("b", "text/css", b"p {}")]
     async with fetching(Policy(public=False)) as fetcher:
-        route = page_route("x", None, fetcher, Warnings(), sent)
+        route = page_route("x", None, fetcher, Warnings(), sent=sent)
         for path, status in (
             ("%E5%9B%BE%20%E7%89%87/a.png?v=1#x", 200), ("b", 200), ("B", 404), ("b/", 404),
             ("%252e", 404), ("", 200),
