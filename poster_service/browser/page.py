@@ -20,12 +20,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pyppeteer.browser import Browser
 from pyppeteer.errors import PyppeteerError
-from pyppeteer.page import Page
 
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
-from poster_service.browser.pipe import MAX_MESSAGES, PipeConnection
+from poster_service.browser.pipe import MAX_MESSAGES, FlatSession, PipeConnection
 from poster_service.errors import ChromeDied, PageCrashed, PageFailed, PictureTooLarge
 
 logger = logging.getLogger(__name__)
@@ -46,10 +44,10 @@ MAX_PDF_SIDE = 19_200
 FETCHES_AT_ONCE = 8
 #: From here on base64 takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
-#: pyppeteer enables these and nothing here needs them: a page that floods its console would keep
-#: the event loop of everybody busy (measured: 1.3 s of lag, 0.14 s without).
-NOT_NEEDED = ("Runtime", "Log", "Network", "Performance", "Security")
-
+#: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
+PIXELS_PER_INCH = 96
+#: Targets that are of interest: a page, and what it opens; no workers, no frames.
+PAGES = [{"type": "page"}]
 #: Pause between two looks at whether a page's processes are gone, in seconds.
 GONE_SECONDS = 0.005
 #: How long after a failed call the word of a crash may still come, in seconds.
@@ -166,11 +164,15 @@ class Picture:
 
 
 class Door:
-    """Opens the page of each lease in one Chrome, and closes it again."""
+    """Opens the page of each lease in one Chrome, and closes it again.
 
-    def __init__(self, connection: PipeConnection, browser: Browser, *, gives_frames: bool) -> None:
+    Pages are opened by the protocol's own commands: pyppeteer's Page switches on seven domains of
+    which one is needed, listens to all of them, and costs 15 ms of CPU a page (measured). A page
+    that floods its console would keep everybody's event loop busy with it, too.
+    """
+
+    def __init__(self, connection: PipeConnection, *, gives_frames: bool) -> None:
         self._connection = connection
-        self._browser = browser
         self._gives_frames = gives_frames
 
     @classmethod
@@ -184,9 +186,11 @@ class Door:
         """
         with _starting():
             await connection.open()
-            browser = await Browser.create(connection, [], False, None)
-            await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
-        return cls(connection, browser, gives_frames=gives_frames)
+            await asyncio.gather(
+                connection.send("Target.setDiscoverTargets", {"discover": True, "filter": PAGES}),
+                connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]}),
+            )
+        return cls(connection, gives_frames=gives_frames)
 
     async def new_page(self, *, own_context: bool) -> "PosterPage":
         """A page; with a browser context of its own nothing that others stored is there.
@@ -200,19 +204,23 @@ class Door:
         with _starting():
             context = None
             if own_context:
-                made = await self._browser.createIncognitoBrowserContext()
-                context = str(made._id)
-            pages = [] if own_context else await self._browser.pages()
+                made = await self._connection.send("Target.createBrowserContext")
+                context = str(made["browserContextId"])
+            there = [] if own_context or self._gives_frames else await self._pages()
+            target = there[0] if there else await self._create(context)
+            session = await self._connection.createSession({"targetId": target, "type": "page"})
             page = PosterPage(
-                self._connection,
-                pages[0] if pages else await self._create(context),
-                context,
-                gives_frames=self._gives_frames,
+                self._connection, session, target, context, gives_frames=self._gives_frames
             )
             await page.make_ready()
         return page
 
-    async def _create(self, context: str | None) -> Page:
+    async def _pages(self) -> list[str]:
+        """The pages that there are, by CDP's name for them."""
+        told = await self._connection.send("Target.getTargets", {"filter": PAGES})
+        return [str(one["targetId"]) for one in told["targetInfos"]]
+
+    async def _create(self, context: str | None) -> str:
         """A blank page in a context, or in the one that Chrome starts with."""
         wanted: dict[str, Any] = {"url": "about:blank"}
         if context is not None:
@@ -220,9 +228,7 @@ class Door:
         if self._gives_frames:
             wanted["enableBeginFrameControl"] = True
         told = await self._connection.send("Target.createTarget", wanted)
-        target = self._browser._targets[told["targetId"]]
-        await target._initializedPromise
-        return await target.page()
+        return str(told["targetId"])
 
     async def close_others(self, page: "PosterPage") -> None:
         """Close the page that Chrome has started with, if it has, once this one is there.
@@ -231,11 +237,9 @@ class Door:
             ChromeDied: The pipe closed meanwhile.
         """
         with _starting():
-            for target in list(self._browser._targets.values()):
-                if target.type == "page" and target._targetId != page.target:
-                    await self._connection.send(
-                        "Target.closeTarget", {"targetId": target._targetId}
-                    )
+            for target in await self._pages():
+                if target != page.target:
+                    await self._connection.send("Target.closeTarget", {"targetId": target})
 
     async def close(self, page: "PosterPage") -> None:
         """Close a page and all that its context holds, and see its renderer processes gone.
@@ -248,7 +252,9 @@ class Door:
         page.abandon()
         with _starting():
             renderers = await self._renderers()
-            await self._browser._disposeContext(page.context)
+            await self._connection.send(
+                "Target.disposeBrowserContext", {"browserContextId": page.context}
+            )
             # Chrome forgets a renderer when its channel closes; the kernel has the last word.
             while await self._renderers() or any(map(_is_there, renderers)):  # noqa: ASYNC110 - a look at /proc; nothing tells
                 await asyncio.sleep(GONE_SECONDS)
@@ -263,21 +269,26 @@ class PosterPage:
     """The one page of a lease; made by a `Door`, used once."""
 
     def __init__(
-        self, connection: PipeConnection, page: Page, context: str | None, *, gives_frames: bool
+        self,
+        connection: PipeConnection,
+        session: FlatSession,
+        target: str,
+        context: str | None,
+        *,
+        gives_frames: bool,
     ) -> None:
         self._connection = connection
+        self._session = session
+        #: CDP's name for it, and for its main frame.
+        self.target = target
         #: None where Chrome has a display clock of its own.
         self._frames = Frames(self._send) if gives_frames else None
         #: The browser context that is this page's alone; None where the whole Chrome is.
         self.context = context
-        self._page = page
-        self._session = page._client
         loop = asyncio.get_running_loop()
         self._crashed: asyncio.Future[None] = loop.create_future()
         self._given_up: asyncio.Future[str] = loop.create_future()
         self._loaded: asyncio.Future[None] = loop.create_future()
-        self._frame_id = page.mainFrame._id
-        self._blank_loaders: set[str] = set()
         self._routing: set[asyncio.Task[None]] = set()
         self._route: Route | None = None
         self._gate = asyncio.Semaphore(FETCHES_AT_ONCE)
@@ -287,10 +298,10 @@ class PosterPage:
         self.complaints: tuple[str, ...] = ()
         self._key = f"poster_{secrets.token_hex(4)}"
         self._context = contextvars.copy_context()
-        page.on("error", lambda _: _settle(self._crashed))
-        page.on("dialog", lambda dialog: self._spawn(dialog.dismiss()))
-        self._session.on("Page.lifecycleEvent", self._lifecycle)
-        self._session.on("Page.frameStoppedLoading", self._stopped_loading)
+        session.on("Inspector.targetCrashed", lambda _: _settle(self._crashed))
+        session.on("Page.javascriptDialogOpening", lambda _: self._spawn(self._dismiss()))
+        session.on("Page.loadEventFired", self._has_loaded)
+        session.on("Page.frameStoppedLoading", self._stopped_loading)
         self._heard = {
             "Fetch.requestPaused": self._paused,
             "Target.targetCreated": self._opened,
@@ -299,7 +310,7 @@ class PosterPage:
             connection.on(event, handler)
 
     async def make_ready(self) -> None:
-        """Switch off what is not needed and on what is, before anything is loaded.
+        """Switch on what is needed, before anything is loaded.
 
         Raises:
             PyppeteerError: Chrome is gone, or refused.
@@ -307,12 +318,10 @@ class PosterPage:
         deny: dict[str, Any] = {"behavior": "deny"}
         if self.context is not None:
             deny["browserContextId"] = self.context
+        listen = LISTEN % (COMPLAINTS, json.dumps(self._key))
         await asyncio.gather(
-            *(self._session.send(f"{domain}.disable") for domain in NOT_NEEDED),
-            self._session.send(
-                "Page.addScriptToEvaluateOnNewDocument",
-                {"source": LISTEN % (COMPLAINTS, json.dumps(self._key))},
-            ),
+            self._session.send("Page.enable"),
+            self._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen}),
             self._connection.send("Browser.setDownloadBehavior", deny),
         )
 
@@ -436,11 +445,6 @@ class PosterPage:
         sign.add_done_callback(_look_at)
         return sign
 
-    @property
-    def target(self) -> str:
-        """CDP's name for it."""
-        return str(self._frame_id)
-
     def give_up(self, why: str) -> None:
         """End whatever is waited for; `why` is for the caller."""
         if not self._given_up.done():
@@ -457,15 +461,17 @@ class PosterPage:
 
     async def _print(self, picture: Picture) -> bytes:
         height = await self._one_sheet(picture) if picture.full_page else picture.height
+        margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
         paper = {
-            "width": f"{picture.width}px",
-            "height": f"{height}px",
+            "paperWidth": picture.width / PIXELS_PER_INCH,
+            "paperHeight": height / PIXELS_PER_INCH,
             "printBackground": True,
             "preferCSSPageSize": not picture.full_page,
+            **margins,
         }
         with self._expecting_much():
-            printed: bytes = await self._do(self._page.pdf(paper))
-        return printed
+            answer = await self._send("Page.printToPDF", paper)
+        return base64.b64decode(answer["data"])
 
     @contextlib.contextmanager
     def _expecting_much(self) -> Iterator[None]:
@@ -547,23 +553,20 @@ class PosterPage:
     def _opened(self, event: dict[str, Any]) -> None:
         """Close every window that the page opens; a poster is one page."""
         target = event["targetInfo"]
-        if target["type"] == "page" and target["targetId"] != self._frame_id:
+        if target["type"] == "page" and target["targetId"] != self.target:
             self._spawn(self._close_window(target["targetId"]))
 
     async def _close_window(self, target: str) -> None:
         with contextlib.suppress(PyppeteerError):  # it has closed itself
             await self._connection.send("Target.closeTarget", {"targetId": target})
 
-    def _lifecycle(self, event: dict[str, Any]) -> None:
-        """Settle `_loaded` when the main frame has loaded something else than the blank page.
+    async def _dismiss(self) -> None:
+        """Answer a dialog as somebody who does not want it."""
+        await self._session.send("Page.handleJavaScriptDialog", {"accept": False})
 
-        Chrome tells the blank page's own events again on attaching, hence the distinction.
-        """
-        if event["frameId"] != self._frame_id:
-            return
-        if self._route is None:
-            self._blank_loaders.add(event["loaderId"])
-        elif event["name"] == "load" and event["loaderId"] not in self._blank_loaders:
+    def _has_loaded(self, _: dict[str, Any]) -> None:
+        """Settle `_loaded` when the page has loaded, and not the blank one before it."""
+        if self._is_loaded_from_us:
             _settle(self._loaded)
 
     def _stopped_loading(self, event: dict[str, Any]) -> None:
@@ -571,7 +574,7 @@ class PosterPage:
 
         After `window.stop()`, or when the page began to go elsewhere and was not let.
         """
-        if event["frameId"] == self._frame_id and self._is_loaded_from_us:
+        if event["frameId"] == self.target and self._is_loaded_from_us:
             _settle(self._loaded)
 
     def _paused(self, event: dict[str, Any]) -> None:
@@ -612,7 +615,7 @@ class PosterPage:
 
         Aborted, a navigation of the page itself leaves the page as it is.
         """
-        is_main = event.get("resourceType") == "Document" and event["frameId"] == self._frame_id
+        is_main = event.get("resourceType") == "Document" and event["frameId"] == self.target
         if not is_main:
             return None
         if self._is_loaded_from_us:
