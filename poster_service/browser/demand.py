@@ -7,7 +7,7 @@ import math
 from collections import deque
 
 #: How far back the rate of leases looks, in seconds: a mean with this time constant.
-MEMORY_SECONDS = 10.0
+MEMORY_SECONDS = 5.0
 #: What a start is believed to take before one has been seen, in seconds.
 START_SECONDS = 0.3
 

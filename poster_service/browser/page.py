@@ -7,7 +7,6 @@ With `pipe.py` the only user of pyppeteer; its errors end here and leave as ours
 """
 
 import asyncio
-import base64
 import contextlib
 import contextvars
 import json
@@ -20,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import pybase64
 from pyppeteer.errors import PyppeteerError
 
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
@@ -392,7 +392,7 @@ class PosterPage:
             data = await self._drawn(picture) or await self._screenshot(picture)
         if not data:
             raise PageFailed("Chrome gave no picture of the page")
-        return base64.b64decode(data)
+        return pybase64.b64decode(data, validate=True)
 
     async def _drawn(self, picture: Picture) -> str:
         """The picture out of a frame, in base64; empty where that cannot be.
@@ -471,7 +471,7 @@ class PosterPage:
         }
         with self._expecting_much():
             answer = await self._send("Page.printToPDF", paper)
-        return base64.b64decode(answer["data"])
+        return pybase64.b64decode(answer["data"], validate=True)
 
     @contextlib.contextmanager
     def _expecting_much(self) -> Iterator[None]:
@@ -635,7 +635,9 @@ class PosterPage:
     def _request_of(self, event: Mapping[str, Any]) -> Request:
         asked = event["request"]
         parts = [
-            base64.b64decode(part["bytes"]) for part in asked.get("postDataEntries", ()) if part
+            pybase64.b64decode(part["bytes"], validate=True)
+            for part in asked.get("postDataEntries", ())
+            if part
         ]
         return Request(
             url=asked["url"],
@@ -717,7 +719,7 @@ def _wire(reply: Reply) -> dict[str, Any]:
     return {
         "responseCode": reply.status,
         "responseHeaders": [{"name": name, "value": value} for name, value in reply.headers],
-        "body": base64.b64encode(reply.body).decode(),
+        "body": pybase64.b64encode_as_string(reply.body),
     }
 
 
