@@ -61,6 +61,7 @@ class Frames:
         """
         enough = asyncio.Event()
         ticking = asyncio.ensure_future(self._tick(enough, after, every))
+        ticking.add_done_callback(_look_at)  # after an error nobody waits for it any more
         try:
             yield
         except BaseException:
@@ -81,3 +82,9 @@ class Frames:
             except PageFailed:
                 return
             pause = every
+
+
+def _look_at(ticking: "asyncio.Task[None]") -> None:
+    """Retrieve what ended it, so that it is not reported as lost."""
+    if not ticking.cancelled():
+        ticking.exception()

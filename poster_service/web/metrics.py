@@ -114,6 +114,10 @@ def chromes(parts: Parts) -> Iterator[Metric]:
     yield labelled("poster_chromes", "Chromes by state.", "state", books.counts)
     yield gauge("poster_leases_waiting", "Renders that wait for a ready Chrome.", books.waiting)
     yield counter("poster_chromes_started", "Chromes that became ready.", books.started)
+    yield counter(
+        "poster_chrome_renewals", "Renders after which a Chrome was made ready for another.",
+        books.renewed,
+    )  # fmt: skip
     yield counter("poster_chrome_starts_failed", "Chromes that did not.", books.failed_starts)
     ended = CounterMetricFamily(
         "poster_chromes_ended",
