@@ -106,6 +106,11 @@ class Bills:
         self._pages: dict[asyncio.Future[None], Charge] = {}
         self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that have come, for which each page was charged."""
+        return self._size
+
     def open(self, charge: Charge) -> "asyncio.Future[None]":
         """One more page; the future fails with what `charge` raises. What has come is charged."""
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,7 +179,13 @@ class Fetcher:
             self.cache.outcomes["hit"] += 1
             charge(len(kept.body))
             return kept
-        return await self._together(key, url, request, headers, charge)
+        if not self.cache.may_be_for_others(key):
+            return (await self._load(key, url, request, headers, charge))[0]
+        try:  # one time for waiting and, after that, asking
+            async with asyncio.timeout(self.limits.timeout):
+                return await self._together(key, url, request, headers, charge)
+        except TimeoutError as error:
+            raise _judged(error) from error
 
     async def _together(
         self, key: Key, url: URL, request: Request, headers: dict[str, str], charge: Charge
@@ -188,7 +199,7 @@ class Fetcher:
         leads = flight is None
         if flight is None:
             bills = Bills()
-            loading = self._load(key, url, request, headers, bills)
+            loading = self._load(key, url, request, headers, bills.charge)
             flight = self._flights.start(key, loading, bills)
         refused = flight.about.open(charge)
         try:
@@ -197,17 +208,23 @@ class Fetcher:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if refused.done():
                     refused.result()
-                reply, may_share = task.result()
+                try:
+                    reply, may_share = task.result()
+                except Failed as failure:
+                    if leads or failure.reason != "timeout":
+                        raise
+                    may_share = False  # the leader's time was up, and it began earlier
         finally:
             flight.about.close(refused)
         if leads or may_share:
             self.cache.outcomes["coalesced"] += not leads
             return reply
+        charge(-flight.about.size)  # it does not get what it was charged for
         self.cache.outcomes["bypass"] += 1
         return await self._ask(url, request, headers, charge)
 
     async def _load(
-        self, key: Key, url: URL, request: Request, headers: dict[str, str], bills: Bills
+        self, key: Key, url: URL, request: Request, headers: dict[str, str], charge: Charge
     ) -> tuple[Reply, bool]:
         """Ask the server, whether what is kept is still good where something is.
 
@@ -215,10 +232,10 @@ class Fetcher:
             What it answered, and whether others may have it too.
         """
         before, asked = self.cache.find(key), time.time()
-        reply = await self._ask(url, request, headers | conditions(before), bills.charge)
+        reply = await self._ask(url, request, headers | conditions(before), charge)
         good = reply.status == 304 and before is not None
         if good and before is not None:
-            bills.charge(len(before.reply.body))
+            charge(len(before.reply.body))
         self.cache.outcomes["revalidated" if good else "miss"] += 1
         return self.cache.answered(key, reply, asked, before)
 

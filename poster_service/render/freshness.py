@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
+from http import HTTPStatus
 from urllib.request import parse_http_list
 
 from poster_service.browser.page import Reply
@@ -108,14 +109,17 @@ class Shelf:
 
     Attributes:
         until: On the monotonic clock; infinite while nothing that may change was fetched.
+        is_broken: Whether a server had an error instead of what the page asked for.
     """
 
     def __init__(self) -> None:
         self.until = float("inf")
+        self.is_broken = False
 
     def fetched(self, kind: str, method: str, reply: Reply) -> None:
         """Note what the page got from the network."""
         now = time.time()
+        self.is_broken |= reply.status >= HTTPStatus.BAD_REQUEST
         left = freshness(reply, now, now).left if method in ("GET", "HEAD") else 0.0
         self.until = min(self.until, time.monotonic() + left)
         self.seen(kind, reply)
@@ -128,8 +132,9 @@ class Shelf:
 
 #: By which a style sheet or a drawing moves.
 MOVING_MARKUP = (b"animation", b"<animate", b"<set", b"@starting-style")
-#: By which a picture file does: GIF's loop, APNG's and WebP's chunks; all near its beginning.
-MOVING_PICTURE = (b"NETSCAPE2.0", b"acTL", b"ANIM")
+#: By which a picture file does: GIF's loop, APNG's and WebP's chunks, AVIF's brand; all near its
+#: beginning.
+MOVING_PICTURE = (b"NETSCAPE2.0", b"acTL", b"ANIM", b"avis")
 
 
 def moves(kind: str, reply: Reply) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from poster_service.browser.page import Reply, Request
 from poster_service.render.freshness import Freshness, freshness, header
@@ -22,8 +22,12 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 #: How a fetch may be answered: from what was kept; kept and found good; fetched, to be kept if its
 #: server lets us; fetched once for several pages; fetched past the cache.
 OUTCOMES = ("hit", "revalidated", "miss", "coalesced", "bypass")
-#: What one entry costs beside its body, in bytes, roughly.
+#: What one entry costs beside its texts and its body, in bytes, roughly.
 OVERHEAD = 2048
+#: A longer request (address and headers, in characters) is not the cache's business.
+MAX_KEY = 8192
+#: How long it is remembered that an answer was not for others, in seconds, and of how many.
+REMEMBERED_SECONDS, REMEMBERED = 60, 4096
 #: A request with one of these is the page's own business and passes by.
 PERSONAL = frozenset((
     "authorization", "cache-control", "if-match", "if-modified-since", "if-none-match", "if-range",
@@ -38,16 +42,24 @@ class Stored:
     Attributes:
         since: When it came or was last found good, on the monotonic clock.
         freshness: As of then.
+        key: What it is kept under; a page chose it, and its server the headers, so both count.
     """
 
     reply: Reply
     since: float
     freshness: Freshness
+    key: Key
 
     @property
     def size(self) -> int:
         """Bytes that it takes up."""
-        return OVERHEAD + len(self.reply.body)
+        texts = (*self.key[1], *self.reply.headers)
+        return (
+            OVERHEAD
+            + len(self.key[0])
+            + sum(len(name) + len(value) for name, value in texts)
+            + len(self.reply.body)
+        )
 
 
 class RemoteCache:
@@ -55,6 +67,7 @@ class RemoteCache:
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._stored: LRUCache[Key, Stored] = LRUCache(max_bytes, lambda one: one.size)
+        self._unshared: TTLCache[Key, bool] = TTLCache(REMEMBERED, REMEMBERED_SECONDS, clock)
         self._clock = clock
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
 
@@ -74,7 +87,13 @@ class RemoteCache:
             return None
         if not names.keys().isdisjoint(PERSONAL):
             return None
-        return request.url.partition("#")[0], tuple(sorted(names.items()))
+        key = request.url.partition("#")[0], tuple(sorted(names.items()))
+        length = len(key[0]) + sum(len(name) + len(value) for name, value in key[1])
+        return key if length <= MAX_KEY else None
+
+    def may_be_for_others(self, key: Key) -> bool:
+        """Whether pages may wait for one answer together; not for a while after one was not so."""
+        return key not in self._unshared
 
     def fresh(self, key: Key) -> Reply | None:
         """An answer that may be used without asking, with its `Age`."""
@@ -106,9 +125,13 @@ class RemoteCache:
             reply = freshened(before.reply, reply)
         judged = freshness(reply, asked, time.time())
         if judged.may_keep and (judged.left > 0 or judged.has_validator):
-            stored = Stored(reply, self._clock(), judged)
+            stored = Stored(reply, self._clock(), judged, key)
             if stored.size <= self._stored.maxsize:
                 self._stored[key] = stored
+        if judged.left > 0:
+            self._unshared.pop(key, None)
+        else:
+            self._unshared[key] = True
         return reply, judged.left > 0
 
     def _residence(self, stored: Stored) -> float:

@@ -62,6 +62,7 @@ class Rendered:
         until: As long as this, on the monotonic clock, what the page fetched stays the same by its
             servers' own word; infinite where it fetched nothing.
         warnings: What the page went without, as the value of `X-Render-Warnings`; often empty.
+        is_broken: Whether a server had an error instead of what the page asked for.
     """
 
     body: bytes
@@ -70,6 +71,7 @@ class Rendered:
     etag: str
     until: float
     warnings: str = ""
+    is_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,13 @@ class Renderer:
                 check_whole(warnings)
             etag = await etag_of(body)
             rendered = Rendered(
-                body, CONTENT_TYPES[job.format], phases, etag, shelf.until, warnings.header()
+                body,
+                CONTENT_TYPES[job.format],
+                phases,
+                etag,
+                shelf.until,
+                warnings.header(),
+                shelf.is_broken,
             )
             cache = keep(rendered)
         except PosterError as error:

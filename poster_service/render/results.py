@@ -95,7 +95,8 @@ class Kept:
     @property
     def is_whole(self) -> bool:
         """Whether the page got all that it asked for and its scripts did not fail."""
-        return not self.rendered.warnings and not self.rendered.phases.complaints
+        told = self.rendered
+        return not (told.warnings or told.phases.complaints or told.is_broken)
 
     def left(self, job: RenderJob, now: float) -> float:
         """Seconds for which it may still be given to this job; the caller's own word wins."""
@@ -244,10 +245,12 @@ class Results:
             flight.about.move(own)
         try:
             kept, word = await self._wait(flight, own, deadline, leads)
-        except (RenderTimeout, Overloaded):
-            if leads or not deadline.left:
-                raise
-            return None
+        except (RenderTimeout, Overloaded) as error:
+            if not leads and deadline.left:
+                return None
+            if not flight.task.done():  # it goes on for others and tells its own end
+                self._tell(work, caller, COALESCED, error.code, begin, 0)
+            raise
         except asyncio.CancelledError:
             if not flight.is_abandoned:  # it goes on for others
                 self._tell(work, caller, COALESCED, "cancelled", begin, 0)

@@ -11,6 +11,7 @@ from aiohttp import web
 from poster_service.credentials import owner_of
 from poster_service.errors import Fault, Unauthorized
 from poster_service.web import signed
+from poster_service.web.caller import CALLER
 from poster_service.web.parts import PARTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -19,8 +20,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN = frozenset({"/", "/healthz", "/readyz"})
 #: Open too with POSTER_OPEN_METRICS=1.
 METRICS = frozenset({"/metrics", "/status"})
-#: The caller's name, "" where no tokens are set; an opaque key from here on.
-CALLER = web.RequestKey("caller", str)
 HOW = "Authorization: Bearer <token>"
 
 

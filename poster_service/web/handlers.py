@@ -7,8 +7,8 @@ from typing_extensions import TypedDict
 
 from poster_service.settings import Settings
 from poster_service.web import metrics, playground, signed, status
-from poster_service.web.auth import CALLER
 from poster_service.web.bodies import read_job
+from poster_service.web.caller import CALLER
 from poster_service.web.parts import PARTS, Checks
 from poster_service.web.pictures import picture
 

@@ -353,10 +353,15 @@ HEADERS = {
     "X-Render-Warnings": "What the page went without, by host.",
     "Retry-After": "Whole seconds after which trying again is sensible.",
     "WWW-Authenticate": "RFC 6750.",
-    "Cache-Control": "For as long as the address is good.",
+    "Cache-Control": "What the caller's own caches may do.",
+    "ETag": "Strong, of the bytes.",
+    "X-Cache": "`hit`, `coalesced`, `miss` or `bypass`.",
+    "Age": "Seconds since the picture was painted.",
 }
 #: Those that are there whenever they may be.
-ALWAYS = frozenset({"X-Request-Id", "Retry-After", "WWW-Authenticate", "Cache-Control"})
+ALWAYS = frozenset((
+    "X-Request-Id", "Retry-After", "WWW-Authenticate", "Cache-Control", "ETag", "X-Cache",
+))  # fmt: skip
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "signature": {
@@ -369,9 +374,13 @@ SCHEMES = {
 
 #: A picture is bytes: OpenAPI 3.1 says so by saying nothing.
 PICTURE: Mapping[str, Any] = {kind: {} for kind in CONTENT_TYPES.values()}
-PICTURE_HEADERS = ("Server-Timing", "X-Render-Warnings")
+PICTURE_HEADERS = (
+    "Server-Timing", "X-Render-Warnings", "ETag", "X-Cache", "Age", "Cache-Control"
+)  # fmt: skip
+#: 304 to whom has it already, by `If-None-Match`.
+PICTURES: Mapping[int, Mapping[str, Any]] = {200: PICTURE, 304: {}}
 SIGNED = Operation(
-    ok(PICTURE),
+    PICTURES,
     (errors.CallerError, *RENDERING),
     never=(
         errors.Unauthorized,
@@ -381,7 +390,7 @@ SIGNED = Operation(
         errors.FormTooComplex,
         errors.ForeignPage,
     ),
-    headers=(*PICTURE_HEADERS, "Cache-Control"),
+    headers=PICTURE_HEADERS,
     parameters=signed_parameters,
 )
 
@@ -395,7 +404,7 @@ TEXT: Json = {"type": "string"}
 READINESS = {JSON_TYPE: reference(handlers.Readiness)}
 ABOUT: dict[Any, Operation] = {
     handlers.render: Operation(
-        ok(PICTURE),
+        PICTURES,
         (errors.CallerError, *RENDERING),
         never=(errors.Unauthorized, errors.Forbidden),
         headers=PICTURE_HEADERS,

@@ -1,6 +1,7 @@
 """From a job to the HTTP answer with its picture, whether painted now or kept from before."""
 
 import math
+import time
 
 from aiohttp import hdrs, web
 
@@ -11,7 +12,7 @@ from poster_service.web.parts import PARTS
 
 
 async def picture(
-    request: web.Request, job: RenderJob, caller: str, good_for: float | None = None
+    request: web.Request, job: RenderJob, caller: str, good_until: float | None = None
 ) -> web.Response:
     """Render, within the caller's quota, and answer; 304 where the caller has these bytes already.
 
@@ -19,8 +20,8 @@ async def picture(
         request: Asks for it; its `Cache-Control` and `If-None-Match` are heeded.
         job: What to render.
         caller: Whose it is.
-        good_for: Seconds for which the address it was asked by is good, if anybody with that
-            address may have it; None if it is for this caller only.
+        good_until: How long the address it was asked by is good, in seconds since the epoch, if
+            anybody with that address may have it; None if it is for this caller only.
 
     Raises:
         PosterError: As `Results.get`, or the quota is used up.
@@ -33,7 +34,7 @@ async def picture(
         "Server-Timing": answer.timing,
         "X-Cache": answer.word,
         hdrs.ETAG: rendered.etag,
-        hdrs.CACHE_CONTROL: cache_control(answer, good_for),
+        hdrs.CACHE_CONTROL: cache_control(answer, good_until),
     }
     if answer.word == "hit":
         headers[hdrs.AGE] = str(answer.age)
@@ -51,15 +52,15 @@ def wish_of(request: web.Request) -> Wish:
     return Wish("no-cache" in said, "no-store" in said, max_age)
 
 
-def cache_control(answer: Answer, good_for: float | None) -> str:
+def cache_control(answer: Answer, good_until: float | None) -> str:
     """What the caller's own caches may do.
 
     A signed address is the same for all who have it, and good as long as it is, if its picture is
     good as long; one that may come out differently next time is asked for each time.
     """
-    if good_for is None:
+    if good_until is None:
         return "private, no-cache"
-    left = int(max(0.0, min(good_for, answer.left)))
+    left = int(max(0.0, min(good_until - time.time(), answer.left)))
     return f"public, max-age={answer.age + left}" if left else "public, no-cache"
 
 

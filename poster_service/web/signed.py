@@ -60,7 +60,7 @@ async def render(request: web.Request) -> web.Response:
         job_of(template, pairs, request.app[BODY_LIMITS]), parts.limits, strict=False
     )
     caller = f"key:{key.name}"  # no name of a token has a colon
-    answer = await picture(request, job, caller, expires - time.time())
+    answer = await picture(request, job, caller, expires)
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # made for pages of others
     return answer
 

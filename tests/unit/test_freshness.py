@@ -105,6 +105,17 @@ def test_a_shelf_is_as_short_as_the_shortest_of_what_was_fetched() -> None:
     assert shelf.until <= time.monotonic()
 
 
+@pytest.mark.parametrize(
+    ("status", "broken"), [(200, False), (301, False), (404, True), (503, True)]
+)
+def test_an_error_of_a_server_is_seen(status: int, broken: bool) -> None:
+    """Its picture has a hole that is not there tomorrow."""
+    shelf = Shelf()
+    shelf.fetched("Image", "GET", Reply(status, (), b""))
+    shelf.fetched("Image", "GET", reply(cache_control="max-age=1000"))
+    assert shelf.is_broken is broken
+
+
 def test_what_was_sent_is_never_the_same_again() -> None:
     """A POST is answered anew each time, whatever the answer says."""
     shelf = Shelf()

@@ -242,13 +242,49 @@ async def test_a_page_that_cannot_afford_it_does_not_take_it_from_others() -> No
 
 
 async def test_what_may_not_be_shared_is_fetched_by_each() -> None:
-    """They waited for one answer, and it was not for them."""
-    origin = Origin({}, hold=asyncio.Event())
+    """They waited for one answer, and it was not for them: charged for their own, and for no other.
+
+    That it is not for others is remembered, so that nobody waits in vain again.
+    """
+    origin = Origin({}, size=100, hold=asyncio.Event())
     async with cached(origin) as (fetcher, url, _):
-        tasks = await together(origin, fetcher, url, [lambda _: None] * 3)
+        charged: list[list[int]] = [[], [], []]
+        tasks = await together(origin, fetcher, url, [one.append for one in charged])
         assert origin.hold is not None
         origin.hold.set()
-        assert sorted([(await task).body for task in tasks]) == [b"1", b"2", b"3"]
+        assert sorted([(await task).body[:1] for task in tasks]) == [b"1", b"2", b"3"]
+        assert [sum(one) for one in charged] == [100] * 3
+        origin.hold.clear()
+        later = [asyncio.create_task(fetcher.fetch(get(url))) for _ in range(2)]
+        assert await settled(lambda: len(origin.asked) == 5)  # neither waits for the other
+        origin.hold.set()
+        await asyncio.gather(*later)
+
+
+async def test_who_came_later_has_its_own_time() -> None:
+    """The first one's time is up; the next asks for itself."""
+    origin = Origin({"Cache-Control": "max-age=60"}, hold=asyncio.Event())
+    async with cached(origin, timeout=1) as (fetcher, url, _):
+        (first,) = await together(origin, fetcher, url, [lambda _: None])
+        await asyncio.sleep(0.5)
+        second = asyncio.create_task(fetcher.fetch(get(url)))
+        with pytest.raises(Failed, match="Timeout"):
+            await first
+        assert origin.hold is not None
+        origin.hold.set()
+        assert (await second).body
+
+
+async def test_what_a_page_and_its_server_make_up_counts_too() -> None:
+    """Addresses and headers are held as well as bodies; very long ones are not kept at all."""
+    origin = Origin({"Cache-Control": "max-age=60", "X-Long": "y" * 4000})
+    async with cached(origin, size=100_000) as (fetcher, url, _):
+        for number in range(40):
+            await fetcher.fetch(get(f"{url}?{number}{'x' * 4000}"))
+        assert fetcher.cache.statistics()["things"] < 11
+        before = fetcher.cache.statistics()["things"]
+        await fetcher.fetch(get(f"{url}?{'z' * 9000}"))
+        assert fetcher.cache.statistics()["things"] == before
 
 
 async def test_when_the_last_has_left_the_fetch_ends() -> None:

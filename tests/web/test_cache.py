@@ -147,6 +147,8 @@ async def test_a_picture_with_remote_parts_lasts_as_long_as_they_do(
         assert word(await ask(keeping, unknown | {"cache_ttl": 60})) == "miss"
         assert word(await ask(keeping, unknown | {"cache_ttl": 60})) == "hit"
         assert word(await ask(keeping, unknown)) == "bypass"
+        missing = page(f"{remote}/missing") | {"cache_ttl": 60}
+        assert [word(await ask(keeping, missing)) for _ in range(2)] == ["bypass", "bypass"]
     broken = page("http://127.0.0.1:1/")
     for _ in range(2):
         answer = await ask(keeping, broken | {"cache_ttl": 60})

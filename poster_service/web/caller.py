@@ -1,0 +1,6 @@
+"""Who a request comes from, for whoever needs to know."""
+
+from aiohttp import web
+
+#: The name of the token that came with it, verified; absent or empty without one.
+CALLER = web.RequestKey("caller", str)
