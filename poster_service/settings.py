@@ -172,7 +172,8 @@ class Settings(BaseModel):
     )
     work_dir: Path = Field(
         default_factory=default_work_dir,
-        description="folder for what Chromes write; each lease has one of its own in it",
+        description="folder for what Chromes write; each lease has one of its own in it; where"
+        " Chrome is another user, that one may pass through it",
     )
     concurrency: int = Field(
         default_factory=processors,
@@ -244,7 +245,7 @@ class Settings(BaseModel):
         None,
         ge=40,
         le=1 << 20,
-        description="processes and threads of one Chrome; needs the same (a render uses about 70)",
+        description="processes and threads of one Chrome; needs the same (a render uses up to 60)",
     )
     watchdog_seconds: float = Field(
         5.0,

@@ -59,7 +59,9 @@ class Place:
 
 
 class Books:
-    """Who is starting, ready, leased or retiring, and who waits. Never awaits, starts or kills.
+    """Who is starting, ready, leased, renewing or retiring, and who waits.
+
+    Never awaits, starts or kills.
 
     Attributes:
         capacity: Chromes at most, those that are being ended too.

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -257,12 +258,26 @@ class Chrome:
         """
         try:
             async with asyncio.timeout(RENEW_SECONDS):
-                await self._door.close(self.page)
-                if self._connection.flooded.done():
-                    raise ChromeDied("it told too much")
+                await self._close_page()
                 self.page = await self._door.new_page(own_context=True)
         except TimeoutError as error:
             raise ChromeDied(f"a page was not gone after {RENEW_SECONDS:g} s") from error
+
+    async def _close_page(self) -> None:
+        """See the page gone. Of a Chrome that has told too much, answers are not heard either.
+
+        Raises:
+            ChromeDied: It has, or it is gone.
+        """
+        closing = asyncio.ensure_future(self._door.close(self.page))
+        flooded = self._connection.flooded
+        try:
+            await asyncio.wait({closing, flooded}, return_when=asyncio.FIRST_COMPLETED)
+            if flooded.done():
+                raise ChromeDied("it told too much")
+            closing.result()
+        finally:
+            closing.cancel()
 
     @property
     def lost(self) -> "asyncio.Future[None]":
@@ -356,6 +371,11 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
     return group, PipeConnection(replies_held, commands_held)
 
 
+#: The shim's word that the user may not, or cannot be: EPERM, EACCES, EINVAL. Anything else (no
+#: memory, no processes, no such program) is no reason to make Chrome root.
+_NOT_LET = re.compile(r"shim: cannot start .*\[Errno (1|13|22)\]")
+
+
 async def _see_out(group: Group, on_unready: Callable[[Ending], None]) -> None:
     """Wait until nothing of a group is left; cancelled meanwhile, wait on, and then be cancelled.
 
@@ -378,7 +398,7 @@ def _not_started(spec: ChromeSpec, what: str, said: str) -> ChromeNotStarted:
     """One sentence of a Chrome that did not come up; all that it said goes to the debug log."""
     logger.debug("Chrome said: %s", said)
     sandbox = "sandbox" in said.lower()
-    user = spec.user is not None and "shim: cannot start" in said
+    user = spec.user is not None and bool(_NOT_LET.search(said))
     whom = f" as {spec.user}" if user else ""
     message = f"Chrome does not start{whom}: {what}; {_gist(said)}"
     return ChromeNotStarted(message, sandbox=sandbox, user=user)

@@ -176,7 +176,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
                     callback.set_exception(NetworkError("the target is gone"))
 
     async def createSession(self, targetInfo: dict[str, Any]) -> "FlatSession":  # noqa: N802, N803 - pyppeteer's names
-        """Attach to a target; called by pyppeteer's Target."""
+        """Attach to a target; pyppeteer's name for it."""
         answer = await self.send(
             "Target.attachToTarget", {"targetId": targetInfo["targetId"], "flatten": True}
         )

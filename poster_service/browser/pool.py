@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 #: How often survivors are looked at, in seconds.
 SURVIVOR_SECONDS = 1.0
-#: How often the processes of ready Chromes are looked at, in seconds: 1 to 2 ms of CPU each time.
+#: How often the processes of ready Chromes are looked at, in seconds: 1 to 2 ms of CPU each time,
+#: more for root without CAP_SYS_RESOURCE (see `census.tag_of`).
 ROUND_SECONDS = 1.0
 #: How long the page of a ready Chrome may be silent, in seconds; it answers within milliseconds.
 SILENT_SECONDS = 2.5
@@ -159,9 +160,9 @@ class Pool:
         if chrome is None:
             raise AssertionError("a leased place has a Chrome")
         lease = Lease(chrome)
-        self._demand.leased(asyncio.get_running_loop().time())
-        self._expect()  # the next one starts while this one paints
         try:
+            self._demand.leased(asyncio.get_running_loop().time())
+            self._expect()  # the next one starts while this one paints
             yield lease
         except BaseException:
             lease.finish()
@@ -464,8 +465,10 @@ class SignsOfLife:
             key = (place.number, place.served)  # after a lease the page is another
             sign, since = before.get(key, (None, now))
             if sign is None or sign.done():
-                with contextlib.suppress(ChromeDied):  # it is being replaced already
+                try:
                     self._asked[key] = (place.chrome.page.ping(), now)
+                except ChromeDied:
+                    silent.append(place)
             elif now - since > SILENT_SECONDS:
                 silent.append(place)
             else:

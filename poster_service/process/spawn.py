@@ -6,6 +6,7 @@ that no thread and no SIGCHLD handler is needed); what lives under a shim is the
 
 import asyncio
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -257,6 +258,8 @@ def _give(folder: Path, user: User) -> None:
     try:
         os.chown(folder, user.uid, user.gid)
     except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise  # no reason to go without that user
         raise CannotGive(error.errno, f"chown to {user}: {error.strerror}") from error
 
 

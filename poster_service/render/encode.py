@@ -1,4 +1,4 @@
-"""PNG compression outside Chrome, in a thread, when the page and its Chrome are gone already.
+"""PNG compression outside Chrome, in threads of its own, while the page and its Chrome go.
 
 Chrome encodes either quickly and large (`optimizeForSpeed`) or slowly and small, and cannot do
 anything else meanwhile. Taking the quick one and compressing it again with zlib-ng (in Pillow's
@@ -6,11 +6,15 @@ wheels) costs less CPU than Chrome's own small one.
 """
 
 import asyncio
+import functools
 import io
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from PIL import Image
+
+from poster_service.settings import processors
 
 # Pillow's guard against strangers' pictures; these are our own Chrome's, and POSTER_MAX_PIXELS
 # bounds them.
@@ -26,11 +30,18 @@ LEVELS: Mapping[PngCompression, int] = {"balanced": 4, "small": 7}
 async def compressed(png: bytes, how: PngCompression) -> bytes:
     """The same picture with fewer bytes; "fast" leaves it as Chrome made it.
 
-    Never larger than what was given. In a thread of its own; cancelled, the thread ends by itself.
+    Never larger than what was given. Cancelled, one that has begun ends by itself.
     """
     if how == "fast":
         return png
-    return await asyncio.to_thread(recompress, png, LEVELS[how])
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(threads(), recompress, png, LEVELS[how])
+
+
+@functools.cache
+def threads() -> ThreadPoolExecutor:
+    """One for each processor: what comes in a flood waits, and keeps nobody else's thread busy."""
+    return ThreadPoolExecutor(processors(), thread_name_prefix="encode")
 
 
 def recompress(png: bytes, level: int) -> bytes:

@@ -323,7 +323,7 @@ def user_of(settings: Settings) -> User | None:
         user = named(chosen)
     except ValueError as error:
         raise InvalidSettings(f"POSTER_CHROME_USER={chosen}: {error}") from error
-    if user.uid == os.geteuid():
+    if user.uid == os.geteuid() and (":" not in chosen or user.gid == os.getegid()):
         return None
     if not is_root():
         raise InvalidSettings(

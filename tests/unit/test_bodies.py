@@ -122,7 +122,7 @@ async def test_what_is_no_good_json_is_told(service: str, body: bytes, code: str
         ("hex", b"00"),
         ("undefined", b"x"),
         ("punycode", b"x"),
-        ("punycode", b"-" + b"a" * 500_000),  # its decoder would take half a minute
+        ("punycode", b"-" + b"a" * 900),  # its decoder takes quadratic time
         ("idna", b"\xff"),
         ("utf-7", b"+2AA-"),
         ("unicode_escape", b"\\ud800"),
