@@ -159,3 +159,9 @@ def full_world() -> Iterator[World]:
 def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A world in either mode of the pool; with few Chromes, so that each is had again soon."""
     yield from _world(renders_per_chrome=request.param, concurrency=1, ready_max=1)
+
+
+@pytest.fixture(scope="module")
+def shared_world() -> Iterator[World]:
+    """A world whose Chromes serve many renders, each page in a context of its own."""
+    yield from _world(renders_per_chrome=50, concurrency=1)
