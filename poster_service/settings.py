@@ -413,6 +413,19 @@ class Settings(BaseModel):
         description="messages that Chrome may send about one page (requests, dialogs, frames,"
         " windows); a page that keeps it busier has failed",
     )
+    max_message_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        le=1 << 30,
+        description="bytes of these messages, bodies that a page posts included",
+    )
+    max_data_values: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="values in a template's data, at every level together; checking takes some"
+        " 20 microseconds for each",
+    )
     page_memory_mb: int = Field(
         2_048,
         ge=256,

@@ -23,7 +23,7 @@ import pybase64
 from pyppeteer.errors import PyppeteerError
 
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
-from poster_service.browser.pipe import MAX_MESSAGES, FlatSession, PipeConnection
+from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
 from poster_service.errors import ChromeDied, PageCrashed, PageFailed, PictureTooLarge
 
 logger = logging.getLogger(__name__)
@@ -150,6 +150,7 @@ class Picture:
         background: RGBA under the page, channels 0 to 255; alpha 0 leaves the unpainted clear.
         max_pixels: Bound on the device pixels of a full page.
         max_messages: What Chrome may tell of the page unasked, in messages.
+        max_message_bytes: The same, in bytes.
     """
 
     width: int
@@ -161,6 +162,7 @@ class Picture:
     background: tuple[int, int, int, int]
     max_pixels: int
     max_messages: int = 20_000
+    max_message_bytes: int = MAX_TOLD_BYTES
 
 
 class Door:
@@ -327,7 +329,7 @@ class PosterPage:
 
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
-        self._connection.allow(picture.max_messages)
+        self._connection.allow(picture.max_messages, picture.max_message_bytes)
         red, green, blue, alpha = picture.background
         metrics = {
             "width": picture.width,

@@ -30,8 +30,9 @@ CLOSED = "Chrome's debugging pipe is closed"
 ANSWER = b'{"id":'
 #: Messages that Chrome may send unasked before a page of a caller is there.
 MAX_MESSAGES = 10_000
-#: What Chrome may tell of one page unasked, in bytes: requests with their bodies, mostly. All of it
-#: is the page's to choose, is held in memory here, and is read in the event loop of everybody.
+#: What Chrome may tell of one page unasked, in bytes, if nobody says otherwise: requests with their
+#: bodies, mostly. All of it is the page's to choose, is held in memory here, and is read in the
+#: event loop of everybody.
 MAX_TOLD_BYTES = 32 << 20
 
 
@@ -63,9 +64,9 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         #: Whether an answer may be of any size; a picture is.
         self.expects_much = False
 
-    def allow(self, messages: int) -> None:
-        """Let Chrome tell so much, unasked, from now on."""
-        self._messages_left, self._bytes_left = messages, MAX_TOLD_BYTES
+    def allow(self, messages: int, size: int = MAX_TOLD_BYTES) -> None:
+        """Let Chrome tell so much, unasked, from now on: in messages, and in bytes."""
+        self._messages_left, self._bytes_left = messages, size
 
     def charge(self, size: int, *, whole: bool, is_answer: bool) -> bool:
         """Count what came; False when it is too much, and nothing more is to be taken.

@@ -55,6 +55,7 @@ class Limits:
         max_timeout_ms: The most a job may ask for.
         max_pixels: Largest picture in device pixels.
         max_messages: What Chrome may tell of one page unasked, in messages.
+        max_message_bytes: The same, in bytes.
         memory: Bytes of memory of one Chrome's processes during a render.
     """
 
@@ -62,6 +63,7 @@ class Limits:
     max_timeout_ms: int = 60_000
     max_pixels: int = 50_000_000
     max_messages: int = 20_000
+    max_message_bytes: int = 32 << 20
     memory: int = 2 << 30
 
 

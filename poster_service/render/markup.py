@@ -71,12 +71,17 @@ class Template:
 class Templates:
     """All templates of one folder; reading them again takes a restart."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_values: int = MAX_VALUES) -> None:
         """Read and check every template.
+
+        Args:
+            folder: Where the template folders are.
+            max_values: Values that a template's data may have, at every level together.
 
         Raises:
             TemplatesBroken: Naming the folder or file and what is wrong with it.
         """
+        self._max_values = max_values
         self._templates = {one.name: one for one in map(_read, _folders(folder))}
         self._environment = ImmutableSandboxedEnvironment(
             loader=FileSystemLoader(folder),
@@ -116,22 +121,22 @@ class Templates:
             InvalidData: The data does not fit the schema; a fault for each place.
             PageFailed: The template itself is at fault.
         """
-        check(template, data)
+        check(template, data, self._max_values)
         try:
             return self._environment.get_template(f"{template.name}/{PAGE}").render(data)
         except Exception as error:  # a template runs code: whatever that raises is its fault
             raise PageFailed(f"the template {template.name} cannot be rendered") from error
 
 
-def check(template: Template, data: Mapping[str, Any]) -> None:
+def check(template: Template, data: Mapping[str, Any], max_values: int = MAX_VALUES) -> None:
     """Check data against a template's schema.
 
     Raises:
         InvalidData: With a fault for each place that does not fit.
     """
-    if sum(1 for _ in itertools.islice(_values(data), MAX_VALUES + 1)) > MAX_VALUES:
+    if sum(1 for _ in itertools.islice(_values(data), max_values + 1)) > max_values:
         raise InvalidData.of(
-            Fault("data", f"has more than {MAX_VALUES} values", f"up to {MAX_VALUES} values")
+            Fault("data", f"has more than {max_values} values", f"up to {max_values} values")
         )
     validator = _Validator(template.schema, format_checker=FormatChecker())
     errors = itertools.islice(validator.iter_errors(data), MAX_FAULTS)

@@ -261,6 +261,7 @@ class Renderer:
             background=job.colour(),
             max_pixels=self._limits.max_pixels,
             max_messages=self._limits.max_messages,
+            max_message_bytes=self._limits.max_message_bytes,
         )
 
     async def _within_deadline(

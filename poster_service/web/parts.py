@@ -214,7 +214,7 @@ def build(settings: Settings) -> Parts:
     tokens = Keyring(settings.tokens, settings.tokens_file, credentials.token, "POSTER_TOKENS_FILE")
     tokens.load()
     keys = keys_of(settings)
-    templates = Templates(settings.templates)
+    templates = Templates(settings.templates, settings.max_data_values)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
     fetcher = Fetcher(policy_of(settings), fetch_limits_of(settings), settings.asset_cache_bytes)
@@ -289,6 +289,7 @@ def limits_of(settings: Settings) -> Limits:
         settings.max_timeout_ms,
         settings.max_pixels,
         settings.max_messages,
+        settings.max_message_bytes,
         settings.page_memory_mb << 20,
     )
 

@@ -204,3 +204,17 @@ async def test_the_log_has_what_the_caller_is_not_told(
     assert status == 504
     assert "timeout_ms" in problem["detail"]
     assert any("render_timeout" in record.getMessage() for record in caplog.records)
+
+
+async def test_bounds_that_the_operator_set_are_kept(start_service: StartService) -> None:
+    """Values of a template's data, and bytes that a page has Chrome tell."""
+    service = await start_service(max_data_values=30, max_message_bytes=1 << 20)
+    data = {"title": "x", "tags": ["t"] * 40}
+    status, problem = await problem_of(service, json={"template": "article-card", "data": data})
+    assert (status, problem["code"]) == (422, "invalid_data")
+    assert "more than 30 values" in problem["detail"]
+    post = "<script>fetch('/x', {method: 'POST', body: 'x'.repeat(3e6)}).catch(() => {})</script>"
+    page = {"html": f"{post}<p>x", "width": 50, "height": 50}
+    status, problem = await problem_of(service, json=page)
+    assert (status, problem["code"]) == (502, "page_failed")
+    assert "too busy" in problem["detail"]
