@@ -8,6 +8,8 @@ from collections import deque
 
 #: How far back the rate of leases looks, in seconds: a mean with this time constant.
 MEMORY_SECONDS = 5.0
+#: After so long without a lease, in seconds, nobody is expected any more.
+IDLE_SECONDS = 3.0
 #: What a start is believed to take before one has been seen, in seconds.
 START_SECONDS = 0.3
 
@@ -39,6 +41,8 @@ class Demand:
 
     def ready(self, now: float) -> int:
         """Chromes to be kept ready at this time."""
+        if now - self._seen > IDLE_SECONDS:
+            return self._least
         during_a_start = self._decayed(now) * self._start
         return max(self._least, min(self._most, math.ceil(during_a_start + 0.5)))
 

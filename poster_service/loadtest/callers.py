@@ -109,7 +109,7 @@ class Caller:
 
 def headers_of(token: str) -> dict[str, str]:
     """What is sent with every request: no picture from a cache, each is to be a render."""
-    return {"Cache-Control": "no-cache"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    return {"Cache-Control": "no-store"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def request_of(case: Case, host: str, headers: Mapping[str, str]) -> bytes:

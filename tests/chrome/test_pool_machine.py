@@ -738,8 +738,8 @@ common = functools.partial(
 # The same sequences each time, so that the quick suite does not find something new on a busy day.
 PoolMachine.TestCase.settings = common(max_examples=6, stateful_step_count=12, derandomize=True)
 # New sequences on every desk; where CI is set, hypothesis itself takes the same each time.
-LongPoolMachine.TestCase.settings = common(max_examples=15, stateful_step_count=25)
-SharedPoolMachine.TestCase.settings = common(max_examples=8, stateful_step_count=20)
+LongPoolMachine.TestCase.settings = common(max_examples=8, stateful_step_count=25)
+SharedPoolMachine.TestCase.settings = common(max_examples=5, stateful_step_count=20)
 
 TestPool = PoolMachine.TestCase
 TestSharedPool = pytest.mark.slow(pytest.mark.timeout(600)(SharedPoolMachine.TestCase))

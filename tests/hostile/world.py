@@ -282,9 +282,10 @@ class World:
         most = 0
         while not rendering.done():
             blocks = 0
-            for entry in Path(f"{self._folder.name}/l").rglob("*"):
-                with contextlib.suppress(OSError):
-                    blocks += entry.lstat().st_blocks
+            with contextlib.suppress(OSError):  # folders go while one looks
+                for entry in Path(f"{self._folder.name}/l").rglob("*"):
+                    with contextlib.suppress(OSError):
+                        blocks += entry.lstat().st_blocks
             most = max(most, blocks * 512)
             await asyncio.sleep(0.05)
         return {**await rendering, "disk": most}

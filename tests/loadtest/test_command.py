@@ -162,7 +162,7 @@ def test_every_request_of_a_caller_carries_the_token() -> None:
     case = Case(1, "x", Kind.POSTER, {"html": "<p>"})
     assert b"\r\nAuthorization: Bearer abc\r\n" in request_of(case, "x", headers_of("abc"))
     assert b"Authorization" not in request_of(case, "x", headers_of(""))
-    assert b"\r\nCache-Control: no-cache\r\n" in request_of(case, "x", headers_of(""))
+    assert b"\r\nCache-Control: no-store\r\n" in request_of(case, "x", headers_of(""))
 
 
 def test_our_image_is_told_that_nobody_else_can_reach_it() -> None:
