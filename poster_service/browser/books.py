@@ -102,6 +102,13 @@ class Books:
         returning = max(0, self.busy - self.count(State.LEASED))
         return ready[self.ready + returning + self.waiting() :]
 
+    def unwanted(self) -> list[Place]:
+        """Starts that nobody waits for any more, the newest first to go."""
+        starting = [place for place in self.places.values() if place.state is State.STARTING]
+        returning = max(0, self.busy - self.count(State.LEASED))
+        there = self.count(State.READY, State.RENEWING)
+        return starting[max(0, self.ready + returning + self.waiting() - there) :]
+
     def became_ready(self, place: Place, chrome: Chrome) -> None:
         """Note a started or renewed Chrome and hand it to the first who waits."""
         place.chrome = chrome

@@ -24,7 +24,13 @@ from pyppeteer.errors import PyppeteerError
 
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
-from poster_service.errors import ChromeDied, PageCrashed, PageFailed, PictureTooLarge
+from poster_service.errors import (
+    ChromeDied,
+    PageCrashed,
+    PageFailed,
+    PictureTooLarge,
+    RenderFailed,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -315,16 +321,19 @@ class PosterPage:
         """Switch on what is needed, before anything is loaded.
 
         Raises:
-            PyppeteerError: Chrome is gone, or refused.
+            PyppeteerError: Chrome is gone.
+            RenderFailed: Its renderer is, or Chrome refused.
         """
         deny: dict[str, Any] = {"behavior": "deny"}
         if self.context is not None:
             deny["browserContextId"] = self.context
         listen = LISTEN % (COMPLAINTS, json.dumps(self._key))
-        await asyncio.gather(
-            self._session.send("Page.enable"),
-            self._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen}),
-            self._connection.send("Browser.setDownloadBehavior", deny),
+        await self._do(
+            asyncio.gather(
+                self._session.send("Page.enable"),
+                self._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen}),
+                self._connection.send("Browser.setDownloadBehavior", deny),
+            )
         )
 
     async def set_up(self, picture: Picture) -> None:
@@ -664,11 +673,11 @@ def _starting() -> Iterator[None]:
     """While no caller's page is there, whatever goes wrong is the end of that Chrome.
 
     Raises:
-        ChromeDied: Instead of pyppeteer's errors.
+        ChromeDied: Instead of pyppeteer's errors, and of those of a render.
     """
     try:
         yield
-    except (PyppeteerError, OSError) as error:
+    except (PyppeteerError, OSError, RenderFailed) as error:
         raise ChromeDied("Chrome ended while its page was opened or closed") from error
 
 

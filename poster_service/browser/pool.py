@@ -289,8 +289,8 @@ class Pool:
             self._failed_starts += 1
             self._books.gone(place)
             raise
-        except BaseException:  # cancelled, or something nobody thought of: the place comes back
-            self._failures += 1
+        except BaseException as error:  # whatever it was, the place comes back
+            self._failures += not isinstance(error, asyncio.CancelledError)
             self._books.gone(place)
             raise
         self._failures = 0
@@ -323,6 +323,7 @@ class Pool:
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             self._expect()
+            self._give_up_starts()
             now = before
             if self._books.count(State.READY):
                 try:
@@ -338,6 +339,17 @@ class Pool:
                     event(logger, logging.WARNING, told, chrome=place.number)
                     self._retire(place)
             before = now
+
+    def _give_up_starts(self) -> None:
+        """End starts that are not wanted any more.
+
+        What is left of them after a second has lost a part, as a rule, and would be waited for
+        until the start's own time is up.
+        """
+        unwanted = {f"start {place.number}" for place in self._books.unwanted()}
+        for task in self._tasks:
+            if task.get_name() in unwanted:
+                task.cancel()
 
     def _ready(self) -> list[Place]:
         return [place for place in self._books.places.values() if place.state is State.READY]

@@ -222,3 +222,25 @@ async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
     await pool.close()
     assert left(spec.instance, spec.home) == []
+
+
+async def test_a_start_that_hangs_is_given_up_when_nobody_wants_it(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """A Chrome that lost a part while it started says nothing; its own time may be long."""
+    mute = tmp_path / "headless"
+    mute.write_text("#!/bin/sh\nexec sleep 1000\n")
+    mute.chmod(0o755)
+    tmp_path.chmod(0o711)
+    spec = make_spec(installed(PROGRAMS[0]))
+    pool = Pool(spec, ready=1, capacity=4)
+    await pool.start()
+    assert await settled(lambda: pool.statistics().counts["ready"] == 1)
+    pool.spec = replace(spec, program=mute, user=None, start_timeout=1_000)
+    place = pool._books.enter()
+    pool._own(pool._start(place), f"start {place.number}")
+    assert await settled(lambda: place.state is State.GONE)
+    assert pool._failures == 0
+    assert pool.statistics().counts["ready"] == 1
+    await pool.close()
+    assert left(spec.instance, spec.home) == []

@@ -124,6 +124,13 @@ class BooksMachine(RuleBasedStateMachine):
         assert not surplus or left >= max(busy, ready)
         for place in surplus:
             self.books.retire(place)
+        unwanted = self.books.unwanted()
+        assert all(place.state is State.STARTING for place in unwanted)
+        waiting = sum(not waiter.done() for waiter in self.waiters)
+        ahead = self.books.count(State.STARTING, State.READY, State.RENEWING) - len(unwanted)
+        assert not unwanted or ahead >= ready + waiting
+        for place in unwanted:
+            self.strike(place)
 
     @precondition(lambda self: self.some(*SOME_LIVE))
     @rule(data=st.data())
