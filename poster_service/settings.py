@@ -199,7 +199,7 @@ class Settings(BaseModel):
         le=10_000,
         description="renders that one Chrome serves, each in a browser context of its own, its"
         " renderer process seen gone before the next; 1, a fresh Chrome for each, is the safest,"
-        " 50 takes about half the CPU",
+        " 50 takes less CPU",
     )
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
