@@ -25,7 +25,7 @@ from poster_service.errors import (
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
-from poster_service.render.encode import compressed
+from poster_service.render.encode import compressed, threads
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -150,6 +150,7 @@ class Renderer:
         self._fetcher = fetcher
         self._limits = limits
         self._observe = observe
+        threads()  # made now and not in the first render: it reads how many processors there are
         #: When a render last succeeded, on the monotonic clock; None before the first.
         self.last_success: float | None = None
 

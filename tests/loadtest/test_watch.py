@@ -173,16 +173,19 @@ async def test_whatever_part_of_a_full_chromium_is_hit_nothing_is_left(
         accounts = Accounts()
         chaos = Chaos(watch, accounts, time.monotonic)
         for kind, hit in itertools.product(KINDS, ("kill", "stop")):
-            look, missing = await watch.settle(lacking, 2 * SETTLE)
-            assert not missing, f"{missing} of {KINDS}"
-            kinds = sorted({kind_of(one) for one in look.chromes})
-            which = (kinds.index(kind) + 0.5) / len(kinds)
-            await chaos.strike(Case(0, "card", Kind.POSTER, {}, hit=hit, which=which))
+            for _ in range(5):  # a Chrome may come or go between our look and chaos's own
+                look, missing = await watch.settle(lacking, 2 * SETTLE)
+                assert not missing, f"{missing} of {KINDS}"
+                kinds = sorted({kind_of(one) for one in look.chromes})
+                which = (kinds.index(kind) + 0.5) / len(kinds)
+                await chaos.strike(Case(0, "card", Kind.POSTER, {}, hit=hit, which=which))
+                if f"{hit} {kind}" in chaos.counts:
+                    break
             job = {"html": "<p>after it", "width": 99, "height": 99, "timeout_ms": 3000}
             async with client.post(f"{target.address}/render", json=job) as answer:
                 assert answer.status in (200, 502, 504), await answer.text()
         assert (await watch.settle(rest.left, 2 * SETTLE))[1] == []
-        assert set(chaos.counts) == {f"{hit} {kind}" for kind in KINDS for hit in ("kill", "stop")}
+        assert set(chaos.counts) >= {f"{hit} {kind}" for kind in KINDS for hit in ("kill", "stop")}
         await chaos.close()
 
 
