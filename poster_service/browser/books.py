@@ -84,6 +84,15 @@ class Books:
         """How many are in any of these states."""
         return sum(place.state in states for place in self.places.values())
 
+    def some(self, state: State) -> list[Place]:
+        """Those in a state, in the order of the books."""
+        return [place for place in self.places.values() if place.state is state]
+
+    def _kept(self) -> int:
+        """Chromes that are to be ready, or on their way: for who waits, comes back, or may come."""
+        returning = max(0, self.busy - self.count(State.LEASED))
+        return self.ready + returning + self.waiting()
+
     def to_start(self) -> list[Place]:
         """Enter as many new places as need and capacity say; the caller starts them."""
         self._drop_gone_waiters()
@@ -98,16 +107,12 @@ class Books:
 
         Their callers have hung up, or there are fewer callers than there were.
         """
-        ready = [place for place in self.places.values() if place.state is State.READY]
-        returning = max(0, self.busy - self.count(State.LEASED))
-        return ready[self.ready + returning + self.waiting() :]
+        return self.some(State.READY)[self._kept() :]
 
     def unwanted(self) -> list[Place]:
         """Starts that nobody waits for any more, the newest first to go."""
-        starting = [place for place in self.places.values() if place.state is State.STARTING]
-        returning = max(0, self.busy - self.count(State.LEASED))
         there = self.count(State.READY, State.RENEWING)
-        return starting[max(0, self.ready + returning + self.waiting() - there) :]
+        return self.some(State.STARTING)[max(0, self._kept() - there) :]
 
     def became_ready(self, place: Place, chrome: Chrome) -> None:
         """Note a started or renewed Chrome and hand it to the first who waits."""

@@ -332,8 +332,8 @@ class Pool:
                     logger.exception("looking at the ready Chromes failed")
             # Twice in a row, since every process is a zombie for the moment until it is reaped.
             leases = {lease for lease, _ in before & now}
-            silent = signs.missing(self._ready(), asyncio.get_running_loop().time())
-            for place in self._ready():
+            silent = signs.missing(self._books.some(State.READY), asyncio.get_running_loop().time())
+            for place in self._books.some(State.READY):
                 if place.number % (1 << LEASE_BITS) in leases or place in silent:
                     told = "a part of a ready Chrome is stopped or dead; replacing it"
                     event(logger, logging.WARNING, told, chrome=place.number)
@@ -350,9 +350,6 @@ class Pool:
         for task in self._tasks:
             if task.get_name() in unwanted:
                 task.cancel()
-
-    def _ready(self) -> list[Place]:
-        return [place for place in self._books.places.values() if place.state is State.READY]
 
     def _give_back(self, place: Place, chrome: Chrome, on_gone: Callable[[], None]) -> None:
         """End a Chrome that has done its part, or have it made ready for another lease."""

@@ -11,7 +11,6 @@ Never part of the suite.
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from tests.bench.render.candidates import CANDIDATES, NAMES, SHARED, Candidate
 from tests.bench.render.measure import Life, Measurement, Plan, cleaning, ready_memory
 from tests.bench.render.posters import POSTERS, REFERENCE
 from tests.bench.render.service import Refused
+from tests.bench.render.stopping import until_told
 from tests.bench.render.summary import Summary, summarize
 
 FULL = Plan(renders=20, share=8, levels=(2, 4, 8), other_renders=6)
@@ -142,20 +142,12 @@ async def run(given: argparse.Namespace) -> str:
     return report.write(given.out, found, raw, candidates)
 
 
-async def until_told(given: argparse.Namespace) -> str:
-    """The run, cut off by TERM or INT in a way that ends what was started."""
-    task = asyncio.ensure_future(run(given))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await task
-
-
 def main() -> int:
     """0 measured, 1 where a peer could not be set up, 143 told to stop."""
     given = options().parse_args()
     with contextlib.suppress(asyncio.CancelledError):
         try:
-            print(asyncio.run(until_told(given)), end="")
+            print(asyncio.run(until_told(run(given))), end="")
         except environments.CannotSetUp as missing:
             tell(str(missing))
             return 1

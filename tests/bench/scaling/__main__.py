@@ -10,7 +10,6 @@ suite.
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +24,7 @@ from tests.bench.render.candidates import Candidate
 from tests.bench.render.measure import Window, each, service_of, warm, window
 from tests.bench.render.posters import jpeg
 from tests.bench.render.service import Refused
+from tests.bench.render.stopping import until_told
 from tests.bench.scaling import report
 from tests.bench.scaling.report import Measured
 from tests.bench.scaling.series import SERIES, SIDE, Series
@@ -148,19 +148,11 @@ async def run(given: argparse.Namespace) -> str:
     return report.write(given.out, measured, refused, raw)
 
 
-async def until_told(given: argparse.Namespace) -> str:
-    """The run, cut off by TERM or INT in a way that ends what was started."""
-    task = asyncio.ensure_future(run(given))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await task
-
-
 def main() -> int:
     """0 measured, 143 told to stop."""
     given = options().parse_args()
     with contextlib.suppress(asyncio.CancelledError):
-        print(asyncio.run(until_told(given)), end="")
+        print(asyncio.run(until_told(run(given))), end="")
         return 0
     return 143
 
