@@ -235,7 +235,7 @@ class Chrome:
         try:
             async with asyncio.timeout(spec.start_timeout):
                 door = await Door.open(connection, gives_frames=gives_frames(spec))
-                page = await _first_page(spec, door)
+                page = await door.new_page(own_context=spec.renders > 1)
         except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()
             group.end()
@@ -308,15 +308,6 @@ class Chrome:
     async def wait_gone(self) -> Ending:
         """Wait until nothing of it is left, neither process nor folder."""
         return await self.group.wait_gone()
-
-
-async def _first_page(spec: ChromeSpec, door: Door) -> PosterPage:
-    """The page of the first lease; where more are to come, one with a context of its own."""
-    if spec.renders == 1:
-        return await door.new_page(own_context=False)
-    page = await door.new_page(own_context=True)
-    await door.close_others(page)
-    return page
 
 
 def drop(folder: Path) -> None:
