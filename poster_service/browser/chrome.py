@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from poster_service.browser import frames
-from poster_service.browser.page import Door, PosterPage
+from poster_service.browser.page import Door, PosterPage, Usual
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
@@ -124,6 +124,7 @@ class ChromeSpec:
             than one.
         cgroups: Where the control groups of leases are made; makes none where no limit is set.
         user: Whom Chrome runs as; None is the service's own user.
+        usual: What their pages are prepared for.
     """
 
     program: Path
@@ -134,6 +135,7 @@ class ChromeSpec:
     renders: int = 1
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
     user: User | None = None
+    usual: Usual = field(default_factory=Usual, compare=False)
 
 
 def new_instance() -> int:
@@ -234,7 +236,7 @@ class Chrome:
         group, connection = _launch(spec, lease)
         try:
             async with asyncio.timeout(spec.start_timeout):
-                door = await Door.open(connection, gives_frames=gives_frames(spec))
+                door = await Door.open(connection, spec.usual, gives_frames=gives_frames(spec))
                 page = await door.new_page(own_context=spec.renders > 1)
         except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()

@@ -9,6 +9,7 @@ With `pipe.py` the only user of pyppeteer; its errors end here and leave as ours
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import json
 import logging
 import math
@@ -172,6 +173,49 @@ class Picture:
     max_message_bytes: int = MAX_TOLD_BYTES
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a page is given before it loads, so that media queries see it at once.
+
+    Attributes:
+        width: Viewport width in CSS pixels.
+        height: Viewport height in CSS pixels.
+        scale: Device scale factor.
+        background: RGBA under the page, channels 0 to 255.
+    """
+
+    width: int
+    height: int
+    scale: float
+    background: tuple[int, int, int, int]
+
+    def commands(self) -> list[tuple[str, dict[str, Any]]]:
+        """The commands that give it to a page."""
+        red, green, blue, alpha = self.background
+        metrics = {
+            "width": self.width,
+            "height": self.height,
+            "deviceScaleFactor": self.scale,
+            "mobile": False,
+            "screenOrientation": {"angle": 0, "type": "portraitPrimary"},
+        }
+        colour = {"r": red, "g": green, "b": blue, "a": alpha / 255}
+        return [
+            ("Emulation.setDeviceMetricsOverride", metrics),
+            ("Emulation.setDefaultBackgroundColorOverride", {"color": colour}),
+        ]
+
+
+class Usual:
+    """The look that the last render wanted: the next one wants the same, as a rule.
+
+    Every page has it when it becomes ready, which takes it out of a render's time.
+    """
+
+    def __init__(self) -> None:
+        self.look: Look | None = None
+
+
 class Door:
     """Opens the page of each lease in one Chrome, and closes it again.
 
@@ -180,12 +224,13 @@ class Door:
     that floods its console would keep everybody's event loop busy with it, too.
     """
 
-    def __init__(self, connection: PipeConnection, *, gives_frames: bool) -> None:
+    def __init__(self, connection: PipeConnection, usual: Usual, *, gives_frames: bool) -> None:
         self._connection = connection
+        self._usual = usual
         self._gives_frames = gives_frames
 
     @classmethod
-    async def open(cls, connection: PipeConnection, *, gives_frames: bool) -> "Door":
+    async def open(cls, connection: PipeConnection, usual: Usual, *, gives_frames: bool) -> "Door":
         """Open the pipe to a Chrome that has just been started.
 
         `gives_frames` says that it was started with the switches of `frames.py`, and no page.
@@ -196,7 +241,7 @@ class Door:
         with _starting():
             await connection.open()
             await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
-        return cls(connection, gives_frames=gives_frames)
+        return cls(connection, usual, gives_frames=gives_frames)
 
     async def new_page(self, *, own_context: bool) -> "PosterPage":
         """A page; with a browser context of its own nothing that others stored is there.
@@ -257,8 +302,9 @@ class Door:
         self, target: str, context: str | None, asked: dict[str, Any] | None
     ) -> "PosterPage":
         session = await self._connection.createSession({"targetId": target, "type": "page"})
+        frames = self._gives_frames
         return PosterPage(
-            self._connection, session, target, context, asked, gives_frames=self._gives_frames
+            self._connection, self._usual, session, target, context, asked, gives_frames=frames
         )
 
     async def _pages(self) -> list[str]:
@@ -296,6 +342,7 @@ class PosterPage:
     def __init__(
         self,
         connection: PipeConnection,
+        usual: Usual,
         session: FlatSession,
         target: str,
         context: str | None,
@@ -305,6 +352,8 @@ class PosterPage:
     ) -> None:
         """`asked` is its request for its document, where it is on its way there already."""
         self._connection = connection
+        self._usual = usual
+        self._look: Look | None = None
         self._session = session
         #: CDP's name for it, and for its main frame.
         self.target = target
@@ -353,6 +402,7 @@ class PosterPage:
             deny["browserContextId"] = self.context
         # Any other page is a window that it opened, or the blank one that Chrome began with.
         discover = {"discover": True, "filter": PAGES}
+        self._look = self._usual.look
         listen = LISTEN % (COMPLAINTS, json.dumps(self._key))
         await self._do(
             asyncio.gather(
@@ -360,25 +410,18 @@ class PosterPage:
                 self._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": listen}),
                 self._connection.send("Browser.setDownloadBehavior", deny),
                 self._connection.send("Target.setDiscoverTargets", discover),
+                *itertools.starmap(self._session.send, self._look.commands() if self._look else ()),
             )
         )
 
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages, picture.max_message_bytes)
-        red, green, blue, alpha = picture.background
-        metrics = {
-            "width": picture.width,
-            "height": picture.height,
-            "deviceScaleFactor": picture.scale,
-            "mobile": False,
-            "screenOrientation": {"angle": 0, "type": "portraitPrimary"},
-        }
-        colour = {"r": red, "g": green, "b": blue, "a": alpha / 255}
-        await asyncio.gather(
-            self._send("Emulation.setDeviceMetricsOverride", metrics),
-            self._send("Emulation.setDefaultBackgroundColorOverride", {"color": colour}),
+        self._usual.look = look = Look(
+            picture.width, picture.height, picture.scale, picture.background
         )
+        if look != self._look:
+            await asyncio.gather(*itertools.starmap(self._send, look.commands()))
 
     async def load(self, route: Route) -> None:
         """Load the document that `route` has for ADDRESS, as all else, until the load event.
@@ -423,9 +466,13 @@ class PosterPage:
             await self._look_for_a_death()
             raise PageFailed("the page could not be loaded") from RuntimeError(reason)
 
-    async def wait_painted(self) -> None:
-        """Wait until the fonts are ready and the pictures decoded, not merely loaded."""
-        async with self._frames_going(0, STEADY):
+    async def wait_painted(self, *, is_still: bool = False) -> None:
+        """Wait until the fonts are ready and the pictures decoded, not merely loaded.
+
+        A page of which it is known that nothing runs or moves in it needs no frames meanwhile: the
+        one that is captured is its first, and nothing is painted twice.
+        """
+        async with self._frames_going(STEADY if is_still else 0, STEADY):
             answer = await self._send(
                 "Runtime.evaluate",
                 {

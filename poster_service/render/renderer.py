@@ -188,6 +188,8 @@ class Renderer:
         caller: str,
         deadline: Deadline,
         keep: Callable[[Rendered], str] = lambda _: "",
+        *,
+        is_still: bool = False,
     ) -> Rendered:
         """Render what was prepared.
 
@@ -196,6 +198,7 @@ class Renderer:
             caller: As of `render`.
             deadline: When it must be done.
             keep: Told of the finished picture; gives the cache's word, for the log.
+            is_still: Whether nothing on the page runs or moves, as far as is known.
 
         Raises:
             PosterError: As `render`.
@@ -206,7 +209,9 @@ class Renderer:
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            body = await self._within_deadline(work, deadline, caller, route, phases)
+            body = await self._within_deadline(
+                work, deadline, caller, route, phases, is_still=is_still
+            )
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -266,7 +271,14 @@ class Renderer:
         )
 
     async def _within_deadline(
-        self, work: Work, deadline: Deadline, caller: str, route: Route, phases: Phases
+        self,
+        work: Work,
+        deadline: Deadline,
+        caller: str,
+        route: Route,
+        phases: Phases,
+        *,
+        is_still: bool,
     ) -> bytes:
         """A slot, then the painting, until the time is up.
 
@@ -277,7 +289,7 @@ class Renderer:
             slot = await self._admission.acquire(caller, deadline.when)
         try:
             async with deadline.watch():
-                body = await self._paint(slot, work.picture, route, phases)
+                body = await self._paint(slot, work.picture, route, phases, is_still=is_still)
                 if work.job.png_compression == "fast":
                     return body
                 with phases.phase("encode"):
@@ -296,7 +308,9 @@ class Renderer:
             f" timeout_ms, up to {self._limits.max_timeout_ms}"
         )
 
-    async def _paint(self, slot: Slot, picture: Picture, route: Route, phases: Phases) -> bytes:
+    async def _paint(
+        self, slot: Slot, picture: Picture, route: Route, phases: Phases, *, is_still: bool
+    ) -> bytes:
         """Lease, page, bytes; undone in reverse, however it is left."""
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
@@ -309,7 +323,7 @@ class Renderer:
             with phases.phase("load"):
                 await page.load(route)
             with phases.phase("wait"):
-                await page.wait_painted()
+                await page.wait_painted(is_still=is_still)
             phases.complaints = page.complaints
             with phases.phase("capture"):
                 return await page.capture(picture)

@@ -301,7 +301,7 @@ class Results:
             landed.append((kept, self._keep(key, work.job, kept, now)))
             return landed[0][1]
 
-        await self._renderer.perform(work, caller, deadline, keep)
+        await self._renderer.perform(work, caller, deadline, keep, is_still=still)
         return landed[0]
 
     def _keep(self, key: bytes | None, job: RenderJob, kept: Kept, now: float) -> str:
