@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from poster_service.browser import frames
 from poster_service.browser.page import Door, PosterPage, Usual
@@ -23,6 +24,7 @@ from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
+from poster_service.process.death import gone
 from poster_service.process.spawn import CannotGive, Command, Ending, Group, pipes
 from poster_service.process.user import User
 from poster_service.stats import ignore
@@ -253,31 +255,35 @@ class Chrome:
         return cls(group, connection, door, page)
 
     async def renew(self) -> None:
-        """Close the page with all that its context holds, and open the next one.
+        """Close the page with all that its context holds, open the next one, see the last one gone.
 
         Raises:
             ChromeDied: It is not as good as new, and must be replaced.
         """
         try:
             async with asyncio.timeout(RENEW_SECONDS):
-                await self._close_page()
+                renderers = await self._close_page()
                 self.page = await self._door.new_page(own_context=True)
+                await gone(renderers)
         except TimeoutError as error:
             raise ChromeDied(f"a page was not gone after {RENEW_SECONDS:g} s") from error
 
-    async def _close_page(self) -> None:
-        """See the page gone. Of a Chrome that has told too much, answers are not heard either.
+    async def _close_page(self) -> list[int]:
+        """See the page's processes dead; which they were.
+
+        Of a Chrome that has told too much, answers are not heard either.
 
         Raises:
             ChromeDied: It has, or it is gone.
         """
         closing = asyncio.ensure_future(self._door.close(self.page))
         flooded = self._connection.flooded
+        ends: set[asyncio.Future[Any]] = {closing, flooded}
         try:
-            await asyncio.wait({closing, flooded}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if flooded.done():
                 raise ChromeDied("it told too much")
-            closing.result()
+            return closing.result()
         finally:
             closing.cancel()
 

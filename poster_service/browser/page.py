@@ -13,7 +13,6 @@ import itertools
 import json
 import logging
 import math
-import os
 import re
 import secrets
 from asyncio import FIRST_COMPLETED
@@ -33,6 +32,7 @@ from poster_service.errors import (
     PictureTooLarge,
     RenderFailed,
 )
+from poster_service.process.death import death_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,6 @@ LARGE_BYTES = 1 << 20
 PIXELS_PER_INCH = 96
 #: Targets that are of interest: a page, and what it opens; no workers, no frames.
 PAGES = [{"type": "page"}]
-#: Pause between two looks at whether a page's processes are gone, in seconds.
-GONE_SECONDS = 0.005
 #: How long after a failed call the word of a crash may still come, in seconds.
 DEATH_SECONDS = 0.3
 
@@ -312,10 +310,12 @@ class Door:
         told = await self._connection.send("Target.getTargets", {"filter": PAGES})
         return [str(one["targetId"]) for one in told["targetInfos"]]
 
-    async def close(self, page: "PosterPage") -> None:
-        """Close a page and all that its context holds, and see its renderer processes gone.
+    async def close(self, page: "PosterPage") -> list[int]:
+        """Close a page and all that its context holds, and see its renderer processes dead.
 
-        Waits for as long as it takes: the caller sets the bound.
+        Which they were; they may be zombies still. Their zygote waits for one that it has missed
+        when it starts the next, or else after two seconds (measured), so the caller opens the next
+        page first and then sees them gone. Takes as long as it takes: the caller sets the bound.
 
         Raises:
             ChromeDied: The pipe closed meanwhile, or Chrome would not.
@@ -323,12 +323,20 @@ class Door:
         page.abandon()
         with _starting():
             renderers = await self._renderers()
-            await self._connection.send(
-                "Target.disposeBrowserContext", {"browserContextId": page.context}
-            )
-            # Chrome forgets a renderer when its channel closes; the kernel has the last word.
-            while await self._renderers() or any(map(_is_there, renderers)):  # noqa: ASYNC110 - a look at /proc; nothing tells
-                await asyncio.sleep(GONE_SECONDS)
+            deaths = [death_of(pid) for pid in renderers]
+            try:
+                await self._connection.send(
+                    "Target.disposeBrowserContext", {"browserContextId": page.context}
+                )
+                # Chrome forgets a renderer when its channel closes; the kernel has the last word.
+                await asyncio.gather(*deaths)
+            finally:
+                for death in deaths:
+                    death.cancel()
+            while late := await self._renderers():  # begun while the page was being closed
+                renderers += late
+                await asyncio.gather(*map(death_of, late))
+        return renderers
 
     async def _renderers(self) -> list[int]:
         """The renderer processes, of all contexts."""
@@ -775,11 +783,6 @@ def _starting() -> Iterator[None]:
         yield
     except (PyppeteerError, OSError, RenderFailed) as error:
         raise ChromeDied("Chrome ended while its page was opened or closed") from error
-
-
-def _is_there(pid: int) -> bool:
-    """Whether the kernel knows such a process, dead ones that nobody waited for too."""
-    return os.path.lexists(f"/proc/{pid}")
 
 
 def believed(told: object) -> tuple[str, ...]:

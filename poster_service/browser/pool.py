@@ -242,9 +242,10 @@ class Pool:
     def _expect(self) -> None:
         """Keep ready what the rate of leases asks for by now, and let go of what it does not."""
         books, now = self._books, asyncio.get_running_loop().time()
-        books.ready = self._demand.ready(now)
-        if self.spec.renders > 1:
+        if self.spec.renders > 1:  # they come back sooner than others would start
             books.busy = self._demand.busy(books.count(State.LEASED), now)
+        else:
+            books.ready = self._demand.ready(now)
         self._balance()
 
     def _balance(self) -> None:
