@@ -12,12 +12,15 @@ This file and `page.py` are the only ones that know pyppeteer.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 from collections.abc import Awaitable, Iterator
+from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO, Any
 
+import orjson
 from pyee import EventEmitter
 from pyppeteer.connection import CDPSession, Connection
 from pyppeteer.errors import NetworkError
@@ -28,6 +31,9 @@ CLOSED = "Chrome's debugging pipe is closed"
 
 #: How Chrome's answer to a call begins; what it tells unasked begins with `{"method"`.
 ANSWER = b'{"id":'
+#: What the pipe of Chrome's replies holds, in bytes, so that a picture comes in few pieces: what a
+#: process without privilege may ask for (pipe(7), /proc/sys/fs/pipe-max-size).
+PIPE_BYTES = 1 << 20
 #: Messages that Chrome may send unasked before a page of a caller is there.
 MAX_MESSAGES = 10_000
 #: What Chrome may tell of one page unasked, in bytes, if nobody says otherwise: requests with their
@@ -48,7 +54,10 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         EventEmitter.__init__(self)
         self._url = "pipe:"
         self._loop = loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):  # more than this user may have: it stays as it is
+            fcntl(replies, F_SETPIPE_SZ, PIPE_BYTES)
         self._descriptors = [(replies, "rb"), (commands, "wb")]
+        self._unsent: list[bytes] = []
         self._lastId = 0
         self._callbacks: dict[int, asyncio.Future[Any]] = {}
         self._sessions: dict[str, FlatSession] = {}
@@ -133,12 +142,23 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._callbacks[self._lastId] = callback
         callback.session_id = session_id  # type: ignore[attr-defined]
         callback.method = method  # type: ignore[attr-defined]  # named in the error, as pyppeteer does
-        self._writer.write(json.dumps(message).encode() + b"\0")
+        self._write(_packed(message))
         return callback
+
+    def _write(self, message: bytes) -> None:
+        """Send it with all that is sent in the same turn of the loop: one call, one waking."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(message)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._writer is not None:
+            self._writer.write(b"\0".join((*unsent, b"")))
 
     def receive(self, raw: bytes) -> None:
         """Hand one message to whom it is for; nothing that happens there stops the pipe."""
-        message = json.loads(raw)
+        message = _unpacked(raw)
         if "id" in message:
             self._answer(message)
             return
@@ -222,6 +242,22 @@ class FlatSession(CDPSession):  # type: ignore[misc]  # pyppeteer ships no types
             raise NetworkError(f"Protocol error ({method}): the {self._targetType} is gone")
         answer: Awaitable[Any] = self._connection.send(method, params, self._sessionId)
         return answer
+
+
+def _packed(message: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(message)
+    except TypeError:  # half a surrogate pair, or a number that JavaScript would not have
+        return json.dumps(message).encode()
+
+
+def _unpacked(raw: bytes) -> dict[str, Any]:
+    message: dict[str, Any]
+    try:
+        message = orjson.loads(raw)
+    except orjson.JSONDecodeError:  # half a surrogate pair, which a page may well have
+        message = json.loads(raw)
+    return message
 
 
 class _Receiver(asyncio.Protocol):
