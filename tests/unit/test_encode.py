@@ -1,7 +1,12 @@
 """What is compressed again is the same picture, and never larger."""
 
 import io
+import itertools
+import random
+import struct
+import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,17 +21,68 @@ def png(mode: str, size: tuple[int, int], pixels: bytes, level: int) -> bytes:
     return out.getvalue()
 
 
-@given(st.data(), st.sampled_from(["RGB", "RGBA"]), st.sampled_from(sorted(LEVELS.values())))
-def test_every_pixel_stays(data: st.DataObject, mode: str, level: int) -> None:
+@given(
+    st.data(),
+    st.sampled_from(["RGB", "RGBA"]),
+    st.sampled_from(sorted(LEVELS.values())),
+    st.booleans(),
+)
+def test_every_pixel_stays(data: st.DataObject, mode: str, level: int, filters: bool) -> None:
     """With and without transparency, whatever the pixels."""
     size = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9)))
     count = size[0] * size[1] * len(mode)
     given_ = png(mode, size, data.draw(st.binary(min_size=count, max_size=count)), 1)
-    small = recompress(given_, level)
+    small = recompress(given_, level, filters=filters)
     with Image.open(io.BytesIO(small)) as after, Image.open(io.BytesIO(given_)) as before:
         assert (after.mode, after.size) == (before.mode, before.size)
         assert after.tobytes() == before.tobytes()
     assert len(small) <= len(given_)
+
+
+def test_a_photograph_gets_filters_of_its_own() -> None:
+    """Where compression alone gains little and every byte counts; the pixels stay."""
+    chance = random.Random(1)
+    walk = [0]
+    for _ in range(299):
+        walk.append((walk[-1] + chance.choice((-9, -4, 4, 9))) % 256)
+    pixels = bytes((a + b) % 256 for a in walk for b in walk)  # smooth across, and down
+    as_chrome = _up_filtered(300, pixels)
+    anew, only_compressed = recompress(as_chrome, 7, filters=True), recompress(as_chrome, 7)
+    assert len(anew) <= len(only_compressed) <= len(as_chrome)
+    for one in (anew, only_compressed):
+        with Image.open(io.BytesIO(one)) as picture:
+            assert picture.tobytes() == pixels
+
+
+def _up_filtered(side: int, pixels: bytes) -> bytes:
+    """A grey square as Chrome writes it: filter 2 in each row, in several pieces of data."""
+    rows = [bytes(side), *(pixels[at : at + side] for at in range(0, len(pixels), side))]
+    filtered = b"".join(
+        b"\2" + bytes((here - above) % 256 for here, above in zip(row, before, strict=True))
+        for before, row in itertools.pairwise(rows)
+    )
+    data = zlib.compress(filtered, 1)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)),
+            _chunk(b"sBIT", b"\x08"),
+            *(_chunk(b"IDAT", data[at : at + 1000]) for at in range(0, len(data), 1000)),
+            _chunk(b"IEND", b""),
+        )
+    )
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+@pytest.mark.parametrize("broken", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", "cut"])
+def test_what_is_no_whole_png_is_a_fault(broken: bytes | str) -> None:
+    """Ours, since it came from our own Chrome; never half a picture."""
+    whole = _up_filtered(4, bytes(16))
+    with pytest.raises(ValueError, match="PNG"):
+        recompress(whole[:-9] if isinstance(broken, str) else broken, 4)
 
 
 async def test_fast_is_what_chrome_made() -> None:

@@ -1,6 +1,7 @@
 """The debugging pipe: cut into messages, answers to whom they belong, and nothing stops it."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -50,6 +51,12 @@ class Chrome:
         first, _, self._heard = self._heard.partition(b"\0")
         told: dict[str, Any] = json.loads(first)
         return told
+
+    def unheard(self) -> bytes:
+        """What has come and was not taken."""
+        with contextlib.suppress(BlockingIOError):
+            self._heard += os.read(self._hear, 1 << 20)
+        return self._heard
 
     def close(self) -> None:
         """End our side."""
@@ -395,3 +402,24 @@ async def test_a_message_without_an_end_is_a_flood(
         receiver.data_received(b"x" * (1 << 20))
     assert chrome.connection.flooded.done() == floods
     assert (sum(map(len, receiver._parts)) == 0) == floods
+
+
+async def test_what_is_sent_in_one_turn_is_written_at_once(chrome: Chrome) -> None:
+    """In order, and each a message of its own; Chrome wakes once for all of them."""
+    for name in ("A.a", "B.b", "C.c"):
+        chrome.connection.send(name)
+    assert chrome.unheard() == b""
+    await turns(1)
+    assert chrome.unheard().count(b"\0") == 3
+    assert [(await chrome.heard())["method"] for _ in range(3)] == ["A.a", "B.b", "C.c"]
+
+
+async def test_half_a_surrogate_pair_passes_both_ways(chrome: Chrome) -> None:
+    """A page may have one in its title, a caller in their HTML; JSON has a word for it."""
+    heard: list[Any] = []
+    chrome.connection.on("Page.said", heard.append)
+    chrome.say({"method": "Page.said", "params": {"title": "a\ud800b"}})
+    chrome.connection.send("Page.do", {"text": "\udc00"})
+    assert (await chrome.heard())["params"] == {"text": "\udc00"}
+    await turns(20)
+    assert heard == [{"title": "a\ud800b"}]
