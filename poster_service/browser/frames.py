@@ -38,14 +38,15 @@ class Frames:
         self._send = send
         self._one_at_a_time = asyncio.Lock()
 
-    async def draw(self, screenshot: dict[str, Any] | None = None) -> str:
+    async def draw(self, screenshot: dict[str, Any] | None = None) -> str | bytes:
         """Have the page draw a frame; its picture in base64 if asked for and if there is one."""
         wanted = {} if screenshot is None else {"screenshot": screenshot}
         async with self._one_at_a_time:
             answer = await self._send("HeadlessExperimental.beginFrame", wanted)
-        return str(answer.get("screenshotData", ""))
+        data: str | bytes = answer.get("screenshotData", "")
+        return data
 
-    async def picture(self, screenshot: dict[str, Any]) -> str:
+    async def picture(self, screenshot: dict[str, Any]) -> str | bytes:
         """The viewport as it is in the next frame, in base64; empty if Chrome gives none."""
         for _ in range(TRIES):
             if data := await self.draw(screenshot):

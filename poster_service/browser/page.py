@@ -511,7 +511,7 @@ class PosterPage:
             raise PageFailed("Chrome gave no picture of the page")
         return pybase64.b64decode(data, validate=True)
 
-    async def _drawn(self, picture: Picture) -> str:
+    async def _drawn(self, picture: Picture) -> str | bytes:
         """The picture out of a frame, in base64; empty where that cannot be.
 
         A frame is of the viewport, and in CSS pixels whatever the device scale factor.
@@ -520,7 +520,7 @@ class PosterPage:
             return ""
         return await self._frames.picture(encoding(picture))
 
-    async def _screenshot(self, picture: Picture) -> str:
+    async def _screenshot(self, picture: Picture) -> str | bytes:
         """The picture by Chrome's own way, which waits for its display clock, in base64.
 
         Raises:
@@ -534,7 +534,8 @@ class PosterPage:
                 parameters["captureBeyondViewport"] = True
                 parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
             answer = await self._send("Page.captureScreenshot", parameters)
-        return str(answer["data"])
+        data: str | bytes = answer["data"]
+        return data
 
     def _frames_going(
         self, after: float, every: float

@@ -16,6 +16,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 from collections.abc import Awaitable, Iterator
 from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO, Any
@@ -34,6 +35,13 @@ ANSWER = b'{"id":'
 #: What the pipe of Chrome's replies holds, in bytes, so that a picture comes in few pieces: what a
 #: process without privilege may ask for (pipe(7), /proc/sys/fs/pipe-max-size).
 PIPE_BYTES = 1 << 20
+#: From here on an answer is large, in bytes.
+LARGE_BYTES = 1 << 16
+#: How an answer with a picture or a PDF begins. That is base64, without a quote or an escape, so it
+#: need not be read as JSON, which takes longer than decoding it.
+PICTURE = re.compile(
+    rb'\{"id":\d+,"result":\{(?:"hasDamage":(?:true|false),)?"(data|screenshotData)":"'
+)
 #: Messages that Chrome may send unasked before a page of a caller is there.
 MAX_MESSAGES = 10_000
 #: What Chrome may tell of one page unasked, in bytes, if nobody says otherwise: requests with their
@@ -252,9 +260,16 @@ def _packed(message: dict[str, Any]) -> bytes:
 
 
 def _unpacked(raw: bytes) -> dict[str, Any]:
+    """A message; a large picture in it stays bytes."""
     message: dict[str, Any]
+    picture = PICTURE.match(raw) if len(raw) > LARGE_BYTES else None
     try:
-        message = orjson.loads(raw)
+        if picture is None:
+            message = orjson.loads(raw)
+        else:
+            begin, end = picture.end(), raw.find(b'"', picture.end())
+            message = orjson.loads(raw[:begin] + raw[end:])
+            message["result"][picture[1].decode()] = raw[begin:end]
     except orjson.JSONDecodeError:  # half a surrogate pair, which a page may well have
         message = json.loads(raw)
     return message
@@ -268,7 +283,7 @@ class _Receiver(asyncio.Protocol):
         self._parts: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
-        *whole, rest = data.split(b"\0")
+        *whole, rest = data.split(b"\0") if b"\0" in data else (data,)  # of many pieces, most
         for part in whole:
             if not self._take(part, whole=True):
                 return

@@ -59,7 +59,7 @@ class Painter:
     def __init__(self, one: Chrome) -> None:
         self.chrome = one
 
-    async def paint(self, html: str, wanted: Picture) -> bytes:
+    async def paint(self, html: str, wanted: Picture, *, is_still: bool = False) -> bytes:
         """One picture of a page whose pictures take a while to come."""
 
         async def route(request: Request) -> Reply:
@@ -72,7 +72,7 @@ class Painter:
         async with asyncio.timeout(20):
             await page.set_up(wanted)
             await page.load(route)
-            await page.wait_painted()
+            await page.wait_painted(is_still=is_still)
             body = await page.capture(wanted)
         await self.chrome.renew()
         return body
@@ -129,3 +129,41 @@ async def test_a_picture_has_its_size_whichever_way_it_is_taken(
     assert near(at(taken, size[0] // 2, 5), GREEN)
     if wanted.full_page:
         assert near(at(taken, 5, size[1] - 5), BLUE)
+
+
+# Whether a script in the head, before anything is laid out, finds the viewport that was asked for.
+LOOKS = """<script>
+    const is = [innerWidth, innerHeight, devicePixelRatio].join();
+    const colour = is === '%s' ? '#008000' : '#ff0000';
+    document.write('<style>body { background: ' + colour + '}</style>');
+</script>"""
+
+
+async def test_a_page_has_its_look_whatever_the_last_one_had(painter: Painter) -> None:
+    """Prepared for what was wanted last, and given what is wanted now, before it loads."""
+    for scale, is_said in ((1, "60,60,1"), (1, "60,60,1"), (2, "60,60,2"), (1, "60,60,1")):
+        wanted = picture(scale)
+        body = await painter.paint(LOOKS % is_said, wanted)
+        assert near(at(decode(body), 30, 30), GREEN), (scale, is_said)
+
+
+async def test_the_background_is_of_this_render_too(painter: Painter) -> None:
+    """A page that was prepared for another one is given its own."""
+    clear, white = replace(picture(), background=(0, 0, 0, 0)), picture()
+    taken = [decode(await painter.paint("<p>", one)) for one in (white, clear, clear, white)]
+    assert [at(one, 30, 30)[3] for one in taken] == [255, 0, 0, 255]
+
+
+async def test_a_still_page_is_the_same_with_fewer_frames(painter: Painter) -> None:
+    """Pictures, fonts, what lies further down and what scrolls: one frame shows it all."""
+    page = (
+        "<div style='height:30px;background:linear-gradient(green,blue)'></div>"
+        "<img src=late.svg style='width:60px;height:20px;background:blue' loading=lazy>"
+        "<p style='content-visibility:auto;font:bold 20px sans-serif'>中文 text</p>"
+    )
+    one, other = [
+        decode(await painter.paint(page, picture(), is_still=is_still))
+        for is_still in (True, False)
+    ]
+    assert one.tobytes() == other.tobytes()
+    assert near(at(one, 30, 40), BLUE)

@@ -423,3 +423,31 @@ async def test_half_a_surrogate_pair_passes_both_ways(chrome: Chrome) -> None:
     assert (await chrome.heard())["params"] == {"text": "\udc00"}
     await turns(20)
     assert heard == [{"title": "a\ud800b"}]
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+@pytest.mark.parametrize("beside", [{}, {"hasDamage": True}])
+async def test_a_picture_comes_whole_however_large(
+    chrome: Chrome, size: int, beside: dict[str, Any]
+) -> None:
+    """A large one is not read as JSON; what stands beside it is."""
+    key = "screenshotData" if beside else "data"
+    answer = chrome.connection.send("Page.capture")
+    chrome.connection.expects_much = True
+    told = {"id": 1, "result": {**beside, key: "A" * size}}
+    await asyncio.to_thread(chrome.raw, json.dumps(told, separators=(",", ":")).encode() + b"\0")
+    got = await answer
+    assert len(got.pop(key)) == size
+    assert got == beside
+
+
+async def test_what_only_looks_like_a_picture_is_read_as_it_is(chrome: Chrome) -> None:
+    """A page's own words, with quotes in them, where a picture would be."""
+    words = 'x"data":"' + "y" * 100_000
+    for number, result in enumerate(({"result": {"value": {"data": words}}}, {"data": words}), 1):
+        answer = chrome.connection.send("Runtime.evaluate")
+        told = {"id": number, "result": result}
+        await asyncio.to_thread(
+            chrome.raw, json.dumps(told, separators=(",", ":")).encode() + b"\0"
+        )
+        assert await answer == result
