@@ -1,13 +1,19 @@
-"""What one render with a Chrome of its own costs at the very least, and what switches change.
+"""What one render costs at the very least, and what switches and ways of loading change.
 
 `python -m tests.bench.floor [--rounds N] [--out FILE]`; a minute, no privilege needed. Each life is
 a headless-shell started directly and spoken to by the raw protocol: no service, no HTTP, no policy.
 It starts, paints the reference poster of `tests.bench.render` once and is killed. CPU is of all its
 processes, dead ones too: this program is their subreaper and waits for each, so the kernel has
 added them up (getrusage(2), RUSAGE_CHILDREN). Never part of the suite.
+
+Up to "ours" the poster is put into the blank page that Chrome starts with, and the switches differ.
+The others have our switches and differ in how the page gets its document: "navigated" goes to an
+address from a blank page when the render begins, "held" was opened at that address and waits there;
+"contexts" paints ten in one Chrome, each held in a browser context of its own, and is per render.
 """
 
 import argparse
+import base64
 import json
 import os
 import resource
@@ -21,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from poster_service.browser import chrome
+from poster_service.browser import chrome, frames
 from poster_service.process.shim import PR_SET_CHILD_SUBREAPER, prctl
 from tests.bench.render.posters import REFERENCE, html
 
@@ -37,7 +43,7 @@ LEAN = (
 OURS = tuple(
     one for one in (*chrome.SWITCHES, *chrome.FEWER_PROCESSES) if one != "--remote-debugging-pipe"
 )
-#: Name and switches; `ours` without the display clock, which needs a page made for it.
+#: Name and switches; those of `WAYS` have the display clock, which needs a page made for it.
 VARIANTS: Mapping[str, Sequence[str]] = {
     "plain": PLAIN,
     "lean (FACTS)": LEAN,
@@ -45,6 +51,17 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     "lean, no zygote (no sandbox possible)": (*LEAN, "--no-zygote"),
     "ours": OURS,
 }
+#: How the document comes, and renders in one life.
+WAYS: Mapping[str, tuple[bool, int]] = {
+    "ours, navigated": (False, 1),
+    "ours, held": (True, 1),
+    "ours, held, ten contexts": (True, 10),
+}
+ADDRESS = "https://poster.invalid/"
+METRICS = {"width": 750, "height": 1334, "deviceScaleFactor": 1, "mobile": False}
+SHOT = {"format": "png", "optimizeForSpeed": True}
+#: Longer than any step takes, in seconds: a call that Chrome never answers ends the program.
+PATIENCE = 60
 
 
 class Raw:
@@ -54,6 +71,7 @@ class Raw:
         theirs, self._commands = os.pipe()
         self._replies, ours = os.pipe()
         self._number, self._rest = 0, b""
+        self._told: list[dict[str, Any]] = []
 
         def pipes_in_place() -> None:
             high = os.dup2(theirs, 103), os.dup2(ours, 104)
@@ -62,7 +80,7 @@ class Raw:
 
         more = ("--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={folder}")
         self.process = subprocess.Popen(
-            [PROGRAM, *switches, *more, "about:blank"],
+            [PROGRAM, *switches, *more],
             preexec_fn=pipes_in_place,  # noqa: PLW1509 - no threads here
             close_fds=False, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -72,17 +90,37 @@ class Raw:
     def call(
         self, method: str, parameters: Mapping[str, Any] | None = None, session: str = ""
     ) -> dict[str, Any]:
-        """Send a command and wait for its answer; events are dropped."""
+        """Send a command and wait for its answer; events are kept for `event`."""
+        number = self.post(method, parameters, session)
+        while True:
+            told = self._message()
+            if told.get("id") == number:
+                result: dict[str, Any] = told["result"]
+                return result
+            self._told.append(told)
+
+    def event(self, name: str) -> dict[str, Any]:
+        """Wait for an event, or take one that has come; those before it are dropped."""
+        while True:
+            told = self._told.pop(0) if self._told else self._message()
+            if told.get("method") == name:
+                parameters: dict[str, Any] = told["params"]
+                return parameters
+
+    def put_back(self, paused: Mapping[str, Any]) -> None:
+        """Keep a paused request for whoever answers it."""
+        self._told.append({"method": "Fetch.requestPaused", "params": paused})
+
+    def post(
+        self, method: str, parameters: Mapping[str, Any] | None = None, session: str = ""
+    ) -> int:
+        """Send a command and do not wait; its number."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters or {}}
         if session:
             message["sessionId"] = session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while True:
-            told = self._message()
-            if told.get("id") == self._number:
-                result: dict[str, Any] = told["result"]
-                return result
+        return self._number
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -116,23 +154,69 @@ def life(switches: Sequence[str], page: str) -> dict[str, float]:
     """One Chrome from its start to its end; CPU and times in milliseconds."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         before, begin = cpu(), time.perf_counter()
-        one = Raw(switches, folder)
+        one = Raw((*switches, "about:blank"), folder)
         while not (found := page_of(one)):
             pass
         session = one.call("Target.attachToTarget", {"targetId": found, "flatten": True})
         name = session["sessionId"]
         one.call("Page.enable", session=name)
         ready = time.perf_counter()
-        metrics = {"width": 750, "height": 1334, "deviceScaleFactor": 1, "mobile": False}
-        one.call("Emulation.setDeviceMetricsOverride", metrics, name)
+        one.call("Emulation.setDeviceMetricsOverride", METRICS, name)
         one.call("Page.setDocumentContent", {"frameId": found, "html": page}, name)
-        shot = {"format": "png", "optimizeForSpeed": True}
-        assert one.call("Page.captureScreenshot", shot, name)["data"]
+        assert one.call("Page.captureScreenshot", SHOT, name)["data"]
         painted = time.perf_counter()
         one.end()
         gone = time.perf_counter()
     walls = {"ready": ready - begin, "painted": painted - ready, "gone": gone - painted}
     return {"cpu": cpu() - before} | {key: value * 1000 for key, value in walls.items()}
+
+
+def life_of_ours(page: str, *, is_held: bool, renders: int) -> dict[str, float]:
+    """One Chrome of ours with so many renders; CPU and times in milliseconds, per render."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        before, begin = cpu(), time.perf_counter()
+        one = Raw((*OURS, *frames.SWITCHES), folder)
+        one.call("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        walls = {"ready": 0.0, "painted": 0.0, "gone": 0.0}
+        for _ in range(renders):
+            context = one.call("Target.createBrowserContext") if renders > 1 else {}
+            name = opened(one, context, ADDRESS if is_held else "about:blank")
+            ready = time.perf_counter()
+            one.call("Emulation.setDeviceMetricsOverride", METRICS, name)
+            if not is_held:
+                one.post("Page.navigate", {"url": ADDRESS}, name)
+            document = {
+                "requestId": one.event("Fetch.requestPaused")["requestId"],
+                "responseCode": 200,
+                "responseHeaders": [{"name": "Content-Type", "value": "text/html; charset=utf-8"}],
+                "body": base64.b64encode(page.encode()).decode(),
+            }
+            one.call("Fetch.fulfillRequest", document)
+            one.event("Page.loadEventFired")
+            frame = {"screenshot": SHOT}
+            assert one.call("HeadlessExperimental.beginFrame", frame, name)["screenshotData"]
+            painted = time.perf_counter()
+            if context:
+                one.call("Target.disposeBrowserContext", context)
+            walls["ready"] += ready - begin
+            walls["painted"] += painted - ready
+            begin = time.perf_counter()
+        one.end()
+        walls["gone"] = time.perf_counter() - begin
+    each = {key: value * 1000 / renders for key, value in walls.items()}
+    return {"cpu": (cpu() - before) / renders} | each
+
+
+def opened(one: Raw, context: Mapping[str, Any], url: str) -> str:
+    """The session of a new page; of a held one once it has asked for its document."""
+    wanted = {"url": url, "enableBeginFrameControl": True, **context}
+    found = one.call("Target.createTarget", wanted)["targetId"]
+    if url == ADDRESS:
+        one.put_back(one.event("Fetch.requestPaused"))
+    session = one.call("Target.attachToTarget", {"targetId": found, "flatten": True})
+    name = str(session["sessionId"])
+    one.call("Page.enable", session=name)
+    return name
 
 
 def page_of(one: Raw) -> str:
@@ -154,12 +238,17 @@ def main() -> None:
         sys.exit(f"{PROGRAM} is not there; {chrome.INSTALL_LINE}")
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     page = html(REFERENCE.name)
-    lives: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    lives: dict[str, list[dict[str, float]]] = {name: [] for name in (*VARIANTS, *WAYS)}
     for _ in range(given.rounds):
         for name, switches in VARIANTS.items():
+            signal.alarm(PATIENCE)
             lives[name].append(life(switches, page))
+        for name, (is_held, renders) in WAYS.items():
+            signal.alarm(PATIENCE)
+            lives[name].append(life_of_ours(page, is_held=is_held, renders=renders))
+    signal.alarm(0)
     base = statistics.median(one["cpu"] for one in lives["lean (FACTS)"])
-    print("| switches | CPU, ms | relative | ready after, ms | painted, ms | gone, ms |")
+    print("| switches and way | CPU, ms | relative | ready after, ms | painted, ms | gone, ms |")
     print("|---|--:|--:|--:|--:|--:|")
     for name, found in lives.items():
         told = {key: statistics.median(one[key] for one in found) for key in found[0]}
