@@ -173,9 +173,9 @@ async def test_hanging_up_at_every_stage_leaves_nothing(
     reached = asyncio.Event()
     real = getattr(PosterPage, stage)
 
-    async def announced(*arguments: Any) -> Any:
+    async def announced(*arguments: Any, **options: Any) -> Any:
         reached.set()
-        return await real(*arguments)
+        return await real(*arguments, **options)
 
     monkeypatch.setattr(PosterPage, stage, announced)
     render = asyncio.create_task(service.render(html="<p>x"))

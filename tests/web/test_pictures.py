@@ -346,9 +346,12 @@ async def test_addresses_reach_the_server_as_the_page_wrote_them(
 ) -> None:
     """A signature over the raw address stays valid; a custom header and its preflight arrive."""
     seen: list[tuple[str, str, str | None]] = []
+    asked = asyncio.Event()
 
     async def api(request: web.Request) -> web.Response:
         seen.append((request.method, request.raw_path, request.headers.get("X-Key")))
+        if request.method == "GET":
+            asked.set()
         allow = {
             "Access-Control-Allow-Origin": "*",
             "Access-Control-Allow-Headers": request.headers.get(
@@ -357,9 +360,14 @@ async def test_addresses_reach_the_server_as_the_page_wrote_them(
         }
         return web.Response(text="blue", headers=allow)
 
+    async def hold(_: web.Request) -> web.Response:
+        """A picture that the load event waits for, which a module's `await` does not hold up."""
+        await asyncio.wait_for(asked.wait(), 10)
+        return web.Response(text=BLUE_SQUARE, content_type="image/svg+xml")
+
     service = await start_service(allow_private="127.0.0.0/8")
-    async with serve_pages(api=api) as address:
-        page = f"""<!doctype html><script type="module">
+    async with serve_pages(api=api, hold=hold) as address:
+        page = f"""<!doctype html><img src="{address}/hold"><script type="module">
             const headers = {{"X-Key": "k"}};
             await fetch("{address}/api?x=%27%2C%7E&sig=a%2Fb%3D", {{headers}});</script>"""
         await service.picture(html=page, width=20, height=20)
