@@ -158,8 +158,8 @@ class RenderJob(BaseModel):
     )
     png_compression: PngCompression = Field(
         "fast",
-        description="How a png is compressed: `fast` (twice the bytes of the others), `balanced`,"
-        " or `small` (the most CPU). The pixels are the same.",
+        description="How a png is compressed: `fast` (up to twice the bytes of the others),"
+        " `balanced`, or `small` (the most CPU). The pixels are the same.",
     )
     full_page: bool = Field(
         False, description="The whole document instead of the viewport; a PDF gets one tall page."

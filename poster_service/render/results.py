@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import time
@@ -39,6 +40,11 @@ OVERHEAD = 2048
 #: Pages that turned out to differ each time are remembered for so long, so that callers do not wait
 #: for each other in vain; and so many.
 DIFFERING_SECONDS, DIFFERING_MOST = 60, 4096
+
+#: For so long it is taken for the same Chrome without another look at its file, in seconds.
+IDENTITY_SECONDS = 1.0
+#: Up to here a page is looked at in the event loop: half a millisecond.
+QUICK_CHARACTERS = 1 << 13
 
 #: What a render may take to end when its time is up, before its caller is told without its word.
 UNDO_SECONDS = 1.0
@@ -155,6 +161,7 @@ class Results:
         self._renderer = renderer
         self._admission = admission
         self._program = program
+        self._identity, self._identity_until = "", -math.inf
         self._max_seconds = max_seconds
         self._shared = shared
         self._kept: TLRUCache[bytes, Kept] = TLRUCache(
@@ -187,7 +194,10 @@ class Results:
         """
         begin, deadline, wish = time.perf_counter(), self._renderer.deadline(job), wish or Wish()
         work = self._renderer.prepare(job)
-        key, still = await asyncio.to_thread(self._look, work, caller)
+        if self._is_quick(work):
+            key, still = self._look(work, caller)
+        else:
+            key, still = await asyncio.to_thread(self._look, work, caller)
         hopeful = still if job.cache_ttl is None else job.cache_ttl > 0
         if not hopeful or not self._kept.maxsize or wish.pass_by:
             return await self._alone(work, caller, deadline, None, still)
@@ -206,12 +216,21 @@ class Results:
         """End what is under way."""
         await self._flights.close()
 
+    def _is_quick(self, work: Work) -> bool:
+        """Whether a look at this work reads no file, and takes less than a thread's turn would."""
+        is_small = len(work.html) <= QUICK_CHARACTERS and not work.job.assets
+        is_known = time.monotonic() < self._identity_until
+        return work.template is None and is_small and is_known
+
     def _look(self, work: Work, caller: str) -> tuple[bytes, bool]:
-        """The key, and whether the page keeps still. Reads files: call it from a thread."""
+        """The key, and whether the page keeps still. Reads files unless `_is_quick`."""
         template = work.template
         version = self._versions.of(template.folder) if template else ""
         whose = "" if self._shared else caller
-        place = (whose, template and template.name, version, identity(self._program))
+        if time.monotonic() >= self._identity_until:
+            self._identity = identity(self._program)
+            self._identity_until = time.monotonic() + IDENTITY_SECONDS
+        place = (whose, template and template.name, version, self._identity)
         return key_of(work, place), is_still(work.html)
 
     def _find(self, key: bytes, job: RenderJob, wish: Wish) -> Kept | None:
