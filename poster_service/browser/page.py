@@ -52,6 +52,8 @@ MAX_PDF_SIDE = 19_200
 FETCHES_AT_ONCE = 8
 #: From here on base64 takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
+#: The largest look that pages are prepared with, in device pixels.
+USUAL_PIXELS = 4_000_000
 #: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
 PIXELS_PER_INCH = 96
 #: Targets that are of interest: a page, and what it opens; no workers, no frames.
@@ -207,11 +209,17 @@ class Look:
 class Usual:
     """The look that the last render wanted: the next one wants the same, as a rule.
 
-    Every page has it when it becomes ready, which takes it out of a render's time.
+    Every page has it when it becomes ready, which takes it out of a render's time. A large one is
+    not remembered: a Chrome with a clock of its own would paint blank pages of that size.
     """
 
     def __init__(self) -> None:
         self.look: Look | None = None
+
+    def note(self, look: Look) -> None:
+        """What a render wants now."""
+        if look.width * look.height * look.scale**2 <= USUAL_PIXELS:
+            self.look = look
 
 
 class Door:
@@ -278,23 +286,33 @@ class Door:
             wanted["browserContextId"] = context
         if self._gives_frames:
             wanted["enableBeginFrameControl"] = True
-        asked: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        held: dict[str, dict[str, Any]] = {}
+        more = asyncio.Event()
 
         def hold(event: dict[str, Any]) -> None:
-            if not asked.done():
-                asked.set_result(event)
+            """By frame: what is left of an earlier page may ask for things too."""
+            if event.get("resourceType") == "Document":
+                held[event["frameId"]] = event
+                more.set()
 
         await self._connection.send("Target.setDiscoverTargets", {"discover": False})
         self._connection.on("Fetch.requestPaused", hold)
         try:
             told = await self._connection.send("Target.createTarget", wanted)
-            ends: set[asyncio.Future[Any]] = {asked, self._connection.closed}
-            await asyncio.wait(ends, return_when=FIRST_COMPLETED)
+            target = str(told["targetId"])
+            while target not in held:
+                more.clear()
+                coming = asyncio.ensure_future(more.wait())
+                ends: set[asyncio.Future[Any]] = {coming, self._connection.closed}
+                try:
+                    await asyncio.wait(ends, return_when=FIRST_COMPLETED)
+                finally:
+                    coming.cancel()
+                if self._connection.closed.done():
+                    raise ChromeDied("Chrome ended while its page was opened")
         finally:
             self._connection.remove_listener("Fetch.requestPaused", hold)
-        if not asked.done():
-            raise ChromeDied("Chrome ended while its page was opened")
-        return await self._attach(str(told["targetId"]), context, asked.result())
+        return await self._attach(target, context, held[target])
 
     async def _attach(
         self, target: str, context: str | None, asked: dict[str, Any] | None
@@ -425,9 +443,8 @@ class PosterPage:
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages, picture.max_message_bytes)
-        self._usual.look = look = Look(
-            picture.width, picture.height, picture.scale, picture.background
-        )
+        look = Look(picture.width, picture.height, picture.scale, picture.background)
+        self._usual.note(look)
         if look != self._look:
             await asyncio.gather(*itertools.starmap(self._send, look.commands()))
 
