@@ -244,6 +244,7 @@ class Chrome:
             connection.lost()
             group.end()
             await _see_out(group, on_unready)
+            spec.usual.forget()
             said = group.errors()
             if isinstance(error, TimeoutError):
                 raise _not_started(

@@ -32,7 +32,7 @@ from poster_service.errors import (
     PictureTooLarge,
     RenderFailed,
 )
-from poster_service.process.death import death_of
+from poster_service.process.death import LOOK_SECONDS, death_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ MAX_PDF_SIDE = 19_200
 FETCHES_AT_ONCE = 8
 #: From here on base64 takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
-#: The largest look that pages are prepared with, in device pixels.
-USUAL_PIXELS = 4_000_000
+#: The smallest and the largest look that pages are prepared with, in device pixels.
+USUAL_PIXELS = (1_000, 4_000_000)
 #: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
 PIXELS_PER_INCH = 96
 #: Targets that are of interest: a page, and what it opens; no workers, no frames.
@@ -210,16 +210,21 @@ class Usual:
     """The look that the last render wanted: the next one wants the same, as a rule.
 
     Every page has it when it becomes ready, which takes it out of a render's time. A large one is
-    not remembered: a Chrome with a clock of its own would paint blank pages of that size.
+    not remembered, since a Chrome with a clock of its own would paint blank pages of that size, nor
+    a tiny one, as the service's own probe is.
     """
 
     def __init__(self) -> None:
         self.look: Look | None = None
 
     def note(self, look: Look) -> None:
-        """What a render wants now."""
-        if look.width * look.height * look.scale**2 <= USUAL_PIXELS:
+        """What a render wanted that was done."""
+        if USUAL_PIXELS[0] <= look.width * look.height * look.scale**2 <= USUAL_PIXELS[1]:
             self.look = look
+
+    def forget(self) -> None:
+        """A Chrome did not become ready; whether for this, nobody knows."""
+        self.look = None
 
 
 class Door:
@@ -252,10 +257,11 @@ class Door:
     async def new_page(self, *, own_context: bool) -> "PosterPage":
         """A page; with a browser context of its own nothing that others stored is there.
 
-        It is on its way to ADDRESS already, and held there until it is given its document: the
-        navigation costs its render nothing, and no blank page is loaded before it (measured: a
-        ninth of the CPU of a whole life, an eighth of the time). Without a context of its own it
-        is the page that Chrome starts with, if it does; that one goes there when it is loaded.
+        It is on its way to ADDRESS already, and held there until it is given its document: for a
+        page in which nothing runs the navigation costs its render nothing, and no blank page is
+        loaded before it (measured: a ninth of the CPU of a whole life, an eighth of the time).
+        Without a context of its own it is the page that Chrome starts with, if it does; that one
+        goes there when it is loaded.
 
         Raises:
             ChromeDied: The pipe closed before the page answered.
@@ -352,8 +358,11 @@ class Door:
                 for death in deaths:
                     death.cancel()
             while late := await self._renderers():  # begun while the page was being closed
-                renderers += late
-                await asyncio.gather(*map(death_of, late))
+                if late := [pid for pid in late if pid not in renderers]:
+                    renderers += late
+                    await asyncio.gather(*map(death_of, late))
+                else:  # dead, and not missed by Chrome yet
+                    await asyncio.sleep(LOOK_SECONDS)
         return renderers
 
     async def _renderers(self) -> list[int]:
@@ -444,12 +453,16 @@ class PosterPage:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages, picture.max_message_bytes)
         look = Look(picture.width, picture.height, picture.scale, picture.background)
-        self._usual.note(look)
         if look != self._look:
+            self._look = look
             await asyncio.gather(*itertools.starmap(self._send, look.commands()))
 
-    async def load(self, route: Route) -> None:
+    async def load(self, route: Route, *, is_still: bool = False) -> None:
         """Load the document that `route` has for ADDRESS, as all else, until the load event.
+
+        A page's clock (`performance.now`, the time of its frames) starts with its navigation. Only
+        one of which it is known that nothing runs or moves in it may get its document by the
+        navigation that has waited since its Chrome became ready; any other navigates now.
 
         Raises:
             PageFailed: Chrome would not load it.
@@ -458,7 +471,11 @@ class PosterPage:
         # What the page asks for belongs to this request, not to the one that started the Chrome.
         self._context = contextvars.copy_context()
         async with self._frames_going(PATIENCE, SLOW):
+            if self._is_under_way and not is_still:
+                await self._turn_back()
             navigated = None if self._is_under_way else asyncio.ensure_future(self._navigate())
+            if navigated is not None:
+                navigated.add_done_callback(_look_at)
             try:
                 await self._load(navigated)
             finally:
@@ -475,6 +492,13 @@ class PosterPage:
         if navigated is not None:
             await navigated
         await self._do(self._loaded)
+
+    async def _turn_back(self) -> None:
+        """Give up the navigation that waits; aborted, it leaves the page as it is."""
+        asked, self._document = self._document, asyncio.get_running_loop().create_future()
+        self._is_under_way = False
+        failure = {"requestId": asked.result()["requestId"], "errorReason": "Aborted"}
+        await self._do(self._connection.send("Fetch.failRequest", failure))
 
     async def _give_document(self, event: Mapping[str, Any]) -> None:
         """Answer the request that was held until now."""
@@ -526,6 +550,8 @@ class PosterPage:
             data = await self._drawn(picture) or await self._screenshot(picture)
         if not data:
             raise PageFailed("Chrome gave no picture of the page")
+        if self._look is not None:
+            self._usual.note(self._look)
         return pybase64.b64decode(data, validate=True)
 
     async def _drawn(self, picture: Picture) -> str | bytes:
@@ -658,6 +684,8 @@ class PosterPage:
         step = asyncio.ensure_future(call)
         step.add_done_callback(_look_at)  # it may fail after nobody waits for it any more
         await self._wait_first(step)
+        if step.cancelled():  # by `abandon`: nobody has cancelled whoever waits here
+            raise ChromeDied("Chrome ended during the render")
         try:
             return step.result()
         except PyppeteerError as error:

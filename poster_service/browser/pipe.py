@@ -32,9 +32,9 @@ CLOSED = "Chrome's debugging pipe is closed"
 
 #: How Chrome's answer to a call begins; what it tells unasked begins with `{"method"`.
 ANSWER = b'{"id":'
-#: What the pipe of Chrome's replies holds, in bytes, so that a picture comes in few pieces: what a
-#: process without privilege may ask for (pipe(7), /proc/sys/fs/pipe-max-size).
-PIPE_BYTES = 1 << 20
+#: What the pipe of Chrome's replies holds, in bytes, so that a picture comes in few pieces: what
+#: asyncio reads at once. All pipes of a user without privilege share 64 MiB (pipe(7)).
+PIPE_BYTES = 1 << 18
 #: From here on an answer is large, in bytes.
 LARGE_BYTES = 1 << 16
 #: How an answer with a picture or a PDF begins. That is base64, without a quote or an escape, so it

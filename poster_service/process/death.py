@@ -20,7 +20,8 @@ def death_of(pid: int) -> "asyncio.Future[None]":
     """Done when a process has died, or if there is none; which one is settled at once.
 
     A descriptor that names the process becomes readable when it dies (pidfd_open(2), Linux 5.3).
-    Where there are none, or no more, /proc is looked at until the process is gone altogether.
+    Where there are none, or no more, /proc is looked at until the process is gone altogether, which
+    is later by as long as its parent takes to wait for it.
     Cancelling it gives the descriptor back.
     """
     try:

@@ -37,6 +37,8 @@ FILTERED_LEVEL = 4
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DATA, END = b"IDAT", b"IEND"
+#: Samples of a pixel by colour type (PNG, 11.2.2).
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 async def compressed(png: bytes, how: PngCompression) -> bytes:
@@ -65,14 +67,26 @@ def recompress(png: bytes, level: int, *, filters: bool = False) -> bytes:
     Raises:
         ValueError: It is no PNG, or a broken one.
     """
-    found = list(_chunks(png))
-    rows = zlib_ng.decompress(b"".join(body for name, body in found if name == DATA))
-    data = zlib_ng.compress(rows, level)
+    try:
+        found = list(_chunks(png))
+        packed = b"".join(body for name, body in found if name == DATA)
+        # In one piece: growing it would hold the interpreter's lock while it is copied.
+        rows = zlib_ng.decompress(packed, bufsize=_size_of_rows(png))
+    except (struct.error, LookupError, zlib_ng.error) as error:  # type: ignore[misc]  # its stub has an instance
+        raise ValueError("no PNG, or a broken one") from error
+    data, unpacked = zlib_ng.compress(rows, level), len(rows)
+    del rows  # as large as the picture
     others = [_chunk(*one) for one in found if one[0] not in (DATA, END)]
     made = [png, b"".join((SIGNATURE, *others, _chunk(DATA, data), _chunk(END, b"")))]
-    if filters and len(data) > PHOTOGRAPH * len(rows):
+    if filters and len(data) > PHOTOGRAPH * unpacked:
         made.append(_filtered_anew(png))
     return min(made, key=len)
+
+
+def _size_of_rows(png: bytes) -> int:
+    """Bytes of all rows unpacked, with a byte for the filter of each (PNG, 7.2 and 11.2.2)."""
+    width, height, depth, colour = struct.unpack_from(">IIBB", png, len(SIGNATURE) + 8)
+    return int(height) * (1 + (int(width) * CHANNELS[colour] * int(depth) + 7) // 8)
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -321,7 +321,7 @@ class Renderer:
             with phases.phase("setup"):
                 await page.set_up(picture)
             with phases.phase("load"):
-                await page.load(route)
+                await page.load(route, is_still=is_still)
             with phases.phase("wait"):
                 await page.wait_painted(is_still=is_still)
             phases.complaints = page.complaints

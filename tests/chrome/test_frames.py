@@ -1,6 +1,7 @@
 """Pages that paint by frames, where we give the frames and where Chrome has its own clock."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -167,3 +168,13 @@ async def test_a_still_page_is_the_same_with_fewer_frames(painter: Painter) -> N
     ]
     assert one.tobytes() == other.tobytes()
     assert near(at(one, 30, 40), BLUE)
+
+
+async def test_a_pages_clock_begins_with_its_render(painter: Painter) -> None:
+    """However long its Chrome has stood ready: a drawing by the time of its frames is the same."""
+    await asyncio.sleep(1)
+    begin = time.time() * 1000 - 500
+    page = f"""<body><script>
+        document.body.style.background = {begin} <= performance.timeOrigin ? '#008000' : '#ff0000';
+    </script>"""
+    assert near(at(decode(await painter.paint(page, picture())), 30, 30), GREEN)
