@@ -235,6 +235,7 @@ HITS = (
     "kill leader", "kill renderer", "kill zygote", "kill shim", "crash page",
     "stop leader", "stop renderer", "stop zygote", "stop shim",
 )  # fmt: skip
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "crash": signal.SIGSEGV}
 WHICH = st.integers(0, 7)
 DELAY = st.floats(0, 0.2)
 
@@ -693,10 +694,15 @@ class PoolMachine(RuleBasedStateMachine):
     async def struck(self, place: Place, kind: str) -> None:
         """Do one Chrome harm, if it has what is to be harmed, and note what may come of it."""
         verb, _, what = kind.partition(" ")
+        alive = place.chrome if place.chrome and not place.chrome.lost.done() else None
+        # Chrome does not crash a page that waits at its address: that one dies by a fault.
+        by_word = kind == "crash page" and alive and alive.page._is_loaded_from_us
+        if kind == "crash page" and alive and not by_word:
+            what = "renderer"
         aims = [p for p in self.look()[0] if p.lease == place.number and p.kind == what]
         aims = [process for process in aims if not process.zombie]
-        if kind == "crash page" and place.chrome and not place.chrome.lost.done():
-            place.chrome.page._session.send("Page.crash")
+        if alive and by_word:
+            alive.page._session.send("Page.crash")
         elif not aims:
             return
         hits = self.hits.setdefault(place.number, Hits())
@@ -712,7 +718,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.happened(f"{kind} while {place.state.value}")
         hits.kinds.append(kind)
         for process in aims:
-            os.kill(process.pid, signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
+            os.kill(process.pid, SIGNALS[verb])
 
 
 class LongPoolMachine(PoolMachine):
