@@ -16,6 +16,7 @@ import math
 import re
 import secrets
 from asyncio import FIRST_COMPLETED
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -292,33 +293,26 @@ class Door:
             wanted["browserContextId"] = context
         if self._gives_frames:
             wanted["enableBeginFrameControl"] = True
-        held: dict[str, dict[str, Any]] = {}
-        more = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        held: defaultdict[str, asyncio.Future[dict[str, Any]]] = defaultdict(loop.create_future)
 
         def hold(event: dict[str, Any]) -> None:
             """By frame: what is left of an earlier page may ask for things too."""
-            if event.get("resourceType") == "Document":
-                held[event["frameId"]] = event
-                more.set()
+            if event.get("resourceType") == "Document" and not held[event["frameId"]].done():
+                held[event["frameId"]].set_result(event)
 
         await self._connection.send("Target.setDiscoverTargets", {"discover": False})
         self._connection.on("Fetch.requestPaused", hold)
         try:
             told = await self._connection.send("Target.createTarget", wanted)
             target = str(told["targetId"])
-            while target not in held:
-                more.clear()
-                coming = asyncio.ensure_future(more.wait())
-                ends: set[asyncio.Future[Any]] = {coming, self._connection.closed}
-                try:
-                    await asyncio.wait(ends, return_when=FIRST_COMPLETED)
-                finally:
-                    coming.cancel()
-                if self._connection.closed.done():
-                    raise ChromeDied("Chrome ended while its page was opened")
+            ends: set[asyncio.Future[Any]] = {held[target], self._connection.closed}
+            await asyncio.wait(ends, return_when=FIRST_COMPLETED)
         finally:
             self._connection.remove_listener("Fetch.requestPaused", hold)
-        return await self._attach(target, context, held[target])
+        if not held[target].done():
+            raise ChromeDied("Chrome ended while its page was opened")
+        return await self._attach(target, context, held[target].result())
 
     async def _attach(
         self, target: str, context: str | None, asked: dict[str, Any] | None
@@ -402,7 +396,6 @@ class PosterPage:
         self._loaded: asyncio.Future[None] = loop.create_future()
         #: The page's request for its own document, held until there is one.
         self._document: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._is_under_way = asked is not None
         if asked is not None:
             self._document.set_result(asked)
         self._routing: set[asyncio.Task[None]] = set()
@@ -471,49 +464,45 @@ class PosterPage:
         # What the page asks for belongs to this request, not to the one that started the Chrome.
         self._context = contextvars.copy_context()
         async with self._frames_going(PATIENCE, SLOW):
-            if self._is_under_way and not is_still:
+            if self._document.done() and not is_still:
                 await self._turn_back()
-            navigated = None if self._is_under_way else asyncio.ensure_future(self._navigate())
-            if navigated is not None:
-                navigated.add_done_callback(_look_at)
-            try:
-                await self._load(navigated)
-            finally:
-                if navigated is not None:
-                    navigated.cancel()
-
-    async def _load(self, navigated: "asyncio.Future[None] | None") -> None:
-        if navigated is not None:
-            ends: set[asyncio.Future[Any]] = {navigated, self._document}
-            await asyncio.wait(ends, return_when=FIRST_COMPLETED)
-            if not self._document.done():
-                await navigated  # it has failed
-        await self._do(self._spawn(self._give_document(await self._do(self._document))))
-        if navigated is not None:
-            await navigated
-        await self._do(self._loaded)
+            if self._document.done():
+                await self._give_document()
+            else:
+                await self._navigate()
+            await self._do(self._loaded)
 
     async def _turn_back(self) -> None:
         """Give up the navigation that waits; aborted, it leaves the page as it is."""
         asked, self._document = self._document, asyncio.get_running_loop().create_future()
-        self._is_under_way = False
-        failure = {"requestId": asked.result()["requestId"], "errorReason": "Aborted"}
-        await self._do(self._connection.send("Fetch.failRequest", failure))
-
-    async def _give_document(self, event: Mapping[str, Any]) -> None:
-        """Answer the request that was held until now."""
-        reply = await self._reply(event)
-        if reply is None:
-            raise PageFailed("the page could not be loaded")
-        document = {"requestId": event["requestId"]} | await _encoded(reply)
-        self._is_loaded_from_us = True
-        await self._connection.send("Fetch.fulfillRequest", document)
+        await self._do(self._fail(asked.result(), "Aborted"))
 
     async def _navigate(self) -> None:
-        answer = await self._send("Page.navigate", {"url": ADDRESS})
+        """Go to ADDRESS, and give the document when it is asked for."""
+        going = asyncio.ensure_future(self._send("Page.navigate", {"url": ADDRESS}))
+        going.add_done_callback(_look_at)
+        ends: set[asyncio.Future[Any]] = {going, self._document}
+        try:
+            await asyncio.wait(ends, return_when=FIRST_COMPLETED)
+            if self._document.done():
+                await self._give_document()
+            answer = await going
+        finally:
+            going.cancel()
         if reason := answer.get("errorText"):
             await self._look_for_a_death()
             raise PageFailed("the page could not be loaded") from RuntimeError(reason)
+
+    async def _give_document(self) -> None:
+        """Answer the request that was held until now; what answers it ends with the page."""
+        await self._do(self._spawn(self._answer_document(self._document.result())))
+
+    async def _answer_document(self, event: Mapping[str, Any]) -> None:
+        reply = await self._reply(event)
+        if reply is None:
+            raise PageFailed("the page could not be loaded")
+        self._is_loaded_from_us = True
+        await self._fulfil(event, reply)
 
     async def wait_painted(self, *, is_still: bool = False) -> None:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded.
@@ -770,19 +759,24 @@ class PosterPage:
         Chrome's word that it has taken the answer is awaited inside the gate: that is what keeps
         a page with a thousand pictures from filling our memory.
         """
-        identity = {"requestId": event["requestId"]}
         refusal = "Aborted" if self._is_main(event) else None
-        failure = identity | {"errorReason": refusal or "BlockedByClient"}
         async with self._gate:
             try:
                 reply = None if refusal else await self._reply(event)
                 if reply is not None:
-                    wire = await _encoded(reply)
-                    await self._connection.send("Fetch.fulfillRequest", identity | wire)
+                    await self._fulfil(event, reply)
                     return
             except PyppeteerError:  # Chrome does not like it, a status of 999 for example
                 logger.debug("Chrome refused an answer", exc_info=True)
-            await self._connection.send("Fetch.failRequest", failure)
+            await self._fail(event, refusal or "BlockedByClient")
+
+    async def _fulfil(self, event: Mapping[str, Any], reply: Reply) -> None:
+        answer = {"requestId": event["requestId"]} | await _encoded(reply)
+        await self._connection.send("Fetch.fulfillRequest", answer)
+
+    async def _fail(self, event: Mapping[str, Any], reason: str) -> None:
+        answer = {"requestId": event["requestId"], "errorReason": reason}
+        await self._connection.send("Fetch.failRequest", answer)
 
     async def _reply(self, event: Mapping[str, Any]) -> Reply | None:
         if self._route is None:

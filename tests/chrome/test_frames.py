@@ -72,7 +72,7 @@ class Painter:
         page = self.chrome.page
         async with asyncio.timeout(20):
             await page.set_up(wanted)
-            await page.load(route)
+            await page.load(route, is_still=is_still)
             await page.wait_painted(is_still=is_still)
             body = await page.capture(wanted)
         await self.chrome.renew()

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from poster_service.browser import chrome, frames
+from poster_service.browser.page import ADDRESS
 from poster_service.process.shim import PR_SET_CHILD_SUBREAPER, prctl
 from tests.bench.render.posters import REFERENCE, html
 
@@ -57,7 +58,6 @@ WAYS: Mapping[str, tuple[bool, int]] = {
     "ours, held": (True, 1),
     "ours, held, ten contexts": (True, 10),
 }
-ADDRESS = "https://poster.invalid/"
 METRICS = {"width": 750, "height": 1334, "deviceScaleFactor": 1, "mobile": False}
 SHOT = {"format": "png", "optimizeForSpeed": True}
 #: Longer than any step takes, in seconds: a call that Chrome never answers ends the program.
