@@ -35,6 +35,8 @@ async def settled(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS
 def is_shim(pid: int) -> bool:
     """Whether a process is a shim, which carries the tag too and is none of its program's."""
     try:
+        if Path(f"/proc/{pid}/comm").read_bytes() == b"poster-shim\n":
+            return True  # a forked one: its command line is the server's
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False

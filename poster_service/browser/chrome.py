@@ -25,6 +25,7 @@ from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
 from poster_service.process.death import gone
+from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import CannotGive, Command, Ending, Group, pipes
 from poster_service.process.user import User
 from poster_service.stats import ignore
@@ -127,6 +128,7 @@ class ChromeSpec:
         cgroups: Where the control groups of leases are made; makes none where no limit is set.
         user: Whom Chrome runs as; None is the service's own user.
         usual: What their pages are prepared for.
+        server: Forks their shims; without one each is run by path.
     """
 
     program: Path
@@ -138,6 +140,7 @@ class ChromeSpec:
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
     user: User | None = None
     usual: Usual = field(default_factory=Usual, compare=False)
+    server: ForkServer | None = field(default=None, compare=False)
 
 
 def new_instance() -> int:
@@ -361,7 +364,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )
     try:
-        group = Group.start(command)
+        group = Group.start(command, spec.server)
     except OSError as error:
         undo.close()
         raise ChromeNotStarted(

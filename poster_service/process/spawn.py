@@ -7,26 +7,23 @@ that no thread and no SIGCHLD handler is needed); what lives under a shim is the
 import asyncio
 import contextlib
 import errno
-import functools
 import logging
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from poster_service.bytecode import compiled
 from poster_service.process import census, cgroup
+from poster_service.process.forkserver import Forked, ForkServer, by_path, open_pidfd
 from poster_service.process.user import User
 
 logger = logging.getLogger(__name__)
 
 LAST_WORDS = 2000
-SHIM = Path(__file__).with_name("shim.py")
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,11 @@ class Group:
     """One process group under a shim of its own; made by `start`."""
 
     def __init__(
-        self, command: Command, shim: "subprocess.Popen[bytes]", control: int, errors: BinaryIO
+        self,
+        command: Command,
+        shim: "subprocess.Popen[bytes] | Forked",
+        control: int,
+        errors: BinaryIO,
     ) -> None:
         self.command = command
         self.shim_pid = shim.pid
@@ -102,11 +103,16 @@ class Group:
         self._backstop: asyncio.Task[None] | None = None
 
     @classmethod
-    def start(cls, command: Command) -> "Group":
+    def start(cls, command: Command, server: ForkServer | None = None) -> "Group":
         """Start the program under a new shim, from the running loop's thread.
 
-        The folder must exist. Blocks for the fork and exec of the shim, 1 to 2 ms. Never call this
-        from another thread: the parent-death signal follows the thread that forked (prctl(2)).
+        The folder must exist. Blocks for the fork and exec of the shim, 1 to 2 ms, or for its fork
+        by the server, 1 ms. Never call this from another thread: the parent-death signal follows
+        the thread that forked (prctl(2)).
+
+        Args:
+            command: What to start.
+            server: Forks the shim; without one, or where it cannot, the shim is run by path.
 
         Raises:
             OSError: The shim could not be started (no processes, memory or descriptors left).
@@ -127,18 +133,9 @@ class Group:
             errors = held.enter_context((command.folder / "stderr").open("w+b"))
             if command.user is not None:
                 _give(command.folder, command.user)  # from here on nothing is opened in it by name
-            shim = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
-                _shim_argv(command, control, report),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                cwd=command.folder,
-                env=dict(command.environment),
-                pass_fds=theirs,
-                start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
-            )
-            pidfd = _open_pidfd(shim)
-        except OSError:
+            shim = _start_shim(command, theirs, errors, server)
+            pidfd = open_pidfd(shim)
+        except (OSError, ValueError):  # the latter for a NUL in a word
             held.close()
             raise
         finally:
@@ -263,18 +260,29 @@ def _give(folder: Path, user: User) -> None:
         raise CannotGive(error.errno, f"chown to {user}: {error.strerror}") from error
 
 
-def _open_pidfd(shim: "subprocess.Popen[bytes]") -> int:
-    """The descriptor that tells of the shim's end; without one it cannot be watched and is ended.
+def _start_shim(
+    command: Command, theirs: list[int], errors: BinaryIO, server: ForkServer | None
+) -> "subprocess.Popen[bytes] | Forked":
+    """Have the shim forked, else run it by path.
 
     Raises:
-        OSError: There is no descriptor left.
+        OSError: Neither can be done.
     """
-    try:
-        return os.pidfd_open(shim.pid)
-    except OSError:
-        shim.kill()  # what it may have started dies of the parent-death signal
-        shim.wait()
-        raise
+    if server is not None:
+        places = range(1, 1 + len(theirs))  # the first is its stderr
+        shim = server.fork(_words(command, places), [errors.fileno(), *theirs])
+        if shim is not None:
+            return shim
+    return subprocess.Popen(  # noqa: S603 - argv of ours, no shell
+        by_path(*_words(command, theirs)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        cwd=command.folder,
+        env={},
+        pass_fds=theirs,
+        start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
+    )
 
 
 def pipes(count: int) -> list[tuple[int, int]]:
@@ -295,22 +303,21 @@ def pipes(count: int) -> list[tuple[int, int]]:
     return made
 
 
-@functools.cache
-def _shim() -> str:
-    """The program to run as a shim; looked up once and not at every start of a Chrome."""
-    return compiled(SHIM)
-
-
-def _shim_argv(command: Command, control: int, report: int) -> list[str]:
+def _words(command: Command, numbers: Sequence[int]) -> list[str]:
+    """What a shim is told; `numbers` are those of control, report and the program's, in order."""
+    control, report, *held = numbers
     words = [f"folder={command.folder}", f"tag={command.tag}"]
     words += [f"control={control}", f"report={report}"]
-    words += [f"fd={seen}:{held}" for seen, held in command.descriptors]
+    words += [
+        f"fd={seen}:{number}" for (seen, _), number in zip(command.descriptors, held, strict=True)
+    ]
     words += [f"cgroup={group}" for group in command.groups]
+    words += [f"env={name}={value}" for name, value in command.environment.items()]
     if command.user is not None:
         words.append(f"user={command.user}")
     if not command.reap:
         words.append("no-reap")
-    return [sys.executable, "-I", "-S", "-E", _shim(), *words, "--", *command.argv]
+    return [*words, "--", *command.argv]
 
 
 def _last_report(report: bytes) -> dict[str, str]:

@@ -18,6 +18,7 @@ from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
 from poster_service.process import cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups
+from poster_service.process.forkserver import ForkServer
 from poster_service.process.user import UNUSED, User, is_root, missing_capabilities, named
 from poster_service.render.admission import Admission
 from poster_service.render.assets import Fetcher, FetchLimits
@@ -94,6 +95,8 @@ class Parts:
             ChromeNotStarted: Chrome does not come up, or does not render.
         """
         self.watchdog.start()
+        if self.pool.spec.server is not None:
+            self.pool.spec.server.start()
         try:
             await self._start_pool()
             await self._first_probe()
@@ -181,6 +184,8 @@ class Parts:
             task.cancel()
         await self.results.close()
         await self.pool.close()
+        if self.pool.spec.server is not None:
+            self.pool.spec.server.close()
         await self.fetcher.close()
         await self.watchdog.stop()
 
@@ -306,6 +311,7 @@ def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         renders=settings.renders_per_chrome,
         cgroups=_cgroups(settings),
         user=user,
+        server=ForkServer(),
     )
 
 

@@ -1,7 +1,7 @@
 """One Chrome: found, started, ready, ended, with nothing left of it; headless-shell and full."""
 
 import asyncio
-import os
+import dataclasses
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -70,22 +70,25 @@ async def test_every_process_of_a_chrome_carries_the_tag(
     await one.wait_gone()
 
 
-async def test_all_that_it_writes_is_in_its_folder(program: Path, make_spec: MakeSpec) -> None:
+async def test_all_that_it_writes_is_in_its_folder(
+    program: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HOME, TMPDIR and every XDG folder are the lease folder; nothing of ours is inherited."""
     spec = make_spec(program)
     spec.home.mkdir()
-    os.environ["POSTER_TEST_SECRET"] = "not for Chrome"
+    tells = spec.home / program.name  # Chrome writes over its own environment
+    tells.write_text(f'#!/bin/sh\nenv > "$HOME/env"\nexec {program} "$@"\n')
+    tells.chmod(0o755)
+    spec = dataclasses.replace(spec, program=tells)
+    monkeypatch.setenv("POSTER_TEST_SECRET", "not for Chrome")
     one = await Chrome.start(spec, 1)
-    shim = psutil.Process(one.group.shim_pid)
-    (leader,) = shim.children()[:1]
-    # Of the shim, which hands on what it was given: Chrome writes over its own environment.
-    seen = shim.environ()
-    folder = str(spec.home / "1")
+    (leader,) = psutil.Process(one.group.shim_pid).children()[:1]
+    folder = spec.home / "1"
+    seen = dict(line.split("=", 1) for line in (folder / "env").read_text().splitlines())
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
-        assert seen[name] == folder
+        assert seen[name] == str(folder)
     assert not any(name.startswith("POSTER_") for name in seen)
-    assert leader.cwd() == folder
-    del os.environ["POSTER_TEST_SECRET"]
+    assert leader.cwd() == str(folder)
     one.end()
     await one.wait_gone()
 

@@ -33,6 +33,7 @@ from poster_service.browser.chrome import ChromeSpec, Sandbox, new_instance
 from poster_service.browser.page import Picture, Reply, Request
 from poster_service.browser.pool import PATIENCE, Lease, Pool
 from poster_service.errors import ChromeDied, RenderFailed, Stopping
+from poster_service.process.forkserver import ForkServer
 from tests.chrome.conftest import PROGRAMS, installed
 from tests.conftest import SETTLE_SECONDS, settled
 
@@ -262,6 +263,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.steps: list[str] = []
         self.holds: list[Hold] = []
         self.pool: Pool | None = None
+        self.server = ForkServer()
 
     # --- the pool's life
 
@@ -287,7 +289,9 @@ class PoolMachine(RuleBasedStateMachine):
         instance = new_instance()
         sandbox = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
         home = self.work / f"{instance:x}"
-        spec = ChromeSpec(self.program, sandbox, home, instance, 20, renders=self.renders)
+        spec = ChromeSpec(
+            self.program, sandbox, home, instance, 20, renders=self.renders, server=self.server
+        )
         self.hits: dict[int, Hits] = {}
         self.cut_starts = 0
         self.pool = Pool(spec, ready=ready, capacity=capacity)
@@ -346,6 +350,7 @@ class PoolMachine(RuleBasedStateMachine):
             logging.getLogger("poster_service").removeHandler(self.complaints)
             self.loop.run_until_complete(asyncio.sleep(0))  # what was cancelled last ends
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.server.close()
             self.loop.close()
             with contextlib.suppress(OSError):
                 self.work.rmdir()
@@ -415,6 +420,14 @@ class PoolMachine(RuleBasedStateMachine):
             places = self.some(State.READY, State.LEASED)
         if place := self.one(which, places):
             self.run(self.struck(place, kind))
+        self.rest = rest
+
+    @rule(rest=st.booleans())
+    def kill_what_forks_shims(self, rest: bool) -> None:
+        """The server dies: nothing that it forked is lost, and no start fails for it."""
+        if (pid := self.server.pid) is not None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # dead, and the loop has not heard
         self.rest = rest
 
     @rule(kind=st.sampled_from(("kill leader", "kill shim")), delay=DELAY, rest=st.booleans())

@@ -52,13 +52,18 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 async def test_it_renders_and_stops_under(
     engine: Engine, image: str, outside: dict[str, bytes], restriction: str
 ) -> None:
-    """Both templates, byte for byte as outside; then it stops with 0 and there was no zombie."""
+    """Both templates, byte for byte as outside; then it stops with 0 and there was no zombie.
+
+    Nothing of it keeps shims from being forked.
+    """
     async with container(engine, *RESTRICTIONS[restriction], image=image) as one:
         for name in TEMPLATES:
             assert await one.picture(**sample(name)) == outside[name], f"{name} is another picture"
         pdf = await one.picture(**sample("article-card"), format="pdf")
         assert pdf.startswith(b"%PDF")
         assert await one.at_rest()
+        below = psutil.Process(one.pid).children(recursive=True)
+        assert "poster-shim" in [process.name() for process in below]
         engine.ask("stop", one.name)
         assert one.exit_code == 0, one.logs()
 

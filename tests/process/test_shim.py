@@ -134,6 +134,7 @@ class Run:
         pairs = [(LIFE, self.hidden.given), *fds]
         tag = self.tag if tag is None else tag
         told = [f"folder={self.folder}", f"tag={tag}", f"control={control}"]
+        told += [f"env={name}={value}" for name, value in (environment or {}).items()]
         told += [f"report={report}", *words, *(f"fd={seen}:{held}" for seen, held in pairs)]
         with self.stderr.open("wb") as errors:
             self.process = subprocess.Popen(
@@ -142,7 +143,7 @@ class Run:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 cwd=self.folder,
-                env={} if environment is None else environment,
+                env={},
                 pass_fds=[control, report, *(held for _, held in pairs)],
             )
         os.close(control)
@@ -364,7 +365,9 @@ def test_it_touches_no_process_that_is_not_its_own(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def small_service(run: Run, tag: int) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, Any]]]:
+def small_service(
+    run: Run, tag: int, how: str = "forked"
+) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, Any]]]:
     """A service with one group, below our init and a program that outlives it.
 
     Init adopts and reaps whatever is orphaned, and ends nothing while its own child lives.
@@ -372,7 +375,7 @@ def small_service(run: Run, tag: int) -> Iterator[tuple["subprocess.Popen[bytes]
     process = subprocess.Popen(
         [
             *INIT, "--", *program("group_keep"), "--", sys.executable,
-            *program("group_serve", run.folder, tag, run.hidden.given)[-4:],
+            *program("group_serve", how, run.folder, tag, run.hidden.given)[-5:],
             "--", *program("group_hide", "escaped"),
         ],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[run.hidden.given],
@@ -391,17 +394,24 @@ def small_service(run: Run, tag: int) -> Iterator[tuple["subprocess.Popen[bytes]
         process.stdout.close()
 
 
-def test_a_killed_service_leaves_nothing(run: Run) -> None:
-    """SIGKILL to the service: its shims end their groups and go, and init reaps them."""
-    with small_service(run, run.tag) as (_, told):
+@pytest.mark.parametrize("how", ["forked", "by-path"])
+def test_a_killed_service_leaves_nothing(run: Run, how: str) -> None:
+    """SIGKILL to the service: its shims end their groups and go, and init reaps them.
+
+    So does the server that forks shims, which has no group and no tag.
+    """
+    with small_service(run, run.tag, how) as (_, told):
         os.kill(told["service"], signal.SIGKILL)
         wait_until(lambda: left(run.instance, run.home) == [], "nothing is left")
         wait_until(lambda: not run.hidden.unreaped(), "all is reaped")
+        if how == "forked":
+            wait_until(lambda: not state(told["server"]), "the server is gone")
 
 
-def test_a_killed_shim_takes_its_leader_with_it(run: Run) -> None:
+@pytest.mark.parametrize("how", ["forked", "by-path"])
+def test_a_killed_shim_takes_its_leader_with_it(run: Run, how: str) -> None:
     """The parent-death signal alone does it: without a tag no backstop finds anything."""
-    with small_service(run, 0) as (_, told):
+    with small_service(run, 0, how) as (_, told):
         leader = children(told["shim"])[0]
         pidfd = os.pidfd_open(leader)
         try:

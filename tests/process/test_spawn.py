@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from poster_service.process import census
+from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Ending, Group
 from tests.conftest import is_shim, left, settled
 from tests.process.init_harness import INIT, program, read
@@ -29,8 +30,9 @@ INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 class Starter:
     """Starts groups in folders of their own, all of one instance."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, server: ForkServer | None) -> None:
         self.home = home
+        self.server = server
         self.groups: list[Group] = []
         self._leases = itertools.count(100)
 
@@ -49,7 +51,7 @@ class Starter:
 
     def __call__(self, *argv: str, **changes: Any) -> Group:
         """Start one group."""
-        group = Group.start(self.command(*argv, **changes))
+        group = Group.start(self.command(*argv, **changes), self.server)
         self.groups.append(group)
         return group
 
@@ -62,10 +64,18 @@ class Starter:
         return self(*program("group_hide", kind), descriptors=((7, os.open(os.devnull, 1)),))
 
 
+@pytest.fixture(params=["forked", "by-path"])
+def how(request: pytest.FixtureRequest) -> str:
+    """How a shim comes to be: all that a group promises holds for both."""
+    told: str = request.param
+    return told
+
+
 @pytest.fixture
-async def start(work_dir: Path) -> AsyncIterator[Starter]:
+async def start(work_dir: Path, how: str) -> AsyncIterator[Starter]:
     """Start groups; in the end nothing may be left of any."""
-    starter = Starter(work_dir)
+    server = await server_up() if how == "forked" else None
+    starter = Starter(work_dir, server)
     yield starter
     for group in starter.groups:
         group.end()
@@ -73,6 +83,17 @@ async def start(work_dir: Path) -> AsyncIterator[Starter]:
         async with asyncio.timeout(LIMIT_S):
             await group.wait_gone()
     assert left(INSTANCE, work_dir) == []
+    if server is not None:
+        assert server.is_up, "they were run by path after all"
+        server.close()
+
+
+async def server_up() -> ForkServer:
+    """A server that forks the next shim."""
+    server = ForkServer()
+    server.start()
+    assert await settled(lambda: server.is_up)
+    return server
 
 
 async def gone(group: Group) -> Ending:
@@ -166,7 +187,7 @@ async def test_a_folder_deeper_than_pythons_stack_does_not_hang_the_wait(start: 
     """Whatever the folder holds there is an ending: a lease that never ends is a slot lost."""
     command = start.command()
     dig(command.folder)
-    group = Group.start(command)
+    group = Group.start(command, start.server)
     group.end()
     try:
         async with asyncio.timeout(10):
@@ -314,7 +335,7 @@ async def test_a_failed_start_closes_every_descriptor(
     before = descriptors()
     reader, writer = os.pipe()
     with pytest.raises(OSError):  # noqa: PT011 - which one is the kernel's choice
-        Group.start(dataclasses.replace(spoil(command), descriptors=((3, writer),)))
+        Group.start(dataclasses.replace(spoil(command), descriptors=((3, writer),)), start.server)
     os.close(reader)
     assert descriptors() == before
     remove(command.folder)
@@ -351,11 +372,12 @@ async def test_our_own_children_are_left_to_those_who_started_them(start: Starte
 class Service:
     """A service in small, below our init, with one group."""
 
-    def __init__(self, home: Path, *command: str) -> None:
+    def __init__(self, how: str, home: Path, *command: str) -> None:
         self.folder = home / "1"
         self.folder.mkdir()
         self.nowhere = os.open(os.devnull, os.O_WRONLY)
-        serve = program("group_serve", self.folder, census.make_tag(INSTANCE, 1), self.nowhere)
+        tag = census.make_tag(INSTANCE, 1)
+        serve = program("group_serve", how, self.folder, tag, self.nowhere)
         self.process = subprocess.Popen(
             [*INIT, "--", sys.executable, *serve[4:], "--", *command],
             stdin=subprocess.PIPE,
@@ -379,12 +401,12 @@ class Service:
 
 
 @pytest.fixture
-def serve(work_dir: Path) -> Iterator[Callable[..., Service]]:
+def serve(work_dir: Path, how: str) -> Iterator[Callable[..., Service]]:
     """Start small services; in the end nothing may be left."""
     services: list[Service] = []
 
     def one(*command: str) -> Service:
-        services.append(Service(work_dir, *command))
+        services.append(Service(how, work_dir, *command))
         return services[-1]
 
     yield one

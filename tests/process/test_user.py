@@ -19,6 +19,7 @@ from poster_service.process.spawn import Command, Ending, Group
 from poster_service.process.user import UNUSED, is_root, missing_capabilities
 from tests.conftest import left, settled
 from tests.process.test_shim import is_known
+from tests.process.test_spawn import server_up
 
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 LIMIT_S = 30.0
@@ -31,12 +32,13 @@ pytestmark = pytest.mark.skipif(
 Start = Callable[..., Group]
 
 
-@pytest.fixture
-async def start(work_dir: Path) -> AsyncIterator[Start]:
+@pytest.fixture(params=["forked", "by-path"])
+async def start(work_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[Start]:
     """Starts shell scripts as the unused user, each in a folder of its own; nothing may be left."""
     work_dir.chmod(0o700)
     home = Home.open(work_dir / f"{INSTANCE:x}", shared=True)
     groups: list[Group] = []
+    server = await server_up() if request.param == "forked" else None
 
     def start_one(script: str, *, tag: int | None = None) -> Group:
         lease = len(groups) + 1
@@ -47,10 +49,14 @@ async def start(work_dir: Path) -> AsyncIterator[Start]:
             argv=("/bin/sh", "-c", script),
             folder=folder,
             tag=census.make_tag(INSTANCE, lease) if tag is None else tag,
-            environment={"PATH": "/usr/bin:/bin", "SERVICE": str(os.getpid())},
+            environment={
+                "PATH": "/usr/bin:/bin",
+                "SERVICE": str(os.getpid()),
+                "SERVER": str(server.pid if server else os.getpid()),
+            },
             user=UNUSED,
         )
-        groups.append(Group.start(command))
+        groups.append(Group.start(command, server))
         return groups[-1]
 
     yield start_one
@@ -58,6 +64,9 @@ async def start(work_dir: Path) -> AsyncIterator[Start]:
         group.end()
         await gone(group)
     assert left(INSTANCE, home.path) == []
+    if server is not None:
+        assert server.is_up, "they were run by path after all"
+        server.close()
     home.close()
 
 
@@ -112,7 +121,9 @@ async def test_it_is_the_user_and_nothing_more(start: Start) -> None:
     [
         "cat /proc/$SERVICE/environ",
         "cat /proc/$PPID/environ",
+        "cat /proc/$SERVER/environ",
         "kill -0 $SERVICE",
+        "kill -9 $SERVER",
         "kill -9 $PPID",
         "cat ../../secret",
         "ls ..",

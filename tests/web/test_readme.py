@@ -20,6 +20,7 @@ def shell_blocks() -> list[str]:
     return re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # the load test among them has 300 renders with chaos
 async def test_every_command_of_the_readme_works_as_it_stands(
     work_dir: Path, tmp_path: Path

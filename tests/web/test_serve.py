@@ -121,7 +121,10 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
 
 
 async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:
-    """The tree of DESIGN.md: init, the service, shims, and under each shim one Chrome."""
+    """The tree of DESIGN.md: init, the service, shims, and under each shim one Chrome.
+
+    Beside the shims, childless, what forks them.
+    """
     async with serving(work_dir) as served:
         init, *_ = served.tree()
         assert "init." in " ".join(init.cmdline())
@@ -129,8 +132,11 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
 
         def at_rest() -> bool:  # the Chrome that proved itself at the start has gone by then
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, ValueError):
-                (shim,) = service.children()
+                (shim,) = [one for one in service.children() if is_shim(one.pid)]
+                (server,) = [one for one in service.children() if one != shim]
                 (chrome,) = shim.children()
+                assert "serve=" in " ".join(server.cmdline())
+                assert server.children() == []
                 leads = os.getpgid(chrome.pid) == os.getsid(chrome.pid) == chrome.pid
                 return leads and is_shim(shim.pid)
             return False

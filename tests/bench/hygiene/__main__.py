@@ -23,6 +23,7 @@ from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
 from poster_service.browser.page import Picture, Reply, Request
 from poster_service.process import census
+from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled
 
@@ -86,24 +87,34 @@ async def measure_endings(home: Path, program: str, rounds: int) -> dict[str, An
     return {"program": Path(program).name, "rounds": rounds, **percentiles(seconds)}
 
 
-async def measure_shim(home: Path, rounds: int) -> dict[str, Any]:
-    """CPU of a whole shim around `true`, start and end, less that of a bare `true`."""
+async def measure_shim(home: Path, rounds: int, *, forked: bool) -> dict[str, Any]:
+    """CPU of a whole shim around `true`, start and end, less that of a bare `true`.
+
+    A forked one's includes its share of the server, the start of that too.
+    """
 
     def children() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
     before = children()
+    server = ForkServer() if forked else None
+    if server is not None:
+        server.start()
+        assert await settled(lambda: server.is_up)
     for number in range(rounds):
         folder = home / f"shim{number}"
         folder.mkdir()
-        await Group.start(Command(("/bin/true",), folder, 0, {})).wait_gone()
+        await Group.start(Command(("/bin/true",), folder, 0, {}), server).wait_gone()
+    if server is not None:
+        server.close()
     with_shim = children() - before
     before = children()
     for _ in range(rounds):
         subprocess.run(["/bin/true"], check=True)  # what it is measured against
     bare = children() - before
-    return {"cpu_ms": round((with_shim - bare) / rounds * 1000, 1), "rounds": rounds}
+    cpu = round((with_shim - bare) / rounds * 1000, 1)
+    return {"how": "forked" if forked else "by path", "cpu_ms": cpu, "rounds": rounds}
 
 
 async def measure(rounds: int) -> dict[str, Any]:
@@ -114,7 +125,7 @@ async def measure(rounds: int) -> dict[str, Any]:
             "machine": f"{os.cpu_count()} shared cores, kernel {platform.release().split('-')[0]},"
             f" Python {platform.python_version()}",
             "census": [await measure_census(home, count, 30) for count in (50, 500)],
-            "shim": await measure_shim(home, rounds),
+            "shim": [await measure_shim(home, rounds, forked=how) for how in (True, False)],
             "endings": [
                 await measure_endings(home, program, rounds)
                 for program in PROGRAMS

@@ -1,7 +1,8 @@
 """A service in small: starts one group, tells of it line by line, and leaves when stdin ends.
 
-Usage: group_serve.py FOLDER TAG LIFE -- COMMAND... where LIFE is the descriptor that the command
-gets as 7. Prints `{"service": PID, "shim": PID}`, later the ending as JSON.
+Usage: group_serve.py HOW FOLDER TAG LIFE -- COMMAND... where HOW tells how the shim comes to be,
+`forked` or `by-path`, and LIFE is the descriptor that the command gets as 7. Prints
+`{"service": PID, "server": PID, "shim": PID}`, later the ending as JSON.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Group
 
 
@@ -21,7 +23,12 @@ def tell(what):
 
 async def main():
     """Start, tell, wait."""
-    folder, tag, life, _, *command = sys.argv[1:]
+    how, folder, tag, life, _, *command = sys.argv[1:]
+    server = ForkServer() if how == "forked" else None
+    if server is not None:
+        server.start()
+        while not server.is_up:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
     group = Group.start(
         Command(
             argv=command,
@@ -29,9 +36,16 @@ async def main():
             tag=int(tag),
             environment={},
             descriptors=((7, int(life)),),
-        )
+        ),
+        server,
     )
-    tell({"service": os.getpid(), "shim": group.shim_pid})
+    tell(
+        {
+            "service": os.getpid(),
+            "server": server.pid if server else None,
+            "shim": group.shim_pid,
+        }
+    )
     ending = await group.wait_gone()
     tell(dataclasses.asdict(ending))
     await asyncio.to_thread(sys.stdin.read)

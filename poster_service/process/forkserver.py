@@ -1,0 +1,250 @@
+"""The service's side of the server that forks shims (`shim.serve`): start it, ask it, end it.
+
+A shim that is run by path pays for the start of a Python, most of what it costs in all. The server
+has that behind it and is small and of one thread, so a fork of it is cheap and safe, which a fork
+of the service is not. What it forks is the service's child: nothing is lost with the server, and
+while there is none that is up, shims are run by path.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from poster_service.bytecode import compiled
+from poster_service.process.shim import FORKED_NAME, MOST_BYTES, MOST_DESCRIPTORS, READY
+
+logger = logging.getLogger(__name__)
+
+SHIM = Path(__file__).with_name("shim.py")
+#: How long a server that is up may take to answer, in seconds; it takes a millisecond. The event
+#: loop stands still meanwhile.
+ANSWER_SECONDS = 2.0
+#: After so many failures in a row no server is asked or started any more.
+PATIENCE = 3
+
+
+class Forked:
+    """A child of ours that another process forked; what a group needs of `subprocess.Popen`."""
+
+    def __init__(self, pid: int, known: set[int]) -> None:
+        self.pid = pid
+        self._known = known
+        self._known.add(pid)
+        self._status: int | None = None
+
+    def wait(self) -> int:
+        """Wait for its end, once; its exit status, negative for a signal.
+
+        0 where the kernel has thrown the status away, because SIGCHLD is ignored (wait(2), Notes).
+        """
+        if self._status is None:
+            try:
+                _, status = os.waitpid(self.pid, 0)
+            except ChildProcessError:
+                status = 0
+            self._status = os.waitstatus_to_exitcode(status)
+            self._known.discard(self.pid)
+        return self._status
+
+    def send_signal(self, number: int) -> None:
+        """Signal it, unless it has been waited for: then its number may be another's."""
+        if self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkServer:
+    """Forks shims for one event loop, and starts its server anew when that has died.
+
+    For the loop's own thread only: the parent-death signal of all that it forks follows the thread
+    that started it (prctl(2)).
+    """
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._pidfd = -1
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_up = False
+        self._failures = 0
+        self._known: set[int] = set()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's pid; None while there is none."""
+        return None if self._server is None else self._server.pid
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the next shim will be forked."""
+        return self._is_up
+
+    def start(self) -> None:
+        """Start the server, unless there is one or it is given up; it is up some turns later."""
+        if self._server is None and self._failures < PATIENCE:
+            # Where that cannot be done, running a shim by path will fail too, and tell why.
+            with contextlib.suppress(OSError):
+                self._start()
+
+    def fork(self, words: Sequence[str], descriptors: Sequence[int]) -> Forked | None:
+        """Have a shim forked, in a millisecond; None when there is none, and it must run by path.
+
+        Args:
+            words: Its command line; numbers of descriptors are places in the list of them.
+            descriptors: What it is given, its stderr first; ours stay open.
+        """
+        self.start()
+        channel = self._channel
+        message = b"\0".join(os.fsencode(word) for word in words)
+        if (
+            channel is None
+            or not self._is_up
+            or message.count(b"\0") != len(words) - 1
+            or len(message) > MOST_BYTES
+            or len(descriptors) > MOST_DESCRIPTORS
+        ):
+            return None
+        try:
+            socket.send_fds(channel, [message], descriptors)
+            pid = int(channel.recv(64) or 0)
+        except OSError:  # it has died, or does not answer in time
+            pid = 0
+        pid = pid or self._find_lost()
+        if pid > 0:
+            self._failures = 0
+            return Forked(pid, self._known)
+        self._failed()
+        return None
+
+    def close(self) -> None:
+        """End the server now and wait for it; the shims that it forked are not touched."""
+        server, self._server = self._server, None
+        if server is None or self._channel is None:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._pidfd)
+            self._loop.remove_reader(self._channel)
+        os.close(self._pidfd)
+        server.kill()
+        server.wait()
+        self._channel.close()
+        self._channel = None
+        self._is_up = False
+
+    def _start(self) -> None:
+        """Start the server.
+
+        Raises:
+            OSError: There are no processes, memory or descriptors left.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                server = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
+                    by_path(f"serve={theirs.fileno()}"),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    cwd="/",
+                    env={},
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
+                )
+            self._pidfd = open_pidfd(server)
+        except OSError:
+            ours.close()
+            raise
+        ours.settimeout(ANSWER_SECONDS)
+        self._server, self._channel = server, ours
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(ours, self._hear)
+        self._loop.add_reader(self._pidfd, self._died)
+
+    def _hear(self) -> None:
+        """The server's first word, or its end."""
+        if self._channel is None or self._loop is None:
+            return
+        self._loop.remove_reader(self._channel)  # from here on it speaks when it is asked
+        with contextlib.suppress(OSError):
+            self._is_up = self._channel.recv(64) == READY
+
+    def _died(self) -> None:
+        """The server died at rest: it shall be no zombie, and is replaced when next needed."""
+        if not self._is_up:
+            self._failed()
+        self.close()
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures == PATIENCE:
+            logger.warning("shims cannot be forked here; each is run by path, for 5 ms more of CPU")
+            self.close()
+
+    def _find_lost(self) -> int:
+        """End a server that has not answered; the pid of a shim that it had forked, or 0.
+
+        With the server gone no other can come, so one that is not among our children is not.
+        """
+        logger.warning("the server that forks shims did not answer; it is replaced")
+        server = self.pid
+        self.close()
+        for pid in set(children_of_ours()) - self._known:
+            name, session = name_and_session(pid)
+            if session == server or name == FORKED_NAME.decode():
+                return pid
+        return 0
+
+
+def children_of_ours() -> list[int]:
+    """All children of this process, dead ones too that nobody has waited for (proc(5))."""
+    found: list[int] = []
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += map(int, file.read_text().split())
+    return found
+
+
+def name_and_session(pid: int) -> tuple[str, int]:
+    """Two fields of /proc/PID/stat; the name may hold any character, a bracket too."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:  # another owner has waited for it
+        return "", -1
+    head, _, tail = stat.rpartition(") ")
+    return head.partition(" (")[2], int(tail.split()[3])
+
+
+def open_pidfd(child: "subprocess.Popen[bytes] | Forked") -> int:
+    """The descriptor that tells of a child's end; without one it cannot be watched and is ended.
+
+    Raises:
+        OSError: There is no descriptor left.
+    """
+    try:
+        return os.pidfd_open(child.pid)
+    except OSError:
+        child.kill()  # what it may have started dies of the parent-death signal
+        child.wait()
+        raise
+
+
+def by_path(*words: str) -> list[str]:
+    """The command line of a shim, or of the server, as a program of its own."""
+    return [sys.executable, "-I", "-S", "-E", _program(), *words]
+
+
+@functools.cache
+def _program() -> str:
+    """The program to run; looked up once and not at every start of a Chrome."""
+    return compiled(SHIM)
