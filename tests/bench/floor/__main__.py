@@ -194,7 +194,9 @@ def life_of_ours(page: str, *, is_held: bool, renders: int) -> dict[str, float]:
             one.call("Fetch.fulfillRequest", document)
             one.event("Page.loadEventFired")
             frame = {"screenshot": SHOT}
-            assert one.call("HeadlessExperimental.beginFrame", frame, name)["screenshotData"]
+            # A frame in which nothing changed has no picture; the service asks again, too.
+            while "screenshotData" not in one.call("HeadlessExperimental.beginFrame", frame, name):
+                continue
             painted = time.perf_counter()
             if context:
                 one.call("Target.disposeBrowserContext", context)
