@@ -18,6 +18,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from poster_service.bytecode import compiled
 from poster_service.process.shim import FORKED_NAME, MOST_BYTES, MOST_DESCRIPTORS, READY
 
@@ -199,30 +201,12 @@ class ForkServer:
         logger.warning("the server that forks shims did not answer; it is replaced")
         server = self.pid
         self.close()
-        for pid in set(children_of_ours()) - self._known:
-            name, session = name_and_session(pid)
-            if session == server or name == FORKED_NAME.decode():
-                return pid
+        for child in psutil.Process().children():  # the dead too that nobody has waited for
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                is_of_it = os.getsid(child.pid) == server or child.name() == FORKED_NAME.decode()
+                if is_of_it and child.pid not in self._known:
+                    return child.pid
         return 0
-
-
-def children_of_ours() -> list[int]:
-    """All children of this process, dead ones too that nobody has waited for (proc(5))."""
-    found: list[int] = []
-    for file in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # a thread that has just ended
-            found += map(int, file.read_text().split())
-    return found
-
-
-def name_and_session(pid: int) -> tuple[str, int]:
-    """Two fields of /proc/PID/stat; the name may hold any character, a bracket too."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:  # another owner has waited for it
-        return "", -1
-    head, _, tail = stat.rpartition(") ")
-    return head.partition(" (")[2], int(tail.split()[3])
 
 
 def open_pidfd(child: "subprocess.Popen[bytes] | Forked") -> int:

@@ -496,30 +496,37 @@ def run_forked(message: bytes, descriptors: list[int]) -> int:
         posix.dup2(descriptors[0], 2)
         posix.close(descriptors[0])
     words = message.decode(sys.getfilesystemencoding(), "surrogateescape").split("\0")
+    return be_shim(words, descriptors)
+
+
+def be_shim(words: list[str], descriptors: list[int] | None = None) -> int:
+    """Do as told; the exit status is 0 only when nothing at all is left.
+
+    Args:
+        words: A shim's command line.
+        descriptors: What its numbers are places in, of a request; None where they are its own.
+    """
     try:
         options = Options(words)
-        options.renumber(descriptors)
-        posix.chdir(options.folder)
+        if descriptors is not None:
+            options.renumber(descriptors)
+    except (ValueError, IndexError) as error:
+        posix.write(2, f"shim: {error}; this program is started by poster-service\n".encode())
+        return EXIT_USAGE
+    try:
+        if options.folder:
+            posix.chdir(options.folder)
         return Shim(options).run()
-    except (OSError, ValueError, IndexError) as error:
+    except OSError as error:
         posix.write(2, f"shim: {error}\n".encode())
         return EXIT_START
 
 
 def main(arguments: list[str]) -> int:
-    """Entry point; the exit status is 0 only when nothing at all is left."""
+    """Entry point: a shim, or the server that forks shims."""
     if len(arguments) == 1 and arguments[0].startswith("serve="):
         return serve(int(arguments[0].removeprefix("serve=")))
-    try:
-        options = Options(arguments)
-    except ValueError as error:
-        posix.write(2, f"shim: {error}; this program is started by poster-service\n".encode())
-        return EXIT_USAGE
-    try:
-        return Shim(options).run()
-    except OSError as error:
-        posix.write(2, f"shim: {error}\n".encode())
-        return EXIT_START
+    return be_shim(arguments)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,6 @@ class Parts:
             ChromeNotStarted: Chrome does not come up, or does not render.
         """
         self.watchdog.start()
-        if self.pool.spec.server is not None:
-            self.pool.spec.server.start()
         try:
             await self._start_pool()
             await self._first_probe()

@@ -21,12 +21,11 @@ import pytest
 
 from poster_service.process import census, forkserver
 from poster_service.process.forkserver import Forked, ForkServer
-from poster_service.process.spawn import Command, Ending, Group
+from poster_service.process.spawn import Command, Group
 from tests.conftest import left, settled
 from tests.process.init_harness import program
-from tests.process.test_spawn import descriptors, server_up
+from tests.process.test_spawn import descriptors, gone, server_up
 
-LIMIT_S = 30.0
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 
 
@@ -78,12 +77,6 @@ async def start(work_dir: Path, server: ForkServer) -> AsyncIterator[Starter]:
         group.end()
         await gone(group)
     assert left(INSTANCE, work_dir) == []
-
-
-async def gone(group: Group) -> Ending:
-    """The ending, within a limit."""
-    async with asyncio.timeout(LIMIT_S):
-        return await group.wait_gone()
 
 
 async def failing(monkeypatch: pytest.MonkeyPatch, server: ForkServer, kind: str) -> None:

@@ -23,9 +23,9 @@ from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
 from poster_service.browser.page import Picture, Reply, Request
 from poster_service.process import census
-from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled
+from tests.process.test_spawn import server_up
 
 INSTANCE = 0xBE7C4
 PROGRAMS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")
@@ -98,10 +98,7 @@ async def measure_shim(home: Path, rounds: int, *, forked: bool) -> dict[str, An
         return used.ru_utime + used.ru_stime
 
     before = children()
-    server = ForkServer() if forked else None
-    if server is not None:
-        server.start()
-        assert await settled(lambda: server.is_up)
+    server = await server_up() if forked else None
     for number in range(rounds):
         folder = home / f"shim{number}"
         folder.mkdir()
