@@ -85,6 +85,13 @@ SWITCHES = (
 #: that begins by removing an old log removes that. Full Chromium writes no console, unless told so.
 CONSOLE = "console"
 
+#: Where full Chromium reads what a person would have set, in the lease folder, and what is set: no
+#: viewer of PDFs. It is an extension with a renderer of its own, which a page could start by a
+#: frame, and which at times never gets ready, so that neither does the page. headless-shell has
+#: none.
+PREFERENCES = Path("profile", "Default", "Preferences")
+PREFERRED = '{"plugins":{"always_open_pdf_externally":true}}'
+
 #: What is kept of a Chrome's stderr at most, in bytes of disk.
 MAX_STDERR_BYTES = 1 << 20
 
@@ -325,9 +332,26 @@ class Chrome:
 def drop(folder: Path) -> None:
     """Remove a lease folder that no Chrome has written to; needs no descriptor, unlike rmtree."""
     with contextlib.suppress(OSError):
-        for name in ("stderr", CONSOLE):
+        for name in ("stderr", CONSOLE, PREFERENCES):
             (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
+        for made in (*_folders(folder), folder):
+            made.rmdir()
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a lease folder that its Chrome finds there, the innermost first."""
+    made = [folder / PREFERENCES.parent, folder / PREFERENCES.parent.parent]
+    return [one for one in made if one.is_dir()]
+
+
+def _furnish(spec: ChromeSpec, folder: Path) -> None:
+    """Put into a lease folder what its Chrome is to find there."""
+    (folder / CONSOLE).symlink_to(os.devnull)
+    if not gives_frames(spec):
+        file = folder / PREFERENCES
+        file.parent.mkdir(parents=True)
+        file.write_text(PREFERRED)
+        file.chmod(0o644)  # whatever our umask: it may be another user who reads it
 
 
 def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
@@ -345,11 +369,11 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
     undo.callback(remove, groups)
     undo.callback(drop, folder)
     try:
-        (folder / CONSOLE).symlink_to(os.devnull)
+        _furnish(spec, folder)
         (commands, commands_held), (replies_held, replies) = pipes(2)
     except OSError as error:
         undo.close()
-        raise ChromeNotStarted(f"cannot make a pipe: {error.strerror}") from error
+        raise ChromeNotStarted(f"cannot make its files or pipes: {error.strerror}") from error
     undo.callback(os.close, commands_held)
     undo.callback(os.close, replies_held)
     command = Command(
@@ -360,6 +384,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         descriptors=((3, commands), (4, replies)),
         groups=groups,
         user=spec.user,
+        folders=_folders(folder),
         # Off only in the tests that show what reaping prevents.
         reap=os.environ.get("POSTER_TEST_NO_REAP") != "1",
     )

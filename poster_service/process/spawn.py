@@ -64,6 +64,7 @@ class Command:
         environment: The whole environment; nothing of ours is inherited.
         descriptors: Pairs (number the program sees, our number); ours are closed here after start.
         user: Whom the program runs as, instead of as us; the folder is given to it. For root only.
+        folders: Folders in that folder that are given to it too, the innermost first.
         groups: Control groups the lease lives in (see `cgroup.py`); removed at the end.
         reap: False only in tests, to show what reaping prevents.
         end_seconds: How long the shim may take to end everything, before the backstop strikes.
@@ -75,6 +76,7 @@ class Command:
     environment: Mapping[str, str]
     descriptors: Sequence[tuple[int, int]] = ()
     user: User | None = None
+    folders: Sequence[Path] = ()
     groups: Sequence[Path] = ()
     reap: bool = True
     end_seconds: float = 10.0
@@ -132,7 +134,8 @@ class Group:
             # A file and no pipe: nobody has to read it, and every grandchild may keep it open.
             errors = held.enter_context((command.folder / "stderr").open("w+b"))
             if command.user is not None:
-                _give(command.folder, command.user)  # from here on nothing is opened in it by name
+                for folder in (*command.folders, command.folder):
+                    _give(folder, command.user)  # from here on nothing is opened in it by name
             shim = _start_shim(command, theirs, errors, server)
             pidfd = open_pidfd(shim)
         except (OSError, ValueError):  # the latter for a NUL in a word

@@ -61,6 +61,9 @@ DIALOGS = {
     "</iframe>",
     "pdf": "<embed src='https://stranger.test/typed?type=application/pdf&body=%25PDF-1.7'>"
     "<iframe src='https://stranger.test/typed?type=application/pdf&body=%25PDF-1.7'></iframe>",
+    "pdf-within": "<embed type='application/pdf' src='data:application/pdf,%25PDF-1.7'>"
+    "<iframe src='data:application/pdf,%25PDF-1.7'></iframe><iframe id=b></iframe><script>"
+    "b.src = URL.createObjectURL(new Blob(['%PDF-1.7'], {type: 'application/pdf'}))</script>",
     "stop": "<script>stop()</script>",
     "write": "<script>document.open(); document.write('<p>x'); document.close()</script>",
     "no-document": "<script>document.documentElement.remove()</script>",
@@ -115,6 +118,25 @@ def test_nor_one_in_full_chromium(full_world: World, name: str) -> None:
     """Which has a face for each of them, and shows it to nobody."""
     seen = full_world.render("<body><p>x" + DIALOGS[name], hold=100)
     assert seen.status == 200, seen.body
+
+
+NO_VIEWER = (
+    "<body><script>document.body.style.background = navigator.pdfViewerEnabled ? 'red' : '#0f0'"
+    "</script>"
+)
+
+
+def test_there_is_no_viewer_of_pdfs(world: World) -> None:
+    """Which in full Chromium is a program of its own, with addresses of its own."""
+    seen = world.render(NO_VIEWER)
+    assert at(decode(seen.body), 5, 5) == (0, 255, 0, 255)
+
+
+@pytest.mark.slow
+def test_nor_is_there_one_in_full_chromium(full_world: World) -> None:
+    """A page could start it, and at times it never got ready."""
+    seen = full_world.render(NO_VIEWER)
+    assert at(decode(seen.body), 5, 5) == (0, 255, 0, 255)
 
 
 def test_windows_are_not_opened(world: World) -> None:
