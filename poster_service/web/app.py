@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from poster_service.browser import page_cache
 from poster_service.errors import AddressInUse, OpenToAll, PosterError
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
@@ -28,6 +29,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: A caller's own request id is kept when it is plain enough to stand in a log line.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+#: What a start may spend at most on reading Chrome's program in, in seconds: a tenth where it was
+#: cached, a disk's time where not, most of which the first Chrome would have needed anyway.
+REFILL_SECONDS = 1.0
 
 
 def make_app(parts: Parts) -> web.Application:
@@ -152,7 +157,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 async def _started(parts: Parts, stop: "_Stop") -> bool:
     """Start all parts; False when a signal came meanwhile, and nothing is left then."""
-    starting = asyncio.ensure_future(parts.start())
+    starting = asyncio.ensure_future(_bring_up(parts))
     told = asyncio.ensure_future(stop.first.wait())
     await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
@@ -162,6 +167,12 @@ async def _started(parts: Parts, stop: "_Stop") -> bool:
         return False
     await starting
     return True
+
+
+async def _bring_up(parts: Parts) -> None:
+    # Before the first Chrome: what that maps stays as it is.
+    await asyncio.to_thread(page_cache.refill, parts.pool.spec.program, REFILL_SECONDS)
+    await parts.start()
 
 
 async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:

@@ -16,6 +16,7 @@ import aiohttp
 import psutil
 import pytest
 
+from poster_service.browser import chrome
 from poster_service.settings import default_templates
 from tests.conftest import is_shim, left, settled
 
@@ -118,6 +119,14 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
             process.terminate()
         await process.wait()
         assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)
+
+
+async def test_chromes_program_is_read_in_first(work_dir: Path) -> None:
+    """Once in a life, from end to end; see `page_cache`."""
+    async with serving(work_dir) as served:
+        _, service, *_ = served.tree()
+        read = service.io_counters().read_chars
+        assert read >= chrome.find(None).stat().st_size
 
 
 async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:
