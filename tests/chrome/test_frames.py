@@ -96,6 +96,7 @@ async def painter(
     assert left(spec.instance, spec.home) == []
 
 
+@pytest.mark.slow
 async def test_what_needs_frames_gets_them(painter: Painter) -> None:
     """Whoever gives them: scripts, observers, animations and what is lazy are painted."""
     wrong = {}
@@ -140,6 +141,7 @@ LOOKS = """<script>
 </script>"""
 
 
+@pytest.mark.slow
 async def test_a_page_has_its_look_whatever_the_last_one_had(painter: Painter) -> None:
     """Prepared for what was wanted last, and given what is wanted now, before it loads."""
     for scale, is_said in ((1, "60,60,1"), (1, "60,60,1"), (2, "60,60,2"), (1, "60,60,1")):
@@ -148,6 +150,7 @@ async def test_a_page_has_its_look_whatever_the_last_one_had(painter: Painter) -
         assert near(at(decode(body), 30, 30), GREEN), (scale, is_said)
 
 
+@pytest.mark.slow
 async def test_the_background_is_of_this_render_too(painter: Painter) -> None:
     """A page that was prepared for another one is given its own."""
     clear, white = replace(picture(), background=(0, 0, 0, 0)), picture()
@@ -155,6 +158,7 @@ async def test_the_background_is_of_this_render_too(painter: Painter) -> None:
     assert [at(one, 30, 30)[3] for one in taken] == [255, 0, 0, 255]
 
 
+@pytest.mark.slow
 async def test_a_still_page_is_the_same_with_fewer_frames(painter: Painter) -> None:
     """Pictures, fonts, what lies further down and what scrolls: one frame shows it all."""
     page = (
@@ -170,6 +174,7 @@ async def test_a_still_page_is_the_same_with_fewer_frames(painter: Painter) -> N
     assert near(at(one, 30, 40), BLUE)
 
 
+@pytest.mark.slow
 async def test_a_pages_clock_begins_with_its_render(painter: Painter) -> None:
     """However long its Chrome has stood ready: a drawing by the time of its frames is the same."""
     await asyncio.sleep(1)

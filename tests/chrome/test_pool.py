@@ -150,6 +150,7 @@ async def reuse(make_spec: MakeSpec, program: Path) -> AsyncIterator[Reuse]:
     assert left(spec.instance, spec.home) == []
 
 
+@pytest.mark.slow
 async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
     reuse: Reuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
     assert (told.renewed, told.endings) == (3, {"asked": 1})
 
 
+@pytest.mark.slow
 async def test_a_renderer_that_does_not_go_costs_its_chrome(
     reuse: Reuse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ async def test_a_renderer_that_does_not_go_costs_its_chrome(
     assert "a Chrome is replaced after a render: a page was not gone" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_render_that_was_not_done_costs_its_chrome(reuse: Reuse) -> None:
     """Whatever it was that went wrong."""
 
@@ -209,6 +212,7 @@ async def test_a_pool_may_close_while_a_chrome_is_being_renewed(make_spec: MakeS
     assert caller.told == [[]]
 
 
+@pytest.mark.slow
 async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
     """More when leases come quickly, and those beyond the least are let go when none does."""
     spec = make_spec(installed(PROGRAMS[0]))
@@ -224,6 +228,7 @@ async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
     assert left(spec.instance, spec.home) == []
 
 
+@pytest.mark.slow
 async def test_a_start_that_hangs_is_given_up_when_nobody_wants_it(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -92,12 +93,14 @@ def test_promtool_accepts_rules_and_configuration() -> None:
     assert "15 rules found" in promtool("check", "config", "prometheus.yml").stdout
 
 
+@pytest.mark.slow
 def test_alerts_ring_when_they_must_and_only_then() -> None:
     """The scenes of alerts_test.yml."""
     tried = promtool("test", "rules", "alerts_test.yml")
     assert tried.returncode == 0, tried.stdout + tried.stderr
 
 
+@pytest.mark.slow
 def test_the_scenes_can_fail(tmp_path: Path) -> None:
     """A rule that rings for a zombie of a moment is found out."""
     rules = (MONITORING / "alerts.yml").read_text("utf-8")

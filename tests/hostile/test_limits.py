@@ -343,12 +343,14 @@ def knows_nothing(world: World, pages_before: int = 0) -> None:
         assert at(decode(seen.body), 190, 90) == (0, 255, 0, 255)
 
 
+@pytest.mark.slow
 def test_one_render_knows_nothing_of_another(either_world: World) -> None:
     """Whatever a page keeps (cookies, storage of every kind, history, clipboard) ends with it."""
     knows_nothing(either_world)
     assert (either_world.renewed() > 0) is either_world.shares_chromes
 
 
+@pytest.mark.slow
 def test_nothing_of_one_render_is_in_a_request_of_another(either_world: World) -> None:
     """A stranger's cookie, cache and service worker end with the Chrome or context they were in."""
     page = (

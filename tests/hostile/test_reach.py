@@ -46,6 +46,7 @@ def test_no_page_goes_to_a_forbidden_address(either_world: World, element: Eleme
         assert seen.status == 200
 
 
+@pytest.mark.slow
 def test_the_canaries_do_hear_of_it_where_the_policy_allows_it(world: World) -> None:
     """The check can fail: with the door open, the same pages reach them."""
     settings = {"allow_private": OPEN, "fetch_timeout_ms": 500}

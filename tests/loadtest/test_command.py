@@ -66,6 +66,7 @@ def test_wrong_usage_is_one_line(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_service_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """Nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -83,6 +84,7 @@ async def test_a_command_that_does_not_come_up_is_told_with_its_last_words(tmp_p
     assert "left with 7: so sorry" in tested.err
 
 
+@pytest.mark.slow
 async def test_our_own_service_that_does_not_start_is_told_in_its_words(tmp_path: Path) -> None:
     """The setting at fault is named."""
     tested = await load_test(tmp_path, "--self", POSTER_CHROME="/nowhere/chrome")
@@ -140,6 +142,7 @@ def test_an_answer_is_looked_at_before_it_counts_as_a_picture() -> None:
     assert (seconds_of("7"), seconds_of("Wed, 21 Oct 2026 07:28:00 GMT")) == (7.0, 1.0)
 
 
+@pytest.mark.slow
 async def test_a_service_that_asks_for_a_token_is_tested_with_one(tmp_path: Path) -> None:
     """From a variable that the service does not get; in no report. Without it nothing renders."""
     token = "loadtest-token-0123456789"

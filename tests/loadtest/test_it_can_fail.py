@@ -33,6 +33,7 @@ async def test_the_incident_is_found(tmp_path: Path) -> None:
     assert f"zombie {zombies[0]['pid']}" in tested.out
 
 
+@pytest.mark.slow
 async def test_our_service_without_reaping_and_without_init_is_found(tmp_path: Path) -> None:
     """The hidden settings for tests: zombies of named leases, and a status of 1."""
     need_namespaces()
@@ -47,6 +48,7 @@ async def test_our_service_without_reaping_and_without_init_is_found(tmp_path: P
     assert f"(lease {named[0]['lease']})" in tested.out
 
 
+@pytest.mark.slow
 async def test_our_service_with_init_as_pid_1_of_a_namespace_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -58,6 +60,7 @@ async def test_our_service_with_init_as_pid_1_of_a_namespace_leaves_nothing(
     assert tested.status == 0, tested.told
 
 
+@pytest.mark.slow
 async def test_what_leaves_the_services_tree_is_found(tmp_path: Path) -> None:
     """Daemons that fork twice end up with the load test itself, which says so."""
     program = str(PROGRAMS / "leaky.py")

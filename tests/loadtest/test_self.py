@@ -77,6 +77,7 @@ async def test_a_calm_run_has_no_hits_and_every_poster_comes(tmp_path: Path) -> 
     assert outcomes["rendered"] + outcomes["refused as it must be"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_a_load_test_that_is_ended_takes_its_service_with_it(
     tmp_path: Path, number: signal.Signals

@@ -62,6 +62,7 @@ async def test_a_service_at_rest_has_nothing_left() -> None:
         assert look.took < 1.0
 
 
+@pytest.mark.slow
 async def test_an_init_in_front_of_the_load_test_is_not_taken_for_the_services(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -72,6 +73,7 @@ async def test_an_init_in_front_of_the_load_test_is_not_taken_for_the_services(
         assert "init" in (await watch.look()).resources
 
 
+@pytest.mark.slow
 async def test_files_that_are_left_are_found(tmp_path: Path) -> None:
     """A folder of a lease that is no more, a stray file, shared memory of Chrome's kind."""
     async with watching() as (_, watch, rest):
@@ -94,6 +96,7 @@ async def test_files_that_are_left_are_found(tmp_path: Path) -> None:
         assert ("shared memory", str(shared)) in found
 
 
+@pytest.mark.slow
 async def test_a_zombie_is_named_with_its_lease_and_the_parent_that_fails_to_wait() -> None:
     """Init is stopped and a shim killed: its Chrome dies, and nobody waits for it."""
     async with watching() as (_, watch, rest):
@@ -116,6 +119,7 @@ async def test_a_zombie_is_named_with_its_lease_and_the_parent_that_fails_to_wai
         assert (await watch.settle(rest.left, SETTLE))[1] == []
 
 
+@pytest.mark.slow
 async def test_more_ready_chromes_than_before_are_too_many() -> None:
     """The pool at rest is what it was; a lease beyond it is left over, its shim too."""
     async with watching() as (_, watch, rest):
@@ -125,6 +129,7 @@ async def test_more_ready_chromes_than_before_are_too_many() -> None:
         assert len({one.lease for one in left} - {None}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hit", ["kill", "stop"])
 async def test_chaos_hits_one_tagged_process_and_notes_how_long_it_is_felt(hit: str) -> None:
     """Felt until its lease is gone: at once when killed, on the pool's next rounds when stopped."""
@@ -217,6 +222,7 @@ def test_kinds_are_told_by_what_chrome_says_of_itself() -> None:
     assert {kind: kind_of(one) for kind, one in told.items()} == {kind: kind for kind in told}
 
 
+@pytest.mark.slow
 async def test_a_service_of_somebody_else_is_found_by_its_port(tmp_path: Path) -> None:
     """--url: its init, its work folder, its leases; it is loaded, and lives on."""
     async with watching() as (target, watch, _):

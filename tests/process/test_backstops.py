@@ -124,6 +124,7 @@ def frozen(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.slow
 async def test_a_process_in_uninterruptible_sleep_is_named_and_waited_for_no_longer(
     work_dir: Path, frozen: tuple[Path, Callable[[], None]]
 ) -> None:
@@ -144,6 +145,7 @@ async def test_a_process_in_uninterruptible_sleep_is_named_and_waited_for_no_lon
     assert await settled(lambda: not stuck.is_running() or stuck.status() == "zombie")
 
 
+@pytest.mark.slow
 async def test_the_pool_never_forgets_a_survivor(work_dir: Path) -> None:
     """On the list until it is gone, then off it."""
     from poster_service.browser import chrome

@@ -212,6 +212,7 @@ async def test_a_server_that_does_not_answer_is_replaced(
     assert is_forked(start())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dies-after", "dies-at-once"])
 async def test_a_shim_whose_server_died_before_it_could_answer_is_not_lost(
     start: Starter, monkeypatch: pytest.MonkeyPatch, kind: str

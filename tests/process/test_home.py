@@ -96,6 +96,7 @@ def test_two_lives_cannot_have_the_same_folder(work_dir: Path) -> None:
     home.close()
 
 
+@pytest.mark.slow
 async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_start(
     work_dir: Path,
 ) -> None:

@@ -6,6 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.process.init_harness import PYTHON, Starter, program, read, wait_for_text, wait_until
 
 pytest_plugins = ("tests.process.init_fixtures",)
@@ -31,6 +33,7 @@ def test_orphans_are_booked_by_name_and_by_how_they_ended(start_init: Starter) -
     assert (found["phase"], found["main_ending"]) == ("ended", "exit 0")
 
 
+@pytest.mark.slow
 def test_cpu_time_and_peak_memory_are_booked(start_init: Starter) -> None:
     """An orphan that burns CPU and takes 40 MB shows in both."""
     path = start_init.folder / "status.json"
@@ -57,6 +60,7 @@ def test_those_killed_at_the_end_are_booked_apart(start_init: Starter) -> None:
     assert found["by_command"]["sh"]["killed"] == 0
 
 
+@pytest.mark.slow
 def test_the_file_is_there_while_init_runs_and_follows_it(start_init: Starter) -> None:
     """The service reads it for its metrics; its path is in the child's environment."""
     path = start_init.folder / "status.json"
@@ -73,6 +77,7 @@ def test_the_file_is_there_while_init_runs_and_follows_it(start_init: Starter) -
     assert ledger(path)["asked_by"] == "TERM"
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_a_file(start_init: Starter) -> None:
     """It is replaced whole; nothing else stays in its folder."""
     folder = start_init.folder / "kept"

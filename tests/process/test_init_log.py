@@ -167,6 +167,7 @@ def test_reaped_orphans_are_told_if_asked(start_init: Starter) -> None:
     assert "): exit 3\n" in text
 
 
+@pytest.mark.slow
 def test_a_storm_is_summed_up_in_a_line_a_second(start_init: Starter) -> None:
     """A few one by one, then a sum; together all of them."""
     out = start_init.folder / "out"

@@ -109,6 +109,7 @@ def test_an_orphan_that_leaves_group_and_session_is_adopted(start_init: Starter)
     assert "(sleep 1)" in life.stderr()
 
 
+@pytest.mark.slow
 def test_term_is_passed_on_in_the_middle_of_a_storm(start_init: Starter) -> None:
     """10,000 orphans; TERM gets through while they come, and all of them are reaped at the end."""
     out, beside = start_init.folder / "out", start_init.folder / "signals"

@@ -161,6 +161,7 @@ def switches(pid: int) -> int:
     return int(proc_field(pid, "voluntary_ctxt_switches") or 0)
 
 
+@pytest.mark.slow
 def test_init_never_wakes_up_without_cause(start_init: Starter) -> None:
     """Tini wakes up every second. The same look at a process that does sees it."""
     waker = ["sh", "-c", "while :; do sleep 0.3; done"]

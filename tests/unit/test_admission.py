@@ -189,6 +189,7 @@ async def test_the_longer_the_line_the_later_to_come_back() -> None:
         (await task).free()
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1 << 32), running=st.integers(1, 4), waiting=st.integers(0, 5),
     close=st.booleans(),

@@ -261,6 +261,7 @@ async def test_what_may_not_be_shared_is_fetched_by_each() -> None:
         await asyncio.gather(*later)
 
 
+@pytest.mark.slow
 async def test_who_came_later_has_its_own_time() -> None:
     """The first one's time is up; the next asks for itself."""
     origin = Origin({"Cache-Control": "max-age=60"}, hold=asyncio.Event())

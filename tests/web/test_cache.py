@@ -112,6 +112,7 @@ async def test_a_page_that_may_come_out_differently_is_painted_each_time(
     assert word(await ask(keeping, PAGE | {"html": page})) == "bypass"
 
 
+@pytest.mark.slow
 async def test_a_picture_lasts_as_long_as_its_caller_said(keeping: Service) -> None:
     """And then it is painted anew."""
     job = PAGE | {"html": "<script>1</script>", "cache_ttl": 1}
@@ -237,6 +238,7 @@ def flights(service: Service) -> list[Any]:
     return list(service.parts.results._flights._by_key.values())
 
 
+@pytest.mark.slow
 async def test_equal_requests_at_once_are_one_render(keeping: Service) -> None:
     """One slot, one Chrome, the same bytes for all."""
     before = renders(keeping)
@@ -249,6 +251,7 @@ async def test_equal_requests_at_once_are_one_render(keeping: Service) -> None:
     assert await keeping.at_rest()
 
 
+@pytest.mark.slow
 async def test_the_first_may_hang_up_and_the_others_get_their_picture(
     keeping: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -277,6 +280,7 @@ async def test_when_the_last_hangs_up_the_render_ends_at_once(keeping: Service) 
     assert flights(keeping) == []
 
 
+@pytest.mark.slow
 async def test_each_caller_has_a_time_of_its_own(keeping: Service) -> None:
     """The impatient one is told 504, whether it began or joined; the patient get the picture."""
     slower = SLOW.replace("1000", "3000")
@@ -290,6 +294,7 @@ async def test_each_caller_has_a_time_of_its_own(keeping: Service) -> None:
     assert word(await first) == "miss"
 
 
+@pytest.mark.slow
 async def test_when_all_times_are_up_it_is_a_timeout_of_the_render(keeping: Service) -> None:
     """Counted and told as such."""
     job = slow(html=ENDLESS)
@@ -311,6 +316,7 @@ async def test_an_error_of_the_render_is_everybodys(keeping: Service) -> None:
     assert await keeping.at_rest()
 
 
+@pytest.mark.slow
 async def test_what_was_not_for_others_is_painted_for_each(
     keeping: Service, serve_pages: Any
 ) -> None:

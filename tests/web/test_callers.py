@@ -136,6 +136,7 @@ async def test_the_log_names_the_caller_and_never_the_token(
         assert secret not in told
 
 
+@pytest.mark.slow
 async def test_tokens_rotate_without_a_restart(start_service: StartService, tmp_path: Path) -> None:
     """A new file: its tokens are in and the old ones out, within seconds; a broken one: neither."""
     file = tmp_path / "tokens"
@@ -170,6 +171,7 @@ async def test_a_rate_is_429_with_the_time_to_come_back(start_service: StartServ
     assert (await post(service, APP, **small)).status == 200
 
 
+@pytest.mark.slow
 async def test_so_many_at_once_are_429_beyond(start_service: StartService) -> None:
     """And one more when one has ended."""
     service = await start_service(tokens=TOKENS, token_concurrency=1)
@@ -222,6 +224,7 @@ def test_it_is_open_to_others_only_with_a_token_or_when_told_so(
         assert remedy in str(caught.value)
 
 
+@pytest.mark.slow
 async def test_the_refusal_to_be_open_to_all_is_one_line_and_status_1(work_dir: Path) -> None:
     """Of the command, before a Chrome is started."""
     status, out, err = await run(work_dir, "serve", "--host", "0.0.0.0", "--port", "0")

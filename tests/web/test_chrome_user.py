@@ -89,6 +89,7 @@ async def test_same_leaves_chrome_root_and_its_sandbox_off(
     service = await start_service(chrome_user="same")
     about = await told(service)
     assert (about["user"], about["sandbox"]) == ("0:0", "off")
+    assert await service.at_rest()
     assert {one["Uid"][0] for one in chromes(service)} == {"0"}
     assert "ROOT" not in caplog.text
     assert "sandbox is OFF" in caplog.text
@@ -98,6 +99,7 @@ async def test_same_leaves_chrome_root_and_its_sandbox_off(
 async def test_a_named_user_is_taken(start_service: StartService) -> None:
     """By name, or by numbers that the machine does not know."""
     service = await start_service(chrome_user="64999:64998")
+    assert await service.at_rest()
     assert (await told(service))["user"] == "64999:64998"
     assert {(one["Uid"][0], one["Gid"][0]) for one in chromes(service)} == {("64999", "64998")}
 
@@ -156,6 +158,7 @@ def why_root(log: str) -> str:
     return str(line["message"])
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("lost", [("KILL",), ("SETUID", "SETGID", "KILL", "CHOWN"), ("all",)])
 async def test_root_without_the_capabilities_goes_on_as_root(
@@ -170,6 +173,7 @@ async def test_root_without_the_capabilities_goes_on_as_root(
     assert "KILL" in why_root(log)
 
 
+@pytest.mark.slow
 @needs_root
 async def test_a_namespace_that_has_no_other_user_is_told_and_endured(work_dir: Path) -> None:
     """All capabilities, and yet: here nobody but root exists, so a folder cannot be given away."""
@@ -184,6 +188,7 @@ async def test_a_namespace_that_has_no_other_user_is_told_and_endured(work_dir: 
     assert f"POSTER_CHROME_USER={UNUSED}" in log
 
 
+@pytest.mark.slow
 @needs_root
 async def test_root_without_the_capabilities_refuses_a_named_user(work_dir: Path) -> None:
     """Before anything starts."""

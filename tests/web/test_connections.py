@@ -201,6 +201,7 @@ async def test_what_is_no_http_is_a_problem_and_no_traceback(
     assert not [one for one in caplog.records if one.exc_info]
 
 
+@pytest.mark.slow
 async def test_a_slow_sender_holds_no_chrome_and_is_told_408(start_service: StartService) -> None:
     """One Chrome, ten who send a body byte by byte: a render beside them, then 408 for each."""
     service = await start_service(concurrency=1, body_timeout_ms=2500)
@@ -218,6 +219,7 @@ async def test_a_slow_sender_holds_no_chrome_and_is_told_408(start_service: Star
     assert await service.at_rest()
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_holds_no_chrome(start_service: StartService) -> None:
     """One Chrome; three who take a byte a second of megabytes: others are served beside them."""
     service = await start_service(concurrency=1)
@@ -350,6 +352,7 @@ def mutated(chance: random.Random) -> bytes:
     return bytes(raw)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
 async def test_no_bytes_make_the_service_fail(
     start_service: StartService, caplog: pytest.LogCaptureFixture, seed: int

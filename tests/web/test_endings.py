@@ -64,6 +64,7 @@ async def test_after_success_nothing_is_left(service: Service) -> None:
     assert before.isdisjoint(one.pid for one in census.tagged(service.instance))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "number"),
     [
@@ -248,6 +249,7 @@ async def test_a_dialog_does_not_hang_a_render(service: Service, script: str) ->
     assert (await service.render(html=page)).status == 200
 
 
+@pytest.mark.slow
 async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: Service) -> None:
     """Twelve callers on two slots: twelve pictures, then rest."""
     responses = await asyncio.gather(
@@ -257,6 +259,7 @@ async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: 
     assert await service.at_rest()
 
 
+@pytest.mark.slow
 async def test_a_full_queue_is_told_at_once_when_to_come_back(start_service: StartService) -> None:
     """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
     service = await start_service(concurrency=1, queue=1)
@@ -377,6 +380,7 @@ async def test_log_lines_of_a_render_carry_its_own_request_id(
     assert told == {f"request-{number}": f"10.0.0.{number}" for number in range(3)}
 
 
+@pytest.mark.slow
 async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrome(
     start_service: StartService,
 ) -> None:

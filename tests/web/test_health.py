@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.web.conftest import Service, StartService
 
 
@@ -32,6 +34,7 @@ async def test_not_ready_when_nothing_was_rendered_lately(service: Service) -> N
     assert (await response.json())["rendered_recently"] is False
 
 
+@pytest.mark.slow
 async def test_an_idle_service_goes_on_proving_itself(start_service: StartService) -> None:
     """Without callers the probe renders by itself, so that readiness stays true."""
     from tests.conftest import settled

@@ -121,6 +121,7 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
         assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)
 
 
+@pytest.mark.slow
 async def test_chromes_program_is_read_in_first(work_dir: Path) -> None:
     """Once in a life, from end to end; see `page_cache`."""
     async with serving(work_dir) as served:
@@ -153,6 +154,7 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
         assert await settled(at_rest)
 
 
+@pytest.mark.slow
 async def test_init_keeps_its_ledger_while_the_service_runs(work_dir: Path) -> None:
     """A file in the work folder tells what init reaped; it goes with init."""
     async with serving(work_dir) as served:
@@ -164,6 +166,7 @@ async def test_init_keeps_its_ledger_while_the_service_runs(work_dir: Path) -> N
         assert not file.exists()
 
 
+@pytest.mark.slow
 async def test_a_pasted_curl_line_gets_a_picture(work_dir: Path, tmp_path: Path) -> None:
     """What `serve` prints can be pasted into a shell."""
     async with serving(work_dir) as served:
@@ -174,6 +177,7 @@ async def test_a_pasted_curl_line_gets_a_picture(work_dir: Path, tmp_path: Path)
         assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 async def test_term_lets_running_renders_finish_and_exits_0(work_dir: Path) -> None:
     """SIGTERM in the middle of a render: 200 for it, 503 for a new one, then 0."""
     async with serving(work_dir) as served:
@@ -195,6 +199,7 @@ async def settled_async(served: Served, status: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 async def test_a_render_longer_than_the_grace_is_told_503(work_dir: Path) -> None:
     """The bound on stopping holds: the endless render is cut off, the exit status is 0."""
     async with serving(work_dir, "--stop-grace-seconds", "0.5") as served:
@@ -205,6 +210,7 @@ async def test_a_render_longer_than_the_grace_is_told_503(work_dir: Path) -> Non
         assert await served.gone()
 
 
+@pytest.mark.slow
 async def test_a_second_signal_ends_at_once(work_dir: Path) -> None:
     """The first Ctrl-C waits for the render, the second does not; nothing is left all the same."""
     async with serving(work_dir, "--stop-grace-seconds", "600") as served:
@@ -235,6 +241,7 @@ async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> 
             assert len(later.homes()) == 1
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_gets_all_of_its_picture_at_a_stop(work_dir: Path) -> None:
     """SIGTERM while megabytes are on their way: they arrive, then the service exits with 0."""
     noise = """<!doctype html><body style="margin: 0"><canvas id=c width=1500 height=1500></canvas>
@@ -254,6 +261,7 @@ async def test_a_slow_reader_gets_all_of_its_picture_at_a_stop(work_dir: Path) -
         assert await served.process.wait() == 0
 
 
+@pytest.mark.slow
 async def test_term_while_the_first_chrome_starts_exits_0_and_leaves_nothing(
     work_dir: Path, tmp_path: Path
 ) -> None:
@@ -275,6 +283,7 @@ async def test_term_while_the_first_chrome_starts_exits_0_and_leaves_nothing(
     assert left_of(work_dir) == []
 
 
+@pytest.mark.slow
 async def test_what_lies_in_the_current_folder_is_not_imported(
     work_dir: Path, tmp_path: Path
 ) -> None:
@@ -291,6 +300,7 @@ async def test_what_lies_in_the_current_folder_is_not_imported(
     assert await process.wait() == 0
 
 
+@pytest.mark.slow
 async def test_a_port_in_use_is_one_line_and_not_zero(work_dir: Path) -> None:
     """The line names the address and what to set."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -302,6 +312,7 @@ async def test_a_port_in_use_is_one_line_and_not_zero(work_dir: Path) -> None:
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
@@ -332,6 +343,7 @@ async def test_faulty_settings_are_reported_together(work_dir: Path) -> None:
     assert "POSTER_QUEU:" in err
 
 
+@pytest.mark.slow
 async def test_doctor_says_what_it_found_and_renders(work_dir: Path) -> None:
     """A line for each thing that matters, and a test picture."""
     status, out, _ = await run(work_dir, "doctor")
@@ -343,6 +355,7 @@ async def test_doctor_says_what_it_found_and_renders(work_dir: Path) -> None:
     assert left_of(work_dir) == []
 
 
+@pytest.mark.slow
 async def test_render_writes_a_file_of_the_suffix_given(work_dir: Path, tmp_path: Path) -> None:
     """Without a server: FILE in, picture out, in the format that its name says."""
     (tmp_path / "page.html").write_text("<!doctype html><h1>Hi")
@@ -355,6 +368,7 @@ async def test_render_writes_a_file_of_the_suffix_given(work_dir: Path, tmp_path
     assert left_of(work_dir) == []
 
 
+@pytest.mark.slow
 async def test_render_takes_a_template_and_refuses_bad_options(
     work_dir: Path, tmp_path: Path
 ) -> None:
@@ -373,6 +387,7 @@ async def test_render_takes_a_template_and_refuses_bad_options(
     assert (status, len(err.splitlines())) == (1, 1)
 
 
+@pytest.mark.slow
 async def test_render_that_could_not_be_written_is_refused_before_it_begins(
     work_dir: Path, tmp_path: Path
 ) -> None:

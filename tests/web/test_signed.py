@@ -133,6 +133,7 @@ async def test_keys_rotate_with_their_file(start_service: StartService, tmp_path
         assert answer.status == 200
 
 
+@pytest.mark.slow
 async def test_the_command_makes_an_address_that_the_service_takes(
     signing: Service, work_dir: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ async def test_the_command_makes_an_address_that_the_service_takes(
             assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "keys", "told"),
     [
