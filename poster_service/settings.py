@@ -24,7 +24,7 @@ PREFIX = "POSTER_"
 #: Variables of other parts of us, which the service does not read.
 OTHERS = (f"{PREFIX}INIT_", f"{PREFIX}TEST_", f"{PREFIX}LOADTEST_")
 #: Never shown, and no flags: everybody on a machine can read a command line.
-SECRETS = frozenset({"tokens", "signing_keys"})
+SECRETS = frozenset({"tokens", "signing_keys", "cache_redis"})
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -93,6 +93,17 @@ def _signing_keys(value: object) -> object:
     return (
         credentials.from_pairs(value, credentials.signing_key) if isinstance(value, str) else value
     )
+
+
+def _redis(value: str) -> str:
+    from redis.asyncio.connection import parse_url  # for those who have one only
+
+    try:
+        parse_url(value)
+    except ValueError as error:  # which may tell the password
+        form = "redis://[user:password@]host[:port][/database], rediss:// or unix://path"
+        raise ValueError(f"it must be {form}") from error
+    return value
 
 
 def _origin(value: str) -> str:
@@ -450,6 +461,12 @@ class Settings(BaseModel):
         False,
         description="whether callers get pictures that were made for others; by default each token"
         " and each signing key has its own",
+    )
+    cache_redis: Annotated[str, AfterValidator(_redis)] | None = Field(
+        None,
+        description="a Redis in which replicas of one image find each other's pictures, as"
+        " redis://[user:password@]host[:port][/database], rediss:// or unix://path; pictures are"
+        " looked for in memory first, and painted where it does not answer",
     )
     asset_cache_bytes: int = Field(
         64 << 20,

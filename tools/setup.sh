@@ -69,6 +69,8 @@ look_for_what_tests_need() { # full Chromium too: its crash handlers leave the p
     has curl || wanted="$wanted curl"
     # What checks the files that deploy the service.
     has systemd-analyze || wanted="$wanted systemd"
+    # Redis' server without a service: it is another name of a program in the tools' package.
+    has redis-server || has redis-check-rdb || wanted="$wanted redis-tools"
     has docker-compose || docker compose version >/dev/null 2>&1 || wanted="$wanted docker-compose"
 }
 

@@ -28,6 +28,8 @@ from poster_service.render.admission import Admission
 from poster_service.render.flight import Flight, Flights
 from poster_service.render.job import RenderJob
 from poster_service.render.renderer import Deadline, Rendered, Renderer, Work
+from poster_service.render.store import Entry, Store
+from poster_service.stats import Phases
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,25 @@ class Kept:
         told = self.rendered
         return not (told.warnings or told.phases.complaints or told.is_broken)
 
+    @classmethod
+    def of(cls, entry: Entry) -> "Kept":
+        """What another replica kept, in our time."""
+        now = time.monotonic()
+        shift = now - time.time()
+        since, until = min(now, entry.since + shift), entry.until + shift
+        rendered = Rendered(entry.body, entry.content_type, Phases(), entry.etag, until)
+        return cls(rendered, since, until)
+
+    def entry(self) -> Entry:
+        """As other replicas may have it."""
+        told, shift = self.rendered, time.time() - time.monotonic()
+        since, until = self.since + shift, self.until + shift
+        return Entry(told.body, told.content_type, told.etag, since, until)
+
+    def is_good(self, job: RenderJob, wish: Wish, now: float) -> bool:
+        """Whether it will do for this job, by all that its caller says."""
+        return now - self.since <= wish.max_age and self.left(job, now) > 0
+
     def left(self, job: RenderJob, now: float) -> float:
         """Seconds for which it may still be given to this job; the caller's own word wins."""
         until = self.until if job.cache_ttl is None else self.since + job.cache_ttl
@@ -147,6 +168,7 @@ class Results:
         max_bytes: int,
         max_seconds: float,
         shared: bool,
+        store: Store | None = None,
     ) -> None:
         """Keep nothing yet.
 
@@ -157,6 +179,7 @@ class Results:
             max_bytes: Bound on all that is kept; 0 keeps and shares nothing.
             max_seconds: The longest that anything is kept.
             shared: Whether callers get each other's pictures.
+            store: Where other replicas have theirs; closed with us.
         """
         self._renderer = renderer
         self._admission = admission
@@ -164,6 +187,8 @@ class Results:
         self._identity, self._identity_until = "", -math.inf
         self._max_seconds = max_seconds
         self._shared = shared
+        #: What replicas have in common; asked by whoever would paint, so once for equal requests.
+        self.store = store
         self._kept: TLRUCache[bytes, Kept] = TLRUCache(
             max_bytes, self._gone_at, time.monotonic, lambda kept: kept.size
         )
@@ -179,6 +204,7 @@ class Results:
             "bytes": int(self._kept.currsize),
             "max_bytes": int(self._kept.maxsize),
             "answers": dict(self.outcomes),
+            **({"redis": dict(self.store.outcomes)} if self.store else {}),
         }
 
     async def get(self, job: RenderJob, caller: str = "", wish: Wish | None = None) -> Answer:
@@ -205,16 +231,16 @@ class Results:
             if wish.anew or (job.cache_ttl is None and key in self._differing):
                 return await self._alone(work, caller, deadline, key, still)
             if (kept := self._find(key, job, wish)) is not None:
-                timing = f"cache;dur={(time.perf_counter() - begin) * 1000:.1f}"
-                self._tell(work, caller, HIT, "ok", begin, len(kept.rendered.body))
-                return self._answer(kept, HIT, job, timing)
-            answer = await self._together(work, caller, deadline, key, still, begin)
+                return self._hit(kept, work, caller, begin)
+            answer = await self._together(work, caller, wish, deadline, key, still, begin)
             if answer is not None:
                 return answer
 
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()
+        if self.store is not None:
+            await self.store.close()
 
     def _is_quick(self, work: Work) -> bool:
         """Whether a look at this work reads no file, and takes less than a thread's turn would."""
@@ -235,9 +261,12 @@ class Results:
 
     def _find(self, key: bytes, job: RenderJob, wish: Wish) -> Kept | None:
         kept, now = self._kept.get(key), time.monotonic()
-        if kept is None or now - kept.since > wish.max_age or not kept.left(job, now):
-            return None
-        return kept
+        return kept if kept is not None and kept.is_good(job, wish, now) else None
+
+    def _hit(self, kept: Kept, work: Work, caller: str, begin: float) -> Answer:
+        timing = f"cache;dur={(time.perf_counter() - begin) * 1000:.1f}"
+        self._tell(work, caller, HIT, "ok", begin, len(kept.rendered.body))
+        return self._answer(kept, HIT, work.job, timing)
 
     async def _alone(
         self, work: Work, caller: str, deadline: Deadline, key: bytes | None, still: bool
@@ -247,18 +276,26 @@ class Results:
         return self._answer(kept, word, work.job, kept.rendered.phases.server_timing())
 
     async def _together(
-        self, work: Work, caller: str, deadline: Deadline, key: bytes, still: bool, begin: float
+        self,
+        work: Work,
+        caller: str,
+        wish: Wish,
+        deadline: Deadline,
+        key: bytes,
+        still: bool,
+        begin: float,
     ) -> Answer | None:
         """Join the render that is under way, or begin one that others may join.
 
         It stands in the line of whoever began it, and ends when its last caller has left or when
         the time of the most patient is up. None when this caller should look again: what it waited
-        for was not for others, or failed for a reason that was not its own.
+        for was not for others, came from the store by another's wish, or failed for a reason that
+        was not its own.
         """
         flight, own = self._flights.find(key), deadline.when
         leads = flight is None
         if flight is None:
-            rendering = self._render(work, caller, deadline, key, still)
+            rendering = self._find_or_render(work, caller, wish, deadline, key, still)
             flight = self._flights.start(key, rendering, deadline)
         elif own > flight.about.when:
             flight.about.move(own)
@@ -274,6 +311,8 @@ class Results:
             if not flight.is_abandoned:  # it goes on for others
                 self._tell(work, caller, COALESCED, "cancelled", begin, 0)
             raise
+        if word == HIT:
+            return self._hit(kept, work, caller, begin) if leads else None
         if leads:
             return self._answer(kept, word, work.job, kept.rendered.phases.server_timing())
         if not kept.left(work.job, kept.since):
@@ -309,6 +348,19 @@ class Results:
         again = self._admission.retry_after()
         return Overloaded("its time passed before its turn came", again)
 
+    async def _find_or_render(
+        self, work: Work, caller: str, wish: Wish, deadline: Deadline, key: bytes, still: bool
+    ) -> Landed:
+        """What another replica has painted, else our own."""
+        entry = None if self.store is None else await self.store.find(key)
+        if entry is not None:
+            kept = Kept.of(entry)
+            if kept.is_good(work.job, wish, time.monotonic()):
+                if kept.size <= self._kept.maxsize:
+                    self._kept[key] = kept
+                return kept, HIT
+        return await self._render(work, caller, deadline, key, still)
+
     async def _render(
         self, work: Work, caller: str, deadline: Deadline, key: bytes | None, still: bool
     ) -> Landed:
@@ -334,11 +386,13 @@ class Results:
         if not kept.is_whole or not kept.left(job, now) or kept.size > self._kept.maxsize:
             return BYPASS
         self._kept[key] = kept
+        if self.store is not None:
+            self.store.keep(key, kept.entry())
         return MISS
 
     def _gone_at(self, _: bytes, kept: Kept, now: float) -> float:
         """When a picture leaves the cache, whoever might still want it."""
-        return now + self._max_seconds
+        return kept.since + self._max_seconds
 
     def _answer(self, kept: Kept, word: str, job: RenderJob, timing: str) -> Answer:
         self.outcomes[word] += 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from poster_service.browser import chrome
 from poster_service.errors import PosterError
 from poster_service.process.user import is_root
+from poster_service.render.store import Store
 from poster_service.settings import Settings
 from poster_service.web.parts import build, user_of
 
@@ -40,6 +41,8 @@ async def examine(settings: Settings) -> int:
     ok = True
     for name, finding in findings(settings):
         _say(name, finding)
+    if settings.cache_redis is not None:
+        _say("redis", await redis(settings.cache_redis))
     try:
         _say("test picture", await _test_picture(settings))
     except PosterError as error:
@@ -138,6 +141,14 @@ def limits() -> str:
     inotify = read("/proc/sys/fs/inotify/max_user_instances")
     shown = "unlimited" if processes == resource.RLIM_INFINITY else processes
     return f"open files {files}, processes {shown}, inotify instances {inotify} (2 a Chrome)"
+
+
+async def redis(address: str) -> str:
+    """Whether the Redis of finished pictures answers; its address may have a password in it."""
+    store = Store(address, 1)
+    wrong = await store.ping()
+    await store.close()
+    return f"FAILS, renders would go on without it: {wrong}" if wrong else "answers"
 
 
 def read(file: str | Path) -> str:

@@ -100,6 +100,11 @@ def caches(parts: Parts) -> Iterator[Metric]:
         "poster_cache_answers", "Pictures answered, by the word of X-Cache.", "outcome",
         pictures["answers"],
     )  # fmt: skip
+    if "redis" in pictures:
+        yield counters(
+            "poster_cache_redis", "What was asked of POSTER_CACHE_REDIS, by what came of it.",
+            "outcome", pictures["redis"],
+        )  # fmt: skip
     yield counters(
         "poster_asset_cache_fetches", "Things that pages fetched, by how the cache took part.",
         "outcome", assets["fetches"],

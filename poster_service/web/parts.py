@@ -27,6 +27,7 @@ from poster_service.render.markup import Templates
 from poster_service.render.network import Policy
 from poster_service.render.renderer import Renderer
 from poster_service.render.results import Results
+from poster_service.render.store import Store
 from poster_service.settings import Settings, processors
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
@@ -238,6 +239,7 @@ def build(settings: Settings) -> Parts:
         max_bytes=settings.cache_bytes,
         max_seconds=settings.cache_seconds,
         shared=settings.cache_shared,
+        store=Store(settings.cache_redis, settings.cache_seconds) if settings.cache_redis else None,
     )
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)

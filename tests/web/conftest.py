@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import aiohttp
 import pytest
 from aiohttp import web
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster, blockbuster_ctx
 
 from poster_service.process import census
 from poster_service.settings import Settings
@@ -86,6 +86,7 @@ class StartService(Protocol):
 @pytest.fixture
 async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
     """A factory of services, each searched for leftovers when the test is over."""
+    guards: list[BlockBuster] = []
     async with contextlib.AsyncExitStack() as undo:
 
         async def start(**changes: Any) -> Service:
@@ -97,13 +98,16 @@ async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
                 "cache_bytes": 0,
                 **changes,
             }
-            return await undo.enter_async_context(_running(Settings(**given)))
+            # A second one may read its files while it starts, too; its guard is one for both.
+            for guard in guards:
+                guard.deactivate()
+            return await undo.enter_async_context(_running(Settings(**given), guards))
 
         yield start
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[Service]:
+async def _running(settings: Settings, guards: list[BlockBuster]) -> AsyncIterator[Service]:
     parts = build(settings)
     spec = parts.pool.spec
     await parts.start()
@@ -111,7 +115,8 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
     runner = await open_site(make_app(parts), listener, parts.connections, settings)
     try:
         async with aiohttp.ClientSession() as client:
-            with the_loop_must_not_block():
+            with the_loop_must_not_block() as guard:
+                guards.append(guard)
                 yield Service(parts, address_of(listener), client)
     finally:
         await parts.stop()
@@ -120,7 +125,7 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
 
 
 @contextlib.contextmanager
-def the_loop_must_not_block() -> Iterator[None]:
+def the_loop_must_not_block() -> Iterator[BlockBuster]:
     """Fail a test in which the service blocks its event loop, but for the calls named here."""
     with blockbuster_ctx("poster_service") as blockbuster:
         for function in blockbuster.functions.values():
@@ -133,7 +138,7 @@ def the_loop_must_not_block() -> Iterator[None]:
             function.can_block_in("poster_service/render/assets.py", {"asset"})
             # The tests' own searches; the service takes its census in a thread.
             function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
-        yield
+        yield blockbuster
 
 
 @pytest.fixture

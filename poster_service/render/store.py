@@ -1,0 +1,190 @@
+"""Finished pictures that replicas have in common, in Redis.
+
+It is a help and never a need: what it does not know, or does not answer in time, is painted. After
+a failure it is left alone for a while, so that a store which is down costs one wait and not one for
+each render. What it holds is believed, so it should be reached by nobody else.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from poster_service import __version__
+from poster_service.logs import event
+
+logger = logging.getLogger(__name__)
+
+#: What an answer may take, connecting included, in seconds: less than most renders.
+PATIENCE = 0.25
+#: How long it is left alone after a failure, in seconds.
+PAUSE = 5.0
+#: A larger picture is not stored, in bytes: it would hardly come back in time.
+LARGEST = 8 << 20
+#: Between an entry's head and its picture.
+SEAM = b"\n"
+#: Of the keys: another version of us may paint otherwise.
+PREFIX = f"poster-service:{__version__}:".encode()
+
+#: Outcomes that are counted.
+FOUND, UNKNOWN, STORED, FAILED = OUTCOMES = ("hit", "miss", "stored", "failed")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture, with times that mean the same on every machine.
+
+    Attributes:
+        body: Its bytes.
+        content_type: Its media type.
+        etag: Of the bytes.
+        since: When it was finished, in seconds since the epoch.
+        until: As long as this it stays the same by itself; infinite where nothing was fetched.
+    """
+
+    body: bytes
+    content_type: str
+    etag: str
+    since: float
+    until: float
+
+    def packed(self) -> bytes:
+        """As one string of bytes: a line of JSON, then the picture."""
+        until = None if math.isinf(self.until) else self.until
+        head = _Head(
+            content_type=self.content_type, etag=self.etag, since=self.since, until=until,
+            size=len(self.body),
+        )  # fmt: skip
+        return head.model_dump_json().encode() + SEAM + self.body
+
+    @classmethod
+    def unpacked(cls, raw: bytes) -> "Entry | None":
+        """What `packed` gave; None for anything else."""
+        line, _, body = raw.partition(SEAM)
+        try:
+            head = _Head.model_validate_json(line)
+        except ValidationError:
+            return None
+        if len(body) != head.size:
+            return None
+        until = math.inf if head.until is None else head.until
+        return cls(body, head.content_type, head.etag, head.since, until)
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    content_type: str
+    etag: str
+    since: float
+    until: float | None
+    size: int
+
+
+class Store:
+    """The door to Redis."""
+
+    def __init__(self, address: str, seconds: int) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            address: redis://, rediss:// or unix://, as redis-py takes it.
+            seconds: How long a picture is kept there.
+
+        Raises:
+            ValueError: The address is none.
+        """
+        # Half a tenth of a second and some megabytes, for those who have a Redis only.
+        from redis import RedisError
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        self._redis: Any = Redis.from_url(
+            address, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
+            driver_info=None,  # it would look for its own version on disk for each connection
+        )  # fmt: skip
+        self._failures = (RedisError, OSError, TimeoutError)
+        self._seconds = seconds
+        self._asleep_until = -math.inf
+        self._is_down = False
+        self._storing: set[asyncio.Task[None]] = set()
+        self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+
+    async def find(self, key: bytes) -> Entry | None:
+        """The picture of this key, if there is one and it comes in time."""
+        if time.monotonic() < self._asleep_until:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                raw = await self._redis.get(PREFIX + key)
+        except self._failures as error:
+            self._failed(error)
+            return None
+        self._worked()
+        entry = None if raw is None else Entry.unpacked(raw)
+        self.outcomes[UNKNOWN if entry is None else FOUND] += 1
+        return entry
+
+    def keep(self, key: bytes, entry: Entry) -> None:
+        """Store a picture, behind the caller's back."""
+        if len(entry.body) > LARGEST or time.monotonic() < self._asleep_until:
+            return
+        task = asyncio.get_running_loop().create_task(self._keep(key, entry))
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+    async def _keep(self, key: bytes, entry: Entry) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._redis.set(PREFIX + key, entry.packed(), ex=self._seconds)
+        except self._failures as error:
+            self._failed(error)
+            return
+        self._worked()
+        self.outcomes[STORED] += 1
+
+    async def settled(self) -> None:
+        """Wait until all that was to be stored is, or has failed."""
+        while self._storing:
+            await asyncio.wait(set(self._storing))
+
+    async def ping(self) -> str:
+        """What is wrong with it, "" when nothing is."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._redis.ping()
+        except self._failures as error:
+            return _words(error)
+        return ""
+
+    async def close(self) -> None:
+        """Store what is under way, and hang up."""
+        await self.settled()
+        await self._redis.aclose()
+
+    def _failed(self, error: BaseException) -> None:
+        self.outcomes[FAILED] += 1
+        self._asleep_until = time.monotonic() + PAUSE
+        if not self._is_down:
+            self._is_down = True
+            event(
+                logger, logging.WARNING, "the cache in Redis fails; renders go on without it",
+                error=_words(error),
+            )  # fmt: skip
+
+    def _worked(self) -> None:
+        if self._is_down:
+            self._is_down = False
+            event(logger, logging.INFO, "the cache in Redis is back")
+
+
+def _words(error: BaseException) -> str:
+    """An error in words, some of which have none."""
+    return str(error) or f"no answer in {PATIENCE * 1000:.0f} ms"

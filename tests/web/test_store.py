@@ -1,0 +1,286 @@
+"""Replicas have their pictures in common where they are given a Redis: a real one, here."""
+
+import asyncio
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from poster_service.render import store as stores
+from poster_service.web import doctor
+from tests.conftest import settled
+from tests.web.conftest import Service, StartService
+from tests.web.test_cache import PAGE, ask, renders, word
+from tests.web.test_callers import APP, TOKENS, WEB, bearer
+
+#: Debian's server is the tools' program under another name.
+SERVER = shutil.which("redis-server") or shutil.which("redis-check-rdb")
+
+
+class Server:
+    """A Redis that listens on a socket in a folder, and can be taken away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "redis.sock"
+        self.address = f"unix://{self._socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [
+                "redis-server", "--port", "0", "--unixsocket", str(self._socket), "--save", "",
+                "--dir", str(self._socket.parent),
+            ],
+            executable=SERVER, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        with self.client() as client:
+            client.ping()
+
+    def client(self) -> Any:
+        """One that is patient with a server that has just been started."""
+        from redis.backoff import ConstantBackoff
+        from redis.retry import Retry
+
+        retry = Retry(ConstantBackoff(0.05), 200)
+        return Redis(unix_socket_path=str(self._socket), retry=retry)
+
+    def stored(self) -> list[bytes]:
+        """All that is in it."""
+        with self.client() as client:
+            found: list[bytes] = client.keys()
+            return found
+
+    def send(self, number: int) -> None:
+        """A signal."""
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self.send(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    """A Redis of this test's own."""
+    if SERVER is None:
+        pytest.skip("no Redis here: apt-get install redis-tools")
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        yield server
+        server.stop()
+
+
+async def replica(start_service: StartService, redis: Server, **more: Any) -> Service:
+    """A service that shares its pictures."""
+    return await start_service(cache_bytes=1 << 20, cache_redis=redis.address, **more)
+
+
+def outcomes(service: Service) -> dict[str, int]:
+    """What came of asking Redis."""
+    store = service.parts.results.store
+    assert store is not None
+    return dict(store.outcomes)
+
+
+async def stored(service: Service) -> None:
+    """Wait until what was painted is in Redis."""
+    store = service.parts.results.store
+    assert store is not None
+    await store.settled()
+
+
+async def test_what_one_has_painted_the_other_need_not(
+    start_service: StartService, redis: Server
+) -> None:
+    """The same bytes, the same ETag; and next time it has them itself."""
+    one = await replica(start_service, redis)
+    first = await ask(one, PAGE)
+    assert word(first) == "miss"
+    await stored(one)
+    other = await replica(start_service, redis)
+    before = renders(other)
+    second = await ask(other, PAGE)
+    assert word(second) == "hit"
+    assert await second.read() == await first.read()
+    for name in ("ETag", "Content-Type", "Cache-Control"):
+        assert second.headers[name] == first.headers[name]
+    assert 0 <= int(second.headers["Age"]) < 60
+    assert second.headers["Server-Timing"].startswith("cache;dur=")
+    asked = outcomes(other)
+    assert word(await ask(other, PAGE)) == "hit"
+    assert (renders(other), outcomes(other)) == (before, asked)
+    assert word(await ask(other, PAGE | {"width": 41})) == "miss"
+    told = await (await other.get("/metrics")).text()
+    assert 'poster_cache_redis_total{outcome="hit"} 1.0' in told
+    status = await (await other.get("/status")).json()
+    assert status["cache"]["redis"]["hit"] == 1
+    with redis.client() as client:
+        assert all(0 < client.ttl(key) <= 3600 for key in redis.stored())
+
+
+async def test_equal_requests_at_once_ask_once(start_service: StartService, redis: Server) -> None:
+    """And paint once, where nobody has."""
+    one = await replica(start_service, redis)
+    answers = await asyncio.gather(*(ask(one, PAGE) for _ in range(5)))
+    assert sorted(map(word, answers)) == ["coalesced"] * 4 + ["miss"]
+    await stored(one)
+    other = await replica(start_service, redis)
+    before = renders(other)
+    answers = await asyncio.gather(*(ask(other, PAGE) for _ in range(5)))
+    assert list(map(word, answers)) == ["hit"] * 5
+    assert (renders(other), outcomes(other)["hit"]) == (before, 1)
+
+
+async def test_the_callers_word_counts_there_too(
+    start_service: StartService, redis: Server
+) -> None:
+    """no-cache, no-store, max-age and cache_ttl, as in memory."""
+    one = await replica(start_service, redis)
+    assert word(await ask(one, PAGE)) == "miss"
+    await stored(one)
+    await asyncio.sleep(1.1)
+    other = await replica(start_service, redis)
+    assert word(await ask(other, PAGE, Cache_Control="no-store")) == "bypass"
+    assert word(await ask(other, PAGE | {"cache_ttl": 0})) == "bypass"
+    assert word(await ask(other, PAGE | {"cache_ttl": 1})) == "miss"
+    await stored(other)
+    third = await replica(start_service, redis)
+    assert word(await ask(third, PAGE, Cache_Control="max-age=0")) == "miss"
+    assert word(await ask(third, PAGE, Cache_Control="no-cache")) == "miss"
+    assert word(await ask(third, PAGE)) == "hit"
+
+
+async def test_callers_do_not_get_each_others(start_service: StartService, redis: Server) -> None:
+    """Unless they are to."""
+    one = await replica(start_service, redis, tokens=TOKENS)
+    other = await replica(start_service, redis, tokens=TOKENS)
+    first, second = bearer(WEB), bearer(APP)
+    assert word(await ask(one, PAGE, **first)) == "miss"
+    await stored(one)
+    assert word(await ask(other, PAGE, **second)) == "miss"
+    assert word(await ask(other, PAGE, **first)) == "hit"
+
+
+async def test_a_failed_or_changing_page_is_not_there(
+    start_service: StartService, redis: Server
+) -> None:
+    """Only what is kept in memory."""
+    one = await replica(start_service, redis)
+    for html in ("<script>1</script>", "<img src=https://10.0.0.1/x.png>"):
+        assert word(await ask(one, PAGE | {"html": html})) == "bypass"
+    await stored(one)
+    assert redis.stored() == []
+
+
+async def test_renders_go_on_without_it_and_it_comes_back(
+    start_service: StartService, redis: Server, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Stopped, it costs one wait in a while; gone, not even that; and both are told once."""
+    caplog.set_level(logging.INFO)
+    one = await replica(start_service, redis)
+    monkeypatch.setattr(stores, "PAUSE", 1.0)
+    redis.send(signal.SIGSTOP)
+    for width in range(40, 44):
+        assert word(await ask(one, PAGE | {"width": width})) == "miss"
+    assert 1 <= outcomes(one)["failed"] <= 3
+    redis.stop()
+    await asyncio.sleep(1.1)
+    assert word(await ask(one, PAGE | {"width": 50})) == "miss"
+    redis.start()
+    await asyncio.sleep(1.1)
+    assert word(await ask(one, PAGE | {"width": 60})) == "miss"
+    await stored(one)
+    assert len(redis.stored()) == 1
+    told = [one.getMessage() for one in caplog.records if "Redis" in one.getMessage()]
+    assert ["fails" in line for line in told] == [True, False]
+    assert await one.at_rest()
+
+
+async def test_it_need_not_be_there_at_the_start(
+    start_service: StartService, redis: Server
+) -> None:
+    """Nor at the end."""
+    redis.stop()
+    one = await replica(start_service, redis)
+    assert word(await ask(one, PAGE)) == "miss"
+    assert word(await ask(one, PAGE)) == "hit"
+    assert outcomes(one)["failed"] >= 1
+
+
+async def test_what_is_no_picture_is_painted_anew(
+    start_service: StartService, redis: Server
+) -> None:
+    """Whoever wrote it, and whatever type it has."""
+    one = await replica(start_service, redis)
+    assert word(await ask(one, PAGE)) == "miss"
+    await stored(one)
+    (key,) = redis.stored()
+    with redis.client() as client:
+        picture = client.get(key)
+
+        def a_list() -> None:
+            client.delete(key)
+            client.lpush(key, picture)
+
+        spoilers: list[Callable[[], object]] = [
+            lambda: client.set(key, b"nonsense"),
+            lambda: client.set(key, picture[:-1]),
+            a_list,
+        ]
+        for number, spoil in enumerate(spoilers):
+            spoil()
+            other = await replica(start_service, redis)
+            answer = await ask(other, PAGE)
+            assert word(answer) == "miss", number
+            assert (await answer.read()).startswith(b"\x89PNG")
+
+
+async def test_a_huge_picture_stays_at_home(
+    start_service: StartService, redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not come in time, and take the others' turn."""
+    monkeypatch.setattr(stores, "LARGEST", 100)
+    one = await replica(start_service, redis)
+    assert word(await ask(one, PAGE)) == "miss"
+    await stored(one)
+    assert redis.stored() == []
+    assert word(await ask(one, PAGE)) == "hit"
+
+
+async def test_a_stop_leaves_no_connection(start_service: StartService, redis: Server) -> None:
+    """To a server that is stopped either."""
+    one = await replica(start_service, redis)
+    assert word(await ask(one, PAGE)) == "miss"
+    with redis.client() as client:
+        assert len(client.client_list()) > 1
+    redis.send(signal.SIGSTOP)
+    await one.parts.stop()
+
+    redis.send(signal.SIGCONT)
+    with redis.client() as client:
+        assert await settled(lambda: len(client.client_list()) == 1)
+
+
+async def test_the_doctor_looks_at_it(redis: Server) -> None:
+    """And names no address."""
+    assert await doctor.redis(redis.address) == "answers"
+    redis.stop()
+    told = await doctor.redis(redis.address)
+    assert re.match(r"FAILS, renders would go on without it: .", told)
