@@ -98,11 +98,14 @@ def _signing_keys(value: object) -> object:
 def _redis(value: str) -> str:
     from redis.asyncio.connection import parse_url  # for those who have one only
 
+    form = "redis://[user:password@]host[:port][/database], rediss:// or unix://path"
     try:
         parse_url(value)
     except ValueError as error:  # which may tell the password
-        form = "redis://[user:password@]host[:port][/database], rediss:// or unix://path"
         raise ValueError(f"it must be {form}") from error
+    # Options of the client in the address would be found out with the first render.
+    if not re.fullmatch(r"[^?]+(\?db=\d+)?", value):
+        raise ValueError(f"it must be {form}, without options but db=")
     return value
 
 

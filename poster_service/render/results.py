@@ -354,10 +354,10 @@ class Results:
         """What another replica has painted, else our own."""
         entry = None if self.store is None else await self.store.find(key)
         if entry is not None:
-            kept = Kept.of(entry)
-            if kept.is_good(work.job, wish, time.monotonic()):
-                if kept.size <= self._kept.maxsize:
-                    self._kept[key] = kept
+            kept, now = Kept.of(entry), time.monotonic()
+            fits = kept.size <= self._kept.maxsize and now < self._gone_at(key, kept, now)
+            if fits and kept.is_good(work.job, wish, now):
+                self._kept[key] = kept  # where the others find it who wait for it
                 return kept, HIT
         return await self._render(work, caller, deadline, key, still)
 

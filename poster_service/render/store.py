@@ -6,10 +6,12 @@ each render. What it holds is believed, so it should be reached by nobody else.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 PATIENCE = 0.25
 #: How long it is left alone after a failure, in seconds.
 PAUSE = 5.0
+#: Connections at most; who finds none free waits for one, as long as it has patience.
+CONNECTIONS = 16
 #: A larger picture is not stored, in bytes: it would hardly come back in time.
 LARGEST = 8 << 20
 #: Between an entry's head and its picture.
@@ -89,66 +93,90 @@ class _Head(BaseModel):
 class Store:
     """The door to Redis."""
 
-    def __init__(self, address: str, seconds: int) -> None:
+    def __init__(self, address: str, seconds: int, realm: str = "") -> None:
         """Connect to nothing yet.
 
         Args:
             address: redis://, rediss:// or unix://, as redis-py takes it.
             seconds: How long a picture is kept there.
+            realm: Those who have another one do not see each other's pictures.
 
         Raises:
             ValueError: The address is none.
         """
         # Half a tenth of a second and some megabytes, for those who have a Redis only.
-        from redis import RedisError
-        from redis.asyncio import Redis
+        from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.exceptions import ResponseError
 
-        self._redis: Any = Redis.from_url(
-            address, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE,
+        pool = BlockingConnectionPool.from_url(
+            address, max_connections=CONNECTIONS, timeout=None,
+            socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
             driver_info=None,  # it would look for its own version on disk for each connection
         )  # fmt: skip
-        self._failures = (RedisError, OSError, TimeoutError)
+        self._redis: Any = Redis.from_pool(pool)
+        self._refusal = ResponseError
+        self._prefix = PREFIX + realm.encode() + b":"
+        self._is_closed = False
         self._seconds = seconds
         self._asleep_until = -math.inf
-        self._is_down = False
+        #: What has failed since it last worked, of reading and writing: each is told once.
+        self._down: set[str] = set()
         self._storing: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
 
     async def find(self, key: bytes) -> Entry | None:
         """The picture of this key, if there is one and it comes in time."""
-        if time.monotonic() < self._asleep_until:
+        if self._is_out():
             return None
-        try:
-            async with asyncio.timeout(PATIENCE):
-                raw = await self._redis.get(PREFIX + key)
-        except self._failures as error:
-            self._failed(error)
+        raw = await self._ask("read", self._redis.get, self._prefix + key)
+        if raw is FAILED:
             return None
-        self._worked()
         entry = None if raw is None else Entry.unpacked(raw)
         self.outcomes[UNKNOWN if entry is None else FOUND] += 1
         return entry
 
     def keep(self, key: bytes, entry: Entry) -> None:
         """Store a picture, behind the caller's back."""
-        if len(entry.body) > LARGEST or time.monotonic() < self._asleep_until:
+        if len(entry.body) > LARGEST or self._is_out():
             return
         task = asyncio.get_running_loop().create_task(self._keep(key, entry))
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
     async def _keep(self, key: bytes, entry: Entry) -> None:
+        packed = entry.packed()
+        told = await self._ask(
+            "written", self._redis.set, self._prefix + key, packed, self._seconds
+        )
+        self.outcomes[STORED] += told is not FAILED
+
+    def _is_out(self) -> bool:
+        return self._is_closed or time.monotonic() < self._asleep_until
+
+    async def _ask(self, what: str, command: Callable[..., Any], *words: object) -> Any:
+        """What Redis answers, or FAILED; whatever goes wrong there goes wrong there only."""
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._redis.set(PREFIX + key, entry.packed(), ex=self._seconds)
-        except self._failures as error:
-            self._failed(error)
-            return
-        self._worked()
-        self.outcomes[STORED] += 1
+                answer = await command(*words)
+        except Exception as error:
+            self.outcomes[FAILED] += 1
+            if not isinstance(error, self._refusal):  # that was an answer: full, say, or read-only
+                self._asleep_until = time.monotonic() + PAUSE
+            if what not in self._down:
+                self._down.add(what)
+                event(
+                    logger, logging.WARNING,
+                    f"the cache in Redis cannot be {what}; renders go on without it",
+                    error=_words(error),
+                )  # fmt: skip
+            return FAILED
+        if what in self._down:
+            self._down.remove(what)
+            event(logger, logging.INFO, f"the cache in Redis can be {what} again")
+        return answer
 
     async def settled(self) -> None:
         """Wait until all that was to be stored is, or has failed."""
@@ -160,29 +188,16 @@ class Store:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._redis.ping()
-        except self._failures as error:
+        except Exception as error:
             return _words(error)
         return ""
 
     async def close(self) -> None:
         """Store what is under way, and hang up."""
+        self._is_closed = True
         await self.settled()
-        await self._redis.aclose()
-
-    def _failed(self, error: BaseException) -> None:
-        self.outcomes[FAILED] += 1
-        self._asleep_until = time.monotonic() + PAUSE
-        if not self._is_down:
-            self._is_down = True
-            event(
-                logger, logging.WARNING, "the cache in Redis fails; renders go on without it",
-                error=_words(error),
-            )  # fmt: skip
-
-    def _worked(self) -> None:
-        if self._is_down:
-            self._is_down = False
-            event(logger, logging.INFO, "the cache in Redis is back")
+        with contextlib.suppress(Exception):  # a server that does not answer does not hang up
+            await self._redis.aclose()
 
 
 def _words(error: BaseException) -> str:

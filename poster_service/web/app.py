@@ -30,8 +30,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: A caller's own request id is kept when it is plain enough to stand in a log line.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
-#: What a start may spend at most on reading Chrome's program in, in seconds: a tenth where it was
-#: cached, a disk's time where not, most of which the first Chrome would have needed anyway.
+#: What a start may spend on reading Chrome's program in, in seconds, and a window's time on top. A
+#: fast disk takes a tenth of that; a slow one has read a part by then, and the rest stays as it is.
 REFILL_SECONDS = 1.0
 
 

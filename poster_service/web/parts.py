@@ -1,6 +1,7 @@
 """Every part of a running service in one place: built once, started, stopped in reverse."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import time
@@ -239,7 +240,7 @@ def build(settings: Settings) -> Parts:
         max_bytes=settings.cache_bytes,
         max_seconds=settings.cache_seconds,
         shared=settings.cache_shared,
-        store=Store(settings.cache_redis, settings.cache_seconds) if settings.cache_redis else None,
+        store=_store(settings),
     )
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
@@ -248,6 +249,18 @@ def build(settings: Settings) -> Parts:
         counters, Connections(settings.max_connections), tokens, keys,
         Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
     )  # fmt: skip
+
+
+def _store(settings: Settings) -> Store | None:
+    """The Redis of those who are let do the same: what one may not fetch it gets from no other."""
+    if settings.cache_redis is None:
+        return None
+    rules = repr((
+        settings.cache_shared, settings.network, settings.allow_private, settings.allow_hosts,
+        settings.deny_hosts,
+    ))  # fmt: skip
+    realm = hashlib.blake2b(rules.encode(), digest_size=8).hexdigest()
+    return Store(settings.cache_redis, settings.cache_seconds, realm)
 
 
 def keys_of(settings: Settings) -> Keyring[SigningKey]:

@@ -80,7 +80,16 @@ def test_what_will_do(ago: float, left: float, ttl: int | None, max_age: float, 
 
 
 @pytest.mark.parametrize(
-    "address", ["localhost:6379/", "http://x/", "redis://host:port/", "redis://host:99999/", ""]
+    "address",
+    [
+        "localhost:6379/",
+        "http://x/",
+        "redis://host:port/",
+        "redis://host:99999/",
+        "",
+        "redis://host/?timeout=",
+        "redis://host/?decode_responses=",
+    ],
 )
 def test_an_address_of_something_else_is_refused(address: str) -> None:
     """Without telling it, since there may be a password in it."""
