@@ -104,7 +104,7 @@ class Store:
         Raises:
             ValueError: The address is none.
         """
-        # Half a tenth of a second and some megabytes, for those who have a Redis only.
+        # Imported here: 50 ms and some megabytes, for those who have a Redis only.
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
