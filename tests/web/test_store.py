@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from poster_service.render import store as stores
 from poster_service.web import doctor
@@ -48,9 +50,6 @@ class Server:
 
     def client(self) -> Any:
         """One that is patient with a server that has just been started."""
-        from redis.backoff import ConstantBackoff
-        from redis.retry import Retry
-
         retry = Retry(ConstantBackoff(0.05), 200)
         return Redis(unix_socket_path=str(self._socket), retry=retry)
 
@@ -90,18 +89,24 @@ async def replica(start_service: StartService, redis: Server, **more: Any) -> Se
     return await start_service(cache_bytes=1 << 20, cache_redis=redis.address, **more)
 
 
+async def painter(start_service: StartService, redis: Server, **more: Any) -> Service:
+    """A replica that has painted the page, which is in Redis by now if it ever will be."""
+    one = await replica(start_service, redis, **more)
+    assert word(await ask(one, PAGE)) == "miss"
+    await store_of(one).settled()
+    return one
+
+
+def store_of(service: Service) -> stores.Store:
+    """Its door to Redis; `settled` waits until what was painted is there."""
+    store = service.parts.results.store
+    assert store is not None
+    return store
+
+
 def outcomes(service: Service) -> dict[str, int]:
     """What came of asking Redis."""
-    store = service.parts.results.store
-    assert store is not None
-    return dict(store.outcomes)
-
-
-async def stored(service: Service) -> None:
-    """Wait until what was painted is in Redis."""
-    store = service.parts.results.store
-    assert store is not None
-    await store.settled()
+    return dict(store_of(service).outcomes)
 
 
 async def test_what_one_has_painted_the_other_need_not(
@@ -111,7 +116,7 @@ async def test_what_one_has_painted_the_other_need_not(
     one = await replica(start_service, redis)
     first = await ask(one, PAGE)
     assert word(first) == "miss"
-    await stored(one)
+    await store_of(one).settled()
     other = await replica(start_service, redis)
     before = renders(other)
     second = await ask(other, PAGE)
@@ -138,7 +143,7 @@ async def test_equal_requests_at_once_ask_once(start_service: StartService, redi
     one = await replica(start_service, redis)
     answers = await asyncio.gather(*(ask(one, PAGE) for _ in range(5)))
     assert sorted(map(word, answers)) == ["coalesced"] * 4 + ["miss"]
-    await stored(one)
+    await store_of(one).settled()
     other = await replica(start_service, redis)
     before = renders(other)
     answers = await asyncio.gather(*(ask(other, PAGE) for _ in range(5)))
@@ -150,15 +155,13 @@ async def test_the_callers_word_counts_there_too(
     start_service: StartService, redis: Server
 ) -> None:
     """no-cache, no-store, max-age and cache_ttl, as in memory."""
-    one = await replica(start_service, redis)
-    assert word(await ask(one, PAGE)) == "miss"
-    await stored(one)
+    await painter(start_service, redis)
     await asyncio.sleep(1.1)
     other = await replica(start_service, redis)
     assert word(await ask(other, PAGE, Cache_Control="no-store")) == "bypass"
     assert word(await ask(other, PAGE | {"cache_ttl": 0})) == "bypass"
     assert word(await ask(other, PAGE | {"cache_ttl": 1})) == "miss"
-    await stored(other)
+    await store_of(other).settled()
     third = await replica(start_service, redis)
     assert word(await ask(third, PAGE, Cache_Control="max-age=0")) == "miss"
     assert word(await ask(third, PAGE, Cache_Control="no-cache")) == "miss"
@@ -171,7 +174,7 @@ async def test_callers_do_not_get_each_others(start_service: StartService, redis
     other = await replica(start_service, redis, tokens=TOKENS)
     first, second = bearer(WEB), bearer(APP)
     assert word(await ask(one, PAGE, **first)) == "miss"
-    await stored(one)
+    await store_of(one).settled()
     assert word(await ask(other, PAGE, **second)) == "miss"
     assert word(await ask(other, PAGE, **first)) == "hit"
 
@@ -183,7 +186,7 @@ async def test_a_failed_or_changing_page_is_not_there(
     one = await replica(start_service, redis)
     for html in ("<script>1</script>", "<img src=https://10.0.0.1/x.png>"):
         assert word(await ask(one, PAGE | {"html": html})) == "bypass"
-    await stored(one)
+    await store_of(one).settled()
     assert redis.stored() == []
 
 
@@ -194,8 +197,7 @@ async def test_renders_go_on_without_it_and_it_comes_back(
     """Stopped, it costs one wait in a while; gone, not even that; and both are told once."""
     caplog.set_level(logging.INFO)
     one = await replica(start_service, redis)
-    store = one.parts.results.store
-    assert store is not None
+    store = store_of(one)
     redis.send(signal.SIGSTOP)
     monkeypatch.setattr(stores, "PAUSE", 3600.0)
     for width in range(40, 44):
@@ -208,7 +210,7 @@ async def test_renders_go_on_without_it_and_it_comes_back(
     redis.start()
     monkeypatch.setattr(store, "_asleep_until", 0.0)
     assert word(await ask(one, PAGE | {"width": 60})) == "miss"
-    await stored(one)
+    await store_of(one).settled()
     assert len(redis.stored()) == 1
     told = [one.getMessage() for one in caplog.records if "Redis" in one.getMessage()]
     assert ["cannot be read" in line for line in told] == [True, False]
@@ -230,9 +232,7 @@ async def test_what_is_no_picture_is_painted_anew(
     start_service: StartService, redis: Server
 ) -> None:
     """Whoever wrote it, and whatever type it has."""
-    one = await replica(start_service, redis)
-    assert word(await ask(one, PAGE)) == "miss"
-    await stored(one)
+    await painter(start_service, redis)
     (key,) = redis.stored()
     with redis.client() as client:
         picture = client.get(key)
@@ -252,21 +252,19 @@ async def test_what_is_no_picture_is_painted_anew(
             answer = await ask(other, PAGE)
             assert word(answer) == "miss", number
             assert (await answer.read()).startswith(b"\x89PNG")
-            await stored(other)
+            await store_of(other).settled()
 
 
 async def test_one_that_takes_nothing_more_still_gives(
     start_service: StartService, redis: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Full, or a copy that is only read: what it has is of use, and it is told once."""
-    one = await replica(start_service, redis)
-    assert word(await ask(one, PAGE)) == "miss"
-    await stored(one)
+    one = await painter(start_service, redis)
     with redis.client() as client:
         client.config_set("maxmemory", "1")
     for width in (41, 42):
         assert word(await ask(one, PAGE | {"width": width})) == "miss"
-        await stored(one)
+        await store_of(one).settled()
     assert outcomes(one)["failed"] == 2
     (line,) = [one.getMessage() for one in caplog.records if "Redis" in one.getMessage()]
     assert "cannot be written" in line
@@ -278,9 +276,7 @@ async def test_who_may_fetch_otherwise_has_its_own(
     start_service: StartService, redis: Server
 ) -> None:
     """A page must not get from another replica what it may not fetch here."""
-    one = await replica(start_service, redis, allow_private="10.0.0.0/8")
-    assert word(await ask(one, PAGE)) == "miss"
-    await stored(one)
+    await painter(start_service, redis, allow_private="10.0.0.0/8")
     for rules in ({}, {"deny_hosts": "x.example"}, {"network": "none"}, {"cache_shared": True}):
         other = await replica(start_service, redis, **rules)
         assert word(await ask(other, PAGE)) == "miss"
@@ -290,9 +286,7 @@ async def test_who_may_fetch_otherwise_has_its_own(
 
 async def test_none_is_kept_longer_than_here(start_service: StartService, redis: Server) -> None:
     """Whatever the one that painted it said."""
-    one = await replica(start_service, redis)
-    assert word(await ask(one, PAGE)) == "miss"
-    await stored(one)
+    await painter(start_service, redis)
     await asyncio.sleep(1.1)
     other = await replica(start_service, redis, cache_seconds=1)
     assert word(await ask(other, PAGE)) == "miss"
@@ -315,9 +309,7 @@ async def test_a_huge_picture_stays_at_home(
 ) -> None:
     """It would not come in time, and take the others' turn."""
     monkeypatch.setattr(stores, "LARGEST", 100)
-    one = await replica(start_service, redis)
-    assert word(await ask(one, PAGE)) == "miss"
-    await stored(one)
+    one = await painter(start_service, redis)
     assert redis.stored() == []
     assert word(await ask(one, PAGE)) == "hit"
 
