@@ -1,6 +1,6 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick lint setup setup-dev lock audit clean
+.PHONY: help run test test-quick endurance lint setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
@@ -17,7 +17,10 @@ test: setup-dev lint ## set up what is missing, then lint, types, every test
 	$(PYTEST) $(ARGS)
 
 test-quick: setup-dev ## the tests that take seconds
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not endurance" $(ARGS)
+
+endurance: setup-dev ## the long proofs, several hours: run them before a release
+	$(PYTEST) -m endurance $(ARGS)
 
 lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/ruff format --check .

@@ -24,21 +24,35 @@ async def load(engine: Engine, folder: Path, image: str, *words: str, seconds: f
     return await load_test(folder, "--docker", image, *words, seconds=seconds, **engine.environment)
 
 
-@pytest.mark.timeout(1500)
-async def test_a_thousand_renders_with_chaos_leave_nothing(
-    engine: Engine, image: str, tmp_path: Path
-) -> None:
-    """Under limits on processes and memory, with Chrome's sandbox on."""
+async def limited_load(engine: Engine, folder: Path, image: str, renders: int) -> None:
+    """A load test with chaos, under limits on processes and memory, with Chrome's sandbox on."""
     tested = await load(
-        engine, tmp_path, image, "--renders", "1000", "--chaos", "--settle", "20", "--seed", "11",
-        *LIMITS, f"--docker-arg=--security-opt={SECCOMP}", seconds=1400,
+        engine, folder, image, "--renders", str(renders), "--chaos", "--settle", "20",
+        "--seed", "11", *LIMITS, f"--docker-arg=--security-opt={SECCOMP}", seconds=1400,
     )  # fmt: skip
     assert tested.status == 0, tested.told
     seen = tested.seen
     assert not any(seen["left"].values())
-    assert seen["outcomes"]["rendered"] > 700
-    assert sum(seen["hits"].values()) > 20
-    assert len([one for one in seen["hits"] if one.startswith("kill")]) >= 3
+    assert seen["outcomes"]["rendered"] > 0.7 * renders
+    assert sum(seen["hits"].values()) > 0.02 * renders
+    assert len([one for one in seen["hits"] if one.startswith("kill")]) >= 2
+
+
+@pytest.mark.timeout(600)
+async def test_two_hundred_renders_with_chaos_leave_nothing(
+    engine: Engine, image: str, tmp_path: Path
+) -> None:
+    """Under limits, with the sandbox on."""
+    await limited_load(engine, tmp_path, image, 200)
+
+
+@pytest.mark.endurance
+@pytest.mark.timeout(1500)
+async def test_a_thousand_renders_with_chaos_leave_nothing(
+    engine: Engine, image: str, tmp_path: Path
+) -> None:
+    """The same for longer."""
+    await limited_load(engine, tmp_path, image, 1000)
 
 
 @pytest.fixture

@@ -100,19 +100,38 @@ async def test_a_load_test_that_is_ended_takes_its_service_with_it(
     assert await settled(lambda: not [one for folder in folders for one in folder.glob("work/*")])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-async def test_two_thousand_renders_with_chaos_leave_nothing_and_stay_flat(
-    tmp_path: Path,
-) -> None:
-    """The long proof: six to eight minutes on two cores; nothing grows with the renders."""
-    tested = await load_test(
-        tmp_path, "--renders", "2000", "--chaos", "--settle", "20", "--seed", "7",
-        seconds=1400,
-    )  # fmt: skip
-    seen = all_zero(tested, 2000)
+def stays_flat(seen: dict[str, Any]) -> None:
+    """Check that nothing of the service grows between its first tenth and its last."""
     for name, (first, last) in seen["flatness"].items():
         if name.endswith("_kib"):
             assert last - first < MEMORY_KIB, (name, first, last)
         elif name not in ("look_ms",):
             assert last - first <= PIECES, (name, first, last)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("renders_per_chrome", [1, 50])
+async def test_three_hundred_renders_with_chaos_leave_nothing_and_stay_flat(
+    tmp_path: Path, renders_per_chrome: int
+) -> None:
+    """With a Chrome for each render, and with Chromes that serve fifty."""
+    tested = await load_test(
+        tmp_path, "--renders", "300", "--chaos", "--settle", "20", "--seed", "7",
+        seconds=500, POSTER_RENDERS_PER_CHROME=str(renders_per_chrome),
+    )  # fmt: skip
+    stays_flat(all_zero(tested, 300))
+
+
+@pytest.mark.endurance
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("renders_per_chrome", [1, 50])
+async def test_twenty_thousand_renders_with_chaos_leave_nothing_and_stay_flat(
+    tmp_path: Path, renders_per_chrome: int
+) -> None:
+    """The long proof: half an hour to an hour and a half on two cores for each mode."""
+    tested = await load_test(
+        tmp_path, "--renders", "20000", "--chaos", "--settle", "20", "--seed", "20",
+        seconds=4 * 3600 - 60, POSTER_RENDERS_PER_CHROME=str(renders_per_chrome),
+    )  # fmt: skip
+    stays_flat(all_zero(tested, 20_000))
