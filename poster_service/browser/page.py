@@ -212,7 +212,9 @@ class Usual:
 
     Every page has it when it becomes ready, which takes it out of a render's time. A large one is
     not remembered, since a Chrome with a clock of its own would paint blank pages of that size, nor
-    a tiny one, as the service's own probe is.
+    a tiny one, as the service's own probe is. Nor is one of another scale than 1: the text of form
+    controls would keep the font rendering of that scale, so that a picture would depend on the
+    render before it (measured: `<input value="text">` at scale 1 after a page at scale 2).
     """
 
     def __init__(self) -> None:
@@ -220,7 +222,7 @@ class Usual:
 
     def note(self, look: Look) -> None:
         """What a render wanted that was done."""
-        if USUAL_PIXELS[0] <= look.width * look.height * look.scale**2 <= USUAL_PIXELS[1]:
+        if look.scale == 1 and USUAL_PIXELS[0] <= look.width * look.height <= USUAL_PIXELS[1]:
             self.look = look
 
     def forget(self) -> None:

@@ -372,3 +372,24 @@ async def test_addresses_reach_the_server_as_the_page_wrote_them(
             await fetch("{address}/api?x=%27%2C%7E&sig=a%2Fb%3D", {{headers}});</script>"""
         await service.picture(html=page, width=20, height=20)
     assert ("GET", "/api?x=%27%2C%7E&sig=a%2Fb%3D", "k") in seen
+
+
+@pytest.mark.parametrize("renders_per_chrome", [1, 50])
+async def test_a_picture_does_not_depend_on_the_render_before_it(
+    start_service: StartService, renders_per_chrome: int
+) -> None:
+    """Not on its scale, size, background or text either, with the pages prepared ahead."""
+    service = await start_service(renders_per_chrome=renders_per_chrome, concurrency=1)
+    page = """<!doctype html><body style="font: 16px sans-serif"><input value="text">
+        <button>Send</button> <select><option>one</select> <textarea>lines</textarea>"""
+
+    async def after(**before: Any) -> bytes:
+        """The pixels of the page after three renders of another, so that a prepared one is met."""
+        for _ in range(3):
+            await service.picture(html="<p>before</p>", **before)
+        return ink(await service.picture(html=page, width=800, height=600))
+
+    first = await after(width=800, height=600)
+    assert await after(width=800, height=600, device_scale_factor=2) == first
+    assert await after(width=300, height=900, device_scale_factor=1.5) == first
+    assert await after(width=400, height=300, background="#ff0000") == first
