@@ -143,12 +143,17 @@ def world() -> Iterator[World]:
     yield from _world()
 
 
-@pytest.fixture(scope="module")
-def full_world() -> Iterator[World]:
-    """A world around full Chromium."""
+@pytest.fixture(
+    scope="module",
+    params=[1, pytest.param(50, marks=pytest.mark.slow)],
+    ids=["a Chrome each", "a context each"],
+)
+def full_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A world around full Chromium, in either mode of the pool."""
     if not FULL.exists():
         pytest.skip("no full Chromium here")
-    yield from _world(chrome=str(FULL))
+    few = {} if request.param == 1 else {"concurrency": 1, "ready_max": 1}
+    yield from _world(chrome=str(FULL), renders_per_chrome=request.param, **few)
 
 
 @pytest.fixture(

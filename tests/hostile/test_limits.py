@@ -188,23 +188,23 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_ends_with_a_promised_answer(world: World, name: str) -> None:
+def test_a_flood_ends_with_a_promised_answer(either_world: World, name: str) -> None:
     """In its time, whatever it floods; and the next render is as good as ever."""
     page, codes = FLOODS[name]
     settings = {"max_messages": 5_000, "page_memory_mb": 1_024}
     begin = time.monotonic()
-    seen = world.render(page, hold=LONG, timeout_ms=5_000, settings=settings)
+    seen = either_world.render(page, hold=LONG, timeout_ms=5_000, settings=settings)
     assert time.monotonic() - begin < 20
     ended(seen, *codes)
-    assert world.render("<p>x", hold=0, settings=settings).status == 200
+    assert either_world.render("<p>x", hold=0, settings=settings).status == 200
 
 
 @pytest.mark.parametrize("name", ["dialogs", "one-huge-body", "array-buffers"])
-def test_a_flood_of_each_kind_ends(world: World, name: str) -> None:
+def test_a_flood_of_each_kind_ends(either_world: World, name: str) -> None:
     """One by messages, one by bytes, one by memory; the rest are slow tests."""
     page, codes = FLOODS[name]
     settings = {"max_messages": 1_000, "page_memory_mb": 512}
-    ended(world.render(page, hold=LONG, timeout_ms=8_000, settings=settings), *codes)
+    ended(either_world.render(page, hold=LONG, timeout_ms=8_000, settings=settings), *codes)
 
 
 HARMLESS = {
@@ -228,12 +228,12 @@ HARMLESS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_merely_loud_costs_its_own_render_at_most(world: World, name: str) -> None:
+def test_what_is_merely_loud_costs_its_own_render_at_most(either_world: World, name: str) -> None:
     """Painted, or out of its own time or memory; and the next render is as good as ever."""
-    seen = world.render(HARMLESS[name], hold=500, timeout_ms=5_000)
+    seen = either_world.render(HARMLESS[name], hold=500, timeout_ms=5_000)
     assert seen.status in (200, 502, 504), seen.body
     seen.assert_nobody_got_through()
-    assert world.render("<p>x", hold=0).status == 200
+    assert either_world.render("<p>x", hold=0).status == 200
 
 
 @pytest.mark.parametrize("name", ["console", "errors"])
@@ -277,19 +277,19 @@ def test_a_page_gets_so_many_bytes_in_all(world: World) -> None:
 
 
 @pytest.mark.parametrize(("hops", "fine"), [(3, True), (4, False)])
-def test_redirects_are_counted(world: World, hops: int, fine: bool) -> None:
+def test_redirects_are_counted(either_world: World, hops: int, fine: bool) -> None:
     """Three are allowed here, and three are followed."""
     page = f"<img src='https://stranger.test/hops?n={hops}'>"
-    seen = world.render(page, settings={"max_redirects": 3})
+    seen = either_world.render(page, settings={"max_redirects": 3})
     assert ("reason=redirects" not in seen.warnings) == fine
     assert len([hit for hit in seen.hits if "/hops" in hit]) == 4
 
 
-def test_a_redirect_to_itself_ends(world: World) -> None:
+def test_a_redirect_to_itself_ends(either_world: World) -> None:
     """For a picture, a frame and a script, within ten."""
     page = """<img src='https://stranger.test/round'><iframe src='https://stranger.test/round'>
         </iframe><script>fetch('https://stranger.test/round')</script>"""
-    seen = world.render(page)
+    seen = either_world.render(page)
     assert seen.status == 200
     assert len([hit for hit in seen.hits if "/round" in hit]) == 3 * 11
 
