@@ -444,8 +444,8 @@ def page_route(
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
                 own = asset(folder, address, snapshot)
                 shelf.seen(request.kind, own)
-                if NO_STORE in own.headers:
-                    shelf.until = 0.0
+                # Of another moment than the page: kept for nobody, whatever `cache_ttl` says.
+                shelf.is_broken |= NO_STORE in own.headers
                 return own
             return await budget.fetch(request)
         except NotFetched as missing:

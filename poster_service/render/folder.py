@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: What another file, or other content, has otherwise; None where there is no file.
 Stamp = tuple[int, int, int, int] | None
@@ -40,7 +41,7 @@ def stamps_of(folder: str | Path) -> dict[str, Stamp]:
                     name = at + entry.name
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(name + "/")
-                    else:
+                    elif entry.is_file():  # a pipe would never end
                         found[name] = stamp_of(entry.path)
         except OSError:
             continue  # removed meanwhile, or closed to us: no page would get its files either
@@ -75,13 +76,18 @@ class Snapshot:
         )
 
 
+def _blake2b() -> Any:
+    return hashlib.blake2b(digest_size=32)
+
+
 def snapshot(folder: Path, stamps: Mapping[str, Stamp] | None = None) -> Snapshot:
     """Read every file of a folder, whose stamps may have been taken already."""
     stamps = stamps_of(folder) if stamps is None else stamps
-    digest = hashlib.blake2b(digest_size=32)
+    digest = _blake2b()
     for name in sorted(stamps):
         try:
-            content = hashlib.blake2b((folder / name).read_bytes(), digest_size=32).digest()
+            with (folder / name).open("rb") as file:
+                content = hashlib.file_digest(file, _blake2b).digest()
         except (OSError, ValueError):  # a page would not get it either
             content = b""
         digest.update(f"{name}\0".encode("utf-8", "surrogateescape"))

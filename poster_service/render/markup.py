@@ -69,7 +69,7 @@ class Templates:
         Raises:
             TemplatesBroken: Naming every file with a mistake, and what to do about it.
         """
-        self._root, self._max_values = folder, max_values
+        self._root, self._max_values = folder.absolute(), max_values
         self._environment = _environment()
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
@@ -135,7 +135,7 @@ class Templates:
         """Look at every folder: new ones, changed ones, and those that are gone."""
         try:
             with os.scandir(self._root) as entries:
-                found = {one.name for one in entries if one.is_dir()}
+                found = {one.name for one in entries if one.name[0] != "." and one.is_dir()}
         except OSError as error:
             if self._unlisted != str(error):  # once, and not at every look
                 self._unlisted = str(error)
@@ -171,7 +171,7 @@ class Templates:
         """A folder without a page is no template; one that is closed to us may be."""
         folder = self._root / name
         is_closed = not stamps and folder.is_dir() and not _may_open(folder)
-        if not is_closed or name.startswith("."):
+        if not is_closed:
             self._drop(name)
         elif known is None:
             what = "cannot be opened: make the folder readable for the service"
@@ -198,7 +198,7 @@ class Templates:
     def _put(self, name: str, entry: Entry) -> None:
         """Take over what was read, and say so where it is another than before."""
         known = self._entries.get(name)
-        self._entries[name] = entry
+        self._entries = {**self._entries, name: entry}  # others may go through the one before
         self.generation += 1
         if not self._is_started:
             return
@@ -217,7 +217,8 @@ class Templates:
         )  # fmt: skip
 
     def _drop(self, name: str) -> None:
-        if self._entries.pop(name, None) is not None:
+        if name in self._entries:
+            self._entries = {one: entry for one, entry in self._entries.items() if one != name}
             self.generation += 1
             event(logger, logging.INFO, f"the template {name} is gone", template=name)
 

@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
-from referencing import Registry
+from jsonschema_specifications import REGISTRY
 
 from poster_service.errors import Fault, InvalidData
 
@@ -19,8 +19,6 @@ from poster_service.errors import Fault, InvalidData
 MAX_VALUES = 10_000
 #: Faults looked for; of those the first 20 by place are told.
 MAX_FAULTS = 200
-#: Where schemas of elsewhere would be found: nothing is fetched for a `$ref`.
-NOTHING: Registry[Any] = Registry()
 
 
 def check_data(
@@ -35,7 +33,8 @@ def check_data(
         raise InvalidData.of(
             Fault("data", f"has more than {max_values} values", f"up to {max_values} values")
         )
-    validator = _Validator(schema, format_checker=FormatChecker(), registry=NOTHING)
+    # The registry has JSON Schema's own schemas; for any other `$ref` nothing is fetched.
+    validator = _Validator(schema, format_checker=FormatChecker(), registry=REGISTRY)
     errors = itertools.islice(validator.iter_errors(data), MAX_FAULTS)
     found = sorted(errors, key=lambda error: [str(p) for p in error.path])
     if found:

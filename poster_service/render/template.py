@@ -84,9 +84,11 @@ class Template:
             InvalidData: The data does not fit the schema; a fault for each place.
             PageFailed: The template itself is at fault; names file, line and variable.
         """
-        check_data(self.schema, data, max_values)
         try:
+            check_data(self.schema, data, max_values)
             return self.paint(data)
+        except InvalidData:
+            raise
         except Exception as error:  # a template runs code: whatever that raises is its fault
             mistake = self._explainer.of(error, self.schema) if self._explainer else ""
             raise PageFailed(f"the template {self.name} cannot be rendered: {mistake}") from error
@@ -182,7 +184,7 @@ class Reader:
             place = ".".join(str(step) for step in error.absolute_path) or "the whole"
             self._note(SCHEMA, f"no valid JSON Schema: {place}: {error.message[:200]}")
         for reference in dict.fromkeys(_references(schema)):
-            self._check_reference(schema, reference, _line_of(text, reference))
+            self._check_reference(schema, reference, text)
         about = schema.get("x-poster", {})
         line = _line_of(text, "x-poster")
         if not isinstance(about, dict):
@@ -199,10 +201,12 @@ class Reader:
                 self._note(SCHEMA, what, line)
         return about
 
-    def _check_reference(self, schema: object, reference: str, line: int | None) -> None:
+    def _check_reference(self, schema: object, reference: str, text: str) -> None:
         """A `$ref` must lead somewhere within the schema; nothing is fetched for it."""
+        line = _line_of(text, reference)
         if not reference.startswith("#"):
-            if "//" in reference and "json-schema.org" not in reference:
+            is_known = reference.startswith("https://json-schema.org/") or '"$id"' in text
+            if not is_known:
                 what = f"$ref `{reference[:100]}`: nothing is fetched; put it into this file"
                 self._note(SCHEMA, what, line)
             return

@@ -250,18 +250,24 @@ def test_an_include_that_may_be_missing_is_no_mistake(tmp_path: Path) -> None:
     assert templates.render(templates.find("card"), SAMPLE) == "y"
 
 
-def test_a_reference_to_the_web_is_never_followed(tmp_path: Path) -> None:
-    """Neither at the start nor for a caller; a known dialect's own schema is."""
-    schema = {"properties": {"name": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"$id": "x"}}}
+def test_a_reference_is_followed_within_the_schema_and_never_to_the_web(tmp_path: Path) -> None:
+    """By pointer, by `$id`, to JSON Schema's own; what leads elsewhere fails, and asks nobody."""
+    own = "https://json-schema.org/draft/2020-12/schema"
+    properties = {
+        "name": {"$ref": "#/$defs/a"}, "title": {"$ref": "other.json"}, "rule": {"$ref": own},
+        "late": {"$ref": "https://gone.invalid/s.json"},
+    }  # fmt: skip
+    defs = {"a": {"type": "string"}, "b": {"$id": "other.json", "type": "string"}}
+    schema = {"$id": "https://a.invalid/card.json", "properties": properties, "$defs": defs}
     templates = Templates(make(tmp_path, schema__json=schema))
-    templates.render(templates.find("card"), SAMPLE)
-    strict = {"properties": {"name": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "null"}}}
-    with pytest.raises(
-        TemplatesBroken, match=r"card/sample.json: does not fit .* name: 'N' is not"
-    ):
-        Templates(make(tmp_path / "2", schema__json=strict))
-    with pytest.raises(InvalidData):
-        templates.render(templates.find("card"), dict.fromkeys(map(str, range(20_000))))
+    card = templates.find("card")
+    templates.render(card, {**SAMPLE, "rule": {"type": "string"}})
+    for wrong in ({"name": 1}, {"title": 1}, {"rule": {"type": 5}}):
+        with pytest.raises(InvalidData):
+            templates.render(card, {**SAMPLE, **wrong})
+    with pytest.raises(PageFailed, match="card cannot be rendered") as caught:
+        templates.render(card, {**SAMPLE, "late": 1})
+    assert "Unresolvable" in repr(caught.value.__cause__)
 
 
 # --- POSTER_TEMPLATES --------------------------------------------------------------------------

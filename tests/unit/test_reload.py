@@ -13,7 +13,7 @@ from poster_service.render import folder as folders
 from poster_service.render.assets import NO_STORE, asset
 from poster_service.render.folder import is_settled, snapshot, stamps_of
 from poster_service.render.markup import Templates
-from tests.unit.test_mistakes import SAMPLE, SCHEMA, make
+from tests.unit.test_mistakes import SAMPLE, make
 
 
 def shown(templates: Templates, name: str = "card", **data: Any) -> str:
@@ -258,18 +258,28 @@ def test_a_file_of_another_moment_than_the_page_is_not_for_the_cache(root: Path)
     assert asset(card, "new.css").headers == plain
 
 
+@pytest.mark.parametrize("where", ["as it is", "relative"])
 def test_looking_at_a_template_that_did_not_change_reads_no_file(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Its stamps are enough, once they are settled."""
-    old = 1_000_000_000
-    for file in [*root.rglob("*")]:
-        os.utime(file, (old, old))
+    monkeypatch.chdir(root)
     monkeypatch.setattr(folders, "SETTLED_NS", 0)
-    templates = Templates(root)
-    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a file was read"))
+    templates = Templates(root if where == "as it is" else Path())
+    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("a file was read"))
     before = templates.generation
     assert templates.find("card") is templates.find("card")
     templates.refresh()
     assert templates.generation == before
-    assert SCHEMA["type"] == "object"
+
+
+def test_what_is_no_file_and_what_is_hidden_holds_nothing_up(root: Path) -> None:
+    """A pipe that nobody writes to, a link to nowhere; a hidden folder is no template."""
+    os.mkfifo(root / "card/pipe")
+    (root / "card/nowhere").symlink_to("gone")
+    make(root, "{{ nmae }}", ".git")
+    templates = Templates(root)
+    assert names(templates) == ["card"]
+    assert set(templates.find("card").files.stamps) == {
+        "poster.html", "schema.json", "sample.json", "style.css"
+    }  # fmt: skip

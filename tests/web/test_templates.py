@@ -15,6 +15,7 @@ from poster_service.settings import default_templates
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import BLUE, GREEN, RED, at, decode
+from tests.web.test_serve import run
 
 SAMPLE = json.loads((default_templates() / "share-poster/sample.json").read_text("utf-8"))
 CSS = "body { margin: 0; background: %s } img { display: block; width: 50px; height: 50px }"
@@ -88,7 +89,7 @@ async def test_a_file_that_changes_under_a_render_is_not_kept_under_its_old_vers
         service.render(html="<script>for (;;);</script>", timeout_ms=1500, width=9, height=9)
     )
     assert await settled(lambda: service.parts.admission.statistics().running == 1)
-    waiting = asyncio.create_task(service.render(**job()))
+    waiting = asyncio.create_task(service.render(**job(cache_ttl=60)))
     assert await settled(lambda: service.parts.admission.statistics().waiting == 1)
     (folder / "style.css").write_text(CSS % "blue")
     assert (await hold).status == 504
@@ -96,7 +97,7 @@ async def test_a_file_that_changes_under_a_render_is_not_kept_under_its_old_vers
     assert answer.status == 200
     assert answer.headers["X-Cache"] == "bypass"
     (folder / "style.css").write_text(CSS % "red")
-    again = await service.render(**job())
+    again = await service.render(**job(cache_ttl=60))
     assert again.headers["X-Cache"] == "miss"
     assert at(decode(await again.read()), 55, 55) == RED
 
@@ -161,6 +162,27 @@ async def test_a_template_that_fails_for_some_data_tells_where(
     assert "SECRET" not in json.dumps(told)
     assert str(tmp_path) not in json.dumps(told)
     assert "UndefinedError" in caplog.text
+
+
+@pytest.mark.slow
+async def test_the_commands_explain_a_template_in_the_same_words(
+    work_dir: Path, tmp_path: Path
+) -> None:
+    """`render` and `serve`, before anything is started; and a mistake that only some data shows."""
+    folder = make(tmp_path / "t", page="<p>\n{{ titel }}")
+    data = tmp_path / "data.json"
+    data.write_text('{"title": "SECRET"}')
+    out = str(tmp_path / "x.png")
+    for words in (("render", "--template", "plain", "-o", out), ("serve", "--port", "0")):
+        status, _, err = await run(work_dir, *words, POSTER_TEMPLATES=str(tmp_path / "t"))
+        assert status == 1
+        assert "plain/poster.html, line 2: `titel` is undefined" in err
+        assert "Traceback" not in err
+    (folder / "poster.html").write_text("{% if title == 'SECRET' %}\n{{ titel }}{% endif %}")
+    more = ("render", "--template", "plain", "--data", str(data), "-o", out)
+    status, _, err = await run(work_dir, *more, POSTER_TEMPLATES=str(tmp_path / "t"))
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert "plain/poster.html, line 2: `titel` is undefined" in err
 
 
 # --- pictures that come with data --------------------------------------------------------------
