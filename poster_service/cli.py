@@ -113,6 +113,11 @@ def add_sign_options(sign: argparse.ArgumentParser) -> None:
         "--cache-ttl", metavar="S", help="seconds for which one picture will do (see the README)"
     )
     sign.add_argument("--key", metavar="NAME", help="the key to sign with; by default the first")
+    sign.add_argument(
+        "--max-length",
+        metavar="CHARACTERS",
+        help="refuse an address that is longer (8000); never more than POSTER_MAX_HEADER_BYTES",
+    )
     add_job_options(sign)
 
 
@@ -320,6 +325,7 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
     """Print a signed address; needs no Chrome and no running service."""
     from poster_service.render.job import RenderJob
     from poster_service.web import signed
+    from poster_service.web.address_length import LONGEST, check_length
     from poster_service.web.parts import keys_of, limits_of
 
     keys = {one.name: one for one in reversed(keys_of(settings).entries)}
@@ -342,8 +348,25 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = options.base_url or f"http://{host}:{settings.port}"
     expires = int(time.time()) + seconds
-    print(signed.address(keys[name], base, wanted, expires))  # noqa: T201 - the command's result
+    made = signed.address(keys[name], base, wanted, expires)
+    most = (
+        LONGEST if options.max_length is None else whole_number("--max-length", options.max_length)
+    )
+    if warning := check_length(made, wanted.get("data"), most, settings.max_header_bytes):
+        print(f"poster-service: warning: {warning}", file=sys.stderr)  # noqa: T201 - its own words
+    print(made)  # noqa: T201 - the command's result
     return 0
+
+
+def whole_number(flag: str, text: str) -> int:
+    """A number above 0.
+
+    Raises:
+        OperatorError: It is none; names the flag.
+    """
+    if re.fullmatch(r"[1-9][0-9]{0,8}", text) is None:
+        raise OperatorError(f"{flag} {text[:100]}: must be a whole number from 1 to 999999999")
+    return int(text)
 
 
 def duration(text: str) -> int:

@@ -14,10 +14,11 @@ import mimetypes
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import aiohttp
 from yarl import URL
@@ -25,6 +26,7 @@ from yarl import URL
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
 from poster_service.render.flight import Flights
+from poster_service.render.folder import Snapshot
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import Asset
 from poster_service.render.network import Policy, Refused, connector
@@ -51,6 +53,15 @@ REPORTS = ADDRESS + ".poster/kept"
 NO_SOCKETS = "connect-src http: https: data: blob:; webrtc 'block'"
 #: What aiohttp unpacks, piece by piece and bounded; anything else it would hand on as it came.
 CODINGS = ("", "identity", "gzip", "deflate", "br", "zstd")
+
+
+#: Marks a file of a template that changed since its page was made.
+NO_STORE = ("Cache-Control", "no-store")
+#: What came as a picture is never taken for anything else.
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+#: What a caller's file may be on a template's page, and what Chrome may ask for it as.
+MEDIA_TYPES = ("image/", "video/", "audio/")
+MEDIA_KINDS = ("Image", "Media")
 
 
 class NotFetched(Exception):
@@ -399,11 +410,12 @@ def page_route(
     warnings: Warnings,
     shelf: Shelf | None = None,
     sent: Sequence[Asset] = (),
+    snapshot: Snapshot | None = None,
 ) -> Route:
     """The route of one render: its page, its template's folder or its files, then the network.
 
     `shelf` learns how long what the page is made of stays the same; `sent` are files that came
-    with the page.
+    with the page; `snapshot` says which files of the folder the page was made with.
     """
     page = html.encode()
     files = {one.name: one for one in sent}
@@ -423,13 +435,17 @@ def page_route(
                 raise _reported(request)
             if request.url.startswith(ADDRESS):
                 address = request.url[len(ADDRESS) :]
-                if (file := files.get(path_of(address))) is not None:
-                    reply = Reply(200, (("Content-Type", file.content_type),), file.body)
+                file = files.get(path_of(address))
+                if file is not None and (folder is None or is_shown(file, request.kind, folder)):
+                    more = () if folder is None else (NO_SNIFFING,)
+                    reply = Reply(200, (("Content-Type", file.content_type), *more), file.body)
                     shelf.seen(request.kind, reply)
                     return reply
                 # Small files of a local disk: no thread, which slow names elsewhere could hold.
-                own = asset(folder, address)
+                own = asset(folder, address, snapshot)
                 shelf.seen(request.kind, own)
+                # Of another moment than the page: kept for nobody, whatever `cache_ttl` says.
+                shelf.is_broken |= NO_STORE in own.headers
                 return own
             return await budget.fetch(request)
         except NotFetched as missing:
@@ -437,6 +453,22 @@ def page_route(
             return None
 
     return route
+
+
+def is_shown(file: Asset, kind: str, folder: Path) -> bool:
+    """Whether a file that came with data is given to the template's page.
+
+    As a picture, a video or a sound, and as nothing else: a file of the caller's that the page took
+    for its script or style would do with the page what data must not. A file of the template goes
+    before one of the caller's.
+
+    Args:
+        file: The file that came.
+        kind: What Chrome asks for, as CDP's Network.ResourceType has it.
+        folder: The template's.
+    """
+    is_media = file.content_type.startswith(MEDIA_TYPES) and kind in MEDIA_KINDS
+    return is_media and asset(folder, quote(file.name)).status != HTTPStatus.OK
 
 
 def _reported(request: Request) -> Denied:
@@ -479,16 +511,25 @@ def type_of(name: str) -> str | None:
     return mimetypes.guess_type(name)[0]
 
 
-def asset(folder: Path | None, address: str) -> Reply:
-    """A file of the template's folder; 404 for anything outside it, or without a template."""
+def asset(folder: Path | None, address: str, files: Snapshot | None = None) -> Reply:
+    """A file of the template's folder; 404 for anything outside it, or without a template.
+
+    One that is not as `files` has it was changed since the template was read; it says `no-store`,
+    so that its picture is not taken for one of the template as it was.
+    """
     missing = Reply(404, (("Content-Type", "text/plain"),), b"")
     if folder is None:
         return missing
     try:
-        file = (folder / path_of(address)).resolve()
-        if not file.is_relative_to(folder.resolve()) or not file.is_file():
+        top, file = folder.resolve(), (folder / path_of(address)).resolve()
+        if not file.is_relative_to(top):
             return missing
+        kind = type_of(file.name) or "application/octet-stream"
+        reply = missing
+        if file.is_file():
+            reply = Reply(200, (("Content-Type", kind),), file.read_bytes())
+        if files is None or files.is_current(str(file.relative_to(top)), file):
+            return reply
     except (OSError, ValueError):  # too long, a zero byte, half a character
         return missing
-    kind = type_of(file.name) or "application/octet-stream"
-    return Reply(200, (("Content-Type", kind),), file.read_bytes())
+    return replace(reply, headers=(*reply.headers, NO_STORE))

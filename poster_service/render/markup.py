@@ -1,75 +1,63 @@
-"""Templates: found once at the start, their data checked against the schema, rendered by Jinja2.
+"""All templates of one folder: found at the start, read again when their files change.
 
-Jinja2 runs in its sandbox with autoescape always on. A template is a folder with `poster.html`,
-`schema.json` (JSON Schema 2020-12; its `x-poster` gives the poster's size), `sample.json`, and
-whatever assets the page refers to by relative address.
+Jinja2 runs in its sandbox with autoescape always on. A template that was changed for the worse does
+not replace the one before it: that one goes on, and the mistake is logged and listed. Looking for
+changes reads the disk, so all of this is called from threads while the service runs.
 """
 
-import functools
-import itertools
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import segno
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
 from markupsafe import Markup
 
-from poster_service.browser.page import MAX_SIDE
-from poster_service.errors import Fault, InvalidData, PageFailed, TemplatesBroken, UnknownTemplate
-from poster_service.render.places import check_places
+from poster_service.errors import Fault, PageFailed, TemplatesBroken, UnknownTemplate
+from poster_service.logs import event
+from poster_service.render.folder import Stamp, is_settled, snapshot, stamp_of, stamps_of
+from poster_service.render.mistakes import FaultyTemplate, Mistake
+from poster_service.render.schema import MAX_VALUES, check_data
+from poster_service.render.template import NAME, PAGE, Reader, Template, is_template
 
-PAGE = "poster.html"
-#: Values in a template's data, counted at every level. Checking takes some 20 us for each, in the
-#: event loop: 4,000,000 in a body of 16 MiB would hold up everybody for a minute.
-MAX_VALUES = 10_000
-#: Faults looked for; of those the first 20 by place are told.
-MAX_FAULTS = 200
+__all__ = ["PAGE", "Template", "Templates", "check", "qr_svg"]
+
+logger = logging.getLogger(__name__)
+
+#: How often all folders are looked at, in seconds, so that mistakes are logged without a render.
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Template:
-    """One template folder, read and checked.
+class Entry:
+    """What is known of one folder.
 
     Attributes:
-        name: The folder's name, by which callers ask for it.
-        folder: Where its assets are.
-        schema: JSON Schema of its data.
-        sample: Data that fits it.
-        width: Its own width in CSS pixels, None when it has no opinion.
-        height: Likewise.
+        stamps: Of its files, and of those elsewhere that its page includes.
+        is_settled: Whether these stamps would show any change since.
+        template: The last one that was whole; None where there never was one.
+        mistakes: What is wrong with the folder as it is now.
     """
 
-    name: str
-    folder: Path
-    schema: Mapping[str, Any]
-    sample: Mapping[str, Any]
-    width: int | None
-    height: int | None
-
-    def public(self) -> dict[str, Any]:
-        """What GET /templates tells of it."""
-        about = self.schema.get("x-poster", {})
-        return {
-            "name": self.name,
-            "title": about.get("title", self.name),
-            "description": about.get("description", ""),
-            "width": self.width,
-            "height": self.height,
-            "schema": self.schema,
-            "sample": self.sample,
-        }
+    stamps: Mapping[str, Stamp]
+    is_settled: bool
+    template: Template | None
+    mistakes: tuple[Mistake, ...] = ()
 
 
 class Templates:
-    """All templates of one folder; reading them again takes a restart."""
+    """All templates of one folder.
+
+    Attributes:
+        generation: Another number after every change of what `list` gives.
+    """
 
     def __init__(self, folder: Path, max_values: int = MAX_VALUES) -> None:
         """Read and check every template.
@@ -79,53 +67,198 @@ class Templates:
             max_values: Values that a template's data may have, at every level together.
 
         Raises:
-            TemplatesBroken: Naming the folder or file and what is wrong with it.
+            TemplatesBroken: Naming every file with a mistake, and what to do about it.
         """
-        self._max_values = max_values
-        self._templates = {one.name: one for one in map(_read, _folders(folder))}
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(folder),
-            autoescape=True,
-            undefined=StrictUndefined,
-            auto_reload=False,  # all are loaded below; no render reads the disk for its template
-        )
-        self._environment.filters["qr_svg"] = qr_svg
-        del self._environment.filters["safe"]  # data is text; nothing makes markup of it
-        for name, template in self._templates.items():
-            try:
-                check_places(self._environment, (template.folder / PAGE).read_text("utf-8"))
-                self._environment.get_template(f"{name}/{PAGE}")
-                self.render(template, template.sample)
-            except Exception as error:  # its own code, its encoding, a $ref that leads nowhere
-                raise TemplatesBroken(f"{template.folder}: its sample fails: {error}") from error
+        self._root, self._max_values = folder.absolute(), max_values
+        self._environment = _environment()
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._is_started = False
+        self._unlisted = ""
+        self.generation = 0
+        check_root(folder)
+        self.refresh()
+        mistakes = [one for entry in self._entries.values() for one in entry.mistakes]
+        if mistakes:
+            raise TemplatesBroken(_all(folder, mistakes))
+        if not self._entries:
+            raise TemplatesBroken(
+                f"POSTER_TEMPLATES={folder}: holds no template; a template is a folder in it with"
+                " poster.html, schema.json and sample.json"
+            )
+        self._is_started = True
 
     def list(self) -> list[dict[str, Any]]:
-        """Every template as GET /templates tells it, by name."""
-        return [self._templates[name].public() for name in sorted(self._templates)]
+        """Every template as GET /templates tells it, by name; as of the last look at the disk."""
+        entries = sorted(self._entries.items())
+        return [entry.template.public() for _, entry in entries if entry.template is not None]
+
+    def faults(self) -> Sequence[dict[str, Any]]:
+        """What is wrong with folders now, and whether an earlier version of each is in use."""
+        return [
+            {
+                "name": name,
+                "in_use": entry.template is not None,
+                "mistakes": [str(one) for one in entry.mistakes],
+            }
+            for name, entry in sorted(self._entries.items())
+            if entry.mistakes
+        ]
 
     def find(self, name: str) -> Template:
-        """The template of that name.
+        """The template of that name, as it is on the disk now.
 
         Raises:
             UnknownTemplate: Naming those there are.
+            PageFailed: There is a folder of that name, and it was never whole.
         """
-        if name not in self._templates:
-            names = ", ".join(sorted(self._templates))
+        if NAME.match(name):
+            self._refresh_one(name)
+        entry = self._entries.get(name)
+        if entry is None:
+            names = ", ".join(one["name"] for one in self.list())
             raise UnknownTemplate.of(Fault("template", f"there is no template {name!r}", names))
-        return self._templates[name]
+        if entry.template is None:
+            raise PageFailed(f"the template {name} cannot be used: {entry.mistakes[0]}")
+        return entry.template
 
     def render(self, template: Template, data: Mapping[str, Any]) -> str:
         """The page's HTML.
 
         Raises:
             InvalidData: The data does not fit the schema; a fault for each place.
-            PageFailed: The template itself is at fault.
+            PageFailed: The template itself is at fault; names file, line and variable.
         """
-        check(template, data, self._max_values)
+        return template.render(data, self._max_values)
+
+    def refresh(self) -> None:
+        """Look at every folder: new ones, changed ones, and those that are gone."""
         try:
-            return self._environment.get_template(f"{template.name}/{PAGE}").render(data)
-        except Exception as error:  # a template runs code: whatever that raises is its fault
-            raise PageFailed(f"the template {template.name} cannot be rendered") from error
+            with os.scandir(self._root) as entries:
+                found = {one.name for one in entries if one.name[0] != "." and one.is_dir()}
+        except OSError as error:
+            if self._unlisted != str(error):  # once, and not at every look
+                self._unlisted = str(error)
+                said = f"POSTER_TEMPLATES={self._root}: cannot be read: {error.strerror}"
+                event(logger, logging.ERROR, f"{said}; all templates stay as they were")
+            return
+        self._unlisted = ""
+        for name in sorted(found | set(self._entries)):
+            self._refresh_one(name)
+
+    async def keep_looking(self) -> None:
+        """Refresh for as long as the service lives."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception:  # whatever it was: changes must go on being seen
+                logger.exception("looking at the templates failed")
+
+    def _refresh_one(self, name: str) -> None:
+        """Read a folder again if its files are not those that were read."""
+        with self._lock:
+            known = self._entries.get(name)
+            stamps = stamps_of(self._root / name)
+            if (known is None or known.template is None) and not is_template(stamps):
+                self._refuse(name, stamps, known)
+            elif not stamps and not (self._root / name).is_dir():
+                self._drop(name)
+            elif known is None or not known.is_settled or not _is_same(known.stamps, stamps):
+                self._read(name, known)
+
+    def _refuse(self, name: str, stamps: Mapping[str, Stamp], known: Entry | None) -> None:
+        """A folder without a page is no template; one that is closed to us may be."""
+        folder = self._root / name
+        is_closed = not stamps and folder.is_dir() and not _may_open(folder)
+        if not is_closed:
+            self._drop(name)
+        elif known is None:
+            what = "cannot be opened: make the folder readable for the service"
+            self._put(name, Entry(stamps, True, None, (Mistake(name, what),)))
+
+    def _read(self, name: str, known: Entry | None) -> None:
+        reader = Reader(self._root, name, self._environment, self._max_values)
+        begin = time.time_ns()
+        template: Template | None = None
+        mistakes: tuple[Mistake, ...] = ()
+        stamps: dict[str, Stamp] = dict(stamps_of(self._root / name))
+        try:
+            template = reader.read()
+        except FaultyTemplate as faulty:
+            mistakes = faulty.mistakes
+        if template is not None:
+            stamps = dict(template.files.stamps)
+        elif known is not None and known.template is not None:  # its files are those of now
+            files = snapshot(self._root / name)
+            stamps, template = dict(files.stamps), replace(known.template, files=files)
+        stamps |= reader.sources.stamps
+        self._put(name, Entry(stamps, is_settled(stamps, begin), template, mistakes))
+
+    def _put(self, name: str, entry: Entry) -> None:
+        """Take over what was read, and say so where it is another than before."""
+        known = self._entries.get(name)
+        self._entries = {**self._entries, name: entry}  # others may go through the one before
+        self.generation += 1
+        if not self._is_started:
+            return
+        if entry.mistakes:
+            if known is None or known.mistakes != entry.mistakes or known.stamps != entry.stamps:
+                self._complain(name, entry)
+        elif known is None or known.stamps != entry.stamps:
+            what = "was read again" if known else "is new"
+            event(logger, logging.INFO, f"the template {name} {what}", template=name)
+
+    def _complain(self, name: str, entry: Entry) -> None:
+        stays = "the version before it stays in use" if entry.template else "it cannot be used"
+        event(
+            logger, logging.ERROR, f"the template {name} has mistakes; {stays}", template=name,
+            mistakes=[one.whole() for one in entry.mistakes],
+        )  # fmt: skip
+
+    def _drop(self, name: str) -> None:
+        if name in self._entries:
+            self._entries = {one: entry for one, entry in self._entries.items() if one != name}
+            self.generation += 1
+            event(logger, logging.INFO, f"the template {name} is gone", template=name)
+
+
+def _may_open(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def _is_same(known: Mapping[str, Stamp], stamps: Mapping[str, Stamp]) -> bool:
+    """Whether a folder's files, and those elsewhere that were read with them, are the same."""
+    elsewhere = {name: stamp for name, stamp in known.items() if os.path.isabs(name)}  # noqa: PTH117
+    if len(known) - len(elsewhere) != len(stamps):
+        return False
+    return all(known.get(name, ()) == stamp for name, stamp in stamps.items()) and all(
+        stamp_of(name) == stamp for name, stamp in elsewhere.items()
+    )
+
+
+def check_root(folder: Path) -> None:
+    """Refuse a folder that cannot be one of template folders.
+
+    Raises:
+        TemplatesBroken: Naming the variable, what is wrong, and the remedy.
+    """
+    about = f"POSTER_TEMPLATES={folder}"
+    if not folder.exists():
+        raise TemplatesBroken(f"{about}: no such folder")
+    if not folder.is_dir():
+        raise TemplatesBroken(f"{about}: is a file; name the folder that holds the templates")
+    try:
+        files = {one.name for one in folder.iterdir() if one.is_file()}
+    except OSError as error:
+        raise TemplatesBroken(
+            f"{about}: cannot be read: {error.strerror}; make it readable for the service"
+        ) from error
+    if is_template(dict.fromkeys(files)):
+        raise TemplatesBroken(
+            f"{about}: is the folder of one template; name the folder above it:"
+            f" POSTER_TEMPLATES={folder.resolve().parent}"
+        )
 
 
 def check(template: Template, data: Mapping[str, Any], max_values: int = MAX_VALUES) -> None:
@@ -134,70 +267,7 @@ def check(template: Template, data: Mapping[str, Any], max_values: int = MAX_VAL
     Raises:
         InvalidData: With a fault for each place that does not fit.
     """
-    if sum(1 for _ in itertools.islice(_values(data), max_values + 1)) > max_values:
-        raise InvalidData.of(
-            Fault("data", f"has more than {max_values} values", f"up to {max_values} values")
-        )
-    validator = _Validator(template.schema, format_checker=FormatChecker())
-    errors = itertools.islice(validator.iter_errors(data), MAX_FAULTS)
-    found = sorted(errors, key=lambda error: [str(p) for p in error.path])
-    if found:
-        raise InvalidData.of(*map(_fault, found[:20]))
-
-
-def _values(data: object) -> Iterator[object]:
-    """Every value at every level."""
-    todo = [data]
-    while todo:
-        one = todo.pop()
-        yield one
-        if isinstance(one, Mapping):
-            todo += one.values()
-        elif isinstance(one, list):
-            todo += one
-
-
-def _pattern(_: Any, pattern: str, value: object, __: Any) -> Iterator[ValidationError]:
-    """`pattern` as JSON Schema has it: `$` is the end, and not the place before a last newline."""
-    if isinstance(value, str) and not re.search(_python_pattern(pattern), value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-@functools.cache  # the patterns are those of the templates
-def _python_pattern(pattern: str) -> str:
-    r"""ECMA-262's `$` in Python's words: `\Z`, but where it is escaped or in a set."""
-
-    def one(found: re.Match[str]) -> str:
-        return r"\Z" if found[0] == "$" else found[0]
-
-    return _PIECES.sub(one, pattern)
-
-
-#: An escape, a set, or a `$`, whichever comes first.
-_PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
-
-
-def _unique(_: Any, wanted: bool, value: object, __: Any) -> Iterator[ValidationError]:
-    """`uniqueItems` in linear time; jsonschema's own compares all with all of a mixed list."""
-    if not wanted or not isinstance(value, list):
-        return
-    seen = {json.dumps(_plain(one), sort_keys=True) for one in value}
-    if len(seen) < len(value):
-        yield ValidationError("has the same item twice")
-
-
-def _plain(one: object) -> object:
-    """A value as JSON Schema compares it: 1.0 is 1, at every level."""
-    if isinstance(one, Mapping):
-        return {name: _plain(value) for name, value in one.items()}
-    if isinstance(one, list):
-        return [_plain(value) for value in one]
-    return int(one) if isinstance(one, float) and one.is_integer() else one
-
-
-_Validator = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique}
-)
+    check_data(template.schema, data, max_values)
 
 
 def qr_svg(link: str) -> Markup:
@@ -214,51 +284,21 @@ def qr_svg(link: str) -> Markup:
     )
 
 
-def _fault(error: ValidationError) -> Fault:
-    field = ".".join(["data", *(str(part) for part in error.absolute_path)])
-    described = error.schema.get("description") if isinstance(error.schema, Mapping) else None
-    message = error.message
-    if len(message) > 200:  # jsonschema repeats the whole value, which may be a picture
-        message = f"does not fit: {error.validator}"
-    allowed = _rule(error)
-    return Fault(field, message, f"{allowed}; {described}" if described else allowed)
+def _environment() -> ImmutableSandboxedEnvironment:
+    """What all templates have in common; each has its own sources and compiled code."""
+    made = ImmutableSandboxedEnvironment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,  # we look for changes ourselves, of all files of a template together
+    )
+    made.filters["qr_svg"] = qr_svg
+    del made.filters["safe"]  # data is text; nothing makes markup of it
+    return made
 
 
-def _rule(error: ValidationError) -> str:
-    if error.validator == "additionalProperties" and isinstance(error.schema, Mapping):
-        return ", ".join(error.schema.get("properties", {}))
-    return f"{error.validator} {json.dumps(error.validator_value, ensure_ascii=False)[:200]}"
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise TemplatesBroken(f"POSTER_TEMPLATES={folder}: no such folder")
-    return sorted(entry for entry in folder.iterdir() if (entry / PAGE).is_file())
-
-
-def _read(folder: Path) -> Template:
-    schema, sample = _json(folder / "schema.json"), _json(folder / "sample.json")
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise TemplatesBroken(
-            f"{folder / 'schema.json'}: no valid schema: {error.message}"
-        ) from error
-    about = schema.get("x-poster", {})
-    sizes = [about.get(side) for side in ("width", "height")] if isinstance(about, dict) else [0]
-    if not all(one is None or (type(one) is int and 1 <= one <= MAX_SIDE) for one in sizes):
-        raise TemplatesBroken(
-            f"{folder / 'schema.json'}: x-poster: an object whose width and height are whole"
-            f" numbers from 1 to {MAX_SIDE}"
-        )
-    return Template(folder.name, folder, schema, sample, about.get("width"), about.get("height"))
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise TemplatesBroken(f"{file}: cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise TemplatesBroken(f"{file}: must be a JSON object")
-    return value
+def _all(folder: Path, mistakes: "list[Mistake]") -> str:
+    """Every mistake that keeps the service from starting."""
+    said = [one.whole() for one in mistakes]
+    if len(said) == 1:
+        return f"POSTER_TEMPLATES={folder}: {said[0]}"
+    return f"POSTER_TEMPLATES={folder}: {len(said)} mistakes:\n  " + "\n  ".join(said)

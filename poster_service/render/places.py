@@ -33,7 +33,15 @@ CONTENT_SECURITY_POLICY = (
 
 
 class Misplaced(Exception):
-    """A template puts data where it would be code; the text says where."""
+    """A template puts data where it would be code; the text says where.
+
+    Attributes:
+        line: Of the template's source; None where it is not known.
+        variable: The data, as the template calls it; empty where it is no plain name.
+    """
+
+    line: int | None = None
+    variable = ""
 
 
 def check_places(environment: Environment, source: str) -> None:
@@ -45,13 +53,26 @@ def check_places(environment: Environment, source: str) -> None:
     """
     tree = environment.parse(source)
     for kind in (nodes.ScopedEvalContextModifier, nodes.EvalContextModifier):
-        if tree.find(kind) is not None:
-            raise Misplaced("autoescape is always on and cannot be turned off")
-    _Reader().read("".join(_flat(tree)))
+        if (found := tree.find(kind)) is not None:
+            misplaced = Misplaced("autoescape is always on and cannot be turned off")
+            misplaced.line = found.lineno
+            raise misplaced
+    pieces = list(_flat(tree))
+    text = "".join(_HOLE if isinstance(one, nodes.Node) else one for one in pieces)
+    reader = _Reader()
+    try:
+        reader.read(text)
+    except Misplaced as misplaced:
+        holes = [one for one in pieces if isinstance(one, nodes.Node)]
+        before = text.count(_HOLE, 0, reader.where(text))
+        if before < len(holes):
+            misplaced.line = holes[before].lineno
+            misplaced.variable = name_of(holes[before])
+        raise
 
 
-def _flat(tree: nodes.Node) -> Iterator[str]:
-    """The template's own text in the order of its source, with a hole for each value.
+def _flat(tree: nodes.Node) -> Iterator[str | nodes.Node]:
+    """The template's own text in the order of its source, and the node of each value.
 
     Both branches of an `if` follow each other: each leaves the markup as it found it, or the
     template would be hard to read for people too.
@@ -61,7 +82,19 @@ def _flat(tree: nodes.Node) -> Iterator[str]:
             if isinstance(one, nodes.TemplateData):
                 yield one.data
             elif not _is_fixed(one):
-                yield _HOLE
+                yield one
+
+
+def name_of(node: nodes.Node) -> str:
+    """What a template calls a value, as in `author.name`; empty for anything but a plain name."""
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getattr):
+        base = name_of(node.node)
+        return f"{base}.{node.attr}" if base else ""
+    if isinstance(node, nodes.Filter) and node.node is not None:
+        return name_of(node.node)
+    return ""
 
 
 def _is_fixed(one: nodes.Node) -> bool:
@@ -78,6 +111,7 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
         self._inside: list[str] = []
+        self._at: int | None = None
 
     def read(self, text: str) -> None:
         """Read it all.
@@ -85,13 +119,23 @@ class _Reader(HTMLParser):
         Raises:
             Misplaced: A hole is where it must not be.
         """
-        if _OPENING.search(text):
+        if found := _OPENING.search(text):
+            self._at = found.start()
             raise Misplaced("data in the name of a tag")
         self.feed(text)
         rest = self.rawdata
         self.close()
         if "<" in rest and _HOLE in rest:
+            self._at = len(text) - len(rest)
             raise Misplaced("data in markup that never ends")
+
+    def where(self, text: str) -> int:
+        """Where reading stopped: so many characters are before the markup with the hole."""
+        if self._at is not None:
+            return self._at
+        line, column = self.getpos()
+        lines = text.split("\n")
+        return sum(len(one) + 1 for one in lines[: line - 1]) + column
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if _HOLE in tag:

@@ -36,7 +36,8 @@ from poster_service.render.job import (
     RenderJob,
     check_pixels,
 )
-from poster_service.render.markup import Template, Templates
+from poster_service.render.markup import Templates
+from poster_service.render.template import Template, check_files
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
 
@@ -166,10 +167,12 @@ class Renderer:
             LoadError: There is no room.
             RenderFailed: The page or its Chrome failed, or time ran out.
         """
-        return await self.perform(self.prepare(job), caller, self.deadline(job))
+        deadline = self.deadline(job)
+        work = await asyncio.to_thread(self.prepare, job) if job.template else self.prepare(job)
+        return await self.perform(work, caller, deadline)
 
     def prepare(self, job: RenderJob) -> Work:
-        """All that needs no Chrome.
+        """All that needs no Chrome; reads the disk for a template, so call it from a thread then.
 
         Raises:
             CallerError: The job cannot be served as it is.
@@ -204,8 +207,10 @@ class Renderer:
             PosterError: As `render`.
         """
         job, picture, warnings, shelf = work.job, work.picture, Warnings(), Shelf()
-        folder = work.template.folder if work.template else None
-        route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets)
+        folder, files = (
+            (work.template.folder, work.template.files) if work.template else (None, None)
+        )
+        route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets, files)
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
@@ -249,6 +254,7 @@ class Renderer:
         if job.template is None:
             return None, job.html or ""
         template = self._templates.find(job.template)
+        check_files(template, job.assets)
         return template, self._templates.render(template, job.data or {})
 
     def _picture(self, job: RenderJob, template: Template | None) -> Picture:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import re
 import time
 from collections import Counter
@@ -194,7 +193,6 @@ class Results:
         )
         self._differing: TTLCache[bytes, None] = TTLCache(DIFFERING_MOST, DIFFERING_SECONDS)
         self._flights: Flights[Landed, Deadline] = Flights()
-        self._versions = Versions()
         self.outcomes: Counter[str] = Counter(dict.fromkeys(WORDS, 0))
 
     def statistics(self) -> dict[str, Any]:
@@ -219,11 +217,7 @@ class Results:
             PosterError: As `Renderer.render`.
         """
         begin, deadline, wish = time.perf_counter(), self._renderer.deadline(job), wish or Wish()
-        work = self._renderer.prepare(job)
-        if self._is_quick(work):
-            key, still = self._look(work, caller)
-        else:
-            key, still = await asyncio.to_thread(self._look, work, caller)
+        work, key, still = await self._prepared(job, caller)
         hopeful = still if job.cache_ttl is None else job.cache_ttl > 0
         if not hopeful or not self._kept.maxsize or wish.pass_by:
             return await self._alone(work, caller, deadline, None, still)
@@ -242,16 +236,32 @@ class Results:
         if self.store is not None:
             await self.store.close()
 
+    async def _prepared(self, job: RenderJob, caller: str) -> tuple[Work, bytes, bool]:
+        """The work, its key, and whether the page keeps still; in a thread where that reads files.
+
+        A template's files are looked at once, for its page and for its part of the key: the two
+        are of the same moment.
+        """
+        if job.template is not None:
+            return await asyncio.to_thread(self._prepare, job, caller)
+        work = self._renderer.prepare(job)
+        if self._is_quick(work):
+            return work, *self._look(work, caller)
+        return work, *(await asyncio.to_thread(self._look, work, caller))
+
+    def _prepare(self, job: RenderJob, caller: str) -> tuple[Work, bytes, bool]:
+        work = self._renderer.prepare(job)
+        return work, *self._look(work, caller)
+
     def _is_quick(self, work: Work) -> bool:
         """Whether a look at this work reads no file, and takes less than a thread's turn would."""
         is_small = len(work.html) <= QUICK_CHARACTERS and not work.job.assets
-        is_known = time.monotonic() < self._identity_until
-        return work.template is None and is_small and is_known
+        return is_small and time.monotonic() < self._identity_until
 
     def _look(self, work: Work, caller: str) -> tuple[bytes, bool]:
-        """The key, and whether the page keeps still. Reads files unless `_is_quick`."""
+        """The key, and whether the page keeps still. Looks at a file unless `_is_quick`."""
         template = work.template
-        version = self._versions.of(template.folder) if template else ""
+        version = template.files.digest if template else ""
         whose = "" if self._shared else caller
         if time.monotonic() >= self._identity_until:
             self._identity = identity(self._program)
@@ -452,36 +462,3 @@ def identity(program: Path) -> str:
     except OSError:
         return ""
     return f"{program} {told.st_size} {told.st_mtime_ns}"
-
-
-class Versions:
-    """Digests of folders, computed anew when a file in one was changed, added or removed."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[object, ...], str]] = {}
-
-    def of(self, folder: Path) -> str:
-        """The digest of all files in a folder, by name and content."""
-        files = sorted(Path(at) / name for at, _, names in os.walk(folder) for name in names)
-        looks = tuple(map(_look_of, files))
-        known = self._known.get(folder)
-        if known is not None and known[0] == looks:
-            return known[1]
-        digest = hashlib.blake2b(digest_size=32)
-        for file in files:
-            try:
-                content = hashlib.blake2b(file.read_bytes(), digest_size=32).digest()
-            except OSError:  # a page would not get it either
-                content = b""
-            digest.update(f"{file.relative_to(folder)}\0".encode("utf-8", "surrogateescape"))
-            digest.update(content)
-        self._known[folder] = looks, digest.hexdigest()
-        return digest.hexdigest()
-
-
-def _look_of(file: Path) -> tuple[object, ...]:
-    try:
-        told = file.stat()
-    except OSError:
-        return (file, None)
-    return file, told.st_size, told.st_mtime_ns, told.st_ino

@@ -28,7 +28,7 @@ from poster_service.errors import (
 )
 from poster_service.render.job import Asset, Limits, RenderJob
 from poster_service.settings import Settings
-from poster_service.web import forms
+from poster_service.web import forms, template_data
 from poster_service.web.caller import CALLER
 
 JSON_TYPE = "application/json"
@@ -110,10 +110,16 @@ async def _read_form(request: web.Request, limits: Limits) -> RenderJob:
     given = request.headers["Content-Type"]
     raw = await _body(request)
     parts = forms.parse(raw, given, bounds.max_parts, bounds.max_part_header)
+    if template_data.is_named(request.query, parts):
+        options, files = template_data.form_options(
+            request.query.items(), parts, bounds.max_depth, lambda text: parse_json(text, bounds)
+        )
+        assets = _assets(part.asset() for part in files)
+        return RenderJob.parse(options, limits, strict=False, assets=assets)
     pages = [part for part in parts if part.name == forms.PAGE]
     if len(pages) != 1:
         wrong = "is given more than once" if pages else "is missing"
-        raise InvalidField.of(Fault(forms.PAGE, wrong, "the page, in one part of that name"))
+        raise InvalidField.of(Fault(forms.PAGE, wrong, template_data.SOURCES))
     others = [part for part in parts if part.name != forms.PAGE]
     # What a browser's form sends of a field that was left empty is no option.
     fields = [(part.name, part.text()) for part in others if not part.is_file and part.body]
@@ -188,7 +194,7 @@ def _options(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
             raise InvalidField.of(Fault(name, "is given more than once", "once"))
         if name in ("html", "template", "data"):
             raise InvalidField.of(
-                Fault(name, "the body is the page already", "templates are asked for with JSON")
+                Fault(name, "the body is the page already", "templates are for JSON and forms")
             )
         options[name] = value
     return options

@@ -1,5 +1,6 @@
 """What each address answers; the work is the renderer's."""
 
+import asyncio
 import json
 
 from aiohttp import web
@@ -21,8 +22,10 @@ async def render(request: web.Request) -> web.Response:
 
 
 async def templates(request: web.Request) -> web.Response:
-    """GET /templates: every template with the schema of its data and a sample."""
-    listing = {"templates": request.app[PARTS].templates.list()}
+    """GET /templates: every template with its schema and a sample, and those with mistakes."""
+    found = request.app[PARTS].templates
+    await asyncio.to_thread(found.refresh)
+    listing = {"templates": found.list(), "faults": found.faults()}
     return web.json_response(listing, dumps=lambda value: json.dumps(value, ensure_ascii=False))
 
 

@@ -46,10 +46,19 @@ class Listing(TypedDict):
     sample: Json
 
 
+class FaultyFolder(TypedDict):
+    """A template folder with mistakes; `in_use` if its version before them still serves."""
+
+    name: str
+    in_use: bool
+    mistakes: list[str]
+
+
 class Listings(TypedDict):
-    """Every template."""
+    """Every template, and every folder of one that has mistakes."""
 
     templates: list[Listing]
+    faults: list[FaultyFolder]
 
 
 @dataclass(frozen=True)
@@ -78,16 +87,18 @@ def ok(schemas: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
     return {200: schemas}
 
 
-#: The document, with tokens and without; whether there are any may change while we run.
-MADE = web.AppKey("made", dict[bool, str])
+#: The document, with tokens and without, and for the templates there are: both may change.
+MADE = web.AppKey("made", dict[tuple[bool, int], str])
 
 
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json: this document."""
-    made, guarded = request.app[MADE], bool(request.app[PARTS].tokens.entries)
-    if guarded not in made:  # it takes 10 ms and more, which nobody else should wait for twice
-        made[guarded] = json.dumps(document(request.app), ensure_ascii=False)
-    return web.Response(text=made[guarded], content_type=JSON_TYPE)
+    made, parts = request.app[MADE], request.app[PARTS]
+    state = bool(parts.tokens.entries), parts.templates.generation
+    if state not in made:  # it takes 10 ms and more, which nobody else should wait for twice
+        made.clear()
+        made[state] = json.dumps(document(request.app), ensure_ascii=False)
+    return web.Response(text=made[state], content_type=JSON_TYPE)
 
 
 ROUTE = web.get("/openapi.json", openapi)
@@ -316,10 +327,16 @@ def render_body(parts: Parts) -> Json:
             FORM_TYPE: {
                 "schema": {
                     "type": "object",
-                    "description": "The page, its files by their paths, and options; up to"
-                    f" {parts.settings.max_form_parts} parts.",
-                    "required": [forms.PAGE],
-                    "properties": {forms.PAGE: page, **options(parts)},
+                    "description": "The page, its files by their paths, and options; or a template,"
+                    " its data in `data` or in fields `data.name`, and the pictures that it names;"
+                    f" up to {parts.settings.max_form_parts} parts.",
+                    "oneOf": [{"required": [forms.PAGE]}, {"required": ["template"]}],
+                    "properties": {
+                        forms.PAGE: page,
+                        "template": plain(job_schema(parts)["properties"]["template"]),
+                        "data": {"type": "string", "contentMediaType": JSON_TYPE},
+                        **options(parts),
+                    },
                     "additionalProperties": {"type": "string", "format": "binary"},
                 }
             },

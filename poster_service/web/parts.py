@@ -108,6 +108,7 @@ class Parts:
             loop.create_task(self._keep_probing()),
             loop.create_task(self.tokens.keep_looking()),
             loop.create_task(self.keys.keep_looking()),
+            loop.create_task(self.templates.keep_looking()),
         ]
 
     async def _start_pool(self) -> None:

@@ -39,6 +39,7 @@ from poster_service.render.job import RenderJob
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, parse_json
 from poster_service.web.parts import PARTS
 from poster_service.web.pictures import picture
+from poster_service.web.template_data import nested
 
 #: The route's name, by which `auth` knows that it looks at signatures and not at tokens.
 NAME = "signed"
@@ -182,32 +183,6 @@ def unpacked(text: str) -> bytes:
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise BadRequest.of(Fault("data", "is not base64url", "base64url of JSON")) from error
-
-
-def nested(flat: Pairs, most: int) -> dict[str, Any]:
-    """Data of `data.author.name=...`; every value is a string.
-
-    Raises:
-        InvalidField: A name is empty, given twice, nested too deeply, or both a value and a group.
-    """
-    data: dict[str, Any] = {}
-    for name, value in flat:
-        *groups, last = name.split(".")[1:]
-        at: Any = data
-        for group in groups if len(groups) < most else ():
-            at = at.setdefault(group, {}) if isinstance(at, dict) else None
-        if (
-            not last
-            or "" in groups
-            or len(groups) >= most
-            or not isinstance(at, dict)
-            or last in at
-        ):
-            raise InvalidField.of(
-                Fault(name, "does not fit the others", f"each name once, up to {most} levels")
-            )
-        at[last] = value
-    return data
 
 
 def plain_number(text: str) -> bool:

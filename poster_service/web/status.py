@@ -71,6 +71,10 @@ def gather(parts: Parts) -> dict[str, Any]:
             "limit": parts.connections.limit,
             "refused": parts.connections.refused,
         },
+        "templates": {
+            "names": [one["name"] for one in parts.templates.list()],
+            "faults": list(parts.templates.faults()),
+        },
         "watchdog": {
             "stalls": parts.watchdog.stalls,
             "longest_seconds": round(parts.watchdog.longest, 3),

@@ -7,7 +7,6 @@ The specification's own JSON schema comes with check-jsonschema; what a schema c
 import copy
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from poster_service import credentials
 from poster_service.cli import CLEAN_UP_SECONDS
 from poster_service.credentials import from_lines, owner_of
 from poster_service.settings import Settings
+from tests.compose import SPELLINGS, composer, is_installed
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS, tool
 
 FILE = DOCKER / "compose.yaml"
@@ -34,13 +34,15 @@ def faults(compose: dict[str, Any]) -> list[str]:
     return [error.message for error in validator_for(schema)(schema).iter_errors(compose)]
 
 
-def compose_command() -> list[str]:
-    """`docker compose` where the plugin is there, `docker-compose` elsewhere."""
-    if docker := shutil.which("docker"):
-        asked = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
-        if asked.returncode == 0:
-            return [docker, "compose"]
-    return [tool("docker-compose", "docker-compose")]
+@pytest.fixture(params=SPELLINGS, ids=" ".join)
+def spelling(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Each way to call compose that is there; one at least must be, where CI is set."""
+    if not composer():
+        tool("docker-compose", "docker-compose")
+    chosen: tuple[str, ...] = request.param
+    if not is_installed(chosen):
+        pytest.skip(f"{' '.join(chosen)} is not here; {' '.join(composer())} is")
+    return chosen
 
 
 def test_the_schema_accepts_it_and_can_refuse() -> None:
@@ -55,9 +57,9 @@ def test_the_schema_accepts_it_and_can_refuse() -> None:
 
 
 @pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]])
-def test_compose_itself_accepts_it(profile: list[str]) -> None:
-    """Without the profile there is one service."""
-    command = [*compose_command(), *profile, "config", "--services"]
+def test_compose_itself_accepts_it(spelling: tuple[str, ...], profile: list[str]) -> None:
+    """Without the profile there is one service; v1 and v2, whichever is there."""
+    command = [*spelling, *profile, "config", "--services"]
     told = subprocess.run(
         command, cwd=DOCKER, capture_output=True, text=True, timeout=60, check=False
     )
@@ -65,6 +67,14 @@ def test_compose_itself_accepts_it(profile: list[str]) -> None:
     wanted = {"poster", "prometheus", "grafana"} if profile else {"poster"}
     # Old ones list all services, whatever the profile.
     assert wanted <= set(told.stdout.split()) <= {"poster", "prometheus", "grafana"}
+
+
+def test_the_page_has_both_spellings() -> None:
+    """Who has the older one only finds it named, by the page and by the file itself."""
+    page = (DOCKER / "README.md").read_text("utf-8")
+    assert "docker compose up" in page
+    assert "`docker-compose`" in page
+    assert "docker-compose" in FILE.read_text("utf-8").partition("services:")[0]
 
 
 def test_every_container_is_bounded_and_has_no_privilege() -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,24 +14,23 @@ import aiohttp
 import pytest
 
 from poster_service.loadtest.targets import free_port
+from tests.compose import SPELLINGS, composer, is_installed
 from tests.image.harness import IMAGE, ROOT, Container, Engine, container, sample
 
 TOKEN = "compose-token-0123456789"
 
 
-def composer() -> list[str]:
-    """The compose tool there is: Docker's own, or Debian's package of its forerunner."""
-    if subprocess.run(
-        ["docker", "compose", "version"], capture_output=True, check=False
-    ).returncode:
-        assert shutil.which("docker-compose"), "no docker-compose; tools/setup.sh dev installs it"
-        return ["docker-compose"]
-    return ["docker", "compose"]
+@pytest.fixture(params=SPELLINGS, ids=" ".join)
+def composed(
+    engine: Engine, image: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[str, str]]:
+    """The project up as the compose file has it: its name and its address; down afterwards.
 
-
-@pytest.fixture
-def composed(engine: Engine, image: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The project up as the compose file has it: its name and its address; down afterwards."""
+    Once by each way to call compose that is there.
+    """
+    assert composer(), "no docker-compose; tools/setup.sh dev installs it"
+    if not is_installed(request.param):
+        pytest.skip(f"{' '.join(request.param)} is not here; {' '.join(composer())} is")
     name, port = f"postertest{secrets.token_hex(3)}", free_port()
     tokens = tmp_path / "tokens"
     tokens.write_text(f"web sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
@@ -45,7 +43,7 @@ def composed(engine: Engine, image: str, tmp_path: Path) -> Iterator[tuple[str, 
 
     def compose(*words: str) -> None:
         done = subprocess.run(
-            [*composer(), *words], cwd=ROOT / "docker", env=environment, capture_output=True,
+            [*request.param, *words], cwd=ROOT / "docker", env=environment, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

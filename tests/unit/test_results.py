@@ -1,6 +1,5 @@
 """Which requests are the same, and which pages may come out differently."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from poster_service.render.results import (
     PIECE,
     SEAM,
     STIRRING,
-    Versions,
     is_still,
     key_of,
 )
@@ -133,25 +131,3 @@ def test_a_handler_is_found_wherever_it_stands(before: int) -> None:
     """A large page is looked at in pieces, and nothing falls between two."""
     assert not is_still("x" * before + "<p onclick = x>")
     assert is_still("x" * before + "<p title = x>")
-
-
-def test_a_folders_version_follows_its_content(tmp_path: Path) -> None:
-    """Changed, added, renamed, removed; and the same content has the same version."""
-    versions = Versions()
-    (tmp_path / "assets").mkdir()
-    style = tmp_path / "assets" / "style.css"
-    style.write_text("a")
-    seen = [versions.of(tmp_path)]
-    assert versions.of(tmp_path) == seen[0]
-    style.write_text("bb")
-    seen.append(versions.of(tmp_path))
-    (tmp_path / "more.svg").write_text("")
-    seen.append(versions.of(tmp_path))
-    style.rename(tmp_path / "assets" / "other.css")
-    seen.append(versions.of(tmp_path))
-    (tmp_path / "assets" / "other.css").unlink()
-    seen.append(versions.of(tmp_path))
-    assert len(set(seen)) == len(seen)
-    (tmp_path / "more.svg").unlink()
-    style.write_text("a")
-    assert versions.of(tmp_path) == seen[0] == Versions().of(tmp_path)

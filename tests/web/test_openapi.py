@@ -112,7 +112,7 @@ def test_every_option_is_in_it_in_all_three_ways(document: dict[str, Any]) -> No
     others = set(OPTIONS) - {"html", "template", "data"}
     assert {one["name"] for one in render["parameters"]} == others
     form = content["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == others | {"index.html"}
+    assert set(form["properties"]) == others | {"index.html", "template", "data"}
     signed = document["paths"]["/render/{template}"]["get"]["parameters"]
     assert {one["name"] for one in signed} == others | {"template", "data", "key", "expires"}
 

@@ -4,9 +4,11 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.web.conftest import StartService
 from tests.web.test_serve import serving
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +67,56 @@ def test_the_readme_tells_every_option_of_a_render() -> None:
 
     for name in OPTIONS:
         assert f"`{name}`" in README, name
+
+
+@pytest.mark.slow
+async def test_the_readmes_signed_address_gives_its_picture(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    """As the block stands there, but for the key, which is the service's, and the address."""
+    secret = "0123456789abcdef" * 4
+    service = await start_service(signing_keys=f"main={secret}")
+    (block,) = (one for one in shell_blocks() if "poster-service sign" in one)
+    script = block.replace("https://posters.example.com", service.address)
+    script = script.replace("$(openssl rand -hex 32)", secret)
+    assert script.count(secret) == script.count(service.address) == 1
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-euo", "pipefail", "-c", script, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await shell.communicate()
+    assert shell.returncode == 0
+    async with service.client.get(out.decode().strip()) as answer:
+        assert answer.status == 200, await answer.text()
+        assert (await answer.read()).startswith(MAGIC["png"])
+
+
+@pytest.mark.slow
+async def test_by_the_readmes_code_every_caller_of_a_crowd_gets_a_picture(
+    start_service: StartService,
+) -> None:
+    """Most are refused at first; each comes again when it is told to, and none is left out."""
+    service = await start_service(queue=4)
+    names: dict[str, Any] = {}
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(code, names)
+    job = {"html": "<h1>Hello</h1>", "width": 60, "height": 30}
+    pictures = await asyncio.gather(
+        *(names["picture"](service.client, job, service.address) for _ in range(40))
+    )
+    assert all(one.startswith(MAGIC["png"]) for one in pictures)
+    assert service.parts.admission.statistics().refused >= 40 - 6
+    with pytest.raises(RuntimeError, match="invalid_field"):
+        await names["picture"](service.client, {"html": ""}, service.address)
+
+
+def test_the_readmes_figures_of_a_crowd_are_those_of_the_settings() -> None:
+    """Slots and places in line, as the table has them."""
+    from poster_service.settings import Settings
+
+    queue = Settings.model_fields["queue"].default
+    assert f"`POSTER_QUEUE` ({queue}) wait in line" in README
+    rows = re.findall(r"^\| (\d+) \| \d+ \| (\d+) \| [\d.]+ \|$", README, re.MULTILINE)
+    assert len(rows) == 4
+    for cores, callers in rows:
+        assert int(callers) == int(cores) + queue

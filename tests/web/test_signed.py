@@ -160,6 +160,9 @@ async def test_the_command_makes_an_address_that_the_service_takes(
         (("--expires", "0s"), KEYS, "30s, 10m, 1h or 7d"),
         (("--expires", "8d"), KEYS, "POSTER_SIGNED_MAX_SECONDS"),
         (("--width", "0"), KEYS, "width"),
+        (("--max-length", "0"), KEYS, "--max-length 0: must be a whole number"),
+        (("--max-length", "9" * 5000), KEYS, "must be a whole number"),
+        (("--max-length", "50"), KEYS, "characters, more than the 50 of --max-length"),
     ],
 )
 async def test_what_cannot_be_signed_is_one_line(
@@ -170,4 +173,29 @@ async def test_what_cannot_be_signed_is_one_line(
     status, out, err = await run(work_dir, "sign", "article-card", *words, **more)
     assert (status, out) == (1, "")
     assert told in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+async def test_an_address_with_a_picture_in_it_is_refused_and_a_long_one_warned_of(
+    work_dir: Path, tmp_path: Path
+) -> None:
+    """By its length and by the value that is too large; nothing is printed that will not work."""
+    data = tmp_path / "data.json"
+    keys = {"POSTER_SIGNING_KEYS": KEYS}
+    words = ["sign", "share-poster", "--data", str(data), "--base-url", "https://p.example.com"]
+    photo = "data:image/png;base64," + "A" * 110_000
+    data.write_text(json.dumps({"title": "x", "image": photo}))
+    status, out, err = await run(work_dir, *words, **keys)
+    assert (status, out) == (1, "")
+    assert "more than the 8,000 of --max-length" in err
+    assert "data.image alone has 110,022." in err
+    status, out, err = await run(work_dir, *words, "--max-length", "999999", **keys)
+    assert (status, out) == (1, "")
+    assert "POSTER_MAX_HEADER_BYTES=16384" in err
+    data.write_text(json.dumps({"title": "x" * 2_000}))
+    status, out, err = await run(work_dir, *words, **keys)
+    assert status == 0
+    assert out.startswith("https://p.example.com/render/share-poster?data=")
+    assert err.startswith("poster-service: warning: the address has 2,")
     assert len(err.splitlines()) == 1
