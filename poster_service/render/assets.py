@@ -24,6 +24,7 @@ from yarl import URL
 
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
+from poster_service.render.file_names import FileNames
 from poster_service.render.flight import Flights
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import Asset
@@ -406,7 +407,7 @@ def page_route(
     with the page.
     """
     page = html.encode()
-    files = {one.name: one for one in sent}
+    files = FileNames(sent)
     shelf = shelf or Shelf()
     budget = Budget(fetcher, warnings, shelf)
     policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
@@ -423,7 +424,7 @@ def page_route(
                 raise _reported(request)
             if request.url.startswith(ADDRESS):
                 address = request.url[len(ADDRESS) :]
-                if (file := files.get(path_of(address))) is not None:
+                if (file := files.find(path_of(address))) is not None:
                     reply = Reply(200, (("Content-Type", file.content_type),), file.body)
                     shelf.seen(request.kind, reply)
                     return reply

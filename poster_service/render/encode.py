@@ -71,7 +71,7 @@ def recompress(png: bytes, level: int, *, filters: bool = False) -> bytes:
         found = list(_chunks(png))
         packed = b"".join(body for name, body in found if name == DATA)
         # In one piece: growing it would hold the interpreter's lock while it is copied.
-        rows = zlib_ng.decompress(packed, bufsize=_size_of_rows(png))
+        rows = zlib_ng.decompress(packed, bufsize=size_of_rows(png))
     except (struct.error, LookupError, zlib_ng.error) as error:  # type: ignore[misc]  # its stub has an instance
         raise ValueError("no PNG, or a broken one") from error
     data, unpacked = zlib_ng.compress(rows, level), len(rows)
@@ -83,7 +83,7 @@ def recompress(png: bytes, level: int, *, filters: bool = False) -> bytes:
     return min(made, key=len)
 
 
-def _size_of_rows(png: bytes) -> int:
+def size_of_rows(png: bytes) -> int:
     """Bytes of all rows unpacked, with a byte for the filter of each (PNG, 7.2 and 11.2.2)."""
     width, height, depth, colour = struct.unpack_from(">IIBB", png, len(SIGNATURE) + 8)
     return int(height) * (1 + (int(width) * CHANNELS[colour] * int(depth) + 7) // 8)

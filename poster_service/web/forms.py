@@ -12,6 +12,7 @@ import multipart
 from poster_service.errors import BadRequest, Fault, FormTooComplex, InvalidField
 from poster_service.render.assets import type_of
 from poster_service.render.job import Asset
+from poster_service.web.part_names import extended
 
 #: The part that is the page.
 PAGE = "index.html"
@@ -65,12 +66,12 @@ class Part:
         return Asset(self.name, type_of(self.name) or said or "application/octet-stream", self.body)
 
 
-def parse(raw: bytes, content_type: str, max_parts: int, max_header_bytes: int) -> list[Part]:
+def parse(raw: bytes, boundary: str, max_parts: int, max_header_bytes: int) -> list[Part]:
     """The parts of a form, in order.
 
     Args:
         raw: The body.
-        content_type: The whole header, which names the boundary.
+        boundary: What separates its parts, as its Content-Type names it.
         max_parts: As many parts as there may be.
         max_header_bytes: As long as one header of a part may be.
 
@@ -78,7 +79,6 @@ def parse(raw: bytes, content_type: str, max_parts: int, max_header_bytes: int) 
         BadRequest: It is no form.
         FormTooComplex: One of the two is exceeded.
     """
-    boundary = multipart.parse_options_header(content_type)[1].get("boundary", "")
     try:
         parser = multipart.PushMultipartParser(
             boundary,
@@ -120,15 +120,18 @@ def _parts(parser: multipart.PushMultipartParser, raw: bytes) -> list[Part]:
 
 def _part(head: multipart.MultipartSegment, body: bytes) -> Part | None:
     """A part; None where a browser says that no file was chosen."""
-    coding = dict(head.headerlist).get("Content-Transfer-Encoding", "").strip().lower()
+    headers = dict(head.headerlist)
+    coding = headers.get("Content-Transfer-Encoding", "").strip().lower()
     if coding not in CODINGS:
         raise BadRequest.of(
             Fault(head.name[:100], "is encoded once more", "no Content-Transfer-Encoding")
         )
-    if head.filename == "" and not body:
+    better = extended(headers.get("Content-Disposition", ""))
+    own, filename = better.get("name", head.name), better.get("filename", head.filename)
+    if filename == "" and not body:
         return None
-    name = head.filename if head.name == FILES and head.filename is not None else head.name
-    return Part(name, head.filename is not None, head.content_type or "", head.charset, body)
+    name = filename if own == FILES and filename is not None else own
+    return Part(name, filename is not None, head.content_type or "", head.charset, body)
 
 
 def check_path(name: str) -> None:

@@ -70,7 +70,10 @@ def gather(parts: Parts) -> dict[str, Any]:
             "open": parts.connections.open,
             "limit": parts.connections.limit,
             "refused": parts.connections.refused,
+            "replaced": parts.connections.replaced,
+            "limit_of_a_peer": parts.connections.of_a_peer,
         },
+        "buffers": parts.buffers.statistics(),
         "watchdog": {
             "stalls": parts.watchdog.stalls,
             "longest_seconds": round(parts.watchdog.longest, 3),

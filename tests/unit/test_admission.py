@@ -164,7 +164,7 @@ async def test_the_time_to_come_back_is_sensible_whatever_happened(
     slot = await gate.acquire()
     tasks = [asyncio.create_task(gate.acquire()) for _ in range(waiting)]
     await turns(2)
-    gate._seconds = seconds  # the running mean, which only days of renders could bring there
+    gate.holding.seconds = seconds  # the running mean, which only days of renders could bring there
     assert 1 <= gate.retry_after() <= 60
     assert isinstance(gate.retry_after(), int)
     for task in tasks:
@@ -203,7 +203,9 @@ def test_a_random_walk_loses_no_slot_and_forgets_nobody(
 
 async def _walk(chance: random.Random, running: int, waiting: int, close: bool) -> None:
     gate = Admission(running=running, waiting=waiting)
-    gate._seconds = chance.choice([0.0, 0.001, 1.0])  # or nobody with little time would ever wait
+    gate.holding.seconds = chance.choice(
+        [0.0, 0.001, 1.0]
+    )  # or nobody with little time would ever wait
     tasks: set[asyncio.Task[Slot]] = set()
     held: list[Slot] = []
     for _ in range(60):
@@ -246,7 +248,7 @@ async def _walk(chance: random.Random, running: int, waiting: int, close: bool) 
 async def at_work(gate: Admission, seconds: float = 1.0) -> Slot:
     """The one slot of a gate that has come to know how long renders take."""
     slot = await gate.acquire()
-    gate._seconds = seconds  # the running mean, after many renders of that length
+    gate.holding.seconds = seconds  # the running mean, after many renders of that length
     return slot
 
 

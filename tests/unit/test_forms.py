@@ -10,7 +10,7 @@ from poster_service.errors import BadRequest, CallerError, FormTooComplex, Inval
 from poster_service.web import forms
 from poster_service.web.forms import Part
 
-KIND = "multipart/form-data; boundary=b"
+KIND = "b"
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:
