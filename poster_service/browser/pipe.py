@@ -165,8 +165,14 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        if sum(map(len, unsent)) < HUGE_BYTES:
             self._writer.write(b"\0".join((*unsent, b"")))
+            return
+        for message in unsent:  # a page of megabytes is not copied once more
+            self._writer.write(message)
+            self._writer.write(b"\0")
 
     def pause_until(self, room: "asyncio.Future[None]") -> None:
         """Read nothing more until there is room for it; meanwhile it stays with Chrome."""

@@ -159,7 +159,8 @@ async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> 
     options["html"] = await beside(
         len(page.body), charsets.text_of, page.body, page.charset, forms.PAGE
     )
-    assets = _assets(part.asset() for part in others if part.is_file)
+    charset = charsets.label_of(page.body, page.charset)
+    assets = _assets(part.asset(charset) for part in others if part.is_file)
     return _held(request, RenderJob.parse(options, limits, strict=False, assets=assets))
 
 

@@ -69,6 +69,15 @@ def text_of(raw: bytes, charset: str | None, name: str = "") -> str:
     return _decoded(raw, (label and codec_of(label)) or "utf-8", label or "utf-8", name)
 
 
+def label_of(raw: bytes, charset: str | None) -> str:
+    """The label of the encoding in which `text_of` reads a page."""
+    for mark, codec in MARKS:
+        if raw.startswith(mark):
+            return codec
+    label = charset or declared(raw) or "utf-8"
+    return label if codec_of(label) else "utf-8"
+
+
 def codec_of(label: str) -> str | None:
     """Python's codec for a label of the web; None where there is none, or none that is decoded."""
     if not label.isascii():

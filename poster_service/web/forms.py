@@ -12,6 +12,7 @@ import multipart
 from poster_service.errors import BadRequest, Fault, FormTooComplex, InvalidField
 from poster_service.render.assets import type_of
 from poster_service.render.job import Asset
+from poster_service.web import charsets
 from poster_service.web.part_names import extended
 
 #: The part that is the page.
@@ -55,15 +56,33 @@ class Part:
         except UnicodeDecodeError as error:
             raise BadRequest.of(Fault(self.name[:100], "is not UTF-8", "text in UTF-8")) from error
 
-    def asset(self) -> Asset:
-        """The file, as the page will get it.
+    def asset(self, page_charset: str = "utf-8") -> Asset:
+        """The file, as the page will get it, its bytes untouched.
+
+        Args:
+            page_charset: In which the page itself came. The page is UTF-8 from here on, and would
+                have Chrome take its style sheets and scripts for that too, where they do not say
+                what they are; so they are said to be in what the page was in.
 
         Raises:
             InvalidField: Its name is no path below the page.
         """
         check_path(self.name)
         said = self.content_type if _PLAIN_TYPE.match(self.content_type) else ""
-        return Asset(self.name, type_of(self.name) or said or "application/octet-stream", self.body)
+        kind = type_of(self.name) or said or "application/octet-stream"
+        charset = self.charset or (page_charset if self._follows_page(kind) else None)
+        if (
+            charset
+            and kind.startswith("text/")
+            and charsets.codec_of(charset) not in (None, "utf-8")
+        ):
+            kind += f"; charset={charset.strip()}"
+        return Asset(self.name, kind, self.body)
+
+    def _follows_page(self, kind: str) -> bool:
+        """Whether it is in the page's encoding for want of a word of its own."""
+        marks = (*(mark for mark, _ in charsets.MARKS), b"@charset")
+        return kind in ("text/css", "text/javascript") and not self.body.startswith(marks)
 
 
 def parse(raw: bytes, boundary: str, max_parts: int, max_header_bytes: int) -> list[Part]:
