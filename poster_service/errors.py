@@ -16,6 +16,7 @@
     │   ├── FetchDenied             strict, and a rule of ours kept something from the page
     │   ├── Unauthorized            no token, or none of ours
     │   ├── ForeignPage             a form that a page of another origin sent
+    │   ├── ForeignHost             a Host header that names another service
     │   ├── Forbidden               a signed address that is not, or no longer, good
     │   │   ├── BadSignature
     │   │   ├── UnknownKey
@@ -49,6 +50,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from poster_service.quoting import quoted
+
+#: Faults that one error lists, and characters of the sentence of each; what a caller wrote in it is
+#: shorter (`quoting.QUOTED`). A request of megabytes must not be answered by as many.
+MOST_FAULTS, MOST_CHARACTERS = 20, 500
+
 
 class PosterError(Exception):
     """Root of the tree. `str(error)` is fit for the caller of the service to read.
@@ -80,6 +87,11 @@ class Fault:
     message: str
     allowed: str | None = None
 
+    def __post_init__(self) -> None:
+        """Bound and escape what may be the caller's own text."""
+        object.__setattr__(self, "field", quoted(self.field))
+        object.__setattr__(self, "message", quoted(self.message, MOST_CHARACTERS))
+
     def __str__(self) -> str:
         told = f"{self.field}: {self.message}" if self.field else self.message
         return f"{told} (allowed: {self.allowed})" if self.allowed else told
@@ -92,12 +104,17 @@ class CallerError(PosterError):
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(message)
-        self.faults = tuple(faults)
+        self.faults = tuple(faults[:MOST_FAULTS])
 
     @classmethod
-    def of(cls, *faults: Fault) -> Self:
-        """An error that says all of `faults`, the first of them in its sentence."""
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    def of(cls, *faults: Fault, unlisted: int = 0) -> Self:
+        """An error that lists the first `MOST_FAULTS` of `faults`.
+
+        Its sentence is that of the first and the number of all others, `unlisted` ones (counted by
+        the caller of this and never made) among them.
+        """
+        others = len(faults) - 1 + unlisted
+        more = f" (and {others} more)" if others else ""
         return cls(f"{faults[0]}{more}", faults)
 
 
@@ -186,6 +203,12 @@ class ForeignPage(CallerError):
     """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
 
     code = "foreign_page"
+
+
+class ForeignHost(CallerError):
+    """The Host header names neither the loopback, where that is meant, nor one of POSTER_HOSTS."""
+
+    code = "foreign_host"
 
 
 class Forbidden(CallerError):

@@ -353,6 +353,37 @@ class Settings(BaseModel):
         le=100_000,
         description="connections open at a time, each a descriptor; further ones are told 503",
     )
+    max_peer_connections: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None,
+        description="connections of one address (of one /64 network with IPv6); further ones take"
+        " the place of its own idle ones, or are refused with 503; by default half of"
+        " POSTER_MAX_CONNECTIONS; see POSTER_TRUSTED_PEERS for a proxy",
+    )
+    trusted_peers: Annotated[tuple[Network, ...], BeforeValidator(_split)] = Field(
+        (),
+        description="networks whose addresses POSTER_MAX_PEER_CONNECTIONS does not bound: those of"
+        " a proxy or load balancer in front, from which everybody's connections come, e.g."
+        " 10.0.0.0/8",
+    )
+    head_timeout_ms: int = Field(
+        10_000,
+        ge=100,
+        le=3_600_000,
+        description="time from the first byte of a request to the end of its head, in ms; then the"
+        " connection is closed",
+    )
+    hosts: Hosts = Field(
+        (),
+        description="host names by which callers may address this service in the Host header,"
+        " e.g. posters.example.com, *.internal; by default any, but on loopback without tokens only"
+        " localhost and loopback addresses, because of DNS rebinding",
+    )
+    buffer_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] | None = Field(
+        None,
+        description="memory for request bodies that are read and for pictures that are made and"
+        " sent, of all requests together, in bytes; further bodies are refused with 503; by default"
+        " the larger of 256 MiB and four times POSTER_MAX_BODY_BYTES",
+    )
     keepalive_seconds: float = Field(
         75.0,
         ge=0.1,
@@ -524,6 +555,16 @@ class Settings(BaseModel):
         """Chromes that there are at most, those that are being ended too."""
         return self.concurrency + max(self.ready, self.ready_max)
 
+    @property
+    def buffer_limit(self) -> int:
+        """Bytes of everything in transit."""
+        return self.buffer_bytes or max(256 << 20, 4 * self.max_body_bytes)
+
+    @property
+    def peer_connections(self) -> int:
+        """Connections of one address."""
+        return self.max_peer_connections or max(1, self.max_connections // 2)
+
     def conflicts(self) -> list[str]:
         """What is wrong between settings that are each right on their own."""
         found = []
@@ -543,6 +584,11 @@ class Settings(BaseModel):
             found.append(
                 f"POSTER_TIMEOUT_MS={self.timeout_ms}: must not exceed"
                 f" POSTER_MAX_TIMEOUT_MS={self.max_timeout_ms}"
+            )
+        if self.buffer_limit < 4 * self.max_body_bytes:
+            found.append(
+                f"POSTER_BUFFER_BYTES={self.buffer_bytes}: must be at least four times"
+                f" POSTER_MAX_BODY_BYTES={self.max_body_bytes}, or such a body never finds room"
             )
         if self.token_burst is not None and self.token_rate is None:
             found.append(

@@ -67,6 +67,11 @@ class InFlight:
         self._none = asyncio.Event()
         self._none.set()
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
+
     @contextmanager
     def one(self) -> Iterator[None]:
         """One more while inside."""

@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from poster_service.browser.pieces import Base64
 from poster_service.errors import RenderFailed
 
 #: What headless-shell needs to be told at its start; the second makes a frame wait for all of it.
@@ -38,15 +39,15 @@ class Frames:
         self._send = send
         self._one_at_a_time = asyncio.Lock()
 
-    async def draw(self, screenshot: dict[str, Any] | None = None) -> str | bytes:
+    async def draw(self, screenshot: dict[str, Any] | None = None) -> Base64:
         """Have the page draw a frame; its picture in base64 if asked for and if there is one."""
         wanted = {} if screenshot is None else {"screenshot": screenshot}
         async with self._one_at_a_time:
             answer = await self._send("HeadlessExperimental.beginFrame", wanted)
-        data: str | bytes = answer.get("screenshotData", "")
+        data: Base64 = answer.get("screenshotData", "")
         return data
 
-    async def picture(self, screenshot: dict[str, Any]) -> str | bytes:
+    async def picture(self, screenshot: dict[str, Any]) -> Base64:
         """The viewport as it is in the next frame, in base64; empty if Chrome gives none."""
         for _ in range(TRIES):
             if data := await self.draw(screenshot):

@@ -25,7 +25,9 @@ import pybase64
 from pyppeteer.errors import PyppeteerError
 
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
+from poster_service.browser.pieces import Base64, decoded
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
+from poster_service.buffers import Share
 from poster_service.errors import (
     ChromeDied,
     PageCrashed,
@@ -543,9 +545,9 @@ class PosterPage:
             raise PageFailed("Chrome gave no picture of the page")
         if self._look is not None:
             self._usual.note(self._look)
-        return pybase64.b64decode(data, validate=True)
+        return await decoded(data)
 
-    async def _drawn(self, picture: Picture) -> str | bytes:
+    async def _drawn(self, picture: Picture) -> Base64:
         """The picture out of a frame, in base64; empty where that cannot be.
 
         A frame is of the viewport, and in CSS pixels whatever the device scale factor.
@@ -554,7 +556,7 @@ class PosterPage:
             return ""
         return await self._frames.picture(encoding(picture))
 
-    async def _screenshot(self, picture: Picture) -> str | bytes:
+    async def _screenshot(self, picture: Picture) -> Base64:
         """The picture by Chrome's own way, which waits for its display clock, in base64.
 
         Raises:
@@ -568,7 +570,7 @@ class PosterPage:
                 parameters["captureBeyondViewport"] = True
                 parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
             answer = await self._send("Page.captureScreenshot", parameters)
-        data: str | bytes = answer["data"]
+        data: Base64 = answer["data"]
         return data
 
     def _frames_going(
@@ -576,6 +578,10 @@ class PosterPage:
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """Frames while inside, where they are ours to give."""
         return self._frames.going(after, every) if self._frames else contextlib.nullcontext()
+
+    def meter(self, share: Share) -> None:
+        """Count what comes of the page's picture in a share of the budget, from now on."""
+        self._connection.meter = share.add
 
     @property
     def crashed(self) -> "asyncio.Future[None]":
@@ -623,7 +629,7 @@ class PosterPage:
         }
         with self._expecting_much():
             answer = await self._send("Page.printToPDF", paper)
-        return pybase64.b64decode(answer["data"], validate=True)
+        return await decoded(answer["data"])
 
     @contextlib.contextmanager
     def _expecting_much(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO, Any
 
@@ -37,6 +37,8 @@ ANSWER = b'{"id":'
 PIPE_BYTES = 1 << 18
 #: From here on an answer is large, in bytes.
 LARGE_BYTES = 1 << 16
+#: From here on an answer is not joined, in bytes: what that takes grows with it.
+HUGE_BYTES = 1 << 20
 #: How an answer with a picture or a PDF begins. That is base64, without a quote or an escape, so it
 #: need not be read as JSON, which takes longer than decoding it.
 PICTURE = re.compile(
@@ -80,6 +82,8 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._bytes_left = MAX_TOLD_BYTES
         #: Whether an answer may be of any size; a picture is.
         self.expects_much = False
+        #: Told of each piece of a picture; what it gives is waited for before the next is read.
+        self.meter: Callable[[int], asyncio.Future[None] | None] = lambda _: None
 
     def allow(self, messages: int, size: int = MAX_TOLD_BYTES) -> None:
         """Let Chrome tell so much, unasked, from now on: in messages, and in bytes."""
@@ -161,8 +165,32 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        if sum(map(len, unsent)) < HUGE_BYTES:
             self._writer.write(b"\0".join((*unsent, b"")))
+            return
+        for message in unsent:  # a page of megabytes is not copied once more
+            self._writer.write(message)
+            self._writer.write(b"\0")
+
+    def pause_until(self, room: "asyncio.Future[None]") -> None:
+        """Read nothing more until there is room for it; meanwhile it stays with Chrome."""
+        if self._reader is not None:
+            self._reader.pause_reading()
+            room.add_done_callback(self._resume)
+
+    def _resume(self, _: object) -> None:
+        if self._reader is not None:
+            self._reader.resume_reading()
+
+    def receive_pieces(self, pieces: list[bytes]) -> None:
+        """Hand over a message in pieces; those of a large picture are not joined."""
+        message = _large_picture(pieces)
+        if message is None:
+            self.receive(b"".join(pieces))
+        else:
+            self._answer(message)
 
     def receive(self, raw: bytes) -> None:
         """Hand one message to whom it is for; nothing that happens there stops the pipe."""
@@ -275,6 +303,20 @@ def _unpacked(raw: bytes) -> dict[str, Any]:
     return message
 
 
+def _large_picture(pieces: list[bytes]) -> dict[str, Any] | None:
+    """The answer that is a large picture, which stays in pieces; None for any other message."""
+    if sum(map(len, pieces)) < HUGE_BYTES:
+        return None
+    # What is around the picture may be cut anywhere, but is short.
+    first, last = b"".join(pieces[:2]), b"".join(pieces[-2:])
+    begin, end = PICTURE.match(first), last.find(b'"')
+    if begin is None or end < 0 or len(pieces) < 4:
+        return None
+    message: dict[str, Any] = orjson.loads(first[: begin.end()] + last[end:])
+    message["result"][begin[1].decode()] = [first[begin.end() :], *pieces[2:-2], last[:end]]
+    return message
+
+
 class _Receiver(asyncio.Protocol):
     """Cuts the byte stream into messages; each ends with a zero byte."""
 
@@ -287,9 +329,8 @@ class _Receiver(asyncio.Protocol):
         for part in whole:
             if not self._take(part, whole=True):
                 return
-            message = b"".join(self._parts)
-            self._parts.clear()
-            self._connection.receive(message)
+            pieces, self._parts = self._parts, []
+            self._connection.receive_pieces(pieces)
         if rest:
             self._take(rest, whole=False)
 
@@ -300,6 +341,10 @@ class _Receiver(asyncio.Protocol):
             self._parts.clear()
             return False
         self._parts.append(part)
+        if is_answer and self._connection.expects_much:
+            room = self._connection.meter(len(part))
+            if room is not None and not whole:
+                self._connection.pause_until(room)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -8,8 +8,10 @@ round the lines that somebody stands in, and each line is first come, first serv
 a thousand renders makes another wait for one of them, not for a thousand. The places to wait are
 shared alike: when all are taken, the longest line gives up its last for a caller with fewer.
 
-Nobody waits in vain: who would be too late by the running mean is told so at once, and whose time
-passes in line leaves it at that moment, without ever having taken a Chrome.
+Nobody waits in vain: a caller whose turn, and the render after it, would come too late by the
+running means is refused at once; one whose turn comes when there is no time left for a render is
+refused then; and one whose time passes in line leaves it at that moment. None of them takes a
+Chrome. A free slot is given without any estimate.
 """
 
 import asyncio
@@ -19,9 +21,17 @@ from collections import deque
 from dataclasses import dataclass
 
 from poster_service.errors import Overloaded, Stopping
+from poster_service.render.estimate import Mean
 
 #: Bounds on what a refused caller is told, in seconds.
 SOONEST, LATEST = 1, 60
+#: Of the mean time of a render, what must be left of a caller's time when its turn comes. Less than
+#: all of it, since many renders are quicker than the mean.
+NEEDED = 0.75
+#: The least that a wait counts for, in seconds: one that was short was a wait.
+TICK = 1e-6
+#: Up to so many times the mean a render takes as long as renders take.
+USUAL = 2.0
 
 
 @dataclass(frozen=True)
@@ -39,11 +49,32 @@ class AdmissionStatistics:
 
 
 class Slot:
-    """The right to run one render; `free` may be called more than once."""
+    """The right to run one render; `free` may be called more than once.
 
-    def __init__(self, gate: "Admission") -> None:
+    Attributes:
+        waited: Seconds in line for it.
+    """
+
+    def __init__(self, gate: "Admission", waited: float = 0.0) -> None:
         self._gate: Admission | None = gate
+        self._admission = gate
         self._begin = time.monotonic()
+        self.waited = waited
+
+    def rendered(self) -> None:
+        """Note the time of a render that is done, or out of time; the cleaning comes after it."""
+        self._admission.rendering.note(self.held)
+
+    @property
+    def held(self) -> float:
+        """Seconds since it was given."""
+        return time.monotonic() - self._begin
+
+    @property
+    def waited_in_vain(self) -> bool:
+        """Whether a render that is out of time now lost it in line, and not by its own slowness."""
+        usual = self._admission.rendering.seconds * USUAL
+        return self.waited > 0 and self.held <= max(usual, self.waited)
 
     def free(self) -> None:
         """Give the slot to the next who waits."""
@@ -52,7 +83,18 @@ class Slot:
             gate.freed(time.monotonic() - self._begin)
 
 
-Waiter = asyncio.Future[Slot]
+class Waiter(asyncio.Future[Slot]):
+    """One who waits in line.
+
+    Attributes:
+        deadline: On the loop's clock, when the picture must be done.
+        since: On the same clock, since when.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.deadline = deadline
+        self.since = self.get_loop().time()
 
 
 class Lines:
@@ -102,10 +144,20 @@ class Lines:
             self._lines[caller] = line
         return waiter
 
+    def _longest(self, caller: str) -> str | None:
+        """The longest line, if it is longer than this caller's with one more."""
+        longest = max(self._lines, key=lambda name: len(self._lines[name]), default=caller)
+        mine = len(self._lines.get(caller, ())) + 1
+        return longest if len(self._lines.get(longest, ())) > mine else None
+
+    def would_yield_to(self, caller: str) -> bool:
+        """Whether there is a line that would give up its last place for this caller."""
+        return self._longest(caller) is not None
+
     def yield_to(self, caller: str) -> Waiter | None:
         """The last of the longest line, if that is longer than this caller's with one more."""
-        longest = max(self._lines, key=lambda name: len(self._lines[name]), default=caller)
-        if len(self._lines.get(longest, ())) <= len(self._lines.get(caller, ())) + 1:
+        longest = self._longest(caller)
+        if longest is None:
             return None
         waiter = self._lines[longest].pop()
         self._taken(longest)
@@ -127,7 +179,10 @@ class Admission:
         self._refused = 0
         self._lines = Lines()
         self._closed = False
-        self._seconds = 1.0
+        #: How long a slot is held, cleaning included: how the line moves.
+        self.holding = Mean(1.0)
+        #: How long a render takes once it has a slot; nothing is known of that in the beginning.
+        self.rendering = Mean(0.0)
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -145,7 +200,7 @@ class Admission:
     @property
     def mean_seconds(self) -> float:
         """How long a slot is held, by a running mean."""
-        return self._seconds
+        return self.holding.seconds
 
     async def acquire(self, caller: str = "", deadline: float = math.inf) -> Slot:
         """Take a slot, waiting in line for it if there is room in the line and time enough.
@@ -165,7 +220,7 @@ class Admission:
         loop = asyncio.get_running_loop()
         self._check_time(caller, deadline - loop.time())
         self._make_room(caller)
-        waiter: Waiter = loop.create_future()
+        waiter = Waiter(deadline)
         self._lines.join(caller, waiter)
         alarm = None
         if deadline != math.inf:
@@ -182,23 +237,38 @@ class Admission:
                 alarm.cancel()
             self._look_idle()
 
+    def check(self, caller: str = "") -> None:
+        """Refuse now one who would be refused whatever it asks for; takes nothing.
+
+        Raises:
+            Stopping: The service takes no more.
+            Overloaded: The line is full, and nobody in it would give up a place for this caller.
+        """
+        if self._closed:
+            raise Stopping("the service is stopping; try another replica", retry_after=5)
+        is_full = self._running >= self._limit and len(self._lines) >= self._line_limit
+        if is_full and not self._lines.would_yield_to(caller):
+            self._refused += 1
+            raise Overloaded("as many renders run and wait as may", self.retry_after())
+
     def wait_expected(self, caller: str) -> float:
         """Seconds until one who came now would get a slot, by the running mean."""
         if self._running < self._limit:
             return 0.0
-        return (self._lines.before(caller) + 1) * self._seconds / self._limit
+        return (self._lines.before(caller) + 1) * self.holding.seconds / self._limit
 
     def retry_after(self) -> int:
         """Whole seconds until the line will have moved on, as far as one can tell."""
-        return whole(len(self._lines) * self._seconds / self._limit)
+        return whole(len(self._lines) * self.holding.seconds / self._limit)
 
     def freed(self, seconds: float) -> None:
         """A slot came back after `seconds`; only `Slot.free` calls this."""
         self._running -= 1
-        self._seconds += 0.1 * (seconds - self._seconds)  # a running mean, for the estimates
+        self.holding.note(seconds)
         while (waiter := self._lines.next()) is not None:
-            if not waiter.done():
-                waiter.set_result(self._give())
+            if not waiter.done() and self._is_in_time(waiter):
+                waited = max(TICK, waiter.get_loop().time() - waiter.since)
+                waiter.set_result(self._give(waited))
                 break
         self._look_idle()
 
@@ -210,12 +280,30 @@ class Admission:
         """Wait until nobody runs or waits."""
         await self._idle.wait()
 
+    @property
+    def needed(self) -> float:
+        """Seconds that a render needs when its turn has come, so that it is worth beginning."""
+        return self.rendering.seconds * NEEDED
+
     def _check_time(self, caller: str, patience: float) -> None:
         """Tell at once who would be too late; come back when the line is as much shorter."""
-        late = self.wait_expected(caller) - patience
+        late = self.wait_expected(caller) + self.needed - patience
         if late > 0:
             self._refused += 1
-            raise Overloaded("its turn would come after its time", whole(late))
+            raise Overloaded("its turn would come too late for its time", whole(late))
+
+    def _is_in_time(self, waiter: Waiter) -> bool:
+        """Whether one whose turn it is has the time for a render; tell it so if not.
+
+        The last one in line is let try: what it takes is how a mean that is wrong finds out.
+        """
+        left = waiter.deadline - waiter.get_loop().time()
+        if left >= self.needed or not self._lines:
+            return True
+        self._refused += 1
+        again = whole(len(self._lines) * self.holding.seconds / self._limit)
+        waiter.set_exception(Overloaded("its turn came too late for its time", again))
+        return False
 
     def _make_room(self, caller: str) -> None:
         if len(self._lines) < self._line_limit:
@@ -236,10 +324,10 @@ class Admission:
             again = whole(self.wait_expected(caller))
             waiter.set_exception(Overloaded("its time passed before its turn came", again))
 
-    def _give(self) -> Slot:
+    def _give(self, waited: float = 0.0) -> Slot:
         self._running += 1
         self._idle.clear()
-        return Slot(self)
+        return Slot(self, waited)
 
     def _look_idle(self) -> None:
         if not self._running and not self._lines:

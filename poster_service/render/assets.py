@@ -25,6 +25,7 @@ from yarl import URL
 
 from poster_service.browser.page import ADDRESS, Reply, Request, Route
 from poster_service.logs import event
+from poster_service.render.file_names import FileNames
 from poster_service.render.flight import Flights
 from poster_service.render.folder import Snapshot
 from poster_service.render.freshness import Shelf
@@ -418,7 +419,7 @@ def page_route(
     with the page; `snapshot` says which files of the folder the page was made with.
     """
     page = html.encode()
-    files = {one.name: one for one in sent}
+    files = FileNames(sent)
     shelf = shelf or Shelf()
     budget = Budget(fetcher, warnings, shelf)
     policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
@@ -435,7 +436,7 @@ def page_route(
                 raise _reported(request)
             if request.url.startswith(ADDRESS):
                 address = request.url[len(ADDRESS) :]
-                file = files.get(path_of(address))
+                file = files.find(path_of(address))
                 if file is not None and (folder is None or is_shown(file, request.kind, folder)):
                     more = () if folder is None else (NO_SNIFFING,)
                     reply = Reply(200, (("Content-Type", file.content_type), *more), file.body)

@@ -25,7 +25,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from poster_service.browser.page import MAX_SIDE, max_side
-from poster_service.errors import Fault, InvalidField
+from poster_service.errors import MOST_FAULTS, Fault, InvalidField
 from poster_service.render.encode import PngCompression
 
 Format = Literal["png", "jpeg", "webp", "pdf"]
@@ -204,10 +204,12 @@ class RenderJob(BaseModel):
             raise InvalidField.of(Fault("", "must be a JSON object of options", "an object"))
         if "assets" in given:
             raise InvalidField.of(Fault("assets", "files are parts of a form", allowed("assets")))
+        check_names(given)
         try:
             return cls.model_validate({**given, "assets": assets}, strict=strict, context=limits)
         except ValidationError as error:
-            raise InvalidField.of(*map(_fault, error.errors())) from None
+            found = error.errors(include_url=False, include_input=False)
+            raise InvalidField.of(*map(_fault, found)) from None
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
@@ -280,6 +282,22 @@ def check_pixels(job: RenderJob, width: int, height: int, limits: Limits) -> Non
         )
 
 
+def check_names(given: Mapping[Any, Any]) -> None:
+    """Refuse more unknown options than are listed, before anything is made of each of them.
+
+    Raises:
+        InvalidField: Naming the first of them.
+    """
+    unknown = [name for name in given if name not in OPTIONS]
+    if len(unknown) > MOST_FAULTS:
+        faults = [_unknown_option(str(name)) for name in unknown[:MOST_FAULTS]]
+        raise InvalidField.of(*faults, unlisted=len(unknown) - MOST_FAULTS)
+
+
+def _unknown_option(name: str) -> Fault:
+    return Fault(name, "no such option", ", ".join(OPTIONS))
+
+
 def _wrong(field: str, message: str, allowed: str) -> PydanticCustomError:
     return PydanticCustomError(
         "poster", "{message}", {"message": message, "field": field, "allowed": allowed}
@@ -293,7 +311,7 @@ def _fault(entry: Any) -> Fault:
         return Fault(context["field"], context["message"], context["allowed"])
     field = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
-        return Fault(field, "no such option", ", ".join(OPTIONS))
+        return _unknown_option(field)
     message = entry["msg"][:1].lower() + entry["msg"][1:]
     return Fault(field, message.replace("input should", "must"), allowed(field))
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.page import Picture, Route
 from poster_service.browser.pool import Pool
+from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
     FetchDenied,
     FetchFailed,
+    Overloaded,
     PosterError,
     RenderFailed,
     RenderTimeout,
@@ -25,7 +27,7 @@ from poster_service.errors import (
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
-from poster_service.render.encode import compressed, threads
+from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -144,7 +146,9 @@ class Renderer:
         fetcher: Fetcher,
         limits: Limits,
         observe: Callable[[Done], None] = ignore,
+        buffers: Buffers | None = None,
     ) -> None:
+        self._buffers = buffers or Buffers()
         self._pool = pool
         self._admission = admission
         self._templates = templates
@@ -214,9 +218,10 @@ class Renderer:
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            body = await self._within_deadline(
-                work, deadline, caller, route, phases, is_still=is_still
-            )
+            with self._buffers.open() as share:
+                body = await self._within_deadline(
+                    work, deadline, caller, route, phases, share, is_still=is_still
+                )
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -283,6 +288,7 @@ class Renderer:
         caller: str,
         route: Route,
         phases: Phases,
+        share: Share,
         *,
         is_still: bool,
     ) -> bytes:
@@ -295,13 +301,18 @@ class Renderer:
             slot = await self._admission.acquire(caller, deadline.when)
         try:
             async with deadline.watch():
-                body = await self._paint(slot, work.picture, route, phases, is_still=is_still)
+                body = await self._paint(
+                    slot, work.picture, route, phases, share, is_still=is_still
+                )
+                slot.rendered()
+                share.set(len(body))
                 if work.job.png_compression == "fast":
                     return body
                 with phases.phase("encode"):
+                    await share.fit(2 * len(body) + size_of_rows(body))
                     return await compressed(body, work.job.png_compression)
         except TimeoutError as error:
-            raise self.too_late(deadline) from error
+            raise self._out_of_time(slot, deadline) from error
         except RenderFailed as error:
             if self._admission.is_closed:  # its Chrome was taken away, it did not fail
                 raise Stopping("the service stopped before the render was done") from error
@@ -314,14 +325,30 @@ class Renderer:
             f" timeout_ms, up to {self._limits.max_timeout_ms}"
         )
 
+    def _out_of_time(self, slot: Slot, deadline: Deadline) -> PosterError:
+        """What a caller is told: that it waited too long, or that its page is too slow."""
+        lost_in_line = slot.waited_in_vain
+        slot.rendered()
+        if not lost_in_line:
+            return self.too_late(deadline)
+        return Overloaded("its turn came too late for its time", self._admission.retry_after())
+
     async def _paint(
-        self, slot: Slot, picture: Picture, route: Route, phases: Phases, *, is_still: bool
+        self,
+        slot: Slot,
+        picture: Picture,
+        route: Route,
+        phases: Phases,
+        share: Share,
+        *,
+        is_still: bool,
     ) -> bytes:
         """Lease, page, bytes; undone in reverse, however it is left."""
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
                 lease = await undo.enter_async_context(self._pool.lease(slot.free))
             page = lease.chrome.page
+            page.meter(share)
             watch = asyncio.ensure_future(self._watch_memory(lease.chrome))
             undo.callback(watch.cancel)
             with phases.phase("setup"):

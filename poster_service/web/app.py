@@ -16,11 +16,20 @@ from poster_service.browser import page_cache
 from poster_service.errors import AddressInUse, OpenToAll, PosterError
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
-from poster_service.web import handlers, openapi, problems
+from poster_service.web import handlers, incoming, openapi, problems, sending, signed
 from poster_service.web.auth import with_caller
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits
-from poster_service.web.connections import address_of, check_head, ensure_descriptors, open_site
+from poster_service.web.connections import (
+    HEALTH,
+    address_of,
+    check_head,
+    check_place,
+    ensure_descriptors,
+    is_framed,
+    open_site,
+)
 from poster_service.web.headers import EVERY_ANSWER, with_cors
+from poster_service.web.hosts import check_host
 from poster_service.web.parts import PARTS, Parts, build
 
 logger = logging.getLogger(__name__)
@@ -41,6 +50,7 @@ def make_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     app[BODY_LIMITS] = BodyLimits.of(parts.settings)
     app[openapi.MADE] = {}
+    incoming.threads()  # made now and not in a request: it reads how many processors there are
     app.add_routes([*handlers.routes(parts.settings), openapi.ROUTE])
     return app
 
@@ -51,25 +61,33 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     given = request.headers.get("X-Request-Id", "")
     identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
     request_id.set(identity)
-    with request.app[PARTS].answers.one():
-        response = await handler(request)
+    parts = request.app[PARTS]
+    with parts.answers.one():
+        with parts.buffers.open() as request[incoming.SHARE]:
+            response = await handler(request)
         response.headers.update(EVERY_ANSWER)
         response.headers["X-Request-Id"] = identity
-        if not request.content.is_eof():  # refused before all had come: the rest is not wanted
+        if ends_connection(request):
             response.force_close()
             request.protocol.close()
         await _send(request, response)
         return response
 
 
+def ends_connection(request: web.Request) -> bool:
+    """Whether nothing more is to be read: the rest of a body, or what may be one."""
+    is_reserved = getattr(request.protocol, "is_reserved", False)
+    return is_reserved or not request.content.is_eof() or not is_framed(request)
+
+
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
     """Send from here and not after the return, so that a stop can wait for it; not for ever."""
-    milliseconds = request.app[PARTS].settings.send_timeout_ms
+    parts = request.app[PARTS]
+    milliseconds = parts.settings.send_timeout_ms
     try:
         async with asyncio.timeout(milliseconds / 1000):
             with contextlib.suppress(ConnectionError):
-                await response.prepare(request)
-                await response.write_eof()
+                await sending.send(request, response, parts.buffers)
     except TimeoutError:
         event(logger, logging.INFO, "an answer was not taken in time", milliseconds=milliseconds)
         if request.transport is not None:
@@ -81,7 +99,11 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
     """Every error leaves as problem+json; what happened inside goes to the log only."""
     identity = request_id.get()
     try:
-        check_head(request, request.app[PARTS].settings.max_header_bytes)
+        parts = request.app[PARTS]
+        check_head(request, parts.settings.max_header_bytes)
+        check_place(request)
+        if request.path not in HEALTH:
+            check_host(request, parts.settings, guarded=bool(parts.tokens.entries))
         return await handler(request)
     except PosterError as error:
         event(logger, logging.INFO, f"refused: {error}", code=error.code)
@@ -89,12 +111,21 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
             logger.info("the cause of %s", error.code, exc_info=error.__cause__)
         return problems.answer(error, identity)
     except web.HTTPException as error:
-        more = {"code": f"http_{error.status}", "detail": error.reason}
+        more = {"code": f"http_{error.status}", "detail": _remedy(request, error)}
         kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         return problems.problem(error.status, error.reason, more, identity, kept)
     except Exception:
         logger.exception("a handler failed")
         return problems.answer(PosterError("something went wrong here; the log knows"), identity)
+
+
+def _remedy(request: web.Request, error: web.HTTPException) -> str:
+    """What the caller of an address, or of a method, that there is not can do."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return problems.wrong_method(error.allowed_methods)
+    if isinstance(error, web.HTTPNotFound):
+        return problems.not_found(request.path, signs=signed.NAME in request.app.router)
+    return error.reason
 
 
 def listen(settings: Settings) -> socket.socket:

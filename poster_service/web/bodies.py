@@ -5,31 +5,31 @@ unpacked and piece by piece, and JSON is looked at before a parser makes a hundr
 of it.
 """
 
-import asyncio
 import codecs
 import json
 import re
-from collections.abc import Iterable
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from poster_service.errors import (
     BadRequest,
-    BodyTooLarge,
-    BodyTooSlow,
     Fault,
     ForeignPage,
     InvalidField,
     JsonTooComplex,
     UnsupportedMediaType,
 )
+from poster_service.quoting import quoted
 from poster_service.render.job import Asset, Limits, RenderJob
 from poster_service.settings import Settings
-from poster_service.web import forms, template_data
-from poster_service.web.caller import CALLER
+from poster_service.web import charsets, forms, incoming, media_type, template_data
+from poster_service.web.incoming import COST, beside
+from poster_service.web.media_type import MediaType
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"
@@ -73,6 +73,9 @@ class BodyLimits:
         )
 
 
+#: Parameters of an address; data that is flat in a signed one may be some hundred.
+MOST_PARAMETERS = 1000
+
 BODY_LIMITS = web.AppKey("body_limits", BodyLimits)
 
 
@@ -82,40 +85,74 @@ async def read_job(request: web.Request, limits: Limits) -> RenderJob:
     Raises:
         CallerError: Of the branch that says what is wrong with it.
     """
-    kind = request.content_type if "Content-Type" in request.headers else ""
-    if kind == JSON_TYPE:
-        if request.query:
-            first = next(iter(request.query))
-            raise InvalidField.of(
-                Fault(first, "options belong into the JSON body, not the query", "no query")
-            )
-        given = parse_json(await _body(request), request.app[BODY_LIMITS])
-        return RenderJob.parse(given, limits)
-    if kind == HTML_TYPE:
-        options = _options(request.query.items())
-        options["html"] = _text(await _body(request), request.charset)
-        return RenderJob.parse(options, limits, strict=False)
-    if kind == FORM_TYPE:
-        return await _read_form(request, limits)
+    check_size_of_query(request)
+    said = request.headers.getall(hdrs.CONTENT_TYPE, ())
+    media = media_type.parse(said[0]) if len(said) == 1 else MediaType()
+    if media.name == JSON_TYPE:
+        return await _read_json(request, limits)
+    if media.name == HTML_TYPE:
+        return await _read_html(request, limits, media)
+    if media.name == FORM_TYPE:
+        return await _read_form(request, limits, media)
+    shown = quoted(", ".join(said)) or "none"
     raise UnsupportedMediaType.of(
-        Fault("Content-Type", f"{kind or 'none'} is not supported", ", ".join(TYPES))
+        Fault("Content-Type", f"{shown} is not supported", ", ".join(TYPES))
     )
 
 
-async def _read_form(request: web.Request, limits: Limits) -> RenderJob:
+def check_size_of_query(request: web.Request) -> None:
+    """Refuse more parameters than there could be options, before each is looked at.
+
+    Raises:
+        InvalidField: Naming the bound.
+    """
+    if request.rel_url.raw_query_string.count("&") >= MOST_PARAMETERS:
+        raise InvalidField.of(
+            Fault("", "the address has too many parameters", f"up to {MOST_PARAMETERS}")
+        )
+
+
+async def _read_json(request: web.Request, limits: Limits) -> RenderJob:
+    if request.query:
+        first = next(iter(request.query))
+        raise InvalidField.of(
+            Fault(first, "options belong into the JSON body, not the query", "no query")
+        )
+    raw = await _body(request)
+    given = await beside(len(raw), parse_json, raw, request.app[BODY_LIMITS])
+    return _held(request, RenderJob.parse(given, limits))
+
+
+async def _read_html(request: web.Request, limits: Limits, media: MediaType) -> RenderJob:
+    options = _options(request.query.items())
+    raw = await _body(request)
+    charset = media.parameters.get("charset")
+    options["html"] = await beside(len(raw), charsets.text_of, raw, charset)
+    return _held(request, RenderJob.parse(options, limits, strict=False))
+
+
+def _held(request: web.Request, job: RenderJob) -> RenderJob:
+    """The job, which from now on takes the room that its body took."""
+    files = sum(len(one.body) for one in job.assets)
+    incoming.share_of(request).set(files + COST * sys.getsizeof(job.html or ""))
+    return job
+
+
+async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> RenderJob:
     """The page, its files, and options both in the query and as fields."""
     bounds = request.app[BODY_LIMITS]
-    if not request.get(CALLER):  # no page can have a browser send a token along
-        check_origin(request, bounds.origins)
-    given = request.headers["Content-Type"]
+    check_origin(request, bounds.origins)
     raw = await _body(request)
-    parts = forms.parse(raw, given, bounds.max_parts, bounds.max_part_header)
+    parts = await beside(
+        len(raw), forms.parse, raw, media.parameters.get("boundary", ""), bounds.max_parts,
+        bounds.max_part_header,
+    )  # fmt: skip
     if template_data.is_named(request.query, parts):
         options, files = template_data.form_options(
             request.query.items(), parts, bounds.max_depth, lambda text: parse_json(text, bounds)
         )
         assets = _assets(part.asset() for part in files)
-        return RenderJob.parse(options, limits, strict=False, assets=assets)
+        return _held(request, RenderJob.parse(options, limits, strict=False, assets=assets))
     pages = [part for part in parts if part.name == forms.PAGE]
     if len(pages) != 1:
         wrong = "is given more than once" if pages else "is missing"
@@ -124,29 +161,37 @@ async def _read_form(request: web.Request, limits: Limits) -> RenderJob:
     # What a browser's form sends of a field that was left empty is no option.
     fields = [(part.name, part.text()) for part in others if not part.is_file and part.body]
     options = _options([*request.query.items(), *fields])
-    options["html"] = _text(pages[0].body, pages[0].charset)
-    assets = _assets(part.asset() for part in others if part.is_file)
-    return RenderJob.parse(options, limits, strict=False, assets=assets)
+    page = pages[0]
+    options["html"] = await beside(
+        len(page.body), charsets.text_of, page.body, page.charset, forms.PAGE
+    )
+    charset = charsets.label_of(page.body, page.charset)
+    assets = _assets(part.asset(charset) for part in others if part.is_file)
+    return _held(request, RenderJob.parse(options, limits, strict=False, assets=assets))
 
 
 def check_origin(request: web.Request, origins: Iterable[str]) -> None:
     """Refuse a form that a page of somebody else has a browser send.
 
     A form is the one body that a browser sends to another origin without asking first (CORS); on
-    loopback, where nobody needs a token, any page on the web could have its visitors render.
+    loopback, where nobody needs a token, any page on the web could have its visitors render. Old
+    browsers leave `Origin` out of some of these, new ones say in `Sec-Fetch-Site` whose page it is
+    (Fetch Metadata). What is no browser sends neither, and passes.
 
     Raises:
         ForeignPage: It is of an origin that is neither ours nor named.
     """
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")
-    if origin is None or origin in origins or site in ("same-origin", "none"):
+    if origin is not None and origin in origins:
         return
-    if site is None and origin.partition("://")[2] == request.host:
+    if site is not None:  # a browser's own word, which no page can change
+        if site in ("same-origin", "none"):
+            return
+        raise ForeignPage.of(Fault("Sec-Fetch-Site", f"is {quoted(site)}", FROM_WHERE))
+    if origin is None or origin.partition("://")[2] == request.headers.get("Host", ""):
         return
-    raise ForeignPage.of(
-        Fault("Origin", "is another than ours", "a page of ours, or of POSTER_CORS_ORIGINS")
-    )
+    raise ForeignPage.of(Fault("Origin", "is another than ours", FROM_WHERE))
 
 
 def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:
@@ -161,30 +206,7 @@ def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:
 
 async def _body(request: web.Request) -> bytes:
     limits = request.app[BODY_LIMITS]
-    try:
-        async with asyncio.timeout(limits.seconds):
-            return await _read(request, limits.max_bytes)
-    except TimeoutError as error:
-        raise BodyTooSlow.of(
-            Fault("", "the body did not come in time", f"up to {limits.seconds:g} s for all of it")
-        ) from error
-    except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
-        raise BadRequest.of(
-            Fault("", "the body cannot be decoded", "a body of the Content-Encoding it names")
-        ) from error
-
-
-async def _read(request: web.Request, most: int) -> bytes:
-    """All of a body, piece by piece; aiohttp unpacks it, in pieces of its read buffer's size."""
-    body = bytearray()
-    size = 0 if "Content-Encoding" in request.headers else request.content_length or 0
-    while size <= most:
-        piece = await request.content.readany()
-        if not piece:
-            return bytes(body)
-        body += piece
-        size = max(size, len(body))
-    raise BodyTooLarge.of(Fault("", "the body is too large", f"up to {most} bytes, unpacked"))
+    return await incoming.read(request, limits.max_bytes, limits.seconds)
 
 
 def _options(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -203,14 +225,21 @@ def _options(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 def parse_json(raw: bytes, limits: BodyLimits) -> object:
     """A value from JSON that came from outside.
 
+    A byte order mark before it is passed over (RFC 8259, 8.1).
+
     Raises:
-        CallerError: It is none, or too complex.
+        CallerError: It is none, or too complex, or an object in it has a name twice.
     """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     check_complexity(raw, limits)
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-        # A lone surrogate is legal in JSON and in no encoding that a page could have.
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        value = json.loads(
+            raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_object
+        )
+        # A lone surrogate is legal in JSON and in no encoding that a page could have. Only an
+        # escape can make one.
+        if b"\\ud" in raw or b"\\uD" in raw:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest.of(Fault("", "the body is not UTF-8", "JSON in UTF-8")) from error
     except UnicodeEncodeError as error:
@@ -222,9 +251,27 @@ def parse_json(raw: bytes, limits: BodyLimits) -> object:
     return value
 
 
-#: A string whole, so that nothing inside it counts, or one mark. Possessive and with an optional
-#: end, so that no text makes it look at anything twice.
-_MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]},]', re.DOTALL)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, of names that are unique (RFC 8259, 4): which of two counts is anybody's guess.
+
+    Raises:
+        InvalidField: Naming one that is there twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise InvalidField.of(Fault(twice, "is given more than once in one object", "once"))
+    return made
+
+
+FROM_WHERE = "a page of ours, or of POSTER_CORS_ORIGINS"
+_MARK = re.compile(rb'["\[{\]},]')
+#: The inside of a string, up to its end or to that of the window. Possessive, so that no text makes
+#: it look at anything twice.
+_INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+#: Bytes that are searched in one call, which keeps the interpreter to itself.
+WINDOW = 1 << 16
 
 
 def check_complexity(raw: bytes, limits: BodyLimits) -> None:
@@ -239,8 +286,7 @@ def check_complexity(raw: bytes, limits: BodyLimits) -> None:
     ):
         return
     depth = items = strings = 0
-    for mark in _MARKS.finditer(raw):
-        byte = raw[mark.start()]
+    for byte in _marks(raw):
         if byte in b"[{,":
             items += 1
             depth += byte != 0x2C
@@ -258,32 +304,42 @@ def check_complexity(raw: bytes, limits: BodyLimits) -> None:
             raise _too_complex("of too many values", f"up to {limits.max_items} values")
 
 
+def _marks(raw: bytes) -> Iterator[int]:
+    """The marks that give JSON its shape, and the first quote of each string; nothing inside."""
+    at = 0
+    while at < len(raw):
+        found = _MARK.search(raw, at, at + WINDOW)
+        if found is None:
+            at += WINDOW
+            continue
+        yield raw[found.start()]
+        at = found.end()
+        if raw[found.start()] == 0x22:
+            at = _end_of_string(raw, at)
+
+
+def _end_of_string(raw: bytes, at: int) -> int:
+    """Where a string ends whose inside begins at `at`; the end of all where it does not."""
+    while at < len(raw):
+        quote = raw.find(b'"', at, at + WINDOW)
+        escape = raw.find(b"\\", at, at + WINDOW if quote < 0 else quote)
+        if escape < 0:
+            if quote >= 0:
+                return quote + 1
+            at += WINDOW
+            continue
+        # As far as the window goes; an escape on its edge is left whole for the next.
+        found = _INSIDE.match(raw, escape, escape + WINDOW)
+        assert found is not None
+        at = max(found.end(), escape + 1 if escape + 1 == len(raw) else 0)
+        if raw[at : at + 1] == b'"':
+            return at + 1
+    return len(raw)
+
+
 def _too_complex(what: str, allowed: str) -> Exception:
     return JsonTooComplex.of(Fault("", f"the JSON is {what}", allowed))
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-#: The encodings that web pages come in (WHATWG Encoding), by Python's names for them. Others that
-#: Python has are no encodings of text, or take quadratic time: 160 KB of punycode take 1.5 s.
-CHARSETS = frozenset((
-    "ascii", "big5", "big5hkscs", "cp866", "cp874", "cp932", "cp949", "euc_jp", "euc_kr", "gb18030",
-    "gb2312", "gbk", "iso2022_jp", "koi8-r", "koi8-u", "mac-roman", "shift_jis", "tis-620", "utf-8",
-    "utf-16", "utf-16-be", "utf-16-le",
-    *(f"cp{number}" for number in range(1250, 1259)),
-    *(f"iso8859-{number}" for number in range(1, 17)),
-))  # fmt: skip
-
-
-def _text(raw: bytes, charset: str | None) -> str:
-    try:
-        codec = codecs.lookup(charset or "utf-8").name
-        if codec not in CHARSETS:
-            raise LookupError(f"{codec} is no encoding of web pages")
-        return raw.decode(codec)
-    except (ValueError, LookupError) as error:
-        raise BadRequest.of(
-            Fault("", f"the body is not {charset or 'utf-8'}", "HTML in the charset it names")
-        ) from error

@@ -6,19 +6,32 @@ Here such a refusal is a problem like every other. It knows no render and no cal
 """
 
 import asyncio
+import ipaddress
+import itertools
+import json
 import logging
 import resource
 import secrets
 import socket
 import time
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import LineTooLong
 
-from poster_service.errors import BadRequest, Fault, HeadersTooLarge, InvalidSettings, PosterError
+from poster_service.errors import (
+    BadRequest,
+    Fault,
+    HeadersTooLarge,
+    InvalidSettings,
+    Overloaded,
+    PosterError,
+)
 from poster_service.logs import event
-from poster_service.settings import Settings
+from poster_service.settings import Network, Settings
 from poster_service.web import problems
 
 logger = logging.getLogger(__name__)
@@ -31,24 +44,138 @@ TELL_SECONDS = 10.0
 #: Descriptors beside connections: the rest of the service with what pages fetch, and each Chrome.
 OTHER_DESCRIPTORS, DESCRIPTORS_OF_A_CHROME = 256, 16
 
-_FULL_BODY = (
-    b'{"type": "about:blank", "title": "There is no room at the moment", "status": 503,'
-    b' "code": "overloaded", "detail": "as many connections are open as may"}'
-)
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-    b"Retry-After: 5\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
-) % (len(_FULL_BODY), _FULL_BODY)
+#: What is answered from a reserved place, and whatever the Host header says.
+HEALTH = frozenset({"/healthz", "/readyz"})
+#: Connections beside all others that are served from the health routes only.
+RESERVED = 8
+#: Silence on one of these, in seconds.
+RESERVED_SECONDS = 2.0
+#: As many are looked at for an idle one to give its place to a new one; the busy ones among them
+#: go to the end, so that the next look begins behind them.
+LOOKED_AT = 64
+
+
+def refusal(status: str, code: str, title: str, detail: str, *headers: str) -> bytes:
+    """An answer to one who has asked nothing yet, as it goes over the wire."""
+    body = json.dumps(
+        {"type": "about:blank", "title": title, "status": int(status[:3]), "code": code,
+         "detail": detail}
+    ).encode()  # fmt: skip
+    lines = (
+        f"HTTP/1.1 {status}", "Content-Type: application/problem+json", "Connection: close",
+        f"Content-Length: {len(body)}", *headers,
+    )  # fmt: skip
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+FULL = refusal(
+    "503 Service Unavailable", "overloaded", "There is no room at the moment",
+    "as many connections are open as may", "Retry-After: 5",
+)  # fmt: skip
+LATE = refusal(
+    "408 Request Timeout", "head_timeout", "The head of the request did not come in time",
+    "the head of the request did not come to its end within POSTER_HEAD_TIMEOUT_MS",
+)  # fmt: skip
 
 
 class Connections:
-    """How many there are, how many there may be, how many were refused."""
+    """Who is connected, how many may be, how many were refused.
 
-    def __init__(self, limit: int) -> None:
+    A connection on which no request is under way is there on sufferance: when there is no room, the
+    one that has been so for longest gives its place to a new one. So heads that are never finished
+    keep nobody out. One peer has no more than its part of all places, and behind all of them are
+    a few from which only the health routes are served.
+    """
+
+    def __init__(
+        self, limit: int, of_a_peer: int | None = None, trusted: Sequence[Network] = ()
+    ) -> None:
+        """Have nobody connected yet.
+
+        Args:
+            limit: Connections in all, but for the reserved ones.
+            of_a_peer: Of one address, or IPv6 network of 64 bits; None for no such bound.
+            trusted: Networks of proxies, whose addresses are not bounded.
+        """
         self.limit = limit
-        self.open = 0
+        self.of_a_peer = of_a_peer or limit
         self.refused = 0
+        self.replaced = 0
+        self._trusted = tuple(trusted)
+        #: By peer, in the order in which they were last seen busy.
+        self._peers: dict[str, OrderedDict[Protocol, None]] = {}
+        self._reserve: dict[Protocol, str] = {}
+        self._count = 0
         self._told = -TELL_SECONDS
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return self._count + len(self._reserve)
+
+    def admit(self, one: "Protocol", peer: str) -> bool:
+        """Find a place for a new connection; False where there is none."""
+        if self._has_room(peer):
+            self._peers.setdefault(peer, OrderedDict())[one] = None
+            self._count += 1
+            return True
+        if len(self._reserve) < RESERVED or self._replace_reserved(peer):
+            self._reserve[one] = peer
+            one.is_reserved = True
+            return True
+        self.refuse()
+        return False
+
+    def leave(self, one: "Protocol", peer: str) -> None:
+        """Count a connection out."""
+        if one.is_reserved:
+            self._reserve.pop(one, None)
+            return
+        mine = self._peers.get(peer)
+        if mine is not None and one in mine:
+            del mine[one]
+            self._count -= 1
+            if not mine:
+                del self._peers[peer]
+
+    def _has_room(self, peer: str) -> bool:
+        mine = self._peers.get(peer)
+        if mine is not None and len(mine) >= self.of_a_peer and not self._is_trusted(peer):
+            return self._replace(peer)
+        if self._count < self.limit:
+            return True
+        # Of the one that has the most: a flood makes room at its own cost.
+        return self._replace(max(self._peers, key=lambda name: len(self._peers[name])))
+
+    def _replace(self, peer: str) -> bool:
+        """End the connection of a peer that has been idle for longest; False if all are busy."""
+        mine = self._peers[peer]
+        for one in list(itertools.islice(mine, LOOKED_AT)):
+            if one.is_idle:
+                self.leave(one, peer)
+                self.replaced += 1
+                one.force_close()
+                return True
+            mine.move_to_end(one)
+        return False
+
+    def _replace_reserved(self, peer: str) -> bool:
+        """The same of the reserved ones: one of the same peer, if it has any, else the oldest."""
+        idle = [one for one in self._reserve if one.is_idle]
+        same = [one for one in idle if self._reserve[one] == peer]
+        if not idle or (not same and peer in self._reserve.values()):
+            return False
+        gone = (same or idle)[0]
+        self.leave(gone, peer)
+        self.replaced += 1
+        gone.force_close()
+        return True
+
+    def _is_trusted(self, peer: str) -> bool:
+        if not self._trusted or not peer:
+            return False
+        address = ipaddress.ip_address(peer)
+        return any(address in one for one in self._trusted)
 
     def refuse(self) -> None:
         """Count one, and say so now and then."""
@@ -58,15 +185,35 @@ class Connections:
             self._told = now
             event(
                 logger, logging.WARNING,
-                "connections are refused: as many are open as POSTER_MAX_CONNECTIONS allows",
-                limit=self.limit, refused=self.refused,
+                "connections are refused: as many are open as POSTER_MAX_CONNECTIONS, or of one"
+                " address as POSTER_MAX_PEER_CONNECTIONS, allows",
+                limit=self.limit, of_a_peer=self.of_a_peer, refused=self.refused,
             )  # fmt: skip
 
 
-class Protocol(web.RequestHandler):
-    """One connection; refused with a 503 when there are too many."""
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """By what a peer is counted: its IPv4 address, or the /64 network of an IPv6 one."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):  # it has gone already
+        return ""
+    address = ipaddress.ip_address(str(name[0]).partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+    return str(address)
 
-    __slots__ = ("_book", "_counted")
+
+class Protocol(web.RequestHandler):
+    """One connection; refused with a 503 when there are too many.
+
+    Attributes:
+        book: Counts it.
+        is_reserved: Whether it has one of the places that are for the health routes only.
+        received: Bytes that came since the last request was answered.
+    """
+
+    __slots__ = ("_head_alarm", "_head_seconds", "_peer", "book", "is_reserved", "received")
 
     def __init__(self, server: web.Server, book: Connections, settings: Settings) -> None:
         super().__init__(
@@ -78,28 +225,64 @@ class Protocol(web.RequestHandler):
             lingering_time=LINGER_SECONDS,
             max_line_size=settings.max_header_bytes,
             max_field_size=settings.max_header_bytes,
+            auto_decompress=False,  # `incoming` does it, bounded and beside the event loop
         )
-        self._book = book
-        self._counted = False
+        self.book = book
+        self._peer: str | None = None
+        self._head_seconds = settings.head_timeout_ms / 1000
+        self._head_alarm: asyncio.TimerHandle | None = None
+        self.is_reserved = False
+        self.received = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way on it: none at all, or half a head."""
+        return self._current_request is None and not self._messages
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it in, or turn it away before anything is read."""
-        if self._book.open >= self._book.limit:
-            self._book.refuse()
-            assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, asyncio.Transport)
+        peer = peer_of(transport)
+        if not self.book.admit(self, peer):
             transport.write(FULL)
             transport.close()
             return
-        self._book.open += 1
-        self._counted = True
+        self._peer = peer
+        if self.is_reserved:
+            self._keepalive_timeout = RESERVED_SECONDS
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Count it out."""
-        if self._counted:
-            self._counted = False
-            self._book.open -= 1
+        if self._peer is not None:
+            self.book.leave(self, self._peer)
+            self._peer = None
+            self._silence_alarm()
             super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes, and how long a head takes to."""
+        if self.is_idle:
+            self.received = 0
+        self.received += len(data)
+        super().data_received(data)
+        if not self.is_idle:
+            self._silence_alarm()
+        elif self._head_alarm is None and self._peer is not None and data.strip(b"\r\n"):
+            self._head_alarm = self._loop.call_later(self._head_seconds, self._head_is_late)
+
+    def _silence_alarm(self) -> None:
+        if self._head_alarm is not None:
+            self._head_alarm.cancel()
+            self._head_alarm = None
+
+    def _head_is_late(self) -> None:
+        """End a connection whose head does not come to its end, however lively it drips."""
+        self._head_alarm = None
+        if self.is_idle and self.transport is not None:
+            assert isinstance(self.transport, asyncio.Transport)
+            self.transport.write(LATE)
+            self.force_close()
 
     def log_exception(self, *args: Any, **more: Any) -> None:
         """A body that breaks while its rest is dropped was answered; no traceback for strangers."""
@@ -193,10 +376,44 @@ def check_head(request: web.Request, limit: int) -> None:
 
     Raises:
         HeadersTooLarge: With the bound.
+        BadRequest: Where the body ends, or which host is meant, is told in two ways.
     """
     lines = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
     if len(request.raw_path) + lines > limit:
         raise too_large(limit)
+    if not is_framed(request):
+        raise BadRequest.of(
+            Fault(
+                "Transfer-Encoding",
+                "cannot be used so",
+                "Transfer-Encoding: chunked with HTTP/1.1, or Content-Length",
+            )
+        )
+    if len(request.headers.getall(hdrs.HOST, ())) > 1:
+        raise BadRequest.of(Fault("Host", "is given more than once", "once"))
+
+
+def check_place(request: web.Request) -> None:
+    """Serve the health routes only to one that has a reserved place.
+
+    Raises:
+        Overloaded: It has, and asks for something else.
+    """
+    protocol = request.protocol
+    if isinstance(protocol, Protocol) and protocol.is_reserved and request.path not in HEALTH:
+        protocol.book.refuse()
+        raise Overloaded("as many connections are open as may", 5)
+
+
+def is_framed(request: web.BaseRequest) -> bool:
+    """Whether everybody on the way agrees where the body ends (RFC 9112, 6.1 and 6.3)."""
+    codings = request.headers.getall(hdrs.TRANSFER_ENCODING, ())
+    if not codings:
+        return True
+    is_plain = len(codings) == 1 and codings[0].strip().lower() == "chunked"
+    return (
+        is_plain and request.version >= HttpVersion11 and hdrs.CONTENT_LENGTH not in request.headers
+    )
 
 
 def too_large(limit: int) -> PosterError:

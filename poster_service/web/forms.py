@@ -12,6 +12,8 @@ import multipart
 from poster_service.errors import BadRequest, Fault, FormTooComplex, InvalidField
 from poster_service.render.assets import type_of
 from poster_service.render.job import Asset
+from poster_service.web import charsets
+from poster_service.web.part_names import extended
 
 #: The part that is the page.
 PAGE = "index.html"
@@ -54,23 +56,41 @@ class Part:
         except UnicodeDecodeError as error:
             raise BadRequest.of(Fault(self.name[:100], "is not UTF-8", "text in UTF-8")) from error
 
-    def asset(self) -> Asset:
-        """The file, as the page will get it.
+    def asset(self, page_charset: str = "utf-8") -> Asset:
+        """The file, as the page will get it, its bytes untouched.
+
+        Args:
+            page_charset: In which the page itself came. The page is UTF-8 from here on, and would
+                have Chrome take its style sheets and scripts for that too, where they do not say
+                what they are; so they are said to be in what the page was in.
 
         Raises:
             InvalidField: Its name is no path below the page.
         """
         check_path(self.name)
         said = self.content_type if _PLAIN_TYPE.match(self.content_type) else ""
-        return Asset(self.name, type_of(self.name) or said or "application/octet-stream", self.body)
+        kind = type_of(self.name) or said or "application/octet-stream"
+        charset = self.charset or (page_charset if self._follows_page(kind) else None)
+        if (
+            charset
+            and kind.startswith("text/")
+            and charsets.codec_of(charset) not in (None, "utf-8")
+        ):
+            kind += f"; charset={charset.strip()}"
+        return Asset(self.name, kind, self.body)
+
+    def _follows_page(self, kind: str) -> bool:
+        """Whether it is in the page's encoding for want of a word of its own."""
+        marks = (*(mark for mark, _ in charsets.MARKS), b"@charset")
+        return kind in ("text/css", "text/javascript") and not self.body.startswith(marks)
 
 
-def parse(raw: bytes, content_type: str, max_parts: int, max_header_bytes: int) -> list[Part]:
+def parse(raw: bytes, boundary: str, max_parts: int, max_header_bytes: int) -> list[Part]:
     """The parts of a form, in order.
 
     Args:
         raw: The body.
-        content_type: The whole header, which names the boundary.
+        boundary: What separates its parts, as its Content-Type names it.
         max_parts: As many parts as there may be.
         max_header_bytes: As long as one header of a part may be.
 
@@ -78,7 +98,6 @@ def parse(raw: bytes, content_type: str, max_parts: int, max_header_bytes: int) 
         BadRequest: It is no form.
         FormTooComplex: One of the two is exceeded.
     """
-    boundary = multipart.parse_options_header(content_type)[1].get("boundary", "")
     try:
         parser = multipart.PushMultipartParser(
             boundary,
@@ -120,15 +139,18 @@ def _parts(parser: multipart.PushMultipartParser, raw: bytes) -> list[Part]:
 
 def _part(head: multipart.MultipartSegment, body: bytes) -> Part | None:
     """A part; None where a browser says that no file was chosen."""
-    coding = dict(head.headerlist).get("Content-Transfer-Encoding", "").strip().lower()
+    headers = dict(head.headerlist)
+    coding = headers.get("Content-Transfer-Encoding", "").strip().lower()
     if coding not in CODINGS:
         raise BadRequest.of(
             Fault(head.name[:100], "is encoded once more", "no Content-Transfer-Encoding")
         )
-    if head.filename == "" and not body:
+    better = extended(headers.get("Content-Disposition", ""))
+    own, filename = better.get("name", head.name), better.get("filename", head.filename)
+    if filename == "" and not body:
         return None
-    name = head.filename if head.name == FILES and head.filename is not None else head.name
-    return Part(name, head.filename is not None, head.content_type or "", head.charset, body)
+    name = filename if own == FILES and filename is not None else own
+    return Part(name, filename is not None, head.content_type or "", head.charset, body)
 
 
 def check_path(name: str) -> None:

@@ -6,19 +6,38 @@ import json
 from aiohttp import web
 from typing_extensions import TypedDict
 
+from poster_service.buffers import SMALL
 from poster_service.settings import Settings
 from poster_service.web import metrics, playground, signed, status
 from poster_service.web.bodies import read_job
 from poster_service.web.caller import CALLER
-from poster_service.web.parts import PARTS, Checks
+from poster_service.web.incoming import expect_later
+from poster_service.web.parts import PARTS, Checks, Parts
 from poster_service.web.pictures import picture
 
 
 async def render(request: web.Request) -> web.Response:
     """POST /render: the picture itself."""
-    parts = request.app[PARTS]
+    parts, caller = request.app[PARTS], request.get(CALLER, "")
+    check_room(request, parts, caller)
     job = await read_job(request, parts.limits)
-    return await picture(request, job, request.get(CALLER, ""))
+    return await picture(request, job, caller)
+
+
+def check_room(request: web.Request, parts: Parts, caller: str) -> None:
+    """Refuse before the body is read what would be refused after it.
+
+    A full line turns away what announces a large body, or none. A small one is read all the same:
+    its picture may be cached, or under way for another.
+
+    Raises:
+        OverQuota: As of `Quotas.check`.
+        LoadError: As of `Admission.check`.
+    """
+    parts.quotas.check(caller, parts.admission.mean_seconds)
+    size = request.content_length
+    if parts.admission.is_closed or size is None or size > SMALL:
+        parts.admission.check(caller)
 
 
 async def templates(request: web.Request) -> web.Response:
@@ -69,7 +88,7 @@ def routes(settings: Settings) -> list[web.RouteDef]:
     signs = settings.signing_keys or settings.signing_keys_file
     return [
         *([web.get(signed.PATH, signed.render, name=signed.NAME)] if signs else []),
-        web.post("/render", render),
+        web.post("/render", render, expect_handler=expect_later),
         web.get("/templates", templates),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),

@@ -89,7 +89,36 @@ def load(parts: Parts) -> Iterator[Metric]:
     doors = parts.connections
     yield gauge("poster_connections", "Open connections.", doors.open)
     yield counter(
-        "poster_connections_refused", "Connections over POSTER_MAX_CONNECTIONS.", doors.refused
+        "poster_connections_refused",
+        "Connections refused: over POSTER_MAX_CONNECTIONS, or over POSTER_MAX_PEER_CONNECTIONS.",
+        doors.refused,
+    )
+    yield counter(
+        "poster_connections_replaced",
+        "Idle connections that were closed to make room for new ones.",
+        doors.replaced,
+    )
+    yield from buffers(parts.buffers.statistics())
+
+
+def buffers(now: dict[str, float]) -> Iterator[Metric]:
+    """The memory of bodies and pictures in transit."""
+    yield gauge(
+        "poster_buffer_bytes", "Memory of request bodies and pictures in transit, in bytes.",
+        now["used_bytes"],
+    )  # fmt: skip
+    yield gauge(
+        "poster_buffer_limit_bytes", "The most that they may take, POSTER_BUFFER_BYTES.",
+        now["limit_bytes"],
+    )  # fmt: skip
+    yield counter(
+        "poster_buffer_refusals", "Bodies refused with 503 because the buffers were full.",
+        now["refused"],
+    )  # fmt: skip
+    yield counter(
+        "poster_buffer_evictions",
+        "Stalled senders and readers that were cut off because others needed their room.",
+        now["evicted"],
     )
 
 

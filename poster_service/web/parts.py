@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from poster_service import credentials
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
+from poster_service.buffers import Buffers
 from poster_service.credentials import SigningKey, Token
 from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
 from poster_service.logs import event
@@ -69,6 +70,7 @@ class Parts:
 
     Attributes:
         recent_seconds: How long ago the last success may be for "recently".
+        buffers: The memory of bodies and pictures in transit.
         answers: Requests whose answer has not been sent to its end.
     """
 
@@ -87,6 +89,7 @@ class Parts:
     tokens: Keyring[Token]
     keys: Keyring[SigningKey]
     quotas: Quotas
+    buffers: Buffers
     answers: InFlight = field(default_factory=InFlight)
     _beside: "list[asyncio.Task[None]]" = field(default_factory=list)
 
@@ -233,7 +236,8 @@ def build(settings: Settings) -> Parts:
         starts=max(2, processors()),
         on_ending=counters.chrome_ended,
     )
-    renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done)
+    buffers = Buffers(settings.buffer_limit)
+    renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done, buffers)
     results = Results(
         renderer,
         admission,
@@ -247,9 +251,13 @@ def build(settings: Settings) -> Parts:
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
     return Parts(
         settings, limits, templates, admission, fetcher, pool, renderer, results, recent, watchdog,
-        counters, Connections(settings.max_connections), tokens, keys,
-        Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
+        counters, _connections(settings), tokens, keys,
+        Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency), buffers,
     )  # fmt: skip
+
+
+def _connections(settings: Settings) -> Connections:
+    return Connections(settings.max_connections, settings.peer_connections, settings.trusted_peers)
 
 
 def _store(settings: Settings) -> Store | None:

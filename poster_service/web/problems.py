@@ -5,12 +5,17 @@ through here: only the public sentence, the stable code, the faults.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, NotRequired
 
 from aiohttp import web
 from typing_extensions import TypedDict
 
 from poster_service import errors
+from poster_service.quoting import quoted
+
+#: Characters of `detail`; whatever it quotes of a caller or a page is shorter.
+MOST_DETAIL = 1000
 
 #: Status and title by class; the nearest ancestor decides.
 TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
@@ -28,6 +33,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.FetchDenied: (422, "The page asked for something it may not have"),
     errors.Unauthorized: (401, "A token is needed"),
     errors.ForeignPage: (403, "Pages of that origin may not send forms"),
+    errors.ForeignHost: (421, "That is no name of this service"),
     errors.Forbidden: (403, "The address is not signed as it must be"),
     errors.OverQuota: (429, "This caller has had its share for now"),
     errors.Overloaded: (503, "There is no room at the moment"),
@@ -77,7 +83,7 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
     """The response for an error of ours."""
     status, title = status_of(error)
     detail = str(error) if not isinstance(error, errors.OperatorError) else title
-    body: dict[str, Any] = {"code": error.code, "detail": detail}
+    body: dict[str, Any] = {"code": error.code, "detail": quoted(detail, MOST_DETAIL)}
     headers = {}
     if isinstance(error, errors.CallerError) and error.faults:
         first = error.faults[0]
@@ -99,6 +105,37 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
     if error.warnings:
         headers["X-Render-Warnings"] = error.warnings
     return problem(status, title, body, request_id, headers)
+
+
+ADDRESSES = (
+    "the addresses of this service are POST /render, GET /templates, /openapi.json, /status,"
+    " /metrics, /healthz, /readyz and /"
+)
+UNSIGNED = (
+    "this service has no signing key, so there are no signed addresses (GET /render/TEMPLATE): set"
+    " POSTER_SIGNING_KEYS or POSTER_SIGNING_KEYS_FILE, or send the template and its data as JSON to"
+    " POST /render"
+)
+SIGNED = (
+    "a signed address is GET /render/TEMPLATE, and the name of a template has only a-z, 0-9 and -"
+)
+
+
+def not_found(path: str, *, signs: bool) -> str:
+    """What to do instead of asking for an address that there is not.
+
+    Args:
+        path: Of the request, decoded.
+        signs: Whether the service has signing keys, and so the addresses that they sign.
+    """
+    if path.startswith("/render/"):
+        return SIGNED if signs else UNSIGNED
+    return ADDRESSES
+
+
+def wrong_method(allowed: Iterable[str]) -> str:
+    """What to do instead of using a method that an address does not have."""
+    return f"this address does not take that method; it takes {', '.join(sorted(allowed))}"
 
 
 def problem(

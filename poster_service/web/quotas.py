@@ -51,11 +51,7 @@ class Quotas:
         if not caller:
             yield
             return
-        if self._at_once is not None and self._running[caller] >= self._at_once:
-            raise TooMany(
-                f"{self._at_once} renders of this caller are under way, and no more may be",
-                retry_after=whole(expected_seconds),
-            )
+        self.check(caller, expected_seconds)
         self._take(caller)
         self._running[caller] += 1
         try:
@@ -65,15 +61,33 @@ class Quotas:
             if not self._running[caller]:
                 del self._running[caller]
 
-    def _take(self, caller: str) -> None:
-        if self._rate is None:
+    def check(self, caller: str, expected_seconds: float = 1.0) -> None:
+        """Whether one more render of a caller may be asked for now; takes nothing.
+
+        Raises:
+            TooMany: As many of its renders are under way as may.
+            RateLimited: It has used up its renders.
+        """
+        if not caller:
             return
-        now = self._clock()
-        left, then = self._left.get(caller, (self._most, now))
-        left = min(self._most, left + (now - then) * self._rate)
-        if left < 1 - ROUNDING:
+        if self._at_once is not None and self._running[caller] >= self._at_once:
+            raise TooMany(
+                f"{self._at_once} renders of this caller are under way, and no more may be",
+                retry_after=whole(expected_seconds),
+            )
+        left = self._left_now(caller)
+        if self._rate is not None and left < 1 - ROUNDING:
             raise RateLimited(
                 f"this caller may have {self._rate * 60:g} renders a minute",
                 retry_after=max(1, math.ceil((1 - left) / self._rate - ROUNDING)),
             )
-        self._left[caller] = (left - 1, now)
+
+    def _left_now(self, caller: str) -> float:
+        """Renders in a caller's bucket."""
+        now = self._clock()
+        left, then = self._left.get(caller, (self._most, now))
+        return min(self._most, left + (now - then) * (self._rate or 0))
+
+    def _take(self, caller: str) -> None:
+        if self._rate is not None:
+            self._left[caller] = (self._left_now(caller) - 1, self._clock())

@@ -70,11 +70,14 @@ def gather(parts: Parts) -> dict[str, Any]:
             "open": parts.connections.open,
             "limit": parts.connections.limit,
             "refused": parts.connections.refused,
+            "replaced": parts.connections.replaced,
+            "limit_of_a_peer": parts.connections.of_a_peer,
         },
         "templates": {
             "names": [one["name"] for one in parts.templates.list()],
             "faults": list(parts.templates.faults()),
         },
+        "buffers": parts.buffers.statistics(),
         "watchdog": {
             "stalls": parts.watchdog.stalls,
             "longest_seconds": round(parts.watchdog.longest, 3),

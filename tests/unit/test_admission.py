@@ -1,6 +1,7 @@
 """The gate: who runs, who waits, who is turned away, and that no slot is ever lost."""
 
 import asyncio
+import contextlib
 import math
 import random
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from poster_service.errors import Overloaded, Stopping
 from poster_service.render.admission import Admission, AdmissionStatistics, Slot
+from poster_service.render.estimate import Mean
 
 
 async def turns(count: int = 5) -> None:
@@ -164,7 +166,7 @@ async def test_the_time_to_come_back_is_sensible_whatever_happened(
     slot = await gate.acquire()
     tasks = [asyncio.create_task(gate.acquire()) for _ in range(waiting)]
     await turns(2)
-    gate._seconds = seconds  # the running mean, which only days of renders could bring there
+    gate.holding.seconds = seconds  # the running mean, which only days of renders could bring there
     assert 1 <= gate.retry_after() <= 60
     assert isinstance(gate.retry_after(), int)
     for task in tasks:
@@ -203,7 +205,9 @@ def test_a_random_walk_loses_no_slot_and_forgets_nobody(
 
 async def _walk(chance: random.Random, running: int, waiting: int, close: bool) -> None:
     gate = Admission(running=running, waiting=waiting)
-    gate._seconds = chance.choice([0.0, 0.001, 1.0])  # or nobody with little time would ever wait
+    gate.holding.seconds = chance.choice(
+        [0.0, 0.001, 1.0]
+    )  # or nobody with little time would ever wait
     tasks: set[asyncio.Task[Slot]] = set()
     held: list[Slot] = []
     for _ in range(60):
@@ -246,7 +250,7 @@ async def _walk(chance: random.Random, running: int, waiting: int, close: bool) 
 async def at_work(gate: Admission, seconds: float = 1.0) -> Slot:
     """The one slot of a gate that has come to know how long renders take."""
     slot = await gate.acquire()
-    gate._seconds = seconds  # the running mean, after many renders of that length
+    gate.holding.seconds = seconds  # the running mean, after many renders of that length
     return slot
 
 
@@ -428,3 +432,132 @@ async def _fair(chance: random.Random, running: int, waiting: int, callers: int)
         await turns()
         look()
     assert gauges(gate) == (0, 0)
+
+
+async def test_nothing_is_known_in_the_beginning_and_nobody_refused_for_it() -> None:
+    """A cold start: all who find a place wait, and the first render teaches."""
+    gate = Admission(running=2, waiting=8)
+    assert gate.needed == 0
+    slots = [await gate.acquire("", in_seconds(5)) for _ in range(2)]
+    tasks = [asyncio.create_task(gate.acquire("", in_seconds(5))) for _ in range(6)]
+    await turns()
+    assert gauges(gate) == (2, 6)
+    for slot in slots:
+        slot.rendered()
+        slot.free()
+    assert gate.mean_seconds < 1
+    for task in tasks:
+        slot = await task
+        slot.rendered()
+        slot.free()
+    assert gauges(gate) == (0, 0)
+
+
+async def test_one_who_would_have_no_time_left_to_render_is_refused_at_once() -> None:
+    """Its turn would come in time, and its picture would not."""
+    gate = Admission(running=1, waiting=8)
+    gate.holding.seconds = gate.rendering.seconds = 4.0
+    slot = await gate.acquire()
+    with pytest.raises(Overloaded) as caught:
+        await gate.acquire("", in_seconds(6))
+    assert 1 <= caught.value.retry_after <= 4
+    waiting = asyncio.create_task(gate.acquire("", in_seconds(8)))
+    await turns()
+    assert gauges(gate) == (1, 1)
+    slot.free()
+    (await waiting).free()
+
+
+async def test_one_whose_turn_comes_too_late_gives_it_to_the_next() -> None:
+    """It is told so then, and no slot is lost on it."""
+    gate = Admission(running=1, waiting=8)
+    gate.holding.seconds = 0.01  # or it would be refused already
+    slot = await gate.acquire()
+    late = asyncio.create_task(gate.acquire("", in_seconds(5)))
+    patient = asyncio.create_task(gate.acquire("", in_seconds(500)))
+    await turns()
+    gate.rendering.seconds = 10.0
+    slot.free()
+    with pytest.raises(Overloaded):
+        await late
+    (await patient).free()
+    assert gauges(gate) == (0, 0)
+    assert gate.statistics().refused == 1
+
+
+async def test_a_wrong_estimate_does_not_refuse_for_ever() -> None:
+    """Whatever it is: a free slot is given, and what that took puts it right."""
+    gate = Admission(running=1, waiting=8)
+    gate.holding.seconds = gate.rendering.seconds = 1000.0
+    gate.holding.count = gate.rendering.count = 100
+    served = 0
+    for _ in range(200):
+        slot = await gate.acquire("", in_seconds(5))
+        try:
+            waiter = asyncio.create_task(gate.acquire("", in_seconds(5)))
+            await turns()
+            assert waiter.done() == (gate.mean_seconds + gate.needed > 5)
+        finally:
+            slot.rendered()
+            slot.free()
+        with contextlib.suppress(Overloaded):
+            other = await waiter
+            served += 1
+            other.rendered()
+            other.free()
+    assert served > 100
+    assert gate.mean_seconds < 5
+
+
+@pytest.mark.parametrize("slow", [60.0, 600.0])
+def test_one_very_slow_render_is_not_taken_for_the_usual(slow: float) -> None:
+    """It counts, and not by all of its length; many of them are the usual."""
+    mean = Mean(1.0)
+    for _ in range(50):
+        mean.note(0.5)
+    mean.note(slow)
+    assert mean.seconds < 0.8
+    for _ in range(100):
+        mean.note(slow)
+    assert mean.seconds == pytest.approx(slow, rel=0.1)
+    for _ in range(100):
+        mean.note(0.5)
+    assert mean.seconds == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_with_loads_of_all_kinds_no_slot_is_lost_and_all_are_told(seed: int) -> None:
+    """Quick and slow ones, patient and not: each has a slot or a refusal, and none is kept."""
+    chance = random.Random(seed)
+    gate = Admission(running=2, waiting=6)
+
+    async def one() -> str:
+        try:
+            slot = await gate.acquire(chance.choice("abc"), in_seconds(chance.random() / 5))
+        except Overloaded:
+            return "refused"
+        try:
+            await asyncio.sleep(chance.choice([0, 0.001, 0.02]))
+            slot.rendered()
+        finally:
+            slot.free()
+        return "served"
+
+    told = await asyncio.gather(*(one() for _ in range(60)))
+    assert set(told) <= {"served", "refused"}
+    assert told.count("served") >= 2
+    assert gauges(gate) == (0, 0)
+    (await gate.acquire("", in_seconds(0.1))).free()
+
+
+def test_who_waited_and_who_is_slow_are_told_apart() -> None:
+    """A render that had its usual time has a slow page; one that had none has lost it in line."""
+    gate = Admission(running=1, waiting=1)
+    gate.rendering.seconds = 0.0
+    assert not Slot(gate, waited=0.0).waited_in_vain
+    assert Slot(gate, waited=5.0).waited_in_vain
+    slow = Slot(gate, waited=1e-6)
+    slow._begin -= 3  # it has been painted for three seconds
+    assert not slow.waited_in_vain
+    gate.rendering.seconds = 2.0
+    assert slow.waited_in_vain

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from poster_service.errors import CallerError, JsonTooComplex
 from poster_service.render.job import Limits
-from poster_service.web import bodies, problems
+from poster_service.web import bodies, incoming, problems
 
 LIMIT = 20_000
 LIMITS = bodies.BodyLimits(
@@ -48,7 +49,7 @@ async def service() -> AsyncIterator[str]:
     app = web.Application()
     app[bodies.BODY_LIMITS] = LIMITS
     app.router.add_post("/render", _echo)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, shutdown_timeout=0, auto_decompress=False)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -298,6 +299,13 @@ FRIEND = "https://app.example.com"
         ({"Origin": ""}, 403),
         ({"Origin": OURS + ".evil.example"}, 403),
         ({"Origin": OURS, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "Cross-Site"}, 403),
+        ({"Sec-Fetch-Site": ""}, 403),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": FRIEND, "Sec-Fetch-Site": "cross-site"}, 200),
         ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-site"}, 403),
     ],
 )
@@ -314,7 +322,8 @@ async def test_pages_of_others_may_not_have_their_visitors_send_forms(
         told = await answer.json()
         assert answer.status == status, told
         if status == 403:
-            assert (told["code"], told["field"]) == ("foreign_page", "Origin")
+            assert told["code"] == "foreign_page"
+            assert told["field"] in ("Origin", "Sec-Fetch-Site")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
@@ -439,3 +448,59 @@ async def test_a_packed_body_is_counted_unpacked(service: str, kind: str) -> Non
             packed = gzip.compress(body.encode())
             async with session.post(service, data=packed, headers=headers) as answer:
                 assert answer.status == status, await answer.text()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"html": "x", "html": "y"}',
+        b'{"html": "x", "width": 1, "width": 1}',
+        b'{"template": "a", "data": {"a": {"b": 1, "b": 2}}}',
+        b'{"template": "a", "data": [{"x": 1}, {"b": 1, "\\u0062": 2}]}',
+    ],
+)
+async def test_an_object_with_a_name_twice_is_refused(service: str, body: bytes) -> None:
+    """Which of the two is meant nobody knows; at any level, however it is written."""
+    status, problem = await post(service, body, "application/json")
+    assert (status, problem["code"]) == (400, "invalid_field")
+    assert problem["field"] in ("html", "width", "b")
+
+
+async def test_a_byte_order_mark_is_no_part_of_json(service: str) -> None:
+    """Some editors and PowerShell write one."""
+    status, job = await post(service, b'\xef\xbb\xbf{"html": "x"}', "application/json")
+    assert (status, job["html"]) == (200, "x")
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(b"<p>x") + gzip.compress(b"y"),
+        zlib.compress(b"<p>xy"),
+        zlib.compress(b"<p>xy")[2:-4],
+    ],
+)
+async def test_packed_bodies_of_all_kinds_are_unpacked(service: str, packed: bytes) -> None:
+    """Several files of gzip, deflate with its header and without."""
+    coding = "gzip" if packed[:2] == b"\x1f\x8b" else "Deflate"
+    headers = {"Content-Type": "text/html", "Content-Encoding": coding}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(service, data=packed, headers=headers) as answer:
+            assert (answer.status, (await answer.json())["html"]) == (200, "<p>xy")
+        for broken in (packed[:-6], b"nonsense", packed[:-6] + b"x" * 6):
+            async with session.post(service, data=broken, headers=headers) as answer:
+                assert answer.status == 400, broken
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]), st.integers(1, 9))
+def test_whatever_is_packed_comes_out_again(raw: bytes, coding: str, step: int) -> None:
+    """In pieces of any size, and never more at once than is asked for."""
+    raw *= 50
+    packed = gzip.compress(raw) if coding == "gzip" else zlib.compress(raw)
+    unpacker, made = incoming.Unpacker(coding), b""
+    for at in range(0, len(packed), step):
+        unpacker.feed(packed[at : at + step])
+        while part := unpacker.next(7):
+            assert len(part) <= 7
+            made += part
+    assert (made, unpacker.is_whole) == (raw, True)

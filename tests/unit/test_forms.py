@@ -10,7 +10,7 @@ from poster_service.errors import BadRequest, CallerError, FormTooComplex, Inval
 from poster_service.web import forms
 from poster_service.web.forms import Part
 
-KIND = "multipart/form-data; boundary=b"
+KIND = "b"
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:
@@ -134,6 +134,29 @@ def test_a_file_is_what_its_name_says_else_what_its_sender_does(
 ) -> None:
     """Curl knows few types, and calls the others octets."""
     assert Part(name, True, said, None, b"").asset().content_type == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "own", "page", "kind"),
+    [
+        ("a.css", b"p {}", None, "gbk", "text/css; charset=gbk"),
+        ("a.js", b"x", None, "shift_jis", "text/javascript; charset=shift_jis"),
+        ("a.css", b"p {}", "big5", "gbk", "text/css; charset=big5"),
+        ("a.css", b'@charset "utf-8"; p {}', None, "gbk", "text/css"),
+        ("a.css", b"\xef\xbb\xbfp {}", None, "gbk", "text/css"),
+        ("a.css", b"p {}", None, "utf-8", "text/css"),
+        ("a.css", b"p {}", "punycode", "utf-8", "text/css"),
+        ("a.css", b"p {}", "gbk\r\nX: 1", "utf-8", "text/css"),
+        ("a.html", b"<p>", None, "gbk", "text/html"),
+        ("a.png", b"x", None, "gbk", "image/png"),
+    ],
+)
+def test_a_style_sheet_is_in_the_encoding_of_its_page(
+    name: str, body: bytes, own: str | None, page: str, kind: str
+) -> None:
+    """As for a browser, where it says nothing itself; the page comes to Chrome as UTF-8."""
+    made = Part(name, True, "", own, body).asset(page)
+    assert (made.content_type, made.body) == (kind, body)
 
 
 @given(st.binary() | st.binary().map(lambda raw: form((named('name="a"'), raw))), st.text())

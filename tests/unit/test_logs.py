@@ -152,3 +152,36 @@ def test_setting_up_twice_logs_once(set_up: SetUp) -> None:
     stderr = set_up("info", "json")
     logger.info("x")
     assert only_line(stderr)["message"] == "x"
+
+
+NASTY = "a\n12:00:00 INFO    forged\r\x1b[2J\u2028b\u202ec"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_text_forges_a_line(set_up: SetUp, form: str) -> None:
+    """In the message, in a field or in the words of an error; nothing moves a terminal either."""
+    stderr = set_up("info", form)
+    try:
+        raise ValueError(NASTY)
+    except ValueError:
+        logger.exception("failed: %s", NASTY)
+    logs.event(logger, logging.INFO, f"refused: {NASTY}", field=NASTY, more=[NASTY, {NASTY: 1}])
+    written = stderr.getvalue()
+    assert not any(mark in written for mark in "\r\x1b\u2028\u202e")
+    lines = [line for line in written.split("\n") if line and not line.startswith("    ")]
+    assert len(lines) == 2
+    if form == "json":
+        assert json.loads(lines[1])["field"] == NASTY
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_is_long(set_up: SetUp, form: str) -> None:
+    """Fifteen megabytes are some kilobytes of the log, and JSON stays JSON."""
+    stderr = set_up("info", form)
+    huge = "\n" * 15_000_000
+    logs.event(logger, logging.INFO, huge, **{f"field{n}": huge for n in range(100)})
+    logs.event(logger, logging.INFO, "x", many=list(range(100_000)), deep=[[[[[[[1]]]]]]])
+    for line in stderr.getvalue().splitlines():
+        assert len(line) < 40_000
+        if form == "json":
+            json.loads(line)

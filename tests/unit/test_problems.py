@@ -27,6 +27,7 @@ CODES = {
     "FetchFailed": ("fetch_failed", 502),
     "Unauthorized": ("unauthorized", 401),
     "ForeignPage": ("foreign_page", 403),
+    "ForeignHost": ("foreign_host", 421),
     "BadSignature": ("bad_signature", 403),
     "UnknownKey": ("unknown_key", 403),
     "UrlExpired": ("url_expired", 403),

@@ -17,7 +17,7 @@ import pytest
 
 from poster_service.errors import InvalidSettings
 from poster_service.settings import Settings
-from poster_service.web.connections import ensure_descriptors
+from poster_service.web.connections import RESERVED, ensure_descriptors
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 
@@ -49,7 +49,7 @@ def request(
     headers: dict[str, str] | None = None,
 ) -> bytes:
     """A request as bytes."""
-    headers = {"Host": "x", **(headers or {})}
+    headers = {"Host": "localhost", **(headers or {})}
     if body:
         headers["Content-Length"] = str(len(body))
     lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
@@ -71,24 +71,26 @@ async def answer(streams: Streams) -> tuple[int, dict[str, Any], bytes]:
 async def test_connections_over_the_limit_are_told_503_and_closed(
     start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Counted, told once in the log; when one goes there is room again."""
-    service = await start_service(max_connections=5)
+    """Where all are busy: counted, told once in the log; when one goes there is room again."""
+    service = await start_service(max_connections=5, max_peer_connections=5)
+    book = service.parts.connections
     async with contextlib.AsyncExitStack() as stack:
-        held = [await stack.enter_async_context(connected(service)) for _ in range(5)]
-        for streams in held:
-            streams[1].write(request())
-            assert (await answer(streams))[0] == 200
-        for _ in range(20):
-            async with connected(service) as late:
-                status, problem, head = await answer(late)
-                assert (status, problem["code"]) == (503, "overloaded")
-                assert b"Retry-After: " in head
-                assert await late[0].read() == b""
-        assert service.parts.connections.refused == 20
+        held = [await busy(service, stack) for _ in range(5)]
+        # Those in the reserved places, which are told so when they have asked for something.
+        spare = [await stack.enter_async_context(connected(service)) for _ in range(RESERVED)]
+        for streams in spare:
+            streams[1].write(BEGUN)
+        for streams in spare:
+            status, problem, head = await answer(streams)
+            assert (status, problem["code"]) == (503, "overloaded")
+            assert b"Retry-After: " in head
+            assert await streams[0].read() == b""
+        assert await settled(lambda: book.open == 5)
+        assert book.refused == RESERVED
         said = [one for one in caplog.records if "connections are refused" in one.getMessage()]
         assert len(said) == 1
         held[0][1].transport.abort()
-        assert await settled(lambda: service.parts.connections.open == 4)
+        assert await settled(lambda: book.open == 4)
         async with connected(service) as again:
             again[1].write(request())
             assert (await answer(again))[0] == 200
@@ -99,30 +101,32 @@ async def test_a_flood_of_connections_never_runs_out_of_descriptors(
     start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Three hundred at once against twenty: no EMFILE, nothing kept, and a render right after."""
-    service = await start_service(max_connections=20)
+    service = await start_service(max_connections=20, max_peer_connections=20)
     where = urlsplit(service.address)
     before = psutil.Process().num_fds()
 
-    over = asyncio.Event()
+    over, knocked = asyncio.Event(), 0
 
     async def knock() -> None:
+        nonlocal knocked
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection(where.hostname, where.port)
+            knocked += 1
+            writer.write(BEGUN)
             await over.wait()
             writer.transport.abort()
 
     book = service.parts.connections
 
-    async def all_seen(count: int) -> bool:
-        return await settled(lambda: book.open + book.refused == count)
-
     knocking: list[asyncio.Task[None]] = []
     try:
-        for _ in range(10):
+        for batch in range(10):
             # By thirties: a full backlog makes the kernel try again, seconds later.
             knocking += [asyncio.create_task(knock()) for _ in range(30)]
-            assert await all_seen(len(knocking))
-        assert (book.open, book.refused) == (20, 280)
+            wanted = 30 * (batch + 1)
+            assert await settled(lambda wanted=wanted: knocked == wanted)  # type: ignore[misc]
+        assert await settled(lambda: book.open <= 20 + RESERVED)
+        assert await settled(lambda: book.refused > 0)
     finally:
         over.set()
         await asyncio.gather(*knocking)
@@ -240,6 +244,22 @@ async def test_a_slow_reader_holds_no_chrome(start_service: StartService) -> Non
             await service.picture(html="<p>x", width=10, height=10)
         assert await service.at_rest()
         assert service.parts.connections.open >= 3
+
+
+#: A request whose body is never finished: it keeps its connection busy, and no Chrome.
+BEGUN = (
+    b"POST /render HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/html\r\n"
+    b"Content-Length: 1000\r\n\r\n<p>"
+)
+
+
+async def busy(service: Service, stack: contextlib.AsyncExitStack) -> Streams:
+    """A connection with a request under way."""
+    streams = await stack.enter_async_context(connected(service))
+    before = service.parts.answers.count
+    streams[1].write(BEGUN)
+    assert await settled(lambda: service.parts.answers.count > before)
+    return streams
 
 
 @contextlib.asynccontextmanager
@@ -390,6 +410,7 @@ async def test_no_bytes_make_the_service_fail(
         413,
         415,
         417,
+        421,
         422,
         431,
         502,
@@ -400,3 +421,117 @@ async def test_no_bytes_make_the_service_fail(
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert await service.at_rest()
     assert await settled(lambda: service.parts.connections.open <= 1)
+
+
+async def test_heads_that_are_never_finished_keep_nobody_out(start_service: StartService) -> None:
+    """Far more than there are places, from one address: a render, /healthz and /status all work."""
+    service = await start_service(max_connections=20)
+    book = service.parts.connections
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(60):
+            _, writer = await stack.enter_async_context(connected(service))
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        assert await settled(lambda: book.replaced >= 50)
+        assert book.open <= 10 + RESERVED
+        await service.picture(html="<p>x", width=10, height=10)
+        for path in ("/healthz", "/status"):
+            assert (await service.get(path)).status == 200
+    assert book.refused == 0
+
+
+async def test_one_address_has_no_more_than_its_part_of_the_places(
+    start_service: StartService,
+) -> None:
+    """All of them busy: another address is served, and the health routes to the first one too."""
+    service = await start_service(max_connections=8, max_peer_connections=3)
+    where = urlsplit(service.address)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            await busy(service, stack)
+        async with connected(service) as streams:
+            streams[1].write(request("/templates"))
+            assert (await answer(streams))[0] == 503
+        for path in ("/healthz", "/readyz"):
+            async with connected(service) as streams:
+                streams[1].write(request(path))
+                status, told, head = await answer(streams)
+                assert (status, b"connection: close" in head.lower()) == (200, True), told
+        other = await asyncio.open_connection(
+            where.hostname, where.port, local_addr=("127.0.0.2", 0)
+        )
+        stack.callback(other[1].transport.abort)
+        other[1].write(request("/templates"))
+        assert (await answer(other))[0] == 200
+
+
+async def test_health_is_answered_when_every_place_is_busy(start_service: StartService) -> None:
+    """From several addresses, so that it is the whole that is full."""
+    service = await start_service(max_connections=4, max_peer_connections=4)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(4):
+            await busy(service, stack)
+        for _ in range(3 * RESERVED):
+            idle = await stack.enter_async_context(connected(service))
+            idle[1].write(b"GET /heal")
+        for path, expected in (("/healthz", 200), ("/readyz", 200), ("/render/x", 503)):
+            async with connected(service) as streams:
+                streams[1].write(request(path))
+                assert (await answer(streams))[0] == expected
+
+
+async def test_a_proxy_is_bounded_by_the_whole_alone(start_service: StartService) -> None:
+    """All callers come from its address, and it is named for that."""
+    service = await start_service(
+        max_connections=6, max_peer_connections=2, trusted_peers="127.0.0.0/8,10.0.0.0/8"
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(5):
+            await busy(service, stack)
+        assert (await service.get("/templates")).status == 200
+
+
+async def test_a_head_has_so_much_time_however_it_drips(start_service: StartService) -> None:
+    """408 as a problem; silence before the first byte is another matter."""
+    service = await start_service(head_timeout_ms=500)
+    async with (
+        connected(service) as slow, connected(service) as silent, connected(service) as half,
+    ):  # fmt: skip
+        dripping = asyncio.create_task(drip(slow[1]))
+        half[1].write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        status, problem, _ = await answer(half)
+        assert (status, problem["code"]) == (408, "head_timeout")
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(slow[0].read(), 10) == b""
+        dripping.cancel()
+        silent[1].write(request())
+        assert (await answer(silent))[0] == 200
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """A head that never ends, a byte at a time."""
+    for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 1000:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /render HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n",
+        b"POST /render HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n",
+        b"POST /render HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n",
+        b"GET /templates HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n",
+        b"POST /render HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Length: 3\r\n",
+    ],
+)
+async def test_what_is_told_in_two_ways_is_refused_and_the_connection_ends(
+    service: Service, head: bytes
+) -> None:
+    """Where a body ends, or who is meant: a proxy in front may have read it in the other way."""
+    async with connected(service) as streams:
+        streams[1].write(head + b"Content-Type: text/html\r\n\r\n3\r\n<p>\r\n0\r\n\r\n" + request())
+        status, problem, _ = await answer(streams)
+        assert (status, problem["code"]) == (400, "bad_request")
+        if b"Host: evil" not in head:
+            assert await asyncio.wait_for(streams[0].read(), 10) == b""

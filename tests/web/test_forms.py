@@ -1,5 +1,8 @@
 """POST /render with a page and its files: they are beside the page, and nowhere else."""
 
+from unicodedata import normalize
+from urllib.parse import quote
+
 import aiohttp
 
 from tests.web.conftest import Service
@@ -41,3 +44,21 @@ async def test_a_page_has_its_files_beside_it_and_no_other_has(service: Service)
     assert at(whole, 75, 75) == GREEN
     bare = decode(await picture(service, form(**{"css/style.css": STYLE})))
     assert at(bare, 25, 25) == RED
+
+
+async def test_a_page_of_another_charset_has_its_files_by_their_names(service: Service) -> None:
+    """GBK by its own word, its style sheet too; the file's name comes decomposed and encoded."""
+    page = (
+        '<!doctype html><meta charset="gbk"><link rel=stylesheet href=样.css>'
+        "<style>body{margin:0}</style><div class=图></div><img src=é.svg><b id=x></b>"
+        "<script>if (document.body.textContent.includes('你')) document.body.style.background='red'"
+        "</script>"
+    )
+    style = ".图 { width: 50px; height: 50px; background: green } img { display: block }"
+    made = aiohttp.FormData(quote_fields=False)
+    made.add_field("index.html", page.encode("gb18030"), filename="index.html")
+    made.add_field("样.css", style.encode("gbk"), filename="样.css")
+    made.add_field(quote(normalize("NFD", "é.svg")), SQUARE.encode(), filename="x")
+    whole = decode(await picture(service, made))
+    assert at(whole, 25, 25) == GREEN
+    assert at(whole, 25, 75) == BLUE

@@ -20,7 +20,10 @@ async def test_the_census_shows_each_lease_with_its_tree(service: Service) -> No
     assert status["census"]["shared_memory"] == []
     assert status["pool"]["survivors"] == []
     assert status["pool"]["unclean"] == 0
-    assert status["connections"] == {"open": 1, "limit": 512, "refused": 0}
+    assert status["connections"] == {
+        "open": 1, "limit": 512, "refused": 0, "replaced": 0, "limit_of_a_peer": 256,
+    }  # fmt: skip
+    assert status["buffers"]["limit_bytes"] == 256 << 20
 
 
 async def test_the_gauges_follow_what_happens(service: Service) -> None:

@@ -1,0 +1,41 @@
+"""More callers than there is room for: pictures or refusals at once, and no time-outs."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.web.conftest import Service, StartService
+
+#: Some tenths of a second of drawing, as a large poster takes.
+SLOW = "<script>for (const end = performance.now() + 300; performance.now() < end;);</script><p>%d"
+
+
+@pytest.mark.slow
+async def test_a_hundred_at_once_are_served_or_told_to_come_back(
+    start_service: StartService,
+) -> None:
+    """With Retry-After; none of them waits until its time is over, or is told that it was slow."""
+    service = await start_service(concurrency=2, queue=64)
+
+    async def one(number: int) -> tuple[int, str]:
+        told = await service.render(html=SLOW % number, width=40, height=40, timeout_ms=6000)
+        if told.status != 200:
+            assert int(told.headers["Retry-After"]) >= 1
+            return told.status, (await told.json())["code"]
+        return 200, ""
+
+    found = Counter(await asyncio.gather(*(one(number) for number in range(100))))
+    assert set(found) <= {(200, ""), (503, "overloaded")}, found
+    assert found[200, ""] >= 4, found
+    assert await service.at_rest()
+
+
+async def test_after_a_slow_page_the_others_are_served(service: Service) -> None:
+    """One that took all of its time says little of others."""
+    slow = await service.render(html="<script>for (;;);</script>", timeout_ms=3000)
+    assert slow.status == 504
+    told = await asyncio.gather(
+        *(service.render(html=f"<p>{n}", width=9, height=9, timeout_ms=10_000) for n in range(8))
+    )
+    assert [one.status for one in told] == [200] * 8
