@@ -40,7 +40,7 @@ async def test_no_line_of_urllib3_or_websockets_is_run(start_service: StartServi
 
 
 def test_the_run_time_lock_has_nothing_that_only_builds() -> None:
-    """What builds the service is locked apart, with its hashes, and is in no other file but the tests'."""
+    """What builds the service is locked apart, and is otherwise only in the lock of the tests."""
     build = locked("requirements-build.lock")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     asked = (

@@ -146,7 +146,7 @@ def as_json(result: Result, renders: int) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "name": result.row.name, "command": " ".join(result.row.command),
-        "docker_init": result.row.docker_init, **figures, "term": result.told,
+        "options": " ".join(result.row.options), **figures, "term": result.told,
         "stop_s": round(result.stop_s, 2), "status": result.status,
         "seconds": round(result.seconds, 1),
     }  # fmt: skip
