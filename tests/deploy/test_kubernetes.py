@@ -129,7 +129,12 @@ def kustomize(folder: Path) -> dict[str, Any]:
     return made
 
 
-COMPONENTS = ([], ["no-sandbox"], ["monitoring"], ["no-sandbox", "monitoring"])
+COMPONENTS: tuple[list[str], ...] = (
+    [],
+    ["no-sandbox"],
+    ["monitoring"],
+    ["no-sandbox", "monitoring"],
+)
 
 
 @pytest.mark.parametrize("components", COMPONENTS)

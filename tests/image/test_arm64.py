@@ -98,7 +98,8 @@ def test_init_and_the_shims_pass_their_tests(engine: Engine, arm64: str, package
     done = engine.run(
         "run", "--rm", "--init", *PLATFORM, *FREELY, "--volume", f"{ROOT}:/src:ro", "--volume",
         f"{packages}:/packages:ro", "--workdir", "/src", "--env", "PYTHONPATH=/packages",
-        "--env", "PYTHONDONTWRITEBYTECODE=1", "--entrypoint", "/opt/poster/bin/python", arm64,
+        "--env", "PYTHONDONTWRITEBYTECODE=1", "--env", "HYPOTHESIS_STORAGE_DIRECTORY=/tmp/examples",
+        "--entrypoint", "/opt/poster/bin/python", arm64,
         "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=900", *deselected, *wanted,
         seconds=5000,
     )  # fmt: skip

@@ -263,7 +263,8 @@ async def test_a_kill_is_followed_by_a_clean_start(
         before = one.processes()
         main = int(one.shows("MainPID"))
         child = one.exec("cat", f"/proc/{main}/task/{main}/children").split()[0]
-        one.exec("kill", "-KILL", str(main) if whom == "init" else child)
+        victim = main if whom == "init" else int(child)
+        one.exec("sh", "-c", f"kill -KILL {victim}")
         with contextlib.suppress(Exception):
             await lost
         assert await settled(lambda: one.shows("NRestarts") == "1", 30)
