@@ -1,6 +1,6 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick endurance lint setup setup-dev lock audit clean
+.PHONY: help run test test-quick test-pythons endurance lint setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
@@ -18,6 +18,9 @@ test: setup-dev lint ## set up what is missing, then lint, types, every test
 
 test-quick: setup-dev ## the tests that take seconds
 	$(PYTEST) -m "not slow and not endurance" $(ARGS)
+
+test-pythons: setup-dev ## the quick suite on every other Python (3.12, 3.13) that this machine has
+	@tools/pythons.sh
 
 endurance: setup-dev ## the long proofs, several hours: run them before a release
 	$(PYTEST) -m endurance $(ARGS)
@@ -37,8 +40,8 @@ setup-dev: ## only set up, for tests
 lock: ## write the lock files anew (needs uv)
 	tools/lock.sh
 
-audit: ## ask the package index about known holes in the locked versions (needs the network)
-	tools/audit.sh
+audit: ## known holes in the locked versions, and what of that could not be checked (ARGS=--offline)
+	tools/audit.sh $(ARGS)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-python dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

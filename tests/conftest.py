@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from poster_service.process import census
@@ -16,6 +17,10 @@ from poster_service.process import census
 # The suite may run under our init (`make test`); the services it starts are to bring their own.
 for _name in ("POSTER_INIT_PID", "POSTER_INIT_STATUS"):
     os.environ.pop(_name, None)
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 #: Long enough for a loaded machine; a test that waits this long has failed.
 SETTLE_SECONDS = 20.0

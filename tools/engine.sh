@@ -4,6 +4,8 @@
 #   eval "$(tools/engine.sh up)"     start what is missing and say where it is (DOCKER_HOST)
 #   tools/engine.sh down             end the engine that `up` started here; its images are kept
 #   tools/engine.sh purge            the same, and remove all that it kept
+#   tools/engine.sh base             only create the base image, with debootstrap; BASE names it, and
+#                                    ARCH its architecture (tools/arm64.sh)
 #
 # Where an engine answers already it is used as it is. Otherwise, as root with apt, Debian's
 # docker.io is installed and started with a data folder and a socket of its own. The base image is
@@ -61,8 +63,8 @@ have_base() {
 # the certificates and package sources that this machine trusts, so that a build reaches its mirror.
 make_base() {
     suite=${base#debian:}
-    suite=${suite%-slim}
-    [ "$base" = "debian:$suite-slim" ] || stop "no registry answers, and only debian:*-slim can be made here"
+    suite=${suite%%-slim*}
+    [ "$base" = "debian:$suite-slim${ARCH:+-$ARCH}" ] || stop "no registry answers, and only debian:*-slim can be made here"
     has debootstrap || install debootstrap
     mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
         sed -n "s/ $suite\$//p" | sort -u | head -n 1)
@@ -70,7 +72,7 @@ make_base() {
     root=$(mktemp -d "$here/base.XXXXXX")
     trap 'rm -rf "$root"' EXIT
     say "making $base with debootstrap"
-    debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$here/debootstrap.log" 2>&1 ||
+    debootstrap --variant=minbase ${ARCH:+--arch="$ARCH"} "$suite" "$root" "$mirror" >"$here/debootstrap.log" 2>&1 ||
         stop "debootstrap failed: $(tail -n 1 "$here/debootstrap.log")"
     rm -f "$root/etc/apt/sources.list"
     apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u |
@@ -79,7 +81,20 @@ make_base() {
     find /usr/local/share/ca-certificates -name '*.crt' -exec cp {} "$root/usr/local/share/ca-certificates" \;
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* \
         "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/*
-    tar -C "$root" -c . | docker import --change 'CMD ["bash"]' - "$base" >/dev/null
+    tar -C "$root" -cf "$root.tar" .
+    trap 'rm -rf "$root" "$root.tar" "$root.image"' EXIT
+    load_image "$root.tar" "$root.image"
+}
+
+# `docker import` would say that the image is of the engine's own architecture, whatever it is.
+load_image() { # LAYER FOLDER
+    mkdir "$2"
+    mv "$1" "$2/layer.tar"
+    layer=$(sha256sum "$2/layer.tar" | cut -d' ' -f1)
+    printf '{"architecture":"%s","os":"linux","config":{"Cmd":["bash"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+        "${ARCH:-$(dpkg --print-architecture)}" "$layer" >"$2/config.json"
+    printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$base" >"$2/manifest.json"
+    tar -C "$2" -c manifest.json config.json layer.tar | docker load --quiet >/dev/null
 }
 
 end_engine() {
@@ -101,10 +116,14 @@ case ${1:-} in
         have_base
         echo "export DOCKER_HOST=${DOCKER_HOST:-unix:///var/run/docker.sock}"
         ;;
+    base)
+        mkdir -p -m 0700 "$here"
+        make_base
+        ;;
     down) end_engine ;;
     purge)
         end_engine
         rm -rf "$here"
         ;;
-    *) stop "usage: tools/engine.sh up|down|purge" ;;
+    *) stop "usage: tools/engine.sh up|down|purge|base" ;;
 esac

@@ -1,12 +1,22 @@
 #!/bin/sh
-# Writes the two lock files anew from pyproject.toml (needs `uv`); run it after changing a dependency.
+# Writes the lock files from pyproject.toml (needs `uv`); run it after changing a dependency.
+#
+#   requirements.lock         what the service runs on, and nothing else
+#   requirements-build.lock   what builds it: hatchling; never in the environment that it runs in
+#   requirements-dev.lock     all of the above and what the tests need
+#
 # Hashes, but no index address: whoever installs uses the index their pip is set up for.
 set -eu
 cd "$(dirname "$0")/.."
-lock() { # FILE, extras...
+lock() { # FILE, sources and extras...
     file=$1; shift
-    uv pip compile pyproject.toml "$@" --upgrade --generate-hashes --universal --python-version 3.11 \
+    uv pip compile "$@" --upgrade --generate-hashes --universal --python-version 3.11 \
         --no-emit-index-url --no-annotate --no-header --quiet --output-file "$file"
 }
-lock requirements.lock --extra build
-lock requirements-dev.lock --extra build --extra dev
+lock requirements.lock pyproject.toml
+lock requirements-dev.lock pyproject.toml --extra build --extra dev
+# The same versions as in the lock of the tests, which have run with them.
+only_build=$(mktemp)
+trap 'rm -f "$only_build"' EXIT
+sed -n 's/^build = \[\(.*\)\].*/\1/p' pyproject.toml | tr ',' '\n' | sed 's/[" ]//g' >"$only_build"
+lock requirements-build.lock "$only_build" --constraint requirements-dev.lock

@@ -132,9 +132,18 @@ install_locked() { # LOCK: exactly what it says, checked by hash
     fi
     say "installing what $1 names"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$1"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
-        --no-build-isolation --editable .
+    install_ourselves
     cp "$1" "$stamp"
+}
+
+# What builds the service lies beside its environment for a moment, and never in it.
+install_ourselves() {
+    folder=$(mktemp -d)
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        --target "$folder" -r requirements-build.lock
+    PYTHONPATH=$folder "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --no-deps --no-build-isolation --editable .
+    rm -rf "$folder"
 }
 
 case $what in

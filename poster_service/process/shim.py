@@ -133,6 +133,15 @@ def prctl(option: int, value: int) -> None:
         raise OSError(f"prctl({option}, {value}) was refused")
 
 
+def architecture() -> str:
+    """The architecture that this Python was built for, and so whose system calls it makes.
+
+    uname(2) tells of the kernel instead, or of what setarch(8) or an emulator has it say.
+    """
+    built_for = getattr(sys.implementation, "_multiarch", "") or posix.uname().machine
+    return str(built_for).partition("-")[0]
+
+
 def fork_sibling() -> int:
     """Fork a process whose parent is ours and not we; as fork(2), but -1 where it cannot be done.
 
@@ -140,7 +149,7 @@ def fork_sibling() -> int:
     Python is not told of this fork (it knows none of the kind). In a process of one thread, the
     main one, there is nothing it would have to mend.
     """
-    number = CLONE.get(posix.uname().machine)
+    number = CLONE.get(architecture())
     if number is None or sys.maxsize < 1 << 32:  # a 32-bit Python has numbers of its own
         return -1
     return call("syscall", number, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)

@@ -10,7 +10,6 @@ that finds nothing to act on does nothing.
 
 import asyncio
 import contextlib
-import copy
 import functools
 import logging
 import os
@@ -590,7 +589,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     def given_out(self) -> int:
         """How many Chromes were ever entered in the books."""
-        return next(copy.copy(self.books._numbers)) - 1
+        # By its text, which names the next: from Python 3.14 on no iterator can be copied.
+        return int(repr(self.books._numbers).removeprefix("count(").removesuffix(")")) - 1
 
     def look(self) -> tuple[list[Process], set[str]]:
         """The process table and the disk, as they are now."""

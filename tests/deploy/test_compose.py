@@ -16,7 +16,7 @@ import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
 
-from poster_service import credentials
+from poster_service import __version__, credentials
 from poster_service.cli import CLEAN_UP_SECONDS
 from poster_service.credentials import from_lines, owner_of
 from poster_service.settings import Settings
@@ -88,9 +88,13 @@ def test_every_container_is_bounded_and_has_no_privilege() -> None:
         assert service["logging"]["options"]["max-size"], name
         for port in service["ports"]:
             assert re.match(r"\$\{\w+:-127\.0\.0\.1:\d+\}:\d+\Z", port), port
-        if name != "poster":
-            assert re.search(r":v?\d+\.\d+\.\d+\Z", service["image"]), service["image"]
-            assert service["profiles"] == ["monitoring"], name
+        assert re.search(r":v?\d+\.\d+\.\d+\}?\Z", service["image"]), service["image"]
+        assert name == "poster" or service["profiles"] == ["monitoring"], name
+
+
+def test_the_image_is_the_one_of_this_version() -> None:
+    """`latest` is whatever was built or pulled last."""
+    assert POSTER["image"] == f"${{IMAGE:-poster-service:{__version__}}}"
 
 
 def test_every_file_it_names_is_there() -> None:

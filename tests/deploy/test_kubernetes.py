@@ -28,6 +28,8 @@ from poster_service.settings import Settings
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS
 
 FOLDER = DOCKER / "kubernetes"
+#: What brings the seccomp profile to the nodes.
+PROFILE = FOLDER / "seccomp"
 #: The oldest that is tried and the newest that the validator knows.
 VERSIONS = ("1.30", "1.37")
 OPERATOR = json.loads(
@@ -105,46 +107,108 @@ def test_the_validators_can_refuse(name: str, where: tuple[str | int, ...], valu
 def test_every_manifest_is_named_by_a_kustomization() -> None:
     """None lies there without being applied."""
     named = []
-    for folder in (FOLDER, FOLDER / "monitoring", FOLDER / "sandbox"):
+    for folder in (FOLDER, FOLDER / "monitoring", FOLDER / "no-sandbox", PROFILE):
         resources = kustomization(folder).get("resources", [])
         assert all((folder / one).is_file() for one in resources)
         named += resources
     assert sorted(named) == sorted(MANIFESTS)
 
 
-@pytest.mark.parametrize("components", [[], ["sandbox"], ["monitoring"], ["sandbox", "monitoring"]])
-def test_kustomize_puts_it_together(components: list[str], tmp_path: Path) -> None:
-    """With any choice of components, and the result is valid again."""
+def kustomize(folder: Path) -> dict[str, Any]:
+    """What kustomize makes of a folder, by kind; each valid."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("no kubectl here")
-    shutil.copytree(FOLDER, tmp_path / "base")
-    own = {"resources": ["../base"], "components": [f"../base/{one}" for one in components]}
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/kustomization.yaml").write_text(yaml.safe_dump(own))
     built = subprocess.run(
-        [kubectl, "kustomize", tmp_path / "own"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        [kubectl, "kustomize", folder], capture_output=True, text=True, timeout=60, check=False
     )
     assert built.returncode == 0, built.stderr
     made = {one["kind"]: one for one in yaml.safe_load_all(built.stdout)}
     for manifest in made.values():
         validate(manifest, VERSIONS[-1])
+    return made
+
+
+COMPONENTS: tuple[list[str], ...] = (
+    [],
+    ["no-sandbox"],
+    ["monitoring"],
+    ["no-sandbox", "monitoring"],
+)
+
+
+@pytest.mark.parametrize("components", COMPONENTS)
+def test_kustomize_puts_it_together(components: list[str], tmp_path: Path) -> None:
+    """With any choice of components, and the result is valid again."""
+    shutil.copytree(FOLDER, tmp_path / "base")
+    own = {"resources": ["../base"], "components": [f"../base/{one}" for one in components]}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/kustomization.yaml").write_text(yaml.safe_dump(own))
+    made = kustomize(tmp_path / "own")
     assert ("HorizontalPodAutoscaler" in made) == ("monitoring" in components)
     deployment = made["Deployment"]["spec"]
     # Two that both say how many replicas there are would fight.
     assert ("replicas" in deployment) != ("monitoring" in components)
     restricted(deployment["template"]["spec"])
-    profile = deployment["template"]["spec"]["securityContext"]["seccompProfile"]["type"]
-    assert profile == ("Localhost" if "sandbox" in components else "RuntimeDefault")
+    without = "no-sandbox" in components
+    profile = deployment["template"]["spec"]["securityContext"]["seccompProfile"]
+    localhost = {"type": "Localhost", "localhostProfile": "poster-service.json"}
+    assert profile == ({"type": "RuntimeDefault"} if without else localhost)
     [container] = deployment["template"]["spec"]["containers"]
     assert re.search(r":\d+\.\d+\.\d+\Z", container["image"])
-    assert ("POSTER_SANDBOX" in {one["name"] for one in container["env"]}) == (
-        "sandbox" in components
-    )
+    env = {one["name"]: one["value"] for one in container["env"]}
+    assert env["POSTER_SANDBOX"] == ("auto" if without else "require")
+    assert len(env) == len(container["env"])
+
+
+def test_chromes_sandbox_is_on_by_default() -> None:
+    """The Deployment alone asks for the profile that allows it, and does not start without it."""
+    profile = POD["securityContext"]["seccompProfile"]
+    assert profile == {"type": "Localhost", "localhostProfile": "poster-service.json"}
+    assert ENV["POSTER_SANDBOX"] == "require"
+    assert kustomization(FOLDER).get("components") == []
+
+
+def test_the_profile_comes_to_every_node_under_the_name_that_the_pods_ask_for(
+    tmp_path: Path,
+) -> None:
+    """The DaemonSet's own command, run on folders; twice, since a node keeps the file."""
+    pod = MANIFESTS["daemonset.yaml"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    paths = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    [node] = [one["hostPath"]["path"] for one in pod["volumes"] if "hostPath" in one]
+    assert node == "/var/lib/kubelet/seccomp"
+    script = container["command"][-1]
+    assert container["command"][:2] == ["sh", "-euc"]
+    local = script.replace(f"{paths['profile']}/", f"{PROFILE}/")
+    local = local.replace(f"{paths['node']}/", f"{tmp_path}/").replace("sleep infinity", "true")
+    for _ in range(2):
+        subprocess.run(["sh", "-euc", local], check=True)
+    wanted = POD["securityContext"]["seccompProfile"]["localhostProfile"]
+    assert [one.name for one in tmp_path.iterdir()] == [wanted]
+    assert (tmp_path / wanted).read_bytes() == (PROFILE / wanted).read_bytes()
+    assert (tmp_path / wanted).stat().st_mode & 0o777 == 0o644
+
+
+def test_what_brings_the_profile_has_no_more_rights_than_it_needs() -> None:
+    """Root without a capability, in a namespace of its own; kustomize finds all that it names."""
+    pod = MANIFESTS["daemonset.yaml"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    made = kustomize(PROFILE)
+    namespaces = {one["metadata"].get("namespace") for one in made.values()} - {None}
+    assert namespaces == {made["Namespace"]["metadata"]["name"]}
+    assert namespaces != {MANIFESTS["namespace.yaml"]["metadata"]["name"]}
+    [volume] = [
+        one
+        for one in made["DaemonSet"]["spec"]["template"]["spec"]["volumes"]
+        if "configMap" in one
+    ]
+    assert volume["configMap"]["name"] == made["ConfigMap"]["metadata"]["name"]
+    assert kustomization(PROFILE)["images"] == kustomization(FOLDER)["images"]
 
 
 def restricted(pod: dict[str, Any]) -> None:
@@ -267,7 +331,7 @@ def test_no_private_network_can_be_reached_by_the_network_policy() -> None:
 
 def test_the_seccomp_profile_can_be_made_flat() -> None:
     """For containerd: no conditions, nothing that only a capability allows, what Chrome needs."""
-    script = FOLDER / "sandbox/flatten.py"
+    script = PROFILE / "flatten.py"
     source = (DOCKER / "seccomp.json").read_text("utf-8")
     made = subprocess.run(
         [sys.executable, "-I", script, "amd64"],
@@ -294,9 +358,19 @@ def test_the_seccomp_profile_can_be_made_flat() -> None:
     assert all(one["index"] == 0 for rule in clones for one in rule.get("args", ()))
 
 
+def test_the_flat_profile_is_that_of_docker() -> None:
+    """The file that the nodes get is what the tool makes of the profile that Docker gets."""
+    made = subprocess.run(
+        [sys.executable, "-I", PROFILE / "flatten.py"],
+        input=(DOCKER / "seccomp.json").read_bytes(), capture_output=True, check=True,
+    )  # fmt: skip
+    assert (PROFILE / "poster-service.json").read_bytes() == made.stdout
+    assert "SCMP_ARCH_AARCH64" in json.loads(made.stdout)["architectures"]
+
+
 def test_a_profile_for_an_unknown_machine_is_refused() -> None:
     """With the names that are known."""
-    script = FOLDER / "sandbox/flatten.py"
+    script = PROFILE / "flatten.py"
     made = subprocess.run(
         [sys.executable, script, "z80"], input="{}", capture_output=True, text=True, check=False
     )

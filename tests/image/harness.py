@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parents[2]
-IMAGE = "poster-service:test"
+IMAGE = "plat-poster:test"
 SECCOMP = f"seccomp={ROOT / 'docker' / 'seccomp.json'}"
 #: Published on loopback only, and most tests are about something else than who may call.
 UNAUTHENTICATED = "--env=POSTER_ALLOW_UNAUTHENTICATED=1"
@@ -140,7 +140,11 @@ class Container:
 
 @contextlib.asynccontextmanager
 async def container(
-    engine: Engine, *options: str, image: str = IMAGE, command: Sequence[str] = ()
+    engine: Engine,
+    *options: str,
+    image: str = IMAGE,
+    command: Sequence[str] = (),
+    kind: type[Container] = Container,
 ) -> AsyncIterator[Container]:
     """A container of the service, ready; it is removed afterwards, whatever happened."""
     name = f"poster-test-{os.getpid()}-{secrets.token_hex(3)}"
@@ -158,7 +162,7 @@ async def container(
     try:
         engine.ask(*words, image, *command)
         async with aiohttp.ClientSession(timeout=timeout) as client:
-            one = Container(engine, name, client)
+            one = kind(engine, name, client)
             await one.ready()
             yield one
     finally:

@@ -3,6 +3,7 @@
 import re
 import sys
 import threading
+import tomllib
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -36,6 +37,28 @@ async def test_no_line_of_urllib3_or_websockets_is_run(start_service: StartServi
     assert {"urllib3", "websockets"} <= sys.modules.keys()
     assert called["pyee"] > 0
     assert called["urllib3"] == called["websockets"] == 0
+
+
+def test_the_run_time_lock_has_nothing_that_only_builds() -> None:
+    """What builds the service is locked apart, and is otherwise only in the lock of the tests."""
+    build = locked("requirements-build.lock")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    asked = (
+        project["build-system"]["requires"] + project["project"]["optional-dependencies"]["build"]
+    )
+    wanted = {re.split(r"[<>=~]", one)[0] for one in asked}
+    assert wanted <= build.keys()
+    assert not build.keys() & locked("requirements.lock").keys()
+    assert build.items() <= locked("requirements-dev.lock").items()
+
+
+def locked(name: str) -> dict[str, str]:
+    """Versions by package of a lock file; each has a hash."""
+    text = (ROOT / name).read_text("utf-8")
+    found = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    for entry in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
+        assert "--hash=sha256:" in entry, entry
+    return found
 
 
 def test_what_the_audit_passes_over_is_explained() -> None:

@@ -99,10 +99,9 @@ class Container(AbstractContextManager["Container"]):
         return self
 
     def _begin(self) -> None:
-        init = ["--init"] if self._row.docker_init else []
         docker(
-            "create", "--name", self.name, "--publish", f"127.0.0.1::{PORT}", *init,
-            *self._limits, IMAGE, *self._row.command,
+            "create", "--name", self.name, "--publish", f"127.0.0.1::{PORT}",
+            *self._row.options, *self._limits, IMAGE, *self._row.command,
         )  # fmt: skip
         if self._row.is_ours:
             docker("cp", str(INIT), f"{self.name}:{INIT_PLACE}")

@@ -79,7 +79,7 @@ STYLE = Style(
 WARM = ("#fbd3a8", "#f5a25d", "#e4572e", "#a4161a", "#3d0408")  # rows in which a render failed
 COOL = (  # the others
     "#e3e3e3", "#bdbdbd", "#d8eef5", "#a5d5e8", "#6fb4d6", "#3b87c0", "#1f5a9c", "#bfe3c0",
-    "#6cbf73", "#0b6e4f",
+    "#6cbf73", "#0b6e4f", "#9a86c9",
 )  # fmt: skip
 NO_DOT = r'<g class="dots"><circle [^>]*r="0.0"[^>]*/></g>'
 THINNEST, WIDEST, STEP = 2.5, 24.0, 3.0
@@ -146,7 +146,7 @@ def as_json(result: Result, renders: int) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "name": result.row.name, "command": " ".join(result.row.command),
-        "docker_init": result.row.docker_init, **figures, "term": result.told,
+        "options": " ".join(result.row.options), **figures, "term": result.told,
         "stop_s": round(result.stop_s, 2), "status": result.status,
         "seconds": round(result.seconds, 1),
     }  # fmt: skip

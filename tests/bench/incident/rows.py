@@ -9,6 +9,14 @@ OURS = ("/usr/bin/python3", "-I", "-S", "-E", INIT_PLACE, "--")
 NPM = ("npm", "start")  # a shell stands between it and the application
 #: The parent that waits for no strangers, and is no subreaper.
 MANAGER = ("/usr/bin/python3", "/app/manager.py")
+#: What systemd needs to be PID 1 of a container: privileges (but CAP_SYS_RESOURCE, which not every
+#: machine has to give), control groups of its own, and the signal that it shuts down by.
+AS_A_MACHINE = (
+    "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined",
+    "--cgroupns=private", "--tmpfs=/run", "--tmpfs=/tmp", "--env=container=docker",
+    "--stop-signal=SIGRTMIN+3",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,7 @@ class Row:
     name: str  # for --only
     title: str  # for the table, in Markdown
     command: tuple[str, ...]
-    docker_init: bool = False  # `docker run --init`
+    options: tuple[str, ...] = ()  # of `docker create`
 
     @property
     def is_ours(self) -> bool:
@@ -45,7 +53,8 @@ ROWS = (
     Row("dumb-init", "`dumb-init -- node server.js`", ("dumb-init", "--", *NODE)),
     Row("tini-npm", "`tini -- npm start`", ("tini", "--", *NPM)),
     Row("dumb-init-npm", "`dumb-init -- npm start`", ("dumb-init", "--", *NPM)),
-    Row("docker-init", "`docker run --init`, `node server.js`", NODE, docker_init=True),
+    Row("docker-init", "`docker run --init`, `node server.js`", NODE, ("--init",)),
+    Row("systemd", "systemd, `node server.js` as a unit", ("/app/systemd.sh",), AS_A_MACHINE),
     Row("manager", "a parent that waits for no strangers, `node server.js`", (*MANAGER, *NODE)),
     Row("subreaper", "the same parent, **ours** as its child", (*MANAGER, *OURS, *NODE)),
     Row("ours-npm", "**ours**: `init.py -- npm start`", (*OURS, *NPM)),

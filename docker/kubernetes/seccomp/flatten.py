@@ -52,4 +52,5 @@ def applies(rule: dict[str, Any], wanted: set[str]) -> bool:
 
 
 if __name__ == "__main__":
-    json.dump(flatten(json.load(sys.stdin), sys.argv[1:] or list(ARCHITECTURES)), sys.stdout)
+    made = flatten(json.load(sys.stdin), sys.argv[1:] or list(ARCHITECTURES))
+    sys.stdout.write(json.dumps(made, indent=1) + "\n")
