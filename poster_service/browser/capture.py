@@ -6,36 +6,19 @@ It speaks CDP through two things of the page (`Send` and its `Frames`) and knows
 
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from poster_service.browser.frames import STEADY, Frames
+from poster_service.browser.frames import STEADY, Frames, Send
+from poster_service.browser.printing import ExpectData, Printing
 from poster_service.errors import PageFailed, PictureTooLarge
 
 if TYPE_CHECKING:
     from poster_service.browser.page import Picture
 
-#: Sends a command to the page and returns its answer.
-Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-#: While inside, an answer may be large.
-ExpectData = Callable[[], contextlib.AbstractContextManager[None]]
-
 #: Chrome's largest surface in software compositing, in device pixels a side.
 MAX_SIDE = 16_384
 #: WebP's own bound (RFC 9649); of a larger one Chrome gives nothing at all.
 MAX_WEBP_SIDE = 16_383
-#: The tallest PDF page that readers are sure to show: 14,400 points, in CSS pixels.
-MAX_PDF_SIDE = 19_200
-#: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
-PIXELS_PER_INCH = 96
-
-# A full page is one sheet, whatever the page says of sheets.
-ONE_SHEET = """(() => {
-    const style = document.createElement('style');
-    style.textContent = '@page { margin: 0 !important; size: auto !important } * {' +
-        ' break-before: auto !important; break-after: auto !important }';
-    document.documentElement.append(style);
-})()"""
 
 
 class Capture:
@@ -63,7 +46,7 @@ class Capture:
         """
         if picture.format == "pdf":
             async with self._frames_going():
-                return await self._print(picture)
+                return await Printing(self._send, self._expect_data).pdf(picture)
         data = await self._drawn(picture) or await self._screenshot(picture)
         if not data:
             raise PageFailed("Chrome gave no picture of the page")
@@ -82,6 +65,14 @@ class Capture:
     async def _screenshot(self, picture: "Picture") -> str | bytes:
         """The picture by Chrome's own way, which waits for its display clock, in base64.
 
+        A full page is a clip larger than the viewport, and not `captureBeyondViewport`. That one
+        makes the viewport 1 x 1 for a moment and then what it was (measured in 156; a way round an
+        error of Chrome's own): media queries change and change back, `resize` fires, transitions
+        start and are in the picture half way, and at times a frame is waited for that never comes.
+        All else that it does is to have Chrome record what lies outside the viewport, which
+        `RECORD_ALL` does from the start. So nothing is laid out again: `100vh` and what is fixed or
+        sticky are the viewport's. Compared on 31 pages, at scale 1 and 2, pixels are the same.
+
         Raises:
             PictureTooLarge: The full page has more pixels than allowed.
         """
@@ -90,7 +81,6 @@ class Capture:
             if picture.full_page:
                 width, height = await self._content_size()
                 check_size(width, height, picture)
-                parameters["captureBeyondViewport"] = True
                 parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
             with self._expect_data():
                 answer = await self._send("Page.captureScreenshot", parameters)
@@ -100,36 +90,6 @@ class Capture:
     def _frames_going(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Frames while inside, where they are ours to give."""
         return self._frames.going(0, STEADY) if self._frames else contextlib.nullcontext()
-
-    async def _print(self, picture: "Picture") -> str | bytes:
-        height = await self._one_sheet(picture) if picture.full_page else picture.height
-        margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
-        paper = {
-            "paperWidth": picture.width / PIXELS_PER_INCH,
-            "paperHeight": height / PIXELS_PER_INCH,
-            "printBackground": True,
-            "preferCSSPageSize": not picture.full_page,
-            **margins,
-        }
-        with self._expect_data():
-            answer = await self._send("Page.printToPDF", paper)
-        data: str | bytes = answer["data"]
-        return data
-
-    async def _one_sheet(self, picture: "Picture") -> int:
-        """Make the page one sheet and return its height in CSS pixels.
-
-        Raises:
-            PictureTooLarge: No reader would show it.
-        """
-        await self._send("Runtime.evaluate", {"expression": ONE_SHEET})
-        height = (await self._content_size())[1]
-        if max(height, picture.width) > MAX_PDF_SIDE:
-            raise PictureTooLarge(
-                f"the page is {picture.width} x {height} CSS pixels; one PDF page has at most"
-                f" {MAX_PDF_SIDE} a side; without full_page it is cut into pages"
-            )
-        return height + 1  # Chrome rounds to whole points; one more keeps it on one sheet
 
     async def _content_size(self) -> tuple[int, int]:
         """Size of the whole document in CSS pixels, never less than the viewport's."""

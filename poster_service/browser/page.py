@@ -26,6 +26,7 @@ from pyppeteer.errors import PyppeteerError
 from poster_service.browser.capture import Capture
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
+from poster_service.browser.settle import PAINTED
 from poster_service.errors import (
     ChromeDied,
     PageCrashed,
@@ -52,27 +53,6 @@ USUAL_PIXELS = (1_000, 4_000_000)
 PAGES = [{"type": "page"}]
 #: How long after a failed call the word of a crash may still come, in seconds.
 DEATH_SECONDS = 0.3
-
-# Runs once the page has loaded. Lazy pictures below the viewport would never load by themselves,
-# and a full-page picture shows them; `decode` fails for a broken one, which is no reason to wait.
-PAINTED = """(async () => {
-    const settle = async (page) => {
-        const frames = [...page.querySelectorAll('iframe')].map(async (frame) => {
-            const waits = frame.loading === 'lazy' && frame.contentDocument?.URL === 'about:blank';
-            const loaded = new Promise((done) => frame.addEventListener('load', done));
-            frame.loading = 'eager';
-            if (waits && frame.src) await loaded;
-            if (frame.contentDocument) await settle(frame.contentDocument);
-        });
-        const pictures = [...page.images].map((picture) => {
-            picture.loading = 'eager';
-            return picture.decode().catch(() => {});
-        });
-        page.documentElement?.getBoundingClientRect();  // fonts are asked for when text is laid out
-        await Promise.all([...frames, ...pictures, page.fonts.ready]);
-    };
-    await settle(document);
-})()"""
 
 # What goes wrong in the page's scripts: the kind of error and where, never its words, which may
 # hold the caller's data. Listening costs nothing until something happens; Chrome's own telling
