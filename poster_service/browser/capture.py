@@ -70,8 +70,9 @@ class Capture:
         error of Chrome's own): media queries change and change back, `resize` fires, transitions
         start and are in the picture half way, and at times a frame is waited for that never comes.
         All else that it does is to have Chrome record what lies outside the viewport, which
-        `RECORD_ALL` does from the start. So nothing is laid out again: `100vh` and what is fixed or
-        sticky are the viewport's. Compared on 31 pages, at scale 1 and 2, pixels are the same.
+        `BLINK_SETTINGS` (chrome.py) do from the start. So nothing is laid out again: `100vh` and
+        what is fixed or sticky are the viewport's. Compared on 31 pages, at scale 1 and 2, pixels
+        are the same.
 
         Raises:
             PictureTooLarge: The full page has more pixels than allowed.

@@ -26,7 +26,7 @@ from pyppeteer.errors import PyppeteerError
 from poster_service.browser.capture import Capture
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
-from poster_service.browser.settle import PAINTED
+from poster_service.browser.settle import settled
 from poster_service.errors import (
     ChromeDied,
     PageCrashed,
@@ -69,6 +69,10 @@ LISTEN = """((key) => {
     addEventListener('unhandledrejection', (event) => note(event.reason, ' in a promise'));
     Object.defineProperty(window, key, {value: said});
 })(%s)"""
+# Chrome lets a script close a window only as long as nothing but one entry is in its history: with
+# a second one `window.close()` does nothing, by whichever window's function it is called. What a
+# page does to its history makes that no shorter.
+STAY = "if (window === top) try { history.pushState(null, '', location.href); } catch {}\n"
 COMPLAINTS = 8
 #: What a complaint looks like; the page could put anything there, and nothing else is believed.
 _COMPLAINT = re.compile(r"[A-Za-z]{1,40}( at \d{1,6}:\d{1,6}| in a promise)\Z")
@@ -346,6 +350,8 @@ class PosterPage:
         self._connection = connection
         self._usual = usual
         self._look: Look | None = None
+        #: Whether all of the page is painted and not only what the viewport shows.
+        self._is_full = False
         self._session = session
         #: CDP's name for it, and for its main frame.
         self.target = target
@@ -394,7 +400,7 @@ class PosterPage:
         # Any other page is a window that it opened, or the blank one that Chrome began with.
         discover = {"discover": True, "filter": PAGES}
         self._look = self._usual.look
-        listen = LISTEN % (COMPLAINTS, json.dumps(self._key))
+        listen = STAY + LISTEN % (COMPLAINTS, json.dumps(self._key))
         await self._do(
             asyncio.gather(
                 self._session.send("Page.enable"),
@@ -408,6 +414,7 @@ class PosterPage:
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages, picture.max_message_bytes)
+        self._is_full = picture.full_page
         look = Look(picture.width, picture.height, picture.scale, picture.background)
         if look != self._look:
             self._look = look
@@ -473,11 +480,12 @@ class PosterPage:
         A page of which it is known that nothing runs or moves in it needs no frames meanwhile: the
         one that is captured is its first, and nothing is painted twice.
         """
+        script = settled(everything=self._is_full)
         async with self._frames_going(STEADY if is_still else 0, STEADY):
             answer = await self._send(
                 "Runtime.evaluate",
                 {
-                    "expression": f"{PAINTED}.then(() => window.{self._key})",
+                    "expression": f"{script}.then(() => window.{self._key})",
                     "awaitPromise": True,
                     "returnByValue": True,
                 },
@@ -553,8 +561,9 @@ class PosterPage:
     async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             call = self._session.send(method, parameters)
-        except PyppeteerError as error:
-            raise ChromeDied("Chrome ended during the render") from error
+        except PyppeteerError as error:  # of a Chrome that ends, a page may be gone before its pipe
+            await self._look_for_a_death()
+            raise PageFailed("the page is gone: it was closed") from error
         answer: dict[str, Any] = await self._do(call)
         return answer
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from poster_service.browser.frames import Send
-from poster_service.browser.settle import PAINTED
+from poster_service.browser.settle import settled
 from poster_service.errors import PageFailed, PictureTooLarge
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Printing:
         """
         await self._run(BEFORE_PRINT)
         await self._send("Emulation.setEmulatedMedia", {"media": "print"})
-        await self._run(PAINTED)
+        await self._run(settled(everything=True))
         offset = await self._run(ONE_PIECE % (picture.width, picture.height))
         size = (await self._send("Page.getLayoutMetrics", {}))["cssContentSize"]
         across, down = math.ceil(size["width"]), math.ceil(size["height"])
