@@ -12,7 +12,6 @@ import contextvars
 import itertools
 import json
 import logging
-import math
 import re
 import secrets
 from asyncio import FIRST_COMPLETED
@@ -24,15 +23,16 @@ from typing import Any, Literal, TypeVar
 import pybase64
 from pyppeteer.errors import PyppeteerError
 
+from poster_service.browser.capture import Capture
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
-from poster_service.browser.pieces import Base64, decoded
+from poster_service.browser.pieces import decoded
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
+from poster_service.browser.settle import settled
 from poster_service.buffers import Share
 from poster_service.errors import (
     ChromeDied,
     PageCrashed,
     PageFailed,
-    PictureTooLarge,
     RenderFailed,
 )
 from poster_service.process.death import LOOK_SECONDS, death_of
@@ -45,45 +45,16 @@ T = TypeVar("T")
 #: context, as a page on the real web is.
 ADDRESS = "https://poster.invalid/"
 
-#: Chrome's largest surface in software compositing, in device pixels a side.
-MAX_SIDE = 16_384
-#: WebP's own bound (RFC 9649); of a larger one Chrome gives nothing at all.
-MAX_WEBP_SIDE = 16_383
-#: The tallest PDF page that readers are sure to show: 14,400 points, in CSS pixels.
-MAX_PDF_SIDE = 19_200
 #: Things of one page fetched at once; each is held in memory until Chrome has taken it.
 FETCHES_AT_ONCE = 8
 #: From here on base64 takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
 #: The smallest and the largest look that pages are prepared with, in device pixels.
 USUAL_PIXELS = (1_000, 4_000_000)
-#: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
-PIXELS_PER_INCH = 96
 #: Targets that are of interest: a page, and what it opens; no workers, no frames.
 PAGES = [{"type": "page"}]
 #: How long after a failed call the word of a crash may still come, in seconds.
 DEATH_SECONDS = 0.3
-
-# Runs once the page has loaded. Lazy pictures below the viewport would never load by themselves,
-# and a full-page picture shows them; `decode` fails for a broken one, which is no reason to wait.
-PAINTED = """(async () => {
-    const settle = async (page) => {
-        const frames = [...page.querySelectorAll('iframe')].map(async (frame) => {
-            const waits = frame.loading === 'lazy' && frame.contentDocument?.URL === 'about:blank';
-            const loaded = new Promise((done) => frame.addEventListener('load', done));
-            frame.loading = 'eager';
-            if (waits && frame.src) await loaded;
-            if (frame.contentDocument) await settle(frame.contentDocument);
-        });
-        const pictures = [...page.images].map((picture) => {
-            picture.loading = 'eager';
-            return picture.decode().catch(() => {});
-        });
-        page.documentElement?.getBoundingClientRect();  // fonts are asked for when text is laid out
-        await Promise.all([...frames, ...pictures, page.fonts.ready]);
-    };
-    await settle(document);
-})()"""
 
 # What goes wrong in the page's scripts: the kind of error and where, never its words, which may
 # hold the caller's data. Listening costs nothing until something happens; Chrome's own telling
@@ -100,17 +71,13 @@ LISTEN = """((key) => {
     addEventListener('unhandledrejection', (event) => note(event.reason, ' in a promise'));
     Object.defineProperty(window, key, {value: said});
 })(%s)"""
+# Chrome lets a script close a window only as long as nothing but one entry is in its history: with
+# a second one `window.close()` does nothing, by whichever window's function it is called. What a
+# page does to its history makes that no shorter.
+STAY = "if (window === top) try { history.pushState(null, '', location.href); } catch {}\n"
 COMPLAINTS = 8
 #: What a complaint looks like; the page could put anything there, and nothing else is believed.
 _COMPLAINT = re.compile(r"[A-Za-z]{1,40}( at \d{1,6}:\d{1,6}| in a promise)\Z")
-
-# A full page is one sheet, whatever the page says of sheets.
-ONE_SHEET = """(() => {
-    const style = document.createElement('style');
-    style.textContent = '@page { margin: 0 !important; size: auto !important } * {' +
-        ' break-before: auto !important; break-after: auto !important }';
-    document.documentElement.append(style);
-})()"""
 
 
 @dataclass(frozen=True)
@@ -387,6 +354,8 @@ class PosterPage:
         self._connection = connection
         self._usual = usual
         self._look: Look | None = None
+        #: Whether all of the page is painted and not only what the viewport shows.
+        self._is_full = False
         self._session = session
         #: CDP's name for it, and for its main frame.
         self.target = target
@@ -435,7 +404,7 @@ class PosterPage:
         # Any other page is a window that it opened, or the blank one that Chrome began with.
         discover = {"discover": True, "filter": PAGES}
         self._look = self._usual.look
-        listen = LISTEN % (COMPLAINTS, json.dumps(self._key))
+        listen = STAY + LISTEN % (COMPLAINTS, json.dumps(self._key))
         await self._do(
             asyncio.gather(
                 self._session.send("Page.enable"),
@@ -449,6 +418,7 @@ class PosterPage:
     async def set_up(self, picture: Picture) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages, picture.max_message_bytes)
+        self._is_full = picture.full_page
         look = Look(picture.width, picture.height, picture.scale, picture.background)
         if look != self._look:
             self._look = look
@@ -514,11 +484,12 @@ class PosterPage:
         A page of which it is known that nothing runs or moves in it needs no frames meanwhile: the
         one that is captured is its first, and nothing is painted twice.
         """
+        script = settled(everything=self._is_full)
         async with self._frames_going(STEADY if is_still else 0, STEADY):
             answer = await self._send(
                 "Runtime.evaluate",
                 {
-                    "expression": f"{PAINTED}.then(() => window.{self._key})",
+                    "expression": f"{script}.then(() => window.{self._key})",
                     "awaitPromise": True,
                     "returnByValue": True,
                 },
@@ -536,42 +507,11 @@ class PosterPage:
             PictureTooLarge: The full page has more pixels than allowed.
             PageFailed: Chrome could not.
         """
-        if picture.format == "pdf":
-            async with self._frames_going(0, STEADY):
-                return await self._print(picture)
-        with self._expecting_much():
-            data = await self._drawn(picture) or await self._screenshot(picture)
-        if not data:
-            raise PageFailed("Chrome gave no picture of the page")
-        if self._look is not None:
+        taker = Capture(self._send, self._expecting_much, self._frames)
+        data = await taker.take(picture)
+        if self._look is not None and picture.format != "pdf":
             self._usual.note(self._look)
         return await decoded(data)
-
-    async def _drawn(self, picture: Picture) -> Base64:
-        """The picture out of a frame, in base64; empty where that cannot be.
-
-        A frame is of the viewport, and in CSS pixels whatever the device scale factor.
-        """
-        if self._frames is None or picture.full_page or picture.scale != 1:
-            return ""
-        return await self._frames.picture(encoding(picture))
-
-    async def _screenshot(self, picture: Picture) -> Base64:
-        """The picture by Chrome's own way, which waits for its display clock, in base64.
-
-        Raises:
-            PictureTooLarge: The full page has more pixels than allowed.
-        """
-        parameters = encoding(picture)
-        async with self._frames_going(0, STEADY):
-            if picture.full_page:
-                width, height = await self._content_size()
-                check_size(width, height, picture)
-                parameters["captureBeyondViewport"] = True
-                parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-            answer = await self._send("Page.captureScreenshot", parameters)
-        data: Base64 = answer["data"]
-        return data
 
     def _frames_going(
         self, after: float, every: float
@@ -617,20 +557,6 @@ class PosterPage:
         for task in self._routing:
             task.cancel()
 
-    async def _print(self, picture: Picture) -> bytes:
-        height = await self._one_sheet(picture) if picture.full_page else picture.height
-        margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
-        paper = {
-            "paperWidth": picture.width / PIXELS_PER_INCH,
-            "paperHeight": height / PIXELS_PER_INCH,
-            "printBackground": True,
-            "preferCSSPageSize": not picture.full_page,
-            **margins,
-        }
-        with self._expecting_much():
-            answer = await self._send("Page.printToPDF", paper)
-        return await decoded(answer["data"])
-
     @contextlib.contextmanager
     def _expecting_much(self) -> Iterator[None]:
         """While inside, an answer of Chrome may be as large as a picture is."""
@@ -640,31 +566,12 @@ class PosterPage:
         finally:
             self._connection.expects_much = False
 
-    async def _one_sheet(self, picture: Picture) -> int:
-        """Make the page one sheet and return its height in CSS pixels.
-
-        Raises:
-            PictureTooLarge: No reader would show it.
-        """
-        await self._send("Runtime.evaluate", {"expression": ONE_SHEET})
-        height = (await self._content_size())[1]
-        if max(height, picture.width) > MAX_PDF_SIDE:
-            raise PictureTooLarge(
-                f"the page is {picture.width} x {height} CSS pixels; one PDF page has at most"
-                f" {MAX_PDF_SIDE} a side; without full_page it is cut into pages"
-            )
-        return height + 1  # Chrome rounds to whole points; one more keeps it on one sheet
-
-    async def _content_size(self) -> tuple[int, int]:
-        """Size of the whole document in CSS pixels, never less than the viewport's."""
-        size = (await self._send("Page.getLayoutMetrics"))["cssContentSize"]
-        return math.ceil(size["width"]), math.ceil(size["height"])
-
     async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             call = self._session.send(method, parameters)
-        except PyppeteerError as error:
-            raise ChromeDied("Chrome ended during the render") from error
+        except PyppeteerError as error:  # of a Chrome that ends, a page may be gone before its pipe
+            await self._look_for_a_death()
+            raise PageFailed("the page is gone: it was closed") from error
         answer: dict[str, Any] = await self._do(call)
         return answer
 
@@ -837,33 +744,6 @@ def believed(told: object) -> tuple[str, ...]:
     """Complaints as a page told them, but only what has their form; it may have lied."""
     listed = told[:COMPLAINTS] if isinstance(told, list) else []
     return tuple(one for one in listed if isinstance(one, str) and _COMPLAINT.match(one))
-
-
-def encoding(picture: Picture) -> dict[str, Any]:
-    """How a picture is encoded, as CDP has it."""
-    if picture.format == "png":  # 40 instead of 150 ms of CPU (FACTS, "Capture")
-        return {"format": "png", "optimizeForSpeed": True}
-    return {"format": picture.format, "quality": picture.quality}
-
-
-def max_side(form: str) -> int:
-    """The most device pixels a side of a picture may have in an encoding."""
-    return MAX_WEBP_SIDE if form == "webp" else MAX_SIDE
-
-
-def check_size(width: int, height: int, picture: Picture) -> None:
-    """Refuse a full page that is larger than a picture may be.
-
-    Raises:
-        PictureTooLarge: Telling the size and the bounds.
-    """
-    across, down = math.ceil(width * picture.scale), math.ceil(height * picture.scale)
-    most = max_side(picture.format)
-    if max(across, down) > most or across * down > picture.max_pixels:
-        raise PictureTooLarge(
-            f"the full page is {across} x {down} device pixels; at most {most} a side"
-            f" and {picture.max_pixels} in all are allowed"
-        )
 
 
 async def _encoded(reply: Reply) -> dict[str, Any]:

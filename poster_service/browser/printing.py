@@ -1,0 +1,211 @@
+"""How a page is printed as a PDF: cut into sheets, or as one sheet that holds all of it.
+
+A module of its own because print layout is not the layout that is on the screen: the media type is
+`print`, `vh` and percentages are of the sheet, and pages may say what they like of sheets (@page).
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from poster_service.browser.frames import Send
+from poster_service.browser.pieces import Base64
+from poster_service.browser.settle import settled
+from poster_service.errors import PageFailed, PictureTooLarge
+
+if TYPE_CHECKING:
+    from poster_service.browser.page import Picture
+
+#: While inside, an answer of Chrome may be as large as a picture is.
+ExpectData = Callable[[], contextlib.AbstractContextManager[None]]
+
+#: The tallest PDF page that readers are sure to show: 14,400 points, in CSS pixels.
+MAX_PDF_SIDE = 19_200
+#: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
+PIXELS_PER_INCH = 96
+#: CSS pixels to a point; Chrome rounds sheets to whole points.
+PIXELS_PER_POINT = 4 / 3
+#: What Chrome does not paint under a page that it prints: it takes the paper to be white.
+WHITE = (255, 255, 255, 255)
+
+#: The page's own rules for sheets (@page); those of a style sheet of another origin are not seen.
+#: What is added is a constructed sheet, since a Content-Security-Policy may forbid a style element.
+SHEET_RULES = """
+    const within = (rule) => rule instanceof CSSPageRule ? [rule]
+        : [...rule.cssRules ?? []].flatMap(within);
+    const readable = (sheet) => { try { return [...sheet.cssRules]; } catch { return []; } };
+    const sheets = [...document.styleSheets, ...document.adoptedStyleSheets];
+    const add = (rules) => {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync(rules);
+        document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+    };
+"""
+
+#: Paints the sheets white, their margins too. Of several backgrounds in @page the last one wins,
+#: however specific the others are, so ours comes before the page's own.
+WHITE_SHEETS = f"""(() => {{ {SHEET_RULES}
+    const white = '@page {{ background: #fff }}';
+    const paints = (rule) => within(rule).some((one) => one.style.background);
+    for (const sheet of sheets) {{
+        const first = readable(sheet).findIndex(paints);
+        if (first >= 0) return void sheet.insertRule(white, first);
+    }}
+    add(white);
+}})()"""
+
+#: Takes from the page's rules for sheets all but the background (among `!important` ones in @page
+#: it is the first that wins, not the last), and adds others.
+OWN_SHEETS = f"""((rules) => {{ {SHEET_RULES}
+    for (const {{style}} of sheets.flatMap(readable).flatMap(within))
+        for (const name of [...style])
+            if (!name.startsWith('background')) style.removeProperty(name);
+    add(rules);
+}})"""
+
+#: What pages do before they are printed is done before they are measured, and not again.
+BEFORE_PRINT = """(() => {
+    dispatchEvent(new Event('beforeprint'));
+    const only = (event) => event.stopImmediatePropagation();
+    addEventListener('beforeprint', only, {capture: true});
+})()"""
+
+# Makes the root one piece that no sheet cuts (size containment), and keeps what it was: its size,
+# and what containment takes away, which is that the body's background, overflow, writing mode and
+# direction are the canvas's. Returns the root's size in its block direction, how far the second
+# sheet is in that direction, and whether that is horizontal.
+ONE_PIECE = """((width, height) => {
+    const root = document.documentElement, body = document.body;
+    const set = (one, name, value) => one.style.setProperty(name, value, 'important');
+    const own = getComputedStyle(root);
+    if (body) {
+        const its = getComputedStyle(body);
+        set(root, 'writing-mode', its.writingMode);
+        set(root, 'direction', its.direction);
+        if (own.backgroundImage === 'none' && own.backgroundColor === 'rgba(0, 0, 0, 0)') {
+            set(root, 'background', its.background);
+            set(body, 'background', 'none');
+        }
+        if (own.overflowX === 'visible' && own.overflowY === 'visible')
+            set(body, 'overflow', 'visible');
+    }
+    if (own.position === 'static') set(root, 'position', 'relative');
+    const vertical = !own.writingMode.startsWith('horizontal');
+    for (const name of ['inline-size', 'margin-inline-start'])
+        set(root, name, own.getPropertyValue(name));
+    const sum = (...names) => names.reduce(
+        (all, name) => all + (parseFloat(own.getPropertyValue(name)) || 0), 0);
+    const edges = own.boxSizing !== 'border-box' ? 0 : sum('padding-block-start',
+        'padding-block-end', 'border-block-start-width', 'border-block-end-width');
+    const size = Math.max(0, sum('block-size') - edges);
+    const sheet = (vertical ? width : height) / (own.zoom || 1);
+    set(root, 'contain', 'size');
+    set(root, 'contain-intrinsic-block-size', `${size}px`);
+    return sum('margin-block-start') + sheet;
+})(%d, %d)"""
+
+#: The first sheet is as large as the viewport, so that `vh`, percentages and media queries are as
+#: there, and stays empty; the second one holds everything.
+TWO_SHEETS = """@page {{ margin: 0 !important; size: {across}pt {down}pt !important }}
+@page :left {{ margin: 0 !important; size: {across}pt {down}pt !important }}
+@page :first {{ margin: 0 !important; size: {width}px {height}px !important }}
+* {{ page: auto !important }}
+:root {{ margin-block-start: {offset}px !important }}"""
+
+
+class Printing:
+    """Prints one page."""
+
+    def __init__(self, send: Send, expect_data: ExpectData) -> None:
+        """As of `Capture`."""
+        self._send = send
+        self._expect_data = expect_data
+
+    async def pdf(self, picture: "Picture") -> Base64:
+        """The PDF, in base64.
+
+        Raises:
+            PictureTooLarge: One sheet is wanted, and no reader would show it.
+            PageFailed: Chrome could not.
+        """
+        if picture.background == WHITE:
+            await self._run(WHITE_SHEETS)
+        if not picture.full_page:
+            return await self._print(_paper(picture.width, picture.height))
+        return await self._one_sheet(picture)
+
+    async def _one_sheet(self, picture: "Picture") -> Base64:
+        """All of the page on one sheet, laid out for the viewport and not for the sheet.
+
+        Chrome cuts what it prints into sheets, and lays it out for the first of them: a page of
+        which something is `100vh` high never fits a sheet made for it. So there are two sheets: one
+        of the viewport's size, which the page's root leaves empty by its margin, and one of the
+        size that the page then has. Only the second is in the PDF.
+        """
+        await self._run(BEFORE_PRINT)
+        await self._send("Emulation.setEmulatedMedia", {"media": "print"})
+        await self._run(settled(everything=True))
+        offset = await self._run(ONE_PIECE % (picture.width, picture.height))
+        size = (await self._send("Page.getLayoutMetrics", {}))["cssContentSize"]
+        across, down = math.ceil(size["width"]), math.ceil(size["height"])
+        _check_sheet(across, down)
+        if not isinstance(offset, int | float):  # the page has broken its own document
+            return await self._print(_paper(across, down) | {"pageRanges": "1"})
+        rules = TWO_SHEETS.format(
+            across=_points(across),
+            down=_points(down),
+            width=picture.width,
+            height=picture.height,
+            offset=offset,
+        )
+        await self._run(f"{OWN_SHEETS}({json.dumps(rules)})")
+        paper = _paper(picture.width, picture.height)  # of which media queries are
+        with contextlib.suppress(PageFailed):
+            return await self._print(paper | {"pageRanges": "2"})
+        return await self._print(paper)  # there was nothing to print
+
+    async def _run(self, script: str) -> object:
+        """Run a script in the page; what it gives, None if it failed."""
+        told = await self._send(
+            "Runtime.evaluate",
+            {"expression": script, "awaitPromise": True, "returnByValue": True},
+        )
+        return None if "exceptionDetails" in told else told["result"].get("value")
+
+    async def _print(self, paper: dict[str, Any]) -> Base64:
+        with self._expect_data():
+            answer = await self._send("Page.printToPDF", paper)
+        data: Base64 = answer["data"]
+        return data
+
+
+def _paper(width: int, height: int) -> dict[str, Any]:
+    """How Chrome prints, as CDP has it; the size in CSS pixels, unless the page names another."""
+    margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
+    return {
+        "paperWidth": width / PIXELS_PER_INCH,
+        "paperHeight": height / PIXELS_PER_INCH,
+        "printBackground": True,
+        "preferCSSPageSize": True,
+        **margins,
+    }
+
+
+def _points(pixels: int) -> int:
+    """CSS pixels in whole points, so many that all are there."""
+    return math.ceil(pixels / PIXELS_PER_POINT)
+
+
+def _check_sheet(width: int, height: int) -> None:
+    """Refuse a sheet that is larger than readers show.
+
+    Raises:
+        PictureTooLarge: With the size and the bound.
+    """
+    if max(width, height) > MAX_PDF_SIDE:
+        raise PictureTooLarge(
+            f"the page is {width} x {height} CSS pixels; one PDF page has at most"
+            f" {MAX_PDF_SIDE} a side; without full_page it is cut into pages"
+        )

@@ -1,0 +1,40 @@
+"""What a page still waits for when it has loaded: fonts, pictures, and what is lazy."""
+
+import json
+
+# What is lazy loads with the page (`BLINK_SETTINGS` in chrome.py), below the viewport and in closed
+# shadow trees too. Here pictures are decoded; that fails for a broken one, no reason to wait. In a full page, what `content-visibility: auto` skips outside the viewport is made visible, with
+# the containment that it has all the same.
+_SETTLE = """(async (everything) => {
+    const reveal = (element) => {
+        const style = getComputedStyle(element);
+        if (style.contentVisibility !== 'auto') return;
+        const contain = new Set(style.contain.split(' ')).add('layout').add('style').add('paint');
+        contain.delete('none');
+        const whole = ['strict', 'content'].find((one) => contain.has(one));
+        element.style.setProperty('contain', whole ?? [...contain].join(' '), 'important');
+        element.style.setProperty('content-visibility', 'visible', 'important');
+    };
+    const settle = async (root) => {
+        const elements = [...root.querySelectorAll('*')];
+        if (everything) elements.forEach(reveal);
+        const trees = elements.flatMap((one) => one.shadowRoot ?? one.contentDocument ?? []);
+        const pictures = elements.filter((one) => one.localName === 'img');
+        root.documentElement?.getBoundingClientRect();  // text laid out asks for its fonts
+        await Promise.all([
+            ...trees.map(settle),
+            ...pictures.map((one) => one.decode?.().catch(() => {})),
+            root.fonts?.ready,
+        ]);
+    };
+    await settle(document);
+})(%s)"""
+
+
+def settled(*, everything: bool) -> str:
+    """A script whose promise is kept when a page is ready to be painted.
+
+    Args:
+        everything: Whether all of the page is painted and not only what the viewport shows.
+    """
+    return _SETTLE % json.dumps(everything)
