@@ -7,18 +7,22 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from poster_service import __version__, logs
 from poster_service.bytecode import compiled
+from poster_service.clock import PauseAwareLoop
 from poster_service.errors import OperatorError, PosterError
 from poster_service.settings import SECRETS, Settings, describe, flag_of
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOADTEST = "drive a service with posters and hostile pages, and count what is left behind"
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
@@ -31,6 +35,7 @@ MALLOC_OPTIONS = {-8: 1, -1: 128 << 10, -3: 128 << 10}
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of `poster-service`; exits 0, 1 for a failure, 2 for wrong usage."""
+    ensure_standard_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["loadtest"]:
         sys.exit(run_loadtest(given[1:]))
@@ -47,6 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def ensure_standard_streams() -> None:
+    """Open /dev/null on each of the descriptors 0, 1 and 2 that our caller has closed.
+
+    Else the next file, pipe or socket opened would get that number, and be written to as stdout or
+    handed to every child as its stdin.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, so this one
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def parser() -> argparse.ArgumentParser:
@@ -151,6 +172,7 @@ def log_level(settings: Settings, options: argparse.Namespace) -> str:
 def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
     """Serve, with init in front."""
     ensure_init(given, settings)
+    logs.take_streams()
     give_memory_back()
     from poster_service.web.app import serve
 
@@ -160,7 +182,8 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
         else:
             announce_in_log(address)
 
-    asyncio.run(serve(settings, tell))
+    with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
+        runner.run(serve(settings, tell))
     return 0
 
 
@@ -214,6 +237,7 @@ def ensure_init(given: Sequence[str], settings: Settings) -> None:
     init += ledger_options(settings.work_dir)
     # -P: what lies in the folder we happen to be called from must not be imported as ours.
     command = [sys.executable, "-P", "-m", "poster_service", *given]
+    logs.flush()
     os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
 
 
@@ -268,7 +292,7 @@ def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]
             await parts.stop()
 
     check_output(options.output)
-    picture = asyncio.run(once())
+    picture = run_to_end(once())
     try:
         if options.output == "-":
             sys.stdout.buffer.write(picture)
@@ -412,4 +436,31 @@ def run_doctor(settings: Settings, options: argparse.Namespace, _: Sequence[str]
     if options.find_chrome:
         print(doctor.chrome_path(settings))  # noqa: T201 - the command's own words
         return 0
-    return asyncio.run(doctor.examine(settings))
+    return run_to_end(doctor.examine(settings))
+
+
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command that starts Chromes; a signal ends it after they and their folder are gone.
+
+    Raises:
+        SystemExit: With 128 and the number of the signal.
+    """
+    came: list[int] = []
+
+    async def run() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def stop(number: int) -> None:
+            if not came and task is not None:
+                task.cancel()
+            came.append(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            loop.add_signal_handler(number, stop, number)
+        return await work
+
+    try:
+        with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
+            return runner.run(run())
+    except asyncio.CancelledError:
+        sys.exit(128 + came[0] if came else 1)

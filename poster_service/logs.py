@@ -1,8 +1,10 @@
 """Logging set up once: human-readable on a terminal, one JSON object a line elsewhere.
 
-Never logs HTML, template data or a token; callers hand over sizes and names only.
+Never logs HTML, template data or a token; callers hand over sizes and names only. Nobody who logs
+waits for a reader of the log (see `logwriter.py`), and no line is longer than a pipe takes whole.
 """
 
+import atexit
 import contextvars
 import itertools
 import json
@@ -12,11 +14,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
+from poster_service.logwriter import PIPE_BUF, Lines, LogWriter
 from poster_service.quoting import QUOTED, escaped, plain_json, quoted, shortened
 
-#: Characters of one line at most, of its message and of one of its fields, escapes included;
-#: entries of a field that is a list or a mapping, and how deep it may be nested.
-MOST_LINE, MOST_MESSAGE, MOST_FIELD, MOST_ENTRIES, MOST_DEPTH = 16_384, 2_000, 1_000, 50, 4
+#: Characters of one message at most, and of one of its fields, escapes included; entries of a field
+#: that is a list or a mapping, and how deep it may be nested. A whole line has at most PIPE_BUF
+#: bytes.
+MOST_MESSAGE, MOST_FIELD, MOST_ENTRIES, MOST_DEPTH = 2_000, 1_000, 50, 4
 #: Characters of a stack trace: its end, where the error is.
 MOST_TRACE = 8_000
 
@@ -35,17 +39,10 @@ class _Json(logging.Formatter):
         }
         if request := request_id.get():
             line["request_id"] = request
-        fields = _bounded(getattr(record, "fields", {}))
-        trace = {"exception": self._trace(record)} if record.exc_info else {}
-        text = json.dumps(line | fields | trace, ensure_ascii=False, default=str)
-        if len(text) > MOST_LINE:  # many fields, each of which is short
-            cut = {"fields_cut": shortened(json.dumps(fields, default=str), MOST_MESSAGE)}
-            text = json.dumps(line | cut | trace, ensure_ascii=False)
-        return plain_json(text)
-
-    def _trace(self, record: logging.LogRecord) -> str:
-        assert record.exc_info
-        return self.formatException(record.exc_info)[-MOST_TRACE:]
+        line |= _bounded(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)[-MOST_TRACE:]
+        return _fitted(line)
 
 
 class _Text(logging.Formatter):
@@ -56,7 +53,7 @@ class _Text(logging.Formatter):
         message = quoted(record.getMessage(), MOST_MESSAGE)
         text = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:7} {message}"
         text = " ".join(part for part in (text, told, request and f"[{request}]") if part)
-        text = quoted(text, MOST_LINE)
+        text = quoted(text, PIPE_BUF)
         if record.exc_info:  # indented, so that no line of an error's own text passes for a record
             trace = self.formatException(record.exc_info)[-MOST_TRACE:]
             text += "".join(f"\n    {escaped(line)}" for line in trace.split("\n"))
@@ -87,19 +84,108 @@ def _first(entries: Iterable[Any]) -> list[Any]:
     return list(itertools.islice(entries, MOST_ENTRIES))
 
 
+def _as_json(line: dict[str, Any]) -> str:
+    return plain_json(json.dumps(line, ensure_ascii=False, default=str))
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="backslashreplace"))
+
+
+def _fitted(line: dict[str, Any]) -> str:
+    """One object as JSON, its longest values cut until a pipe takes the line whole."""
+    text = _as_json(line)
+    over = _size(text) - (PIPE_BUF - 1)
+    cut = {name: value if isinstance(value, str) else str(value) for name, value in line.items()}
+    while over > 0:
+        name = max(cut, key=lambda one: _size(_as_json({"": cut[one]})))
+        line[name] = cut[name] = _shortened(cut[name], over, tail=name in ("exception", "stack"))
+        text = _as_json(line)
+        over = _size(text) - (PIPE_BUF - 1)
+    return text
+
+
+def _shortened(text: str, over: int, *, tail: bool) -> str:
+    """A text without some part of it: its end, or its beginning where the end says more.
+
+    Cut to half at most at once, since what is escaped may be six bytes for a character.
+    """
+    left = max(len(text) // 2, len(text) - over - 1)
+    return "…" + text[len(text) - left :] if tail else text[:left] + "…"
+
+
+class _Handler(logging.Handler):
+    """Hands records to a writer."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:  # a log line is no place to fail
+            text = f"a log record of {record.name} cannot be formatted: {type(error).__name__}"
+        line = text.encode(errors="backslashreplace")
+        if len(line) >= PIPE_BUF:  # of text: the beginning tells what, the end of a traceback why
+            line = line[: PIPE_BUF // 2 - 4] + b" ... " + line[-PIPE_BUF // 2 + 4 :]
+        self.writer.put(line + b"\n")
+
+
 def set_up(level: str, form: str, stream: str = "stderr") -> None:
     """Send all logs to "stderr" or "stdout" in a form ("auto", "text" or "json")."""
     where: TextIO = getattr(sys, stream)
     if form == "auto":
         form = "text" if where.isatty() else "json"
-    handler = logging.StreamHandler(where)
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    formatter = _Json() if form == "json" else _Text()
+
+    def report(lines: int) -> bytes:
+        words = "log lines were dropped: their reader was too slow, or there was none"
+        record = logging.LogRecord(__name__, logging.WARNING, "", 0, f"{lines} {words}", None, None)
+        return formatter.format(record).encode() + b"\n"
+
+    handler = _Handler(LogWriter(where.fileno(), report))
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
     # pyppeteer logs every message at debug, pictures included; never wanted.
     logging.getLogger("pyppeteer").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def _writers() -> list[LogWriter]:
+    found = [one.writer for one in logging.getLogger().handlers if isinstance(one, _Handler)]
+    found += [one.writer for one in (sys.stdout, sys.stderr) if isinstance(one, Lines)]
+    return list(dict.fromkeys(found))
+
+
+def take_streams() -> None:
+    """Have what is printed to stdout and stderr from now on wait for no reader either."""
+    writers = {one.descriptor: one for one in _writers()}
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        getattr(sys, name).flush()
+        writer = writers.get(descriptor) or LogWriter(descriptor, lambda _: b"")
+        setattr(sys, name, Lines(writer, descriptor))
+
+
+@atexit.register
+def flush() -> None:
+    """Wait until what was logged is written, for a bounded time and not for a reader who is gone.
+
+    To be called before the process is left or replaced in a way that Python does not see.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Lines):
+            stream.flush()
+    for writer in _writers():
+        writer.flush()
+
+
+def dropped() -> int:
+    """Log lines dropped since the start."""
+    return sum(writer.dropped for writer in _writers())
 
 
 def event(logger: logging.Logger, level: int, message: str, **fields: object) -> None:

@@ -2,6 +2,11 @@
 
 A thread, because a stuck loop cannot tell of itself. When the service is ended this way its control
 pipes close, the shims end their Chromes, and init reaps and leaves with the status given here.
+
+Only time in which this process could run counts: one that was stopped, frozen or suspended is no
+more stuck than the clock on the wall. The thread knows by its own ticks: what came between two of
+them counts as two at most, or as the CPU that the process used meanwhile, which shows a loop that
+kept the interpreter to itself.
 """
 
 import asyncio
@@ -12,13 +17,18 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 
-from poster_service.logs import event
+from poster_service.logs import event, flush
 
 logger = logging.getLogger(__name__)
 
 #: Exit status of a service that was wedged (EX_SOFTWARE of sysexits.h).
 WEDGED = 70
+
+#: How long the last line may take to be logged, in seconds. The loop may be stuck with a lock that
+#: logging needs.
+LAST_LINE_SECONDS = 2.0
 
 
 class Watchdog:
@@ -27,14 +37,17 @@ class Watchdog:
     Attributes:
         stalls: How often the loop was stuck for longer than `warn_seconds`.
         longest: The longest stall so far, in seconds.
+        pauses: How often the process did not run for longer than `warn_seconds`.
     """
 
     def __init__(self, warn_seconds: float, exit_seconds: float) -> None:
         self.stalls = 0
         self.longest = 0.0
+        self.pauses = 0
         self._warn = warn_seconds
         self._exit = exit_seconds
-        self._beat = time.monotonic()
+        self._tick = warn_seconds / 4
+        self._beats = 0
         self._watched = threading.get_ident()
         self._over = threading.Event()
         self._task: asyncio.Task[None] | None = None
@@ -42,7 +55,6 @@ class Watchdog:
     def start(self) -> None:
         """Begin to watch the running loop."""
         self._watched = threading.get_ident()
-        self._beat = time.monotonic()
         self._task = asyncio.get_running_loop().create_task(self._keep_beating())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -56,25 +68,74 @@ class Watchdog:
 
     async def _keep_beating(self) -> None:
         while True:
-            now = time.monotonic()
-            self.longest = max(self.longest, now - self._beat - self._warn / 4)
-            self._beat = now
-            await asyncio.sleep(self._warn / 4)
+            self._beats += 1
+            await asyncio.sleep(self._tick / 2)
 
     def _watch(self) -> None:
-        told = 0.0
-        while not self._over.wait(self._warn / 4):
-            beat = self._beat
-            stuck = time.monotonic() - beat
+        last, stuck, told = -1, 0.0, False
+        ticks = Ticks(self._tick)
+        while not self._over.wait(self._tick):
+            ran, paused = ticks.next()
+            if paused > self._warn:
+                self.pauses += 1
+                self._tell(logging.WARNING, "the process was paused", paused)
+            if self._beats != last:
+                last, stuck, told = self._beats, 0.0, False
+                continue
+            stuck += ran
+            self.longest = max(self.longest, stuck)
             if stuck > self._exit:
-                self._tell("the event loop is wedged; ending the service", stuck)
-                os._exit(WEDGED)
-            if stuck > self._warn and told != beat:
-                told = beat  # once a stall
+                self._end(stuck)
+            if stuck > self._warn and not told:
+                told = True  # once a stall
                 self.stalls += 1
-                self._tell("the event loop is stuck", stuck)
+                self._tell(logging.ERROR, "the event loop is stuck", stuck, self._stack())
 
-    def _tell(self, what: str, seconds: float) -> None:
+    def _end(self, stuck: float) -> None:
+        """End the service; whatever hinders the last line does not hinder the end."""
+        what = "the event loop is wedged; ending the service"
+
+        def say() -> None:
+            self._tell(logging.ERROR, what, stuck, self._stack())
+            flush()
+
+        _within(say, LAST_LINE_SECONDS)
+        os._exit(WEDGED)
+
+    def _stack(self) -> str:
+        """What the loop is stuck in."""
         frame = sys._current_frames().get(self._watched)
-        stack = "".join(traceback.format_stack(frame)) if frame else "unknown"
-        event(logger, logging.ERROR, what, seconds=round(seconds, 1), stack=stack)
+        return "".join(traceback.format_stack(frame)) if frame else "unknown"
+
+    def _tell(self, level: int, what: str, seconds: float, stack: str = "") -> None:
+        more = {"stack": stack} if stack else {}
+        event(logger, level, what, seconds=round(seconds, 1), **more)
+
+
+class Ticks:
+    """Tells of the time between two ticks how much of it the process ran.
+
+    Args:
+        usual: Seconds between two ticks.
+    """
+
+    def __init__(self, usual: float) -> None:
+        self._usual = usual
+        self._at = time.monotonic()
+        self._cpu = time.process_time()
+
+    def next(self) -> tuple[float, float]:
+        """Seconds since the last tick in which the process ran, and in which it did not."""
+        now, cpu = time.monotonic(), time.process_time()
+        gap, used = now - self._at, cpu - self._cpu
+        self._at, self._cpu = now, cpu
+        ran = min(gap, max(2 * self._usual, used))
+        return ran, gap - ran
+
+
+def _within(work: Callable[[], None], seconds: float) -> None:
+    """Do something in a thread of its own, and wait so long for it at most."""
+    thread = threading.Thread(target=work, daemon=True)
+    with contextlib.suppress(RuntimeError):  # no thread to be had
+        thread.start()
+        thread.join(seconds)

@@ -21,7 +21,8 @@ from poster_service.browser.demand import Demand
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
 from poster_service.process.census import LEASE_BITS, Seen, hurt, look
-from poster_service.process.home import Home, sweep
+from poster_service.process.home import Home, Swept, sweep
+from poster_service.process.shim import remove_folder
 from poster_service.process.spawn import Ending
 from poster_service.stats import ignore
 
@@ -34,6 +35,9 @@ SURVIVOR_SECONDS = 1.0
 #: How often the processes of ready Chromes are looked at, in seconds: 1 to 2 ms of CPU each time,
 #: more for root without CAP_SYS_RESOURCE (see `census.tag_of`).
 ROUND_SECONDS = 1.0
+#: How often what could not be removed is tried again, in seconds: lease folders, and what earlier
+#: lives left.
+TIDY_SECONDS = 30.0
 #: How long the page of a ready Chrome may be silent, in seconds; it answers within milliseconds.
 SILENT_SECONDS = 2.5
 #: After so many failed starts in a row those who wait are told instead of kept waiting.
@@ -53,6 +57,7 @@ class PoolStatistics:
         endings: Ended Chromes by reason (see `Ending`), of those that had become ready.
         unclean: Endings that needed the backstop, those of failed starts too.
         survivors: Processes that outlived even that and are still there.
+        leftovers: Files and folders of earlier lives that could not be removed so far.
     """
 
     counts: dict[str, int]
@@ -63,6 +68,7 @@ class PoolStatistics:
     endings: dict[str, int]
     unclean: int
     survivors: tuple[Seen, ...]
+    leftovers: int = 0
 
 
 class Lease:
@@ -121,6 +127,9 @@ class Pool:
         self._unclean = 0
         self._stopping = False
         self._home: Home | None = None
+        self._making_home = asyncio.Lock()
+        self._unswept: dict[int, Swept] = {}
+        self._tidying: asyncio.Task[None] | None = None
         self._endings: Counter[str] = Counter()
         self._survivors: dict[int, Seen] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -136,9 +145,14 @@ class Pool:
         """
         if self._home is None:
             self._home = open_home(self.spec.home, shared=self.spec.user is not None)
-            await self._sweep()
+            try:
+                await self._sweep()
+            except Exception:  # what an earlier life left is no reason not to start
+                logger.exception("the sweep after earlier lives failed")
         await self._bring_up(self._books.enter())
-        self._rounds = asyncio.get_running_loop().create_task(self._make_rounds())
+        loop = asyncio.get_running_loop()
+        self._rounds = loop.create_task(self._make_rounds())
+        self._tidying = loop.create_task(self._keep_tidying())
         self._balance()
 
     @contextlib.asynccontextmanager
@@ -184,6 +198,7 @@ class Pool:
             endings=dict(self._endings),
             unclean=self._unclean,
             survivors=tuple(self._survivors.values()),
+            leftovers=sum(found.leftovers for found in self._unswept.values()),
         )
 
     @property
@@ -210,11 +225,11 @@ class Pool:
             await asyncio.wait(self._tasks)
         for place in list(self._books.places.values()):
             self._books.gone(place)  # a start that was cancelled before its first step
-        for beside in (self._watching, self._rounds):
+        for beside in (self._watching, self._rounds, self._tidying):
             if beside is not None:
                 beside.cancel()
         if self._home is not None:
-            self._home.close()
+            await asyncio.to_thread(self._home.close)
             self._home = None
 
     def __repr__(self) -> str:
@@ -282,6 +297,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         begin = loop.time()
         try:
+            await self._ensure_home()
             chrome = await Chrome.start(
                 self.spec, place.number, lambda ending: self._look_at(place, ending)
             )
@@ -299,6 +315,52 @@ class Pool:
         self._demand.started(loop.time() - begin)
         chrome.lost.add_done_callback(lambda _: self._lost(place))
         self._is_ready(place, chrome)
+
+    def _without_folder(self) -> list[Place]:
+        """Ready Chromes whose folder somebody has removed: they may fail in any way."""
+        home = self.spec.home
+        ready = self._books.some(State.READY)
+        return [place for place in ready if not (home / str(place.number)).exists()]
+
+    async def _ensure_home(self) -> None:
+        """Make the folder of our leases again where somebody has removed it.
+
+        Raises:
+            ChromeNotStarted: It cannot be made; the next start tries again.
+        """
+        if self._home is None or self._home.is_there():
+            return
+        home = self._home
+        async with self._making_home:
+            if home.is_there():
+                return
+            try:
+                await asyncio.to_thread(home.make_again)
+            except OSError as error:
+                raise _no_home(self.spec.home, error) from error
+            told = "the work folder or its lock file was removed; created again"
+            event(logger, logging.WARNING, told, folder=str(self.spec.home))
+
+    async def _keep_tidying(self) -> None:
+        """Try again, now and then, what could not be removed before."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                await self._tidy()
+                await self._sweep()
+            except Exception:  # one attempt that failed is no reason not to try again
+                logger.exception("removing leftovers failed")
+
+    async def _tidy(self) -> None:
+        """Remove the lease folders of which no Chrome is in the books any more."""
+        found = await asyncio.to_thread(_entries, self.spec.home)
+        in_books = {str(number) for number in self._books.places}  # read after the folders
+        for folder in found:
+            if folder.name not in in_books:
+                resisted = await asyncio.to_thread(remove_folder, str(folder), None)
+                if not resisted:
+                    told = "a folder that could not be removed before is removed"
+                    event(logger, logging.WARNING, told, folder=folder.name)
 
     def _is_ready(self, place: Place, chrome: Chrome) -> None:
         """Started, or made ready again; its page is a new one in either case."""
@@ -334,6 +396,7 @@ class Pool:
             # Twice in a row, since every process is a zombie for the moment until it is reaped.
             leases = {lease for lease, _ in before & now}
             silent = signs.missing(self._books.some(State.READY), asyncio.get_running_loop().time())
+            silent += await asyncio.to_thread(self._without_folder)
             for place in self._books.some(State.READY):
                 if place.number % (1 << LEASE_BITS) in leases or place in silent:
                     told = "a part of a ready Chrome is stopped or dead; replacing it"
@@ -443,8 +506,13 @@ class Pool:
         self._watching = None
 
     async def _sweep(self) -> None:
+        """Remove what earlier lives left; what resists is told once, counted, and tried again."""
+        before, self._unswept = self._unswept, {}
         for found in await sweep(self.spec.home.parent):
-            event(logger, logging.WARNING, "swept after an earlier life", **asdict(found))
+            if found.leftovers:
+                self._unswept[found.instance] = found
+            if found != before.get(found.instance):
+                event(logger, logging.WARNING, "swept after an earlier life", **asdict(found))
 
     def _own(self, work: Any, name: str) -> None:
         # A context of its own: it outlives the request in which it happens to begin.
@@ -495,4 +563,16 @@ def open_home(path: Path, *, shared: bool) -> Home:
     try:
         return Home.open(path, shared=shared)
     except OSError as error:
-        raise ChromeNotStarted(f"POSTER_WORK_DIR={path.parent}: {error.strerror}") from error
+        raise _no_home(path, error) from error
+
+
+def _no_home(path: Path, error: OSError) -> ChromeNotStarted:
+    return ChromeNotStarted(f"POSTER_WORK_DIR={path.parent}: {error.strerror}")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where it is missing or cannot be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

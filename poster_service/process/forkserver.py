@@ -21,14 +21,16 @@ from pathlib import Path
 import psutil
 
 from poster_service.bytecode import compiled
+from poster_service.process import reaper
 from poster_service.process.shim import FORKED_NAME, MOST_BYTES, MOST_DESCRIPTORS, READY
 
 logger = logging.getLogger(__name__)
 
 SHIM = Path(__file__).with_name("shim.py")
 #: How long a server that is up may take to answer, in seconds; it takes a millisecond. The event
-#: loop stands still meanwhile.
-ANSWER_SECONDS = 2.0
+#: loop stands still meanwhile, so one that is frozen must be given up soon: what that costs, if it
+#: was only slow, is the start of another.
+ANSWER_SECONDS = 0.5
 #: After so many failures in a row no server is asked or started any more.
 PATIENCE = 3
 
@@ -42,18 +44,20 @@ class Forked:
         self._known.add(pid)
         self._status: int | None = None
 
-    def wait(self) -> int:
-        """Wait for its end, once; its exit status, negative for a signal.
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal; None while there is none to be had.
 
         0 where the kernel has thrown the status away, because SIGCHLD is ignored (wait(2), Notes).
+        Never waits: of a child under a tracer there is none, though it is dead.
         """
         if self._status is None:
             try:
-                _, status = os.waitpid(self.pid, 0)
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                status = 0
-            self._status = os.waitstatus_to_exitcode(status)
-            self._known.discard(self.pid)
+                pid, status = self.pid, 0
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+                self._known.discard(self.pid)
         return self._status
 
     def send_signal(self, number: int) -> None:
@@ -131,19 +135,21 @@ class ForkServer:
         return None
 
     def close(self) -> None:
-        """End the server now and wait for it; the shims that it forked are not touched."""
+        """End the server now; the shims that it forked are not touched.
+
+        One that does not die of SIGKILL is not waited for, see `reaper`.
+        """
         server, self._server = self._server, None
         if server is None or self._channel is None:
             return
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(self._pidfd)
             self._loop.remove_reader(self._channel)
-        os.close(self._pidfd)
-        server.kill()
-        server.wait()
         self._channel.close()
         self._channel = None
         self._is_up = False
+        server.kill()
+        reaper.see_out(server.pid, server.poll, self._pidfd, self._loop)
 
     def _start(self) -> None:
         """Start the server.
@@ -196,7 +202,8 @@ class ForkServer:
     def _find_lost(self) -> int:
         """End a server that has not answered; the pid of a shim that it had forked, or 0.
 
-        With the server gone no other can come, so one that is not among our children is not.
+        With the server gone, or frozen with SIGKILL pending, no other can come, so one that is not
+        among our children is not.
         """
         logger.warning("the server that forks shims did not answer; it is replaced")
         server = self.pid
@@ -219,7 +226,7 @@ def open_pidfd(child: "subprocess.Popen[bytes] | Forked") -> int:
         return os.pidfd_open(child.pid)
     except OSError:
         child.kill()  # what it may have started dies of the parent-death signal
-        child.wait()
+        reaper.retry(asyncio.get_running_loop(), child.poll)
         raise
 
 

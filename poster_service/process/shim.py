@@ -25,6 +25,7 @@ import _signal  # type: ignore[import-not-found]  # C core of `signal`, which ty
 import posix
 import select
 import sys
+import time
 
 # prctl(2) options, from linux/prctl.h.
 PR_SET_PDEATHSIG = 1
@@ -39,6 +40,12 @@ EXIT_START = 71
 SIGKILL = 9
 SIGCHLD = 17
 NOT_CATCHABLE = {9, 19}  # SIGKILL, SIGSTOP
+# errno(3), by number: `errno` is one import more.
+EPERM, EACCES, EEXIST, ENOTDIR, ENOTEMPTY = 1, 13, 17, 20, 39
+# How long the removal of a lease folder may take, in seconds, less than a group's end may; and how
+# many of its levels are open at once, two descriptors each.
+REMOVE_SECONDS = 5.0
+MOST_LEVELS = 32
 # clone(2): flags from linux/sched.h, and its number where its arguments come in the order we give.
 CLONE_PARENT = 0x8000
 CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
@@ -420,31 +427,170 @@ def remove_folder(folder: str, user: tuple[int, int] | None) -> int:
     return remains + removed(posix.rmdir, folder)  # the folder above is root's
 
 
-def remove_tree(folder: str) -> int:
+def remove_tree(folder: str, seconds: float = REMOVE_SECONDS) -> int:
     """Remove all that is in a folder, following no link; returns how many entries resisted.
 
-    By now nothing of the group is alive, so nobody of it races this walk. No recursion: a program
-    may leave more levels than Python calls itself.
+    Never raises for anything that a program left: no depth, length of a path, name or mode stops
+    it. Takes `seconds` at most, some 70 descriptors, and memory that does not grow with the tree.
+    A folder that is missing holds nothing.
     """
-    remains = 0
-    folders, found = [folder], []
-    while folders:
-        here = folders.pop()
-        found.append(here)
+    try:
+        top = open_folder(folder)
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return 1
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            walk = Removal(top, deadline)
+            walk.run()
+            # Again for what was moved up, and for what was added or hidden by our own removing.
+            if walk.is_late or not walk.removed or not (walk.moved or walk.resisted):
+                return walk.resisted + walk.is_late
+    except OSError:  # no descriptor left, or the folder itself cannot be read
+        return 1
+    finally:
+        posix.close(top)
+
+
+def open_folder(name: str, parent: int | None = None) -> int:
+    """Open a folder, no link, for reading and removing; ours is made accessible where it is not.
+
+    Raises:
+        OSError: It is none, or not ours to open.
+    """
+    flags = posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    try:
+        folder = posix.open(name, posix.O_RDONLY | flags, dir_fd=parent)
+    except PermissionError:
+        # chmod(2) follows links by name; by the descriptor it is this very folder.
+        handle = posix.open(name, posix.O_PATH | flags, dir_fd=parent)
         try:
-            entries = list(posix.scandir(here))
-        except FileNotFoundError:
-            continue
+            posix.chmod(f"/proc/self/fd/{handle}", 0o700)
+            return posix.open(f"/proc/self/fd/{handle}", posix.O_RDONLY | flags & ~posix.O_NOFOLLOW)
+        finally:
+            posix.close(handle)
+    if posix.geteuid() and posix.fstat(folder).st_mode & 0o700 != 0o700:
+        try:
+            posix.fchmod(folder, 0o700)
+        except OSError:  # another's: removing from it will show whether we may
+            return folder
+    return folder
+
+
+class Removal:
+    """One walk through an open folder that removes what it meets.
+
+    It goes down by descriptors, a folder's own entries first met first served, and no deeper than
+    MOST_LEVELS: what lies below is moved up to the top, where the next walk finds it. So no path is
+    ever longer than one name, and a link that a living program puts in our way leads nowhere.
+
+    Attributes:
+        removed: Entries removed.
+        moved: Folders moved up.
+        resisted: Entries that could not be removed.
+        is_late: Whether the time was over before the end.
+    """
+
+    def __init__(self, top: int, deadline: float) -> None:
+        self.removed = 0
+        self.moved = 0
+        self.resisted = 0
+        self.is_late = False
+        self._top = top
+        self._deadline = deadline
+        self._number = 0
+        # Descriptor of a folder, its entries to come, its name in the folder before.
+        self._levels = [(top, posix.scandir(top), "")]
+
+    def run(self) -> None:
+        """Walk to the end, or until the time is over."""
+        try:
+            while self._levels and not self.is_late:
+                self._step()
+        finally:
+            while self._levels:
+                self._go_up()
+
+    def _step(self) -> None:
+        folder, entries, _ = self._levels[-1]
+        try:
+            entry = next(entries)
+        except (StopIteration, OSError):
+            self._leave()
+            return
+        self.is_late = time.monotonic() > self._deadline
+        if not entry.is_dir(follow_symlinks=False):
+            self._count(attempted(posix.unlink, entry.name, folder))
+            return
+        # The empty ones go at once. One that is mounted on is busy, and is not entered.
+        error = attempted(posix.rmdir, entry.name, folder)
+        if error in (ENOTEMPTY, EEXIST, EACCES, EPERM):
+            self._enter(entry.name, folder)
+        else:
+            self._count(error)
+
+    def _enter(self, name: str, folder: int) -> None:
+        try:
+            below = open_folder(name, folder)
         except OSError:
-            continue  # its rmdir will resist too, and count
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-            else:
-                remains += removed(posix.unlink, entry.path)
-    for here in reversed(found[1:]):
-        remains += removed(posix.rmdir, here)
-    return remains
+            self.resisted += 1
+            return
+        if posix.fstat(below).st_dev != posix.fstat(self._top).st_dev:
+            posix.close(below)
+            self.resisted += 1
+        elif len(self._levels) < MOST_LEVELS:
+            self._levels.append((below, posix.scandir(below), name))
+        else:
+            posix.close(below)
+            self._move_up(name, folder)
+
+    def _move_up(self, name: str, folder: int) -> None:
+        while True:
+            self._number += 1
+            try:
+                posix.rename(
+                    name, f"moved-up-{self._number}", src_dir_fd=folder, dst_dir_fd=self._top
+                )
+            except OSError as error:
+                if error.errno in (ENOTEMPTY, EEXIST, ENOTDIR):
+                    continue  # the name is taken
+                self.resisted += 1
+                return
+            self.moved += 1
+            self.removed += 1  # progress: worth another walk
+            return
+
+    def _leave(self) -> None:
+        """A folder has no more entries: remove it from the one before."""
+        name = self._go_up()
+        if self._levels:
+            self._count(attempted(posix.rmdir, name, self._levels[-1][0]))
+
+    def _go_up(self) -> str:
+        folder, entries, name = self._levels.pop()
+        entries.close()
+        if folder != self._top:
+            posix.close(folder)
+        return name
+
+    def _count(self, error: int) -> None:
+        if error:
+            self.resisted += 1
+        else:
+            self.removed += 1
+
+
+def attempted(remove, name: str, folder: int) -> int:  # type: ignore[no-untyped-def]  # no typing
+    """Remove a name in an open folder; 0 when it is gone afterwards, else the error's number."""
+    try:
+        remove(name, dir_fd=folder)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        return error.errno or EPERM
+    return 0
 
 
 def removed(remove, path: str) -> int:  # type: ignore[no-untyped-def]  # no typing at run time

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from poster_service.process import census, cgroup
+from poster_service.process import census, cgroup, reaper
 from poster_service.process.forkserver import Forked, ForkServer, by_path, open_pidfd
+from poster_service.process.shim import remove_folder
 from poster_service.process.user import User
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,10 @@ class Group:
         def shim_left() -> None:
             loop.remove_reader(pidfd)
             os.close(pidfd)
-            status = self._shim.wait()  # it is dead already: this only collects the status
+            # It is dead already: this only collects the status, which a tracer may hold back.
+            status = self._shim.poll()
+            if status is None:
+                reaper.retry(loop, self._shim.poll)
             # A few short lines: they fit the pipe whole, so one read after the end gets all. There
             # is none, and no end either, if a child of a shim that died at once holds the pipe.
             with contextlib.suppress(BlockingIOError):
@@ -207,19 +210,23 @@ class Group:
         os.set_blocking(report, False)
         loop.add_reader(pidfd, shim_left)
 
-    def _settle(self, status: int) -> None:
+    def _settle(self, status: int | None) -> None:
         """The shim has left: with the whole story, or before it was told."""
         if self._late is not None:
             self._late.cancel()
+        if self._backstop is not None:
+            return
         words = _last_report(self._report)
-        if status == 0 and words and self._backstop is None:
+        if status in (0, None) and words.get("remains") == "0":
             ending = Ending(
                 True, words["reason"], int(words["status"]), adopted=int(words["adopted"])
             )
             self._ending.set_result(ending)
-        elif self._backstop is None:
-            logger.error("shim %d left with %d; sweeping after it", self.shim_pid, status)
-            self._backstop = asyncio.get_running_loop().create_task(self._sweep("lost"))
+            return
+        what = f"{words['remains']} entries of its folder resisted" if words else "it told nothing"
+        logger.error("shim %d left with %s: %s; sweeping after it", self.shim_pid, status, what)
+        reason = words.get("reason", "lost")
+        self._backstop = asyncio.get_running_loop().create_task(self._sweep(reason))
 
     def _strike(self) -> None:
         """The shim has not reported in time: it is stopped, or waits for a process that stays."""
@@ -235,7 +242,7 @@ class Group:
         swept, survivors = 0, tuple[census.Seen, ...]()
         try:
             swept, survivors = await self._end_tagged()
-            await asyncio.to_thread(shutil.rmtree, self.command.folder, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, str(self.command.folder), None)
             await asyncio.to_thread(cgroup.remove, self.command.groups)
         except Exception:
             logger.exception("the sweep after shim %d failed", self.shim_pid)

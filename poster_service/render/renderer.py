@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from poster_service import clock
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.page import Picture, Route
 from poster_service.browser.pool import Pool
@@ -156,7 +157,7 @@ class Renderer:
         self._limits = limits
         self._observe = observe
         threads()  # made now and not in the first render: it reads how many processors there are
-        #: When a render last succeeded, on the monotonic clock; None before the first.
+        #: When a render last succeeded, on the clock of `clock.py`; None before the first.
         self.last_success: float | None = None
 
     async def render(self, job: RenderJob, caller: str = "") -> Rendered:
@@ -252,7 +253,7 @@ class Renderer:
             )
             self._observe(done)
             self._log(job, caller, picture, done, warnings, cache)
-        self.last_success = time.monotonic()
+        self.last_success = clock.now()
         return rendered
 
     def _markup(self, job: RenderJob) -> tuple[Template | None, str]:

@@ -162,7 +162,7 @@ def check_guarded(settings: Settings, address: str) -> None:
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until TERM or INT; a second one ends at once instead of waiting for renders.
+    """Serve until TERM, INT or HUP; a second one, or QUIT, does not wait for running renders.
 
     Raises:
         OperatorError: Something does not let the service start; nothing is left running.
@@ -184,6 +184,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await parts.stop()
             if runner is not None:
                 await runner.cleanup()
+            stop.ignore_more()
 
 
 async def _started(parts: Parts, stop: "_Stop") -> bool:
@@ -225,13 +226,35 @@ async def _all_answered(parts: Parts) -> None:
 
 
 class _Stop:
-    """Counts TERM and INT; the handler only takes a note."""
+    """Counts the signals that mean to stop; the handler only takes a note.
+
+    HUP is one of them: it comes when the terminal is closed. QUIT (Ctrl-backslash) asks for the end
+    at once, which is done as for a second signal, so that no folder stays. USR1, USR2 and ALRM mean
+    nothing here, and by default would end the process without any cleaning.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._note)
+        loop.add_signal_handler(signal.SIGQUIT, self._at_once)
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+            loop.add_signal_handler(number, self._ignore, number)
+
+    def ignore_more(self) -> None:
+        """Nothing is left: a further signal must not change the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _note(self) -> None:
         (self.second if self.first.is_set() else self.first).set()
+
+    def _at_once(self) -> None:
+        self.first.set()
+        self.second.set()
+
+    def _ignore(self, number: signal.Signals) -> None:
+        event(logger, logging.INFO, "a signal without meaning here is ignored", signal=number.name)

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from poster_service import __version__
+from poster_service import __version__, logs
 from poster_service.process import census
 from poster_service.web.parts import PARTS, Parts
 from poster_service.web.status import own_process, shared_memory
@@ -70,6 +70,15 @@ def about(parts: Parts) -> Iterator[Metric]:
         "poster_event_loop_stalls",
         "How often the event loop was stuck for longer than POSTER_WATCHDOG_SECONDS.",
         parts.watchdog.stalls,
+    )
+    yield counter(
+        "poster_process_pauses",
+        "How often the process did not run for longer than POSTER_WATCHDOG_SECONDS: stopped, frozen"
+        " or starved of CPU.",
+        parts.watchdog.pauses,
+    )
+    yield counter(
+        "poster_log_lines_dropped", "Log lines dropped because nothing read them.", logs.dropped()
     )
 
 
@@ -182,6 +191,8 @@ def remains(parts: Parts) -> Iterator[Metric]:
         # the moment that takes.
         "folder": sum(name not in leases for name in seen.folders),
         "shared_memory": len(shared_memory()),
+        # Of earlier instances, tried again twice a minute.
+        "earlier_instance": parts.pool.statistics().leftovers,
     }
     yield labelled("poster_leftovers", "Files left by leases that are over.", "kind", left)
     yield labelled(

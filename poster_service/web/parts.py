@@ -4,14 +4,13 @@ import asyncio
 import hashlib
 import logging
 import os
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
 from typing_extensions import TypedDict
 
-from poster_service import credentials
+from poster_service import clock, credentials
 from poster_service.browser import chrome
 from poster_service.browser.pool import Pool
 from poster_service.buffers import Buffers
@@ -170,7 +169,7 @@ class Parts:
     def last_render_ago(self) -> float | None:
         """Seconds since a render last worked; None when none has."""
         last = self.renderer.last_success
-        return None if last is None else time.monotonic() - last
+        return None if last is None else clock.now() - last
 
     def checks(self) -> Checks:
         """What must all be true for this replica to be sent renders."""
@@ -196,11 +195,11 @@ class Parts:
     async def _keep_probing(self) -> None:
         """Render the probe whenever no caller's render has worked for a while."""
         period = self.settings.probe_seconds
-        loop = asyncio.get_running_loop()
         while True:
-            last = self.renderer.last_success or loop.time()
-            await asyncio.sleep(max(period - (loop.time() - last), period / 4))
-            if loop.time() - (self.renderer.last_success or 0) < period:
+            last = self.renderer.last_success or clock.now()
+            await asyncio.sleep(max(period - (clock.now() - last), period / 4))
+            ago = self.last_render_ago()
+            if ago is not None and ago < period:
                 continue
             try:
                 await self.probe()

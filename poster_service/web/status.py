@@ -81,6 +81,7 @@ def gather(parts: Parts) -> dict[str, Any]:
         "watchdog": {
             "stalls": parts.watchdog.stalls,
             "longest_seconds": round(parts.watchdog.longest, 3),
+            "pauses": parts.watchdog.pauses,
         },
     }
 

@@ -380,13 +380,14 @@ async def test_a_closed_one_is_gone_and_closing_may_be_repeated(server: ForkServ
     await up(server)
 
 
-def test_a_forked_child_is_waited_for_once() -> None:
+async def test_a_forked_child_is_waited_for_once() -> None:
     """Its number may be another's afterwards, and is not signalled."""
     child = subprocess.Popen(["sh", "-c", "exit 3"])
     known: set[int] = set()
     forked = Forked(child.pid, known)
     assert known == {child.pid}
-    assert forked.wait() == forked.wait() == 3
+    assert await settled(lambda: forked.poll() is not None)
+    assert forked.poll() == 3
     assert known == set()
     forked.kill()
     child.returncode = 3  # or Popen would warn that nobody waited

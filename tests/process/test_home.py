@@ -11,6 +11,8 @@ import pytest
 from poster_service.process import census
 from poster_service.process.home import Home, Swept, instances, lock_of, sweep
 from tests.conftest import left, settled
+from tests.process.test_backstops import cannot
+from tests.process.test_removal import dig
 from tests.web.test_serve import left_of, serving
 
 #: A process that carries the tag of a lease and does nothing.
@@ -38,7 +40,7 @@ def abandon(work_dir: Path, instance: int) -> Path:
     for lease in ("7", "8"):
         (home.path / lease / "profile").mkdir(parents=True)
         (home.path / lease / "profile" / "file").write_text("left")
-    os.close(home._lock)  # as the kernel does for a dead process
+    home._let_go()  # as the kernel does for a dead process
     return home.path
 
 
@@ -116,3 +118,92 @@ async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_
             instance = int(home.name, 16)
             assert await settled(lambda: not census.take(instance, home).alive)
     assert left_of(work_dir) == []
+
+
+# --- what others do to the work folder -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["lock", "folder", "both", "replaced"])
+async def test_a_life_whose_lock_or_folder_was_removed_still_lives(
+    work_dir: Path, missing: str
+) -> None:
+    """Its processes are not ended, what is there of its folder is not removed."""
+    instance = 0xA11FE
+    home = Home.open(work_dir / f"{instance:x}")
+    (home.path / "1").mkdir()
+    process = start_tagged(instance)
+    if missing in ("lock", "both", "replaced"):
+        lock_of(home.path).unlink()
+    if missing in ("folder", "both"):
+        (home.path / "1").rmdir()
+        home.path.rmdir()
+    if missing == "replaced":
+        home.path.rename(work_dir / "elsewhere")
+        (home.path / "1").mkdir(parents=True)
+    assert await sweep(work_dir) == []
+    assert process.poll() is None
+    assert (home.path / "1").is_dir() == (missing in ("lock", "replaced"))
+    assert not home.is_there()
+    process.kill()
+    process.communicate()
+    home._let_go()
+
+
+@pytest.mark.parametrize("witness", ["_socket", "_lock", "_folder"])
+async def test_each_witness_alone_says_that_a_life_lives(work_dir: Path, witness: str) -> None:
+    """Another network namespace, a removed lock file, a removed folder: one is enough."""
+    home = Home.open(work_dir / "a11fe")
+    kept, home_fds = getattr(home, witness), (home._folder, home._lock)
+    for descriptor in home_fds:
+        if descriptor != kept:
+            os.close(descriptor)
+    assert home._socket is not None
+    if witness != "_socket":
+        home._socket.close()
+    assert await sweep(work_dir) == []
+    assert home.path.is_dir()
+    home._folder = home._lock = -1
+    home._socket.close()
+    if witness != "_socket":
+        os.close(kept)
+    assert len(await sweep(work_dir)) == 1
+
+
+async def test_a_folder_that_was_removed_is_made_again_with_its_locks(work_dir: Path) -> None:
+    """By the same life, which is as safe from a sweep as before."""
+    home = Home.open(work_dir / "w" / "a11fe", shared=True)
+    lock_of(home.path).unlink()
+    home.path.rmdir()
+    home.path.parent.rmdir()
+    assert not home.is_there()
+    home.make_again()
+    assert home.is_there()
+    assert home.path.stat().st_mode & 0o777 == 0o711
+    assert await sweep(home.path.parent) == []
+    home.close()
+    assert list(home.path.parent.iterdir()) == []
+
+
+async def test_a_deep_tree_of_a_dead_life_does_not_keep_anybody_from_starting(
+    work_dir: Path,
+) -> None:
+    """It is removed like anything else."""
+    folder = abandon(work_dir, 0xDEE9)
+    dig(folder / "7", 1100, "d")
+    assert [(one.folders, one.leftovers) for one in await sweep(work_dir)] == [(2, 0)]
+    assert list(work_dir.iterdir()) == []
+
+
+async def test_what_resists_is_told_and_tried_again(work_dir: Path) -> None:
+    """As a folder that something is mounted on: the sweep goes on, the next one gets it."""
+    folder = abandon(work_dir, 0xDEE9)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", folder / "7"], check=False).returncode:
+        cannot("nothing can be mounted here")
+    try:
+        (found,) = await sweep(work_dir)
+        assert found.leftovers > 0
+        assert lock_of(folder).exists()
+    finally:
+        subprocess.run(["umount", folder / "7"], check=True)
+    assert [one.leftovers for one in await sweep(work_dir)] == [0]
+    assert list(work_dir.iterdir()) == []
