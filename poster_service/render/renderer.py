@@ -205,7 +205,7 @@ class Renderer:
         """
         job, picture, warnings, shelf = work.job, work.picture, Warnings(), Shelf()
         folder = work.template.folder if work.template else None
-        route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets)
+        route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets, caller)
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
