@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from poster_service import credentials
+from poster_service.addresses import same_on_the_wire
 from poster_service.credentials import SigningKey, Token
 from poster_service.errors import InvalidSettings
 
@@ -44,7 +45,7 @@ def canonical_host(host: str) -> str:
     """
     host = host.strip("[]").rstrip(".").lower()
     try:
-        return str(ipaddress.ip_address(host))
+        return str(same_on_the_wire(ipaddress.ip_address(host)))
     except ValueError:
         pass
     if host.isascii():
@@ -444,6 +445,15 @@ class Settings(BaseModel):
     )
     fetch_total_bytes: int = Field(
         64 << 20, ge=1024, le=1 << 32, description="all that one page may fetch, in bytes"
+    )
+    fetch_connections: int = Field(
+        256,
+        ge=4,
+        le=16_384,
+        description="connections to servers that pages fetch from, of all pages together; three"
+        " quarters of them for one caller, half for one host; a fetch waits for its turn, and its"
+        " time begins after that; twice as many descriptors are set aside, for a name may have"
+        " several addresses",
     )
     max_requests: int = Field(
         1_000, ge=0, le=1_000_000, description="things that one page may ask the network for"

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 
+from poster_service.addresses import is_loopback
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.proctable import namespace
 from poster_service.loadtest.views import HereView, InsideView, View
@@ -492,7 +493,7 @@ async def is_here(host: str) -> bool:
         raise CannotTest(f"cannot resolve {host}: {error}") from error
     ours = {one.address for addresses in psutil.net_if_addrs().values() for one in addresses}
     wanted = {str(entry[4][0]) for entry in found}
-    return all(ipaddress.ip_address(one).is_loopback or one in ours for one in wanted)
+    return all(is_loopback(ipaddress.ip_address(one)) or one in ours for one in wanted)
 
 
 async def _drain(stream: asyncio.StreamReader) -> None:

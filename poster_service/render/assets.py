@@ -7,12 +7,11 @@ its own; this is the part without which the first poster would already be an ope
 """
 
 import asyncio
-import ipaddress
 import json
 import logging
 import mimetypes
-import socket
 import time
+from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -30,7 +29,15 @@ from poster_service.render.flight import Flights
 from poster_service.render.folder import Snapshot
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import Asset
-from poster_service.render.network import Policy, Refused, connector
+from poster_service.render.network import (
+    PLAIN_HTTP,
+    PlainPolicy,
+    Policy,
+    Refused,
+    connector,
+    is_oddly_spelled,
+)
+from poster_service.render.outbound import CONNECTIONS, OpenSockets, Outbound, Owner
 from poster_service.render.places import CONTENT_SECURITY_POLICY
 from poster_service.render.remote import Key, RemoteCache, conditions
 from poster_service.render.warnings import Warnings
@@ -112,9 +119,13 @@ class Bills:
     """Pages that wait for one thing together: each is charged for every piece as it comes.
 
     A page that can afford no more gets the refusal; the others, and the fetching, go on.
+
+    Attributes:
+        begun: Done when the fetch has its place among the connections, and its time runs.
     """
 
     def __init__(self) -> None:
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pages: dict[asyncio.Future[None], Charge] = {}
         self._size = 0
 
@@ -137,6 +148,11 @@ class Bills:
         if not refused.cancel():
             refused.exception()  # seen, even where the page has gone meanwhile
 
+    def begin(self) -> None:
+        """The fetch has its place."""
+        if not self.begun.done():
+            self.begun.set_result(None)
+
     def charge(self, size: int) -> None:
         """So many bytes have come."""
         self._size += size
@@ -151,25 +167,53 @@ class Bills:
             refused.set_exception(error)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request on its way.
+
+    Attributes:
+        headers: Those that are sent.
+        charge: As of `Fetcher.fetch`.
+        owner: Who it is for.
+    """
+
+    url: URL
+    request: Request
+    headers: dict[str, str]
+    charge: Charge
+    owner: Owner
+
+
 class Fetcher:
     """Fetches over HTTP for all pages, within the policy; closed at the end of the service.
 
     What servers let a shared cache keep is kept for other pages, in `cache_bytes`; 0 keeps nothing.
     """
 
-    def __init__(self, policy: Policy, limits: FetchLimits, cache_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        limits: FetchLimits,
+        cache_bytes: int = 0,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self._policy = policy
         self.limits = limits
         self.cache = RemoteCache(cache_bytes)
+        self.outbound = Outbound(connections)
+        self._sockets = OpenSockets(connections)
         self._flights: Flights[tuple[Reply, bool], Bills] = Flights()
         self._timeout = aiohttp.ClientTimeout(total=limits.timeout)
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
-    async def fetch(self, request: Request, charge: Charge = lambda _: None) -> Reply:
+    async def fetch(
+        self, request: Request, charge: Charge = lambda _: None, owner: Owner | None = None
+    ) -> Reply:
         """Fetch one thing; redirects are the page's to follow.
 
         `charge` is told of every piece as it comes, unpacked, and may raise to end it. What was
-        kept is charged like what comes anew, and the policy is asked for it like for that.
+        kept is charged like what comes anew, and the policy is asked for it like for that. Its
+        time begins when `outbound` gives it a place; `owner` says whose turn that is.
 
         Raises:
             Denied: The policy is against it.
@@ -183,41 +227,42 @@ class Fetcher:
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in KEPT_BACK
         }
+        asked = Asked(url, request, headers, charge, owner or Owner())
         key = self.cache.key(request, headers)
         if key is None:
             self.cache.outcomes["bypass"] += 1
-            return await self._ask(url, request, headers, charge)
+            return await self._ask(asked)
         if (kept := self.cache.fresh(key)) is not None:
             self.cache.outcomes["hit"] += 1
             charge(len(kept.body))
             return kept
         if not self.cache.may_be_for_others(key):
-            return (await self._load(key, url, request, headers, charge))[0]
+            return (await self._load(key, asked))[0]
         try:  # one time for waiting and, after that, asking
-            async with asyncio.timeout(self.limits.timeout):
-                return await self._together(key, url, request, headers, charge)
+            async with asyncio.timeout(None) as alarm:
+                return await self._together(key, asked, alarm)
         except TimeoutError as error:
             raise _judged(error) from error
 
-    async def _together(
-        self, key: Key, url: URL, request: Request, headers: dict[str, str], charge: Charge
-    ) -> Reply:
+    async def _together(self, key: Key, asked: Asked, alarm: asyncio.Timeout) -> Reply:
         """Fetch what is not kept, once for all pages that ask for it meanwhile.
 
         They share it only where its server lets it be used without asking; of anything else each
-        page gets its own.
+        page gets its own. `alarm` is set when the fetch begins.
         """
         flight = self._flights.find(key)
         leads = flight is None
         if flight is None:
             bills = Bills()
-            loading = self._load(key, url, request, headers, bills.charge)
+            loading = self._load(key, replace(asked, charge=bills.charge), bills.begin)
             flight = self._flights.start(key, loading, bills)
-        refused = flight.about.open(charge)
+        refused = flight.about.open(asked.charge)
         try:
             with flight.aboard() as task:
                 ends: set[asyncio.Future[Any]] = {task, refused}
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends | {flight.about.begun}, return_when=FIRST_COMPLETED)
+                alarm.reschedule(asyncio.get_running_loop().time() + self.limits.timeout)
+                await asyncio.wait(ends, return_when=FIRST_COMPLETED)
                 if refused.done():
                     refused.result()
                 try:
@@ -231,45 +276,48 @@ class Fetcher:
         if leads or may_share:
             self.cache.outcomes["coalesced"] += not leads
             return reply
-        charge(-flight.about.size)  # it does not get what it was charged for
+        asked.charge(-flight.about.size)  # it does not get what it was charged for
         self.cache.outcomes["bypass"] += 1
-        return await self._ask(url, request, headers, charge)
+        return await self._ask(asked, _paused(alarm))
 
     async def _load(
-        self, key: Key, url: URL, request: Request, headers: dict[str, str], charge: Charge
+        self, key: Key, asked: Asked, begin: Callable[[], None] = lambda: None
     ) -> tuple[Reply, bool]:
         """Ask the server, whether what is kept is still good where something is.
 
         Returns:
             What it answered, and whether others may have it too.
         """
-        before, asked = self.cache.find(key), time.time()
-        reply = await self._ask(url, request, headers | conditions(before), charge)
+        before, since = self.cache.find(key), time.time()
+        headers = asked.headers | conditions(before)
+        reply = await self._ask(replace(asked, headers=headers), begin)
         good = reply.status == 304 and before is not None
         if good and before is not None:
-            charge(len(before.reply.body))
+            asked.charge(len(before.reply.body))
         self.cache.outcomes["revalidated" if good else "miss"] += 1
-        return self.cache.answered(key, reply, asked, before)
+        return self.cache.answered(key, reply, since, before)
 
-    async def _ask(
-        self, url: URL, request: Request, headers: dict[str, str], charge: Charge
-    ) -> Reply:
-        """Send a request, and take the whole answer."""
+    async def _ask(self, asked: Asked, begin: Callable[[], None] = lambda: None) -> Reply:
+        """Send a request, and take the whole answer; `begin` is called when its time begins."""
+        request = asked.request
         try:
-            async with self._client().request(
-                request.method, url, headers=headers, data=request.body, allow_redirects=False
-            ) as answer:
-                body = await self._read(answer, charge)
-                kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in DROPPED]
-                return Reply(answer.status, tuple(kept), body)
+            async with self.outbound.place(asked.owner, asked.url.host or ""):
+                begin()
+                async with self._client(asked.url.scheme).request(
+                    request.method, asked.url, headers=asked.headers, data=request.body,
+                    allow_redirects=False,
+                ) as answer:  # fmt: skip
+                    body = await self._read(answer, asked.charge)
+                    kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in DROPPED]
+                    return Reply(answer.status, tuple(kept), body)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _judged(error) from error
 
     async def close(self) -> None:
         """End what is being fetched, and close all connections."""
         await self._flights.close()
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     def _check(self, url: URL) -> None:
         """What can be said before any connection; the connector says the rest.
@@ -281,7 +329,7 @@ class Fetcher:
             raise Denied("scheme", f"the scheme {url.scheme[:20]!r} is not fetched")
         if not url.host.isprintable() or " " in url.host:
             raise Denied("scheme", "no web address")
-        if _is_oddly_spelled(url.host):
+        if is_oddly_spelled(url.host):
             raise Denied("address", f"{url.host[:40]} is an address spelled as none should be")
         if (refusal := self._policy.refuse_host(url.host, url.port)) is not None:
             raise Denied("port" if refusal.startswith("port") else "host", refusal)
@@ -298,32 +346,28 @@ class Fetcher:
                 raise Failed("too_large", f"more than {self.limits.max_bytes} bytes")
         return bytes(body)
 
-    def _client(self) -> aiohttp.ClientSession:
-        """One session, made in the running loop. Cookies are nobody's, so none are kept."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=connector(self._policy),
+    def _client(self, scheme: str) -> aiohttp.ClientSession:
+        """The session of a scheme, made in the running loop; each has a policy of its own.
+
+        Cookies are nobody's, so none are kept.
+        """
+        if scheme not in self._sessions:
+            policy = self._policy if scheme == "https" else PlainPolicy.of(self._policy)
+            self._sessions[scheme] = aiohttp.ClientSession(
+                connector=connector(policy, self._sockets),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
-        return self._session
+        return self._sessions[scheme]
 
 
-def _is_oddly_spelled(host: str) -> bool:
-    """Whether only the system's oldest rules make an address of it: 127.1, 0x7f000001, 0177.0.0.1.
-
-    Chrome has rewritten those long before; whatever comes here so did not come through Chrome.
-    """
-    try:
-        socket.inet_aton(host.rstrip("."))
-    except OSError:
-        return False
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        return True
-    return False
+def _paused(alarm: asyncio.Timeout) -> Callable[[], None]:
+    """Stop an alarm; what is returned sets it to ring after what was left."""
+    loop = asyncio.get_running_loop()
+    left = (alarm.when() or loop.time()) - loop.time()
+    alarm.reschedule(None)
+    return lambda: alarm.reschedule(loop.time() + left)
 
 
 def _judged(error: Exception) -> NotFetched:
@@ -331,7 +375,7 @@ def _judged(error: Exception) -> NotFetched:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, Refused):
-            return Denied("address", str(cause))
+            return Denied("scheme" if PLAIN_HTTP in str(cause) else "address", str(cause))
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, aiohttp.InvalidURL):
         return Denied("scheme", said)
@@ -370,6 +414,7 @@ class Budget:
     fetcher: Fetcher
     warnings: Warnings = field(default_factory=Warnings)
     shelf: Shelf = field(default_factory=Shelf)
+    owner: Owner = field(default_factory=Owner)
     _bytes: int = 0
     _requests: int = 0
 
@@ -389,7 +434,7 @@ class Budget:
             raise Denied("redirects", f"more than {limits.max_redirects} redirects")
         if request.kind == "Document" and request.method != "GET":
             raise Denied("form", "a form was sent")
-        reply = await self.fetcher.fetch(request, self._charge)
+        reply = await self.fetcher.fetch(request, self._charge, self.owner)
         self.shelf.fetched(request.kind, request.method, reply)
         return reply
 
@@ -412,16 +457,18 @@ def page_route(
     shelf: Shelf | None = None,
     sent: Sequence[Asset] = (),
     snapshot: Snapshot | None = None,
+    caller: str = "",
 ) -> Route:
     """The route of one render: its page, its template's folder or its files, then the network.
 
     `shelf` learns how long what the page is made of stays the same; `sent` are files that came
-    with the page; `snapshot` says which files of the folder the page was made with.
+    with the page; `snapshot` says which files of the folder the page was made with; `caller` is who
+    the page is rendered for, for a fair share of connections.
     """
     page = html.encode()
     files = FileNames(sent)
     shelf = shelf or Shelf()
-    budget = Budget(fetcher, warnings, shelf)
+    budget = Budget(fetcher, warnings, shelf, Owner(caller))
     policy = CONTENT_SECURITY_POLICY if folder is not None else NO_SOCKETS
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),

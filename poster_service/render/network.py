@@ -6,23 +6,29 @@ and no odd spelling comes between check and connection. Names matter only for th
 lists of hosts.
 """
 
-import asyncio
 import functools
 import ipaddress
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from poster_service.addresses import (
+    Address,
+    Network,
+    same_on_the_wire,
+    translated,
+    tunnelled,
+    why_not_public,
+)
+from poster_service.render.lookups import look_up
+from poster_service.render.outbound import OpenSockets, ReusingConnector
 from poster_service.settings import canonical_host
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-#: Names looked up at once, over all pages.
-LOOKUPS_AT_ONCE = 32
+#: Addresses of one family that are tried for one name.
+MOST_ADDRESSES = 4
 
 #: What no browser talks HTTP to, since what listens there could be made to do things by it
 #: (WHATWG Fetch, "bad port"). Chrome would refuse them by itself, but only when it connects.
@@ -34,18 +40,13 @@ BAD_PORTS = frozenset((
     6666, 6667, 6668, 6669, 6679, 6697, 10080,
 ))  # fmt: skip
 
-_GIVEN_OUT = ipaddress.ip_network("2000::/3")
-_EXAMPLES = ipaddress.ip_network("3fff::/20")  # RFC 9637
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
-_ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: the third quarter, before an IPv4 address
-
 
 @dataclass(frozen=True)
 class Policy:
     """Which hosts and addresses may be connected to.
 
     Attributes:
-        public: All that IANA lists as globally reachable.
+        public: All that is public by `addresses.why_not_public`.
         private: Networks opened on purpose beside it.
         allowed: If not None, the only hosts (`name`, `*.suffix`, address); their addresses are
             judged all the same.
@@ -73,19 +74,66 @@ class Policy:
     def refuse(self, address: Address) -> str | None:
         """Why an address may not be connected to; None when it may.
 
-        What hides in an IPv6 address (mapped, 6to4, Teredo, NAT64, ISATAP) is judged along with it.
+        An IPv4-mapped IPv6 address is the IPv4 address, and one of the well-known NAT64 prefix is
+        judged by the IPv4 address that it is translated to. Any other IPv6 address must be allowed
+        by its own number; the IPv4 address that an ISATAP one hides must be allowed as well, and
+        never makes up for it. A network of `private` opens just the addresses that it holds.
         """
-        forms = [one for one in (address, _inner(address)) if one is not None]
-        if any(one in network for one in forms for network in self.private):
+        plain = same_on_the_wire(address)
+        if any(plain in network for network in on_the_wire(self.private)):
             return None
+        if (inner := translated(plain)) is not None:
+            return self._refuse_inner(address, inner)
         if not self.public:
             return f"{address}: POSTER_NETWORK=none"
-        if not _inner(address) and address.version == 6 and not _unicast(address):
-            return f"{address} is not a public address"
-        for one in forms:
-            if not one.is_global or one.is_multicast:
-                return f"{one} is not a public address"
+        if (reason := why_not_public(plain)) is not None:
+            return f"{address} is not a public address ({reason})"
+        if (inner := tunnelled(plain)) is not None:
+            return self._refuse_inner(address, inner)
         return None
+
+    def _refuse_inner(self, address: Address, inner: Address) -> str | None:
+        refusal = self.refuse(inner)
+        return None if refusal is None else f"{address}: {refusal}"
+
+
+@dataclass(frozen=True)
+class PlainPolicy(Policy):
+    """The same for plain http: only what was opened on purpose, nothing of the public web.
+
+    A page is a secure context, in which Chrome asks for nothing over http; but an option of
+    `fetch` (targetAddressSpace) switches that check of Chrome's off. So it is made here again.
+    """
+
+    def refuse(self, address: Address) -> str | None:
+        """Why an address may not be connected to in plain http; None when it may."""
+        if (refusal := super().refuse(address)) is not None:
+            return refusal
+        if (refusal := Policy(public=False, private=self.private).refuse(address)) is not None:
+            return f"{PLAIN_HTTP}: {refusal}"
+        return None
+
+    @classmethod
+    def of(cls, policy: Policy) -> "PlainPolicy":
+        """The policy for plain http beside a policy for https."""
+        return cls(policy.public, policy.private, policy.allowed, policy.denied)
+
+
+#: How a refusal begins that is for the scheme and not for the address.
+PLAIN_HTTP = "plain http is only for networks of POSTER_ALLOW_PRIVATE"
+
+
+@functools.cache
+def on_the_wire(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    """The same networks, those of IPv4-mapped addresses as IPv4."""
+    return tuple(map(_on_the_wire, networks))
+
+
+def _on_the_wire(network: Network) -> Network:
+    first = same_on_the_wire(network.network_address)
+    if network.version == 4 or first.version == 6 or network.prefixlen < 96:
+        return network
+    return ipaddress.ip_network((int(first), network.prefixlen - 96))
 
 
 def _listed(name: str, patterns: tuple[str, ...]) -> bool:
@@ -96,28 +144,24 @@ def _listed(name: str, patterns: tuple[str, ...]) -> bool:
     )
 
 
-def _unicast(address: Address) -> bool:
-    """Whether an IPv6 address is of the only block that is given out (RFC 4291), and no example.
+def is_oddly_spelled(host: str) -> bool:
+    """Whether only the system's oldest rules make an address of it: 127.1, 0x7f000001, 0177.0.0.1.
 
-    `is_global` of Python 3.11 lets through what nobody ever assigned: fec0::/10, ::/96 and others.
+    Chrome has rewritten those long before; whatever comes here so did not come through Chrome.
     """
-    return address in _GIVEN_OUT and address not in _EXAMPLES
+    try:
+        socket.inet_aton(host.rstrip("."))
+    except (OSError, ValueError):
+        return False
+    return literal(host) is None
 
 
-def _inner(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for, if it does."""
-    if isinstance(address, ipaddress.IPv4Address):
+def literal(host: str) -> Address | None:
+    """The address that a host is, in its usual spelling; None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
         return None
-    if address.ipv4_mapped:
-        return address.ipv4_mapped
-    if address.sixtofour:
-        return address.sixtofour
-    if address.teredo:
-        return address.teredo[1]
-    number = int(address)
-    if address in _NAT64 or (number >> 32) & 0xFFFFFFFF in _ISATAP:
-        return ipaddress.IPv4Address(number & 0xFFFFFFFF)
-    return None
 
 
 class Refused(OSError):
@@ -125,65 +169,88 @@ class Refused(OSError):
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves by the system and lets through only addresses that may be connected to."""
+    """Resolves names and lets through only addresses that may be connected to.
+
+    A look-up belongs to the fetch that asks for it and ends with that: cancelled, or out of time.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        # Threads of its own: slow names of one page must not keep others from the default ones.
-        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="resolver")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """All addresses of `host` that may be connected to.
+        """Addresses of `host` that may be connected to, at most `MOST_ADDRESSES` of each family.
 
         Raises:
             OSError: The name does not resolve, or (`Refused`) to none that may be connected to.
         """
-        loop = asyncio.get_running_loop()
-        look_up = functools.partial(
-            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family
-        )
-        found = await loop.run_in_executor(self._threads, look_up)
+        if is_oddly_spelled(host):
+            raise Refused(f"{host[:40]} is not a public address in any usual spelling")
         results, reason = [], None
-        for kind, _, protocol, _, where in found:
-            refusal = self._policy.refuse(ipaddress.ip_address(where[0]))
+        for kind, address in await addresses_of(host, family):
+            refusal = self._policy.refuse(ipaddress.ip_address(address))
             if refusal is None:
                 results.append(ResolveResult(
-                    hostname=host, host=str(where[0]), port=port, family=kind, proto=protocol,
-                    flags=socket.AI_NUMERICHOST))  # fmt: skip
+                    hostname=host, host=address, port=port, family=kind,
+                    proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST))  # fmt: skip
             else:
                 reason = refusal
         if reason is not None and not results:
             raise Refused(f"{host}: {reason}")
         if not results:
-            raise OSError(f"{host}: no address")
-        return results
+            raise OSError(f"{host}: No address")
+        return _first_of_each(results)
 
     async def close(self) -> None:
-        """Let go of the threads; one that still waits for an answer is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Nothing outlives its fetch."""
 
 
-def connector(policy: Policy) -> aiohttp.TCPConnector:
-    """Connects for all pages, to nothing that the policy is against."""
+async def addresses_of(
+    host: str, family: socket.AddressFamily
+) -> list[tuple[socket.AddressFamily, str]]:
+    """The addresses of a host, which may be an address itself."""
+    address = literal(host)
+    if address is None:
+        return await look_up(host, family)
+    return [(socket.AF_INET if address.version == 4 else socket.AF_INET6, host)]
+
+
+def _first_of_each(results: list[ResolveResult]) -> list[ResolveResult]:
+    """The first few of each family: each may cost a socket, and a name may have hundreds."""
+    counted: Counter[int] = Counter()
+    taken = []
+    for one in results:
+        counted[one["family"]] += 1
+        if counted[one["family"]] <= MOST_ADDRESSES:
+            taken.append(one)
+    return taken
+
+
+def connector(policy: Policy, sockets: OpenSockets | None = None) -> aiohttp.TCPConnector:
+    """Connects for all pages, to nothing that the policy is against.
+
+    `sockets` bounds what is open, with other connectors that are given the same.
+    """
+    sockets = sockets or OpenSockets()
 
     def checked_socket(
         where: tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]],
     ) -> socket.socket:
         """A socket for exactly this address; whatever let it come this far, it is judged here."""
         family, kind, protocol, _, target = where
-        try:
-            refusal = policy.refuse(ipaddress.ip_address(target[0]))
-        except ValueError:  # not an address at all: the system would resolve it once more
-            refusal = f"{target[0]} is no address"
-        if refusal is not None:
+        address = literal(target[0])
+        if address is None:  # the system would resolve it once more
+            raise Refused(f"{target[0]} is no address")
+        if (refusal := policy.refuse(address)) is not None:
             raise Refused(refusal)
-        return socket.socket(family, kind, protocol)
+        return sockets.new(family, kind, protocol)
 
-    return aiohttp.TCPConnector(
+    made = ReusingConnector(
         resolver=CheckedResolver(policy),
         use_dns_cache=False,
-        limit=0,
+        limit=0,  # `Outbound` bounds what is under way
         socket_factory=checked_socket,
     )
+    sockets.connectors.append(made)
+    return made

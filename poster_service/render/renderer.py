@@ -215,7 +215,9 @@ class Renderer:
         folder, files = (
             (work.template.folder, work.template.files) if work.template else (None, None)
         )
-        route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets, files)
+        route = page_route(
+            work.html, folder, self._fetcher, warnings, shelf, job.assets, files, caller
+        )
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from poster_service.addresses import is_loopback
 from poster_service.browser import page_cache
 from poster_service.errors import AddressInUse, OpenToAll, PosterError
 from poster_service.logs import event, request_id
@@ -153,7 +154,7 @@ def check_guarded(settings: Settings, address: str) -> None:
         OpenToAll: Naming both remedies.
     """
     guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
-    if not guarded and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+    if not guarded and not is_loopback(ipaddress.ip_address(address)):
         raise OpenToAll(
             f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
             " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"

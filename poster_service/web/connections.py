@@ -436,7 +436,10 @@ def ensure_descriptors(settings: Settings) -> None:
         InvalidSettings: The hard limit is too low.
     """
     needed = (
-        settings.max_connections + OTHER_DESCRIPTORS + settings.chromes * DESCRIPTORS_OF_A_CHROME
+        settings.max_connections
+        + settings.fetch_connections * 2
+        + OTHER_DESCRIPTORS
+        + settings.chromes * DESCRIPTORS_OF_A_CHROME
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -225,7 +225,12 @@ def build(settings: Settings) -> Parts:
     templates = Templates(settings.templates, settings.max_data_values)
     program = chrome.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
-    fetcher = Fetcher(policy_of(settings), fetch_limits_of(settings), settings.asset_cache_bytes)
+    fetcher = Fetcher(
+        policy_of(settings),
+        fetch_limits_of(settings),
+        settings.asset_cache_bytes,
+        settings.fetch_connections,
+    )
     counters = Counters()
     pool = Pool(
         _spec(settings, program),

@@ -27,6 +27,7 @@ class Seen:
         packets: Packets that were neither for strangers nor questions for names.
         names: Names asked for.
         hits: What strangers were asked for.
+        plain: That of it which was asked for in plain http.
     """
 
     status: int
@@ -36,6 +37,7 @@ class Seen:
     packets: dict[str, int]
     names: list[str]
     hits: list[str]
+    plain: list[str]
 
     @property
     def warnings(self) -> str:
@@ -164,6 +166,26 @@ def full_world(request: pytest.FixtureRequest) -> Iterator[World]:
 def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A world in either mode of the pool; with few Chromes, so that each is had again soon."""
     yield from _world(renders_per_chrome=request.param, concurrency=1, ready_max=1)
+
+
+#: Program and renders per Chrome of each world that hostile pages are tried in.
+WORLDS: dict[str, dict[str, Any]] = {
+    "shell": {},
+    "shell-shared": {"renders_per_chrome": 50},
+    "chromium": {"chrome": str(FULL)},
+    "chromium-shared": {"chrome": str(FULL), "renders_per_chrome": 50},
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(one, marks=[pytest.mark.slow] * (one != "shell")) for one in WORLDS],
+)
+def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A world around each program in each mode of the pool; all but the first are slow tests."""
+    if "chromium" in request.param and not FULL.exists():
+        pytest.skip("no full Chromium here")
+    yield from _world(**WORLDS[request.param], concurrency=1, ready_max=1)
 
 
 @pytest.fixture(scope="module")

@@ -45,10 +45,11 @@ def bomb(megabytes: int) -> bytes:
 
 
 class Strangers:
-    """Every page of theirs, on one port; `hits` is what was asked for."""
+    """Every page of theirs, on one port; `hits` is what was asked for, `plain` what in http."""
 
     def __init__(self) -> None:
         self.hits: list[str] = []
+        self.plain: list[str] = []
         self._runner: web.AppRunner | None = None
 
     async def start(
@@ -64,6 +65,8 @@ class Strangers:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.hits.append(f"{request.method} {request.host}{request.path_qs}")
+        if not request.secure:
+            self.plain.append(self.hits[-1])
         handler = getattr(self, f"page_{request.match_info['page'].split('.')[0]}", None)
         if handler is None:
             return web.Response(status=404, headers=ANYBODY)

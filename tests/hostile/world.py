@@ -246,6 +246,7 @@ class World:
         await self._serve(order.get("settings", {}))
         self.names.forget()
         self.web.hits.clear()
+        self.web.plain.clear()
         self.canaries.reached.clear()
         assert self.packets is not None
         self.packets.seen.clear()
@@ -262,6 +263,7 @@ class World:
             "packets": dict(self.packets.seen),
             "names": self.names.asked,
             "hits": self.web.hits,
+            "plain": self.web.plain,
         }
 
     async def _render(self, options: dict[str, Any]) -> dict[str, Any]:
