@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.25
 
 
+#: Addresses that the error of a `strict` render names; the header has more.
+MAX_NAMED = 8
+
 #: From here on hashing takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
 
@@ -370,7 +373,7 @@ class Renderer:
             scale=picture.scale,
             html_chars=len(job.html or ""),
             bytes=done.size,
-            warnings=len(warnings.told()) + warnings.more,
+            warnings=len(warnings),
             ms=round(done.seconds * 1000, 1),
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
             **({"complaints": list(done.complaints)} if done.complaints else {}),
@@ -392,13 +395,15 @@ def check_whole(warnings: Warnings) -> None:
     """What `strict` asks for: the page got all that it wanted.
 
     Raises:
-        FetchDenied: A rule of ours kept something from it; the hosts are named.
-        FetchFailed: Something did not come; the hosts are named.
+        FetchDenied: A rule kept something from it; the addresses are named.
+        FetchFailed: Something did not come or cannot be used; the addresses are named.
     """
     told = warnings.told()
     if not told:
         return
-    hosts = ", ".join(dict.fromkeys(f"{one.host or 'no host'} ({one.reason})" for one in told))
+    named = [f"{one.url or 'no address'} ({one.reason})" for one in told[:MAX_NAMED]]
+    more = len(told) - len(named) + warnings.more
+    what = ", ".join(named) + (f" and {more} more" if more else "")
     if any(one.verb == "denied" for one in told):
-        raise FetchDenied(f"the page asked for what it may not have: {hosts}")
-    raise FetchFailed(f"the page did not get what it asked for: {hosts}")
+        raise FetchDenied(f"the page asked for what it may not have: {what}")
+    raise FetchFailed(f"the page did not get what it asked for: {what}")
