@@ -12,7 +12,6 @@ import contextvars
 import itertools
 import json
 import logging
-import math
 import re
 import secrets
 from asyncio import FIRST_COMPLETED
@@ -24,13 +23,13 @@ from typing import Any, Literal, TypeVar
 import pybase64
 from pyppeteer.errors import PyppeteerError
 
+from poster_service.browser.capture import Capture
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
 from poster_service.errors import (
     ChromeDied,
     PageCrashed,
     PageFailed,
-    PictureTooLarge,
     RenderFailed,
 )
 from poster_service.process.death import LOOK_SECONDS, death_of
@@ -43,20 +42,12 @@ T = TypeVar("T")
 #: context, as a page on the real web is.
 ADDRESS = "https://poster.invalid/"
 
-#: Chrome's largest surface in software compositing, in device pixels a side.
-MAX_SIDE = 16_384
-#: WebP's own bound (RFC 9649); of a larger one Chrome gives nothing at all.
-MAX_WEBP_SIDE = 16_383
-#: The tallest PDF page that readers are sure to show: 14,400 points, in CSS pixels.
-MAX_PDF_SIDE = 19_200
 #: Things of one page fetched at once; each is held in memory until Chrome has taken it.
 FETCHES_AT_ONCE = 8
 #: From here on base64 takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
 #: The smallest and the largest look that pages are prepared with, in device pixels.
 USUAL_PIXELS = (1_000, 4_000_000)
-#: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
-PIXELS_PER_INCH = 96
 #: Targets that are of interest: a page, and what it opens; no workers, no frames.
 PAGES = [{"type": "page"}]
 #: How long after a failed call the word of a crash may still come, in seconds.
@@ -101,14 +92,6 @@ LISTEN = """((key) => {
 COMPLAINTS = 8
 #: What a complaint looks like; the page could put anything there, and nothing else is believed.
 _COMPLAINT = re.compile(r"[A-Za-z]{1,40}( at \d{1,6}:\d{1,6}| in a promise)\Z")
-
-# A full page is one sheet, whatever the page says of sheets.
-ONE_SHEET = """(() => {
-    const style = document.createElement('style');
-    style.textContent = '@page { margin: 0 !important; size: auto !important } * {' +
-        ' break-before: auto !important; break-after: auto !important }';
-    document.documentElement.append(style);
-})()"""
 
 
 @dataclass(frozen=True)
@@ -532,42 +515,11 @@ class PosterPage:
             PictureTooLarge: The full page has more pixels than allowed.
             PageFailed: Chrome could not.
         """
-        if picture.format == "pdf":
-            async with self._frames_going(0, STEADY):
-                return await self._print(picture)
-        with self._expecting_much():
-            data = await self._drawn(picture) or await self._screenshot(picture)
-        if not data:
-            raise PageFailed("Chrome gave no picture of the page")
-        if self._look is not None:
+        taker = Capture(self._send, self._expecting_much, self._frames)
+        data = await taker.take(picture)
+        if self._look is not None and picture.format != "pdf":
             self._usual.note(self._look)
         return pybase64.b64decode(data, validate=True)
-
-    async def _drawn(self, picture: Picture) -> str | bytes:
-        """The picture out of a frame, in base64; empty where that cannot be.
-
-        A frame is of the viewport, and in CSS pixels whatever the device scale factor.
-        """
-        if self._frames is None or picture.full_page or picture.scale != 1:
-            return ""
-        return await self._frames.picture(encoding(picture))
-
-    async def _screenshot(self, picture: Picture) -> str | bytes:
-        """The picture by Chrome's own way, which waits for its display clock, in base64.
-
-        Raises:
-            PictureTooLarge: The full page has more pixels than allowed.
-        """
-        parameters = encoding(picture)
-        async with self._frames_going(0, STEADY):
-            if picture.full_page:
-                width, height = await self._content_size()
-                check_size(width, height, picture)
-                parameters["captureBeyondViewport"] = True
-                parameters["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-            answer = await self._send("Page.captureScreenshot", parameters)
-        data: str | bytes = answer["data"]
-        return data
 
     def _frames_going(
         self, after: float, every: float
@@ -609,20 +561,6 @@ class PosterPage:
         for task in self._routing:
             task.cancel()
 
-    async def _print(self, picture: Picture) -> bytes:
-        height = await self._one_sheet(picture) if picture.full_page else picture.height
-        margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
-        paper = {
-            "paperWidth": picture.width / PIXELS_PER_INCH,
-            "paperHeight": height / PIXELS_PER_INCH,
-            "printBackground": True,
-            "preferCSSPageSize": not picture.full_page,
-            **margins,
-        }
-        with self._expecting_much():
-            answer = await self._send("Page.printToPDF", paper)
-        return pybase64.b64decode(answer["data"], validate=True)
-
     @contextlib.contextmanager
     def _expecting_much(self) -> Iterator[None]:
         """While inside, an answer of Chrome may be as large as a picture is."""
@@ -631,26 +569,6 @@ class PosterPage:
             yield
         finally:
             self._connection.expects_much = False
-
-    async def _one_sheet(self, picture: Picture) -> int:
-        """Make the page one sheet and return its height in CSS pixels.
-
-        Raises:
-            PictureTooLarge: No reader would show it.
-        """
-        await self._send("Runtime.evaluate", {"expression": ONE_SHEET})
-        height = (await self._content_size())[1]
-        if max(height, picture.width) > MAX_PDF_SIDE:
-            raise PictureTooLarge(
-                f"the page is {picture.width} x {height} CSS pixels; one PDF page has at most"
-                f" {MAX_PDF_SIDE} a side; without full_page it is cut into pages"
-            )
-        return height + 1  # Chrome rounds to whole points; one more keeps it on one sheet
-
-    async def _content_size(self) -> tuple[int, int]:
-        """Size of the whole document in CSS pixels, never less than the viewport's."""
-        size = (await self._send("Page.getLayoutMetrics"))["cssContentSize"]
-        return math.ceil(size["width"]), math.ceil(size["height"])
 
     async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
@@ -829,33 +747,6 @@ def believed(told: object) -> tuple[str, ...]:
     """Complaints as a page told them, but only what has their form; it may have lied."""
     listed = told[:COMPLAINTS] if isinstance(told, list) else []
     return tuple(one for one in listed if isinstance(one, str) and _COMPLAINT.match(one))
-
-
-def encoding(picture: Picture) -> dict[str, Any]:
-    """How a picture is encoded, as CDP has it."""
-    if picture.format == "png":  # 40 instead of 150 ms of CPU (FACTS, "Capture")
-        return {"format": "png", "optimizeForSpeed": True}
-    return {"format": picture.format, "quality": picture.quality}
-
-
-def max_side(form: str) -> int:
-    """The most device pixels a side of a picture may have in an encoding."""
-    return MAX_WEBP_SIDE if form == "webp" else MAX_SIDE
-
-
-def check_size(width: int, height: int, picture: Picture) -> None:
-    """Refuse a full page that is larger than a picture may be.
-
-    Raises:
-        PictureTooLarge: Telling the size and the bounds.
-    """
-    across, down = math.ceil(width * picture.scale), math.ceil(height * picture.scale)
-    most = max_side(picture.format)
-    if max(across, down) > most or across * down > picture.max_pixels:
-        raise PictureTooLarge(
-            f"the full page is {across} x {down} device pixels; at most {most} a side"
-            f" and {picture.max_pixels} in all are allowed"
-        )
 
 
 async def _encoded(reply: Reply) -> dict[str, Any]:

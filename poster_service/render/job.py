@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from poster_service.browser.page import MAX_SIDE, max_side
+from poster_service.browser.capture import MAX_SIDE, max_side
 from poster_service.errors import Fault, InvalidField
 from poster_service.render.encode import PngCompression
 

@@ -22,7 +22,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from markupsafe import Markup
 
-from poster_service.browser.page import MAX_SIDE
+from poster_service.browser.capture import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, PageFailed, TemplatesBroken, UnknownTemplate
 from poster_service.render.places import check_places
 
