@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from poster_service.browser.chrome import Chrome
-from poster_service.browser.page import Picture, Route
+from poster_service.browser.glyphs import SEEN_KINDS, code_points
+from poster_service.browser.page import Picture, PosterPage, Route
 from poster_service.browser.pool import Pool
 from poster_service.errors import (
     FetchDenied,
@@ -66,6 +67,7 @@ class Rendered:
             servers' own word; infinite where it fetched nothing.
         warnings: What the page went without, as the value of `X-Render-Warnings`; often empty.
         is_broken: Whether a server had an error instead of what the page asked for.
+        is_reproducible: Whether the page has these warnings, if any, each time.
     """
 
     body: bytes
@@ -75,6 +77,7 @@ class Rendered:
     until: float
     warnings: str = ""
     is_broken: bool = False
+    is_reproducible: bool = True
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,8 @@ class Renderer:
             body = await self._within_deadline(
                 work, deadline, caller, route, phases, is_still=is_still
             )
+            for kind, parameters in phases.notes:
+                warnings.note(kind, **parameters)
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -226,6 +231,7 @@ class Renderer:
                 shelf.until,
                 warnings.header(),
                 shelf.is_broken,
+                warnings.is_reproducible,
             )
             cache = keep(rendered)
         except PosterError as error:
@@ -328,8 +334,22 @@ class Renderer:
             with phases.phase("wait"):
                 await page.wait_painted(is_still=is_still)
             phases.complaints = page.complaints
+            phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
+            if page.text and (missing := await self._missing_glyphs(page)):
+                phases.notes.append(("missing_glyph", code_points(missing)))
             with phases.phase("capture"):
                 return await page.capture(picture)
+
+    async def _missing_glyphs(self, page: PosterPage) -> str:
+        """The characters that the page displays as boxes.
+
+        The page is asked again only where no installed font has one that it may show.
+        """
+        fonts = self._pool.spec.fonts
+        suspects = fonts.suspects(page.text)
+        if suspects is None:  # the fonts have not been read yet, or have changed
+            suspects = await asyncio.to_thread(fonts.lacking, page.text)
+        return await page.undrawn(suspects) if suspects else ""
 
     async def _watch_memory(self, chrome: Chrome) -> None:
         """Have the page fail when its Chrome takes more memory than one may.

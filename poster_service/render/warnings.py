@@ -24,6 +24,8 @@ MAX_NOTES, MAX_NOTES_OF_A_KIND = 10, 6
 HEAD, TAIL = 90, 40
 #: Characters of any other parameter.
 MAX_VALUE = 300
+#: Kinds of notes that depend on nothing but the page, the fonts and the settings.
+REPRODUCIBLE = frozenset(("missing_glyph", "webgl"))
 #: Bytes of the whole value.
 MAX_HEADER = 4_000
 
@@ -92,6 +94,11 @@ class Warnings:
     def told(self) -> tuple[Missing, ...]:
         """What the page went without, in the order in which it was found."""
         return tuple(self._missing)
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether the same page has the same warnings each time, so that it may be cached."""
+        return not (self._missing or self.more) and REPRODUCIBLE.issuperset(self._notes.values())
 
     def __len__(self) -> int:
         return len(self._missing) + len(self._notes) + self.more
