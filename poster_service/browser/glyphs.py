@@ -44,7 +44,14 @@ LISTEN = """((key) => {
             },
         });
     }
-    // Of a font that comes after 100 ms `optional` uses the fallback as long as the document lives.
+    // What style sheets declare is mended before (render/font_display.py); this is for scripts.
+    window.FontFace = new Proxy(window.FontFace, {
+        construct(kind, words, target) {
+            const font = Reflect.construct(kind, words, target);
+            if (font.display === 'optional') font.display = 'block';
+            return font;
+        },
+    });
     document.fonts.addEventListener('loading', () => {
         for (const font of document.fonts) if (font.display === 'optional') font.display = 'block';
     });
@@ -173,9 +180,11 @@ _UNDRAWN = f"""(async (wanted) => {{
 
 # What else this module's listeners have seen, beside fonts that came too late and are not used.
 SEEN = """((seen) => { try {
-    const late = [...document.fonts].some((font) =>
-        font.display === 'optional' && font.status === 'loaded');
-    return [...(seen ?? []), ...(late ? ['font_display'] : [])];
+    const late = (page) => [...page.fonts].some((font) =>
+            font.display === 'optional' && font.status === 'loaded')
+        || [...page.querySelectorAll('iframe')].slice(0, 50).some((frame) =>
+            frame.contentDocument && late(frame.contentDocument));
+    return [...(seen ?? []), ...(late(document) ? ['font_display'] : [])];
 } catch { return []; } })(window[%s])"""
 
 

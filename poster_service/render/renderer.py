@@ -27,6 +27,7 @@ from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
 from poster_service.render.encode import compressed, threads
+from poster_service.render.font_display import with_patient_fonts
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -212,6 +213,7 @@ class Renderer:
         job, picture, warnings, shelf = work.job, work.picture, Warnings(), Shelf()
         folder = work.template.folder if work.template else None
         route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets)
+        route = with_patient_fonts(route, work.html)
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
