@@ -133,6 +133,26 @@ def _user(value: str) -> str:
 _USER = re.compile(r"([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10}(:[0-9]{1,10})?)\Z")
 
 
+def _language(value: str) -> str:
+    """One of the languages that write Han characters in forms of their own."""
+    language = han_language(value)
+    if language is None:
+        raise ValueError(f"{value!r} must be zh-CN, zh-TW, zh-HK, ja or ko")
+    return language
+
+
+def han_language(tag: str) -> str | None:
+    """Which of zh-CN, zh-TW, zh-HK, ja and ko a language tag (BCP 47) means; None for others."""
+    language, *others = tag.replace("_", "-").lower().split("-")
+    if language in ("ja", "ko"):
+        return language
+    if language != "zh":
+        return None
+    if "hk" in others or "mo" in others:
+        return "zh-HK"
+    return "zh-TW" if "tw" in others or "hant" in others else "zh-CN"
+
+
 #: A path that is none when it is empty, as `POSTER_CHROME=` in a compose file.
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
@@ -215,6 +235,22 @@ class Settings(BaseModel):
         description="renders that one Chrome serves, each in a browser context of its own, its"
         " renderer process seen gone before the next; 1, a fresh Chrome for each, is the safest,"
         " 50 takes less CPU",
+    )
+    fonts: Annotated[tuple[Path, ...], BeforeValidator(_split)] = Field(
+        (),
+        description="folders with fonts beside the system's, their subfolders included, e.g."
+        " /fonts,/srv/brand; Chrome's user must be able to read them",
+    )
+    language: Annotated[str, AfterValidator(_language)] | None = Field(
+        None,
+        description="whose forms Han characters have in text that declares no language, or another:"
+        " zh-CN, zh-TW, zh-HK, ja or ko; by default that of LC_ALL, LC_CTYPE or LANG where it is"
+        " one of them, else zh-CN",
+    )
+    webgl: bool = Field(
+        False,
+        description="whether pages have WebGL, painted by the CPU (SwiftShader); every Chrome takes"
+        " more CPU then",
     )
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",

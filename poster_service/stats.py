@@ -13,11 +13,13 @@ class Phases:
     Attributes:
         milliseconds: How long each phase took, in the order they came.
         complaints: What went wrong in the page's scripts.
+        notes: Warnings of other kinds, with their parameters.
     """
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
         self.complaints: tuple[str, ...] = ()
+        self.notes: list[tuple[str, dict[str, str]]] = []
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 what=${1:-run}
 venv=${VENV:-.venv}
 
-fonts="fontconfig fonts-liberation fonts-noto-cjk fonts-noto-color-emoji"
+fonts="fontconfig fonts-liberation fonts-noto-cjk fonts-noto-color-emoji fonts-noto-core"
 missing=""   # packages without which it cannot go on
 wanted=""    # packages without which something looks or tests less well
 
@@ -59,8 +59,10 @@ has_font() { fc-list "$1" family 2>/dev/null | grep -q .; }
 look_for_chrome_and_fonts() {
     if ! has_chrome; then
         missing="$missing chromium-headless-shell $fonts"
-    elif ! has_font :lang=zh-cn || ! has_font :lang=und-zsye || ! has_font :lang=en; then
-        wanted="$wanted $fonts"
+    else
+        for language in zh-cn und-zsye en th hi ar; do
+            if ! has_font ":lang=$language"; then wanted="$wanted $fonts"; break; fi
+        done
     fi
 }
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from poster_service.browser import frames
+from poster_service.browser.fonts import Fonts
 from poster_service.browser.page import Door, PosterPage, Usual
 from poster_service.browser.pipe import PipeConnection
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
@@ -48,8 +49,8 @@ CANDIDATES = (
     "chrome",
 )
 INSTALL_LINE = (
-    "apt-get install -y chromium-headless-shell fonts-liberation fonts-noto-cjk"
-    " fonts-noto-color-emoji"
+    "apt-get install -y chromium-headless-shell fontconfig fonts-liberation fonts-noto-core"
+    " fonts-noto-cjk fonts-noto-color-emoji"
 )
 
 #: Blink's own settings; Chrome heeds one switch with all of them.
@@ -76,7 +77,6 @@ SWITCHES = (
     "--disable-dev-shm-usage",  # nothing with 156, which uses memfd; older ones need it in Docker
     "--disable-sync",
     "--disable-gpu",
-    "--disable-software-rasterizer",
     "--incognito",  # leaves no file behind at all with headless-shell
     # Chrome itself has no network: everything a page fetches goes through the service, which
     # decides on the resolved address (render/assets.py). The discard port refuses what is left.
@@ -91,6 +91,14 @@ SWITCHES = (
     "--block-new-web-contents",  # headless-shell opens no window; page.py closes those of others
 )
 
+
+#: Without WebGL, and with it: painted by SwiftShader on the CPU, which is off where no other switch
+#: says so (Chrome 137 and later), in the GPU process or, as here, inside the browser process.
+NO_WEBGL = ("--disable-software-rasterizer",)
+WEBGL = ("--enable-unsafe-swiftshader",)
+
+#: fontconfig's configuration in the lease folder, where the operator has fonts of his own.
+FONTS_CONFIG = "fonts.conf"
 
 #: Where headless-shell logs to, in the lease folder: a link to /dev/null. Otherwise it writes a
 #: page's console to its stderr, 440 MB in 2.5 s (measured), and no log level changes that. What it
@@ -149,6 +157,8 @@ class ChromeSpec:
         user: Whom Chrome runs as; None is the service's own user.
         usual: What their pages are prepared for.
         server: Forks their shims; without one each is run by path.
+        fonts: The fonts that they find.
+        webgl: Whether pages have WebGL, painted by the CPU.
     """
 
     program: Path
@@ -161,6 +171,8 @@ class ChromeSpec:
     user: User | None = None
     usual: Usual = field(default_factory=Usual, compare=False)
     server: ForkServer | None = field(default=None, compare=False)
+    fonts: Fonts = field(default_factory=Fonts, compare=False)
+    webgl: bool = False
 
 
 def new_instance() -> int:
@@ -203,6 +215,7 @@ def version(program: Path) -> str:
 def argv(spec: ChromeSpec, folder: Path) -> list[str]:
     """The whole command line of one Chrome."""
     switches = [*SWITCHES, f"--user-data-dir={folder / 'profile'}"]
+    switches += WEBGL if spec.webgl else NO_WEBGL
     if os.environ.get("POSTER_TEST_ALL_PROCESSES") != "1":
         switches += FEWER_PROCESSES
     if gives_frames(spec):
@@ -221,7 +234,7 @@ def gives_frames(spec: ChromeSpec) -> bool:
     return "headless" in spec.program.name
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, fonts: Fonts) -> dict[str, str]:
     """All that Chrome sees of an environment: nothing of the service's, all folders one."""
     here = str(folder)
     folders = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
@@ -230,6 +243,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         **passed,
+        **fonts.environment(folder / FONTS_CONFIG),
         **dict.fromkeys((*folders, "XDG_RUNTIME_DIR"), here),
         # There is no bus for it; an address that cannot be had saves the search.
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
@@ -345,7 +359,7 @@ class Chrome:
 def drop(folder: Path) -> None:
     """Remove a lease folder that no Chrome has written to; needs no descriptor, unlike rmtree."""
     with contextlib.suppress(OSError):
-        for name in ("stderr", CONSOLE, PREFERENCES):
+        for name in ("stderr", CONSOLE, PREFERENCES, FONTS_CONFIG):
             (folder / name).unlink(missing_ok=True)
         for made in (*_folders(folder), folder):
             made.rmdir()
@@ -360,11 +374,16 @@ def _folders(folder: Path) -> list[Path]:
 def _furnish(spec: ChromeSpec, folder: Path) -> None:
     """Put into a lease folder what its Chrome is to find there."""
     (folder / CONSOLE).symlink_to(os.devnull)
+    _give(folder / FONTS_CONFIG, spec.fonts.config())
     if not gives_frames(spec):
         file = folder / PREFERENCES
         file.parent.mkdir(parents=True)
-        file.write_text(PREFERRED)
-        file.chmod(0o644)  # whatever our umask: it may be another user who reads it
+        _give(file, PREFERRED)
+
+
+def _give(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o644)  # whatever our umask: it may be another user who reads it
 
 
 def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
@@ -393,7 +412,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         argv=argv(spec, folder),
         folder=folder,
         tag=census.make_tag(spec.instance, lease),
-        environment=environment(folder),
+        environment=environment(folder, spec.fonts),
         descriptors=((3, commands), (4, replies)),
         groups=groups,
         user=spec.user,

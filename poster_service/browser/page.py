@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 import pybase64
 from pyppeteer.errors import PyppeteerError
 
+from poster_service.browser import glyphs
 from poster_service.browser.capture import Capture
 from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pieces import decoded
@@ -378,7 +379,12 @@ class PosterPage:
         self._hops: dict[str, int] = {}
         #: What went wrong in the page's scripts, e.g. "TypeError at 3:17"; known once painted.
         self.complaints: tuple[str, ...] = ()
+        #: What the page met with beside that, of `SEEN_KINDS` in glyphs.py; known once painted.
+        self.seen: tuple[str, ...] = ()
+        #: The less common characters that it may show, each once; known once painted.
+        self.text = ""
         self._key = f"poster_{secrets.token_hex(4)}"
+        self._seen_key = f"poster_{secrets.token_hex(4)}"
         self._context = contextvars.copy_context()
         session.on("Inspector.targetCrashed", lambda _: _settle(self._crashed))
         session.on("Page.javascriptDialogOpening", lambda _: self._spawn(self._dismiss()))
@@ -405,6 +411,7 @@ class PosterPage:
         discover = {"discover": True, "filter": PAGES}
         self._look = self._usual.look
         listen = STAY + LISTEN % (COMPLAINTS, json.dumps(self._key))
+        listen += ";" + glyphs.LISTEN % json.dumps(self._seen_key)
         await self._do(
             asyncio.gather(
                 self._session.send("Page.enable"),
@@ -485,11 +492,14 @@ class PosterPage:
         one that is captured is its first, and nothing is painted twice.
         """
         script = settled(everything=self._is_full)
+        findings = (
+            f"[window.{self._key}, {glyphs.SEEN % json.dumps(self._seen_key)}, {glyphs.TEXT}]"
+        )
         async with self._frames_going(STEADY if is_still else 0, STEADY):
             answer = await self._send(
                 "Runtime.evaluate",
                 {
-                    "expression": f"{script}.then(() => window.{self._key})",
+                    "expression": f"{script}.then(() => {findings})",
                     "awaitPromise": True,
                     "returnByValue": True,
                 },
@@ -498,7 +508,32 @@ class PosterPage:
             "exceptionDetails" in answer
         ):  # the page has broken its own document; paint what is there
             logger.info("waiting for fonts and pictures failed in the page")
-        self.complaints = believed(answer.get("result", {}).get("value"))
+        told = answer.get("result", {}).get("value")
+        complaints, seen, text = told if isinstance(told, list) and len(told) == 3 else (0, 0, 0)
+        self.complaints = believed(complaints)
+        self.seen, self.text = glyphs.kinds_of(seen), glyphs.characters_of(text)
+
+    async def undrawn(self, characters: str) -> str:
+        """Those characters that the page displays and that none of its own fonts has.
+
+        Asked in a world of its own, where nothing of the page's scripts is in the way.
+
+        Args:
+            characters: What no installed font has.
+        """
+        world = await self._send("Page.createIsolatedWorld", {"frameId": self.target})
+        async with self._frames_going(STEADY, STEADY):
+            answer = await self._send(
+                "Runtime.evaluate",
+                {
+                    "expression": glyphs.undrawn(characters),
+                    "contextId": world["executionContextId"],
+                    "awaitPromise": True,
+                    "returnByValue": True,
+                },
+            )
+        found = set(glyphs.characters_of(answer.get("result", {}).get("value")))
+        return "".join(one for one in characters if one in found)
 
     async def capture(self, picture: Picture) -> bytes:
         """Take the picture.

@@ -77,10 +77,10 @@ class NotFetched(Exception):
 
     verb: Literal["denied", "failed"] = "failed"
 
-    def __init__(self, reason: str, message: str = "", host: str | None = None) -> None:
+    def __init__(self, reason: str, message: str = "", url: str | None = None) -> None:
         super().__init__(message or reason)
         self.reason = reason
-        self.host = host  # where it is another than that of the request
+        self.url = url  # where it is another than that of the request
 
 
 class Denied(NotFetched):
@@ -526,18 +526,18 @@ def _reported(request: Request) -> Denied:
         blocked, rule = str(told["blocked-uri"]), str(told["effective-directive"])
         is_socket = blocked.startswith(("ws:", "wss:"))
     except (ValueError, LookupError, TypeError):  # the page wrote it itself
-        return Denied("csp", "a report that is none", host="")
-    host = _host(blocked) or blocked[:40]
-    return Denied("web_socket" if is_socket else "csp", f"{rule} of the page's policy", host=host)
+        return Denied("csp", "a report that is none", url="")
+    return Denied("web_socket" if is_socket else "csp", f"{rule} of the page's policy", url=blocked)
 
 
 def _note(warnings: Warnings, request: Request, missing: NotFetched) -> None:
-    """For the answer and for the log: each host and reason once, and no more than so many."""
-    host = missing.host if missing.host is not None else _host(request.url)
-    if warnings.add(missing.verb, host, missing.reason):
+    """For the answer, by address, and for the log, by host: each once, and so many at most."""
+    url = missing.url if missing.url is not None else request.url
+    if warnings.add(missing.verb, url, missing.reason):
         event(
             logger, logging.INFO, "the page went without something", verb=missing.verb,
-            host=host[:100], reason=missing.reason, kind=request.kind, said=str(missing)[:200],
+            host=_host(url)[:100], reason=missing.reason, kind=request.kind,
+            said=str(missing)[:200],
         )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
-from poster_service.browser.page import Picture, Route
+from poster_service.browser.glyphs import SEEN_KINDS, code_points
+from poster_service.browser.page import Picture, PosterPage, Route
 from poster_service.browser.pool import Pool
 from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
@@ -29,6 +30,7 @@ from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.assets import Fetcher, page_route
 from poster_service.render.encode import compressed, size_of_rows, threads
+from poster_service.render.font_display import with_patient_fonts
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
@@ -50,6 +52,9 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.25
 
 
+#: Addresses that the error of a `strict` render names; the header has more.
+MAX_NAMED = 8
+
 #: From here on hashing takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
 
@@ -67,6 +72,7 @@ class Rendered:
             servers' own word; infinite where it fetched nothing.
         warnings: What the page went without, as the value of `X-Render-Warnings`; often empty.
         is_broken: Whether a server had an error instead of what the page asked for.
+        is_reproducible: Whether the page has these warnings, if any, each time.
     """
 
     body: bytes
@@ -76,6 +82,7 @@ class Rendered:
     until: float
     warnings: str = ""
     is_broken: bool = False
+    is_reproducible: bool = True
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,7 @@ class Renderer:
         route = page_route(
             work.html, folder, self._fetcher, warnings, shelf, job.assets, files, caller
         )
+        route = with_patient_fonts(route, work.html)
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
@@ -225,6 +233,8 @@ class Renderer:
                 body = await self._within_deadline(
                     work, deadline, caller, route, phases, share, is_still=is_still
                 )
+            for kind, parameters in phases.notes:
+                warnings.note(kind, **parameters)
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -236,6 +246,7 @@ class Renderer:
                 shelf.until,
                 warnings.header(),
                 shelf.is_broken,
+                warnings.is_reproducible,
             )
             cache = keep(rendered)
         except PosterError as error:
@@ -361,8 +372,22 @@ class Renderer:
             with phases.phase("wait"):
                 await page.wait_painted(is_still=is_still)
             phases.complaints = page.complaints
+            phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
+            if page.text and (missing := await self._missing_glyphs(page)):
+                phases.notes.append(("missing_glyph", code_points(missing)))
             with phases.phase("capture"):
                 return await page.capture(picture)
+
+    async def _missing_glyphs(self, page: PosterPage) -> str:
+        """The characters that the page displays as boxes.
+
+        The page is asked again only where no installed font has one that it may show.
+        """
+        fonts = self._pool.spec.fonts
+        suspects = fonts.suspects(page.text)
+        if suspects is None:  # the fonts have not been read yet, or have changed
+            suspects = await asyncio.to_thread(fonts.lacking, page.text)
+        return await page.undrawn(suspects) if suspects else ""
 
     async def _watch_memory(self, chrome: Chrome) -> None:
         """Have the page fail when its Chrome takes more memory than one may.
@@ -406,7 +431,7 @@ class Renderer:
             scale=picture.scale,
             html_chars=len(job.html or ""),
             bytes=done.size,
-            warnings=len(warnings.told()) + warnings.more,
+            warnings=len(warnings),
             ms=round(done.seconds * 1000, 1),
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
             **({"complaints": list(done.complaints)} if done.complaints else {}),
@@ -428,13 +453,15 @@ def check_whole(warnings: Warnings) -> None:
     """What `strict` asks for: the page got all that it wanted.
 
     Raises:
-        FetchDenied: A rule of ours kept something from it; the hosts are named.
-        FetchFailed: Something did not come; the hosts are named.
+        FetchDenied: A rule kept something from it; the addresses are named.
+        FetchFailed: Something did not come or cannot be used; the addresses are named.
     """
     told = warnings.told()
     if not told:
         return
-    hosts = ", ".join(dict.fromkeys(f"{one.host or 'no host'} ({one.reason})" for one in told))
+    named = [f"{one.url or 'no address'} ({one.reason})" for one in told[:MAX_NAMED]]
+    more = len(told) - len(named) + warnings.more
+    what = ", ".join(named) + (f" and {more} more" if more else "")
     if any(one.verb == "denied" for one in told):
-        raise FetchDenied(f"the page asked for what it may not have: {hosts}")
-    raise FetchFailed(f"the page did not get what it asked for: {hosts}")
+        raise FetchDenied(f"the page asked for what it may not have: {what}")
+    raise FetchFailed(f"the page did not get what it asked for: {what}")

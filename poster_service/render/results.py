@@ -21,6 +21,7 @@ from typing import Any
 
 from cachetools import TLRUCache, TTLCache
 
+from poster_service.browser.fonts import Fonts
 from poster_service.errors import Overloaded, RenderTimeout, Stopping
 from poster_service.logs import event
 from poster_service.render.admission import Admission
@@ -101,9 +102,12 @@ class Kept:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the page got all that it asked for and its scripts did not fail."""
+        """Whether the page got all that it asked for and its scripts did not fail.
+
+        Warnings of what would be the same each time, as a missing glyph, are cached with it.
+        """
         told = self.rendered
-        return not (told.warnings or told.phases.complaints or told.is_broken)
+        return told.is_reproducible and not (told.phases.complaints or told.is_broken)
 
     @classmethod
     def of(cls, entry: Entry) -> "Kept":
@@ -111,14 +115,16 @@ class Kept:
         now = time.monotonic()
         shift = now - time.time()
         since, until = min(now, entry.since + shift), entry.until + shift
-        rendered = Rendered(entry.body, entry.content_type, Phases(), entry.etag, until)
+        rendered = Rendered(
+            entry.body, entry.content_type, Phases(), entry.etag, until, entry.warnings
+        )
         return cls(rendered, since, until)
 
     def entry(self) -> Entry:
         """As other replicas may have it."""
         told, shift = self.rendered, time.time() - time.monotonic()
         since, until = self.since + shift, self.until + shift
-        return Entry(told.body, told.content_type, told.etag, since, until)
+        return Entry(told.body, told.content_type, told.etag, since, until, told.warnings)
 
     def is_good(self, job: RenderJob, wish: Wish, now: float) -> bool:
         """Whether it will do for this job, by all that its caller says."""
@@ -168,6 +174,7 @@ class Results:
         max_seconds: float,
         shared: bool,
         store: Store | None = None,
+        fonts: Fonts | None = None,
     ) -> None:
         """Keep nothing yet.
 
@@ -179,10 +186,12 @@ class Results:
             max_seconds: The longest that anything is kept.
             shared: Whether callers get each other's pictures.
             store: Where other replicas have theirs; closed with us.
+            fonts: What text is drawn with; others draw another picture.
         """
         self._renderer = renderer
         self._admission = admission
         self._program = program
+        self._fonts = fonts or Fonts()
         self._identity, self._identity_until = "", -math.inf
         self._max_seconds = max_seconds
         self._shared = shared
@@ -264,7 +273,7 @@ class Results:
         version = template.files.digest if template else ""
         whose = "" if self._shared else caller
         if time.monotonic() >= self._identity_until:
-            self._identity = identity(self._program)
+            self._identity = f"{identity(self._program)} {self._fonts.identity()}"
             self._identity_until = time.monotonic() + IDENTITY_SECONDS
         place = (whose, template and template.name, version, self._identity)
         return key_of(work, place), is_still(work.html)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poster_service import __version__
 from poster_service.logs import event
@@ -49,6 +49,7 @@ class Entry:
         etag: Of the bytes.
         since: When it was finished, in seconds since the epoch.
         until: As long as this it stays the same by itself; infinite where nothing was fetched.
+        warnings: The value of `X-Render-Warnings`; mostly empty.
     """
 
     body: bytes
@@ -56,13 +57,14 @@ class Entry:
     etag: str
     since: float
     until: float
+    warnings: str = ""
 
     def packed(self) -> bytes:
         """As one string of bytes: a line of JSON, then the picture."""
         until = None if math.isinf(self.until) else self.until
         head = _Head(
             content_type=self.content_type, etag=self.etag, since=self.since, until=until,
-            size=len(self.body),
+            size=len(self.body), warnings=self.warnings,
         )  # fmt: skip
         return head.model_dump_json().encode() + SEAM + self.body
 
@@ -77,7 +79,7 @@ class Entry:
         if len(body) != head.size:
             return None
         until = math.inf if head.until is None else head.until
-        return cls(body, head.content_type, head.etag, head.since, until)
+        return cls(body, head.content_type, head.etag, head.since, until, head.warnings)
 
 
 class _Head(BaseModel):
@@ -88,6 +90,7 @@ class _Head(BaseModel):
     since: float
     until: float | None
     size: int
+    warnings: str = Field("", pattern=r"^[ -~]*$", max_length=8_000)
 
 
 class Store:

@@ -15,7 +15,7 @@ from poster_service.errors import PosterError
 from poster_service.process.user import is_root
 from poster_service.render.store import Store
 from poster_service.settings import Settings
-from poster_service.web.parts import build, user_of
+from poster_service.web.parts import build, fonts_of, user_of
 
 #: What a poster needs to show, and the Debian package that shows it.
 FONTS = (
@@ -24,6 +24,9 @@ FONTS = (
     ("Japanese", ":lang=ja", "fonts-noto-cjk"),
     ("Korean", ":lang=ko", "fonts-noto-cjk"),
     ("emoji", ":lang=und-zsye", "fonts-noto-color-emoji"),
+    ("Thai", ":lang=th", "fonts-noto-core"),
+    ("Hindi", ":lang=hi", "fonts-noto-core"),
+    ("Arabic", ":lang=ar", "fonts-noto-core"),
 )
 
 
@@ -62,6 +65,7 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "user", user(settings)
     yield "user namespaces", user_namespaces()
     yield from ((f"fonts, {name}", font(pattern, package)) for name, pattern, package in FONTS)
+    yield "fonts, yours", own_fonts(settings)
     yield "init", init()
     yield "/dev/shm", free(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
     yield "work folder", f"{settings.work_dir}, {free(settings.work_dir.parent)}"
@@ -104,6 +108,15 @@ def font(pattern: str, package: str) -> str:
     if not families:
         return f"MISSING: apt-get install -y {package}"
     return f"{families[0]}{f' and {len(families) - 1} more' if len(families) > 1 else ''}"
+
+
+def own_fonts(settings: Settings) -> str:
+    """The folders of POSTER_FONTS, and whether Chrome could use them."""
+    try:
+        fonts_of(settings, user_of(settings))
+    except PosterError as error:
+        return f"WRONG: {error}"
+    return ", ".join(map(str, settings.fonts)) or "none (POSTER_FONTS names folders of your own)"
 
 
 def init() -> str:

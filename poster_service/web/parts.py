@@ -6,12 +6,19 @@ import logging
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from typing_extensions import TypedDict
 
 from poster_service import clock, credentials
 from poster_service.browser import chrome
+from poster_service.browser.fonts import (
+    FontOptions,
+    Fonts,
+    check_folders,
+    default_language,
+)
 from poster_service.browser.pool import Pool
 from poster_service.buffers import Buffers
 from poster_service.credentials import SigningKey, Token
@@ -90,7 +97,7 @@ class Parts:
     quotas: Quotas
     buffers: Buffers
     answers: InFlight = field(default_factory=InFlight)
-    _beside: "list[asyncio.Task[None]]" = field(default_factory=list)
+    _beside: "list[asyncio.Task[Any]]" = field(default_factory=list)
 
     async def start(self) -> None:
         """Bring up the first Chrome, prove it by a render, and go on proving.
@@ -100,6 +107,7 @@ class Parts:
         """
         self.watchdog.start()
         try:
+            await asyncio.to_thread(self.pool.spec.fonts.prepare)
             await self._start_pool()
             await self._first_probe()
         except BaseException:  # cancelled too: TERM may come while the first Chrome starts
@@ -111,6 +119,8 @@ class Parts:
             loop.create_task(self.tokens.keep_looking()),
             loop.create_task(self.keys.keep_looking()),
             loop.create_task(self.templates.keep_looking()),
+            # Read before the first page asks for it.
+            loop.create_task(asyncio.to_thread(self.pool.spec.fonts.coverage)),
         ]
 
     async def _start_pool(self) -> None:
@@ -250,6 +260,7 @@ def build(settings: Settings) -> Parts:
         max_seconds=settings.cache_seconds,
         shared=settings.cache_shared,
         store=_store(settings),
+        fonts=pool.spec.fonts,
     )
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
     watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
@@ -270,7 +281,7 @@ def _store(settings: Settings) -> Store | None:
         return None
     rules = repr((
         settings.cache_shared, settings.network, settings.allow_private, settings.allow_hosts,
-        settings.deny_hosts,
+        settings.deny_hosts, settings.webgl,
     ))  # fmt: skip
     realm = hashlib.blake2b(rules.encode(), digest_size=8).hexdigest()
     return Store(settings.cache_redis, settings.cache_seconds, realm)
@@ -338,7 +349,20 @@ def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         cgroups=_cgroups(settings),
         user=user,
         server=ForkServer(),
+        fonts=fonts_of(settings, user),
+        webgl=settings.webgl,
     )
+
+
+def fonts_of(settings: Settings, user: User | None) -> Fonts:
+    """The fonts that Chrome is to find.
+
+    Raises:
+        InvalidSettings: A folder of POSTER_FONTS is missing, empty or closed to Chrome's user.
+    """
+    check_folders(settings.fonts, None if user is None else (user.uid, user.gid))
+    language = settings.language or default_language(os.environ)
+    return Fonts(FontOptions(settings.fonts, language), settings.work_dir / "fonts")
 
 
 def user_of(settings: Settings) -> User | None:

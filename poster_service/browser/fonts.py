@@ -1,0 +1,364 @@
+"""The fonts that Chrome finds: those of the system and of POSTER_FONTS, and what they can draw.
+
+Chrome asks fontconfig. Folders of the operator and the language of text that declares none reach it
+by a configuration file and a variable in Chrome's environment; what the fonts cover is asked of
+`fc-list`, with the same file. A machine without `fc-list` renders all the same, without warnings of
+missing glyphs.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import threading
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from poster_service.errors import InvalidSettings
+from poster_service.settings import han_language
+
+#: Where Debian and others install fonts.
+SYSTEM_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
+#: The system's configuration, which Chrome reads where no other is named (fonts-conf(5)).
+SYSTEM_CONFIG = "/etc/fonts/fonts.conf"
+#: Names of files that Chrome's fallback takes: TrueType and OpenType, and collections of them.
+SUFFIXES = frozenset((".ttf", ".otf", ".ttc", ".otc"))
+#: Files looked at in a folder of the operator, its subfolders included.
+MAX_FILES = 20_000
+#: Time for `fc-list` or `fc-cache`, in seconds; a folder read for the first time takes the longest.
+TOOL_SECONDS = 60
+#: Text without a language is drawn for this one where neither POSTER_LANGUAGE nor the service's
+#: own environment names one: fontconfig alone would draw Han text with Japanese forms.
+DEFAULT_LANGUAGE = "zh-CN"
+#: Families with the forms of a language, those that are installed the first.
+HAN_FAMILIES = {
+    "zh-CN": (
+        "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
+        "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "AR PL UMing CN",
+    ),
+    "zh-TW": ("Noto Sans CJK TC", "Noto Sans TC", "Source Han Sans TC", "Source Han Sans TW",
+              "AR PL UMing TW"),
+    "zh-HK": ("Noto Sans CJK HK", "Noto Sans HK", "Source Han Sans HC", "AR PL UMing HK"),
+    "ja": ("Noto Sans CJK JP", "Noto Sans JP", "Source Han Sans", "IPAexGothic", "IPAGothic",
+           "VL Gothic", "TakaoGothic"),
+    "ko": ("Noto Sans CJK KR", "Noto Sans KR", "Source Han Sans K", "Source Han Sans KR",
+           "NanumGothic", "UnDotum"),
+}  # fmt: skip
+#: Code points that are not drawn by a glyph of their own: Unicode's Default_Ignorable_Code_Point,
+#: those of the category Cf apart.
+_IGNORABLE = (
+    (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065),
+    (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zs", "Zl", "Zp"))
+#: What the text shaper draws with another character where a font lacks it (HarfBuzz, hb-ot-shape).
+_STAND_INS = {"\u2011": "\u2010"}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The code points that some installed font draws.
+
+    Attributes:
+        ranges: First and last code point of each range, sorted.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+
+    def __contains__(self, character: str) -> bool:
+        code, low, high = ord(character), 0, len(self.ranges)
+        while low < high:
+            middle = (low + high) // 2
+            if self.ranges[middle][1] < code:
+                low = middle + 1
+            else:
+                high = middle
+        return low < len(self.ranges) and self.ranges[low][0] <= code
+
+    def lacks(self, character: str) -> bool:
+        """Whether no font draws a character, nor the parts that it is composed of."""
+        if is_invisible(character) or character in self:
+            return False
+        if (other := _STAND_INS.get(character)) is not None and other in self:
+            return False
+        parts = unicodedata.normalize("NFD", character)
+        return parts == character or any(part not in self for part in parts)
+
+
+@dataclass(frozen=True)
+class FontOptions:
+    """What the operator says of fonts.
+
+    Attributes:
+        folders: Folders with fonts beside the system's.
+        language: BCP 47; the language of text that declares none.
+    """
+
+    folders: tuple[Path, ...] = ()
+    language: str = DEFAULT_LANGUAGE
+
+
+@dataclass
+class Fonts:
+    """The fonts of one service; shared by all its Chromes and threads.
+
+    Attributes:
+        options: What the operator says of them.
+        cache: Folder for fontconfig's cache of the operator's folders.
+    """
+
+    options: FontOptions = field(default_factory=FontOptions)
+    cache: Path | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: tuple[object, ...] | None = None
+    _identity: str = ""
+    _coverage: Coverage | None = None
+    _is_known: bool = False
+
+    def config(self) -> str:
+        """The text of fontconfig's configuration: the system's and what the options add."""
+        system = os.environ.get("FONTCONFIG_FILE") or SYSTEM_CONFIG
+        folders = [f"<dir>{escape(str(folder))}</dir>" for folder in self.options.folders]
+        caches = [f"<cachedir>{escape(str(self.cache))}</cachedir>"] if self.cache else []
+        include = f'<include ignore_missing="yes">{escape(system)}</include>'
+        rules = [_preferred(family) for family in HAN_FAMILIES[self.options.language]]
+        lines = ["<fontconfig>", *caches, include, *folders, *rules, "</fontconfig>"]
+        return "<?xml version='1.0'?>\n" + "\n".join(lines) + "\n"
+
+    def environment(self, config: Path) -> dict[str, str]:
+        """What makes a program's fontconfig find these fonts; `config` is where `config()` lies."""
+        # The language that fontconfig assumes decides more than Han text: which font has arrows and
+        # stars, and which is `system-ui`. So it is the same wherever the service runs.
+        return {"FONTCONFIG_FILE": str(config), "FC_LANG": "en"}
+
+    def prepare(self) -> None:
+        """Have fontconfig read the operator's folders once, instead of once for each Chrome.
+
+        Blocks; without `fc-cache`, or a folder to write to, each Chrome reads them itself.
+        """
+        if self.options.folders and self.cache is not None:
+            try:
+                self.cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.cache.mkdir(exist_ok=True)
+                self.cache.chmod(0o755)  # whatever our umask: Chrome may be another user
+            except OSError:
+                return
+            self._run("fc-cache", *map(str, self.options.folders))
+
+    def identity(self) -> str:
+        """A digest that is another when fonts were added or removed. Blocks, for some stats.
+
+        By folder, name and size, so that replicas with the same fonts have the same.
+        """
+        with self._lock:
+            folders = (*SYSTEM_FOLDERS, *self.options.folders)
+            seen = tuple(_times_of(folders))
+            if seen != self._seen:
+                self._seen, self._is_known = seen, False
+                self._identity = _digest(folders, self.options.language)
+            return self._identity
+
+    def coverage(self) -> Coverage | None:
+        """What the fonts draw; None where `fc-list` cannot say. Blocks, the first time for long."""
+        self.identity()
+        with self._lock:
+            if not self._is_known:
+                self._coverage, self._is_known = self._asked(), True
+            return self._coverage
+
+    def suspects(self, text: str) -> str | None:
+        """As `lacking`, but at once: None where that would block."""
+        if not self._is_known:
+            return None
+        return "" if self._coverage is None else "".join(filter(self._coverage.lacks, text))
+
+    def lacking(self, text: str) -> str:
+        """The characters that no installed font draws; "" where `fc-list` is missing. Blocks."""
+        coverage = self.coverage()
+        return "" if coverage is None else "".join(filter(coverage.lacks, text))
+
+    def _asked(self) -> Coverage | None:
+        form = "--format=%{fontformat}|%{outline}|%{color}|%{charset}\n"
+        told = self._run("fc-list", form)
+        return None if told is None else covered(told.splitlines())
+
+    def _run(self, tool: str, *arguments: str) -> str | None:
+        """What a tool of fontconfig prints, seeing the fonts that Chrome sees; None if it fails."""
+        program = shutil.which(tool)
+        if program is None:
+            return None
+        try:
+            with _config_file(self.config()) as (folder, config):
+                told = subprocess.run(  # noqa: S603 - a tool of the system's, arguments of ours
+                    [program, *arguments],
+                    env={"HOME": folder, "LANG": "C.UTF-8", **self.environment(config)},
+                    stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+                    timeout=TOOL_SECONDS,
+                )  # fmt: skip
+        except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+            return None
+        return told.stdout
+
+
+class _config_file:  # noqa: N801 - a context manager
+    """A private folder that is a tool's home, with a configuration in it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __enter__(self) -> tuple[str, Path]:
+        import tempfile
+
+        self._folder = tempfile.mkdtemp(prefix="poster-fonts-")
+        config = Path(self._folder) / "fonts.conf"
+        config.write_text(self._text)
+        return self._folder, config
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def default_language(environ: Mapping[str, str]) -> str:
+    """The language of text that declares none: the service's own where it writes Han characters."""
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        if value := environ.get(name):
+            return han_language(value.split(".")[0].split("@")[0]) or DEFAULT_LANGUAGE
+    return DEFAULT_LANGUAGE
+
+
+def _preferred(family: str) -> str:
+    """A rule that puts a family before other fonts of Han text, and behind all that a page names.
+
+    Bound weakly, so that the language which an element declares still decides (fonts-conf(5)).
+    """
+    name = escape(family)
+    return (
+        '<match target="pattern"><edit name="family" mode="append_last" binding="weak">'
+        f"<string>{name}</string></edit></match>"
+    )
+
+
+def check_folders(folders: Iterable[Path], reader: tuple[int, int] | None = None) -> None:
+    """See that folders of fonts are there, have fonts, and can be read by whom Chrome runs as.
+
+    Args:
+        folders: Those of POSTER_FONTS.
+        reader: uid and gid of Chrome's user; None for our own.
+
+    Raises:
+        InvalidSettings: Naming the folder and the remedy.
+    """
+    for folder in folders:
+        if fault := _fault_of(folder, reader):
+            raise InvalidSettings(f"POSTER_FONTS={folder}: {fault}")
+
+
+def _fault_of(folder: Path, reader: tuple[int, int] | None) -> str:
+    if not folder.is_absolute():
+        return "must be an absolute path"
+    if not folder.is_dir():
+        return "there is no such folder; create it, or mount a volume there"
+    fonts = _font_files(folder)
+    if not fonts:
+        return (
+            "holds no font that this service can read; put .ttf, .otf or .ttc files in it, and let"
+            " others read them (chmod -R a+rX)"
+        )
+    if reader is not None:
+        for path in (*reversed(folder.parents), folder, *fonts):
+            if not _may_read(path, reader):
+                return (
+                    f"Chrome runs as user {reader[0]}:{reader[1]}, which cannot read {path};"
+                    f" chmod -R a+rX {folder}, and let others pass through the folders above it"
+                )
+    return ""
+
+
+def _may_read(path: Path, reader: tuple[int, int]) -> bool:
+    """Whether a user may read a file, or pass through a folder, by its permission bits."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    needed = 0o1 if path.is_dir() else 0o4
+    uid, gid = reader
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid == gid else 0
+    return bool(found.st_mode >> shift & needed)
+
+
+def _font_files(folder: Path) -> list[Path]:
+    """Font files in a folder and below, at most `MAX_FILES`."""
+    found: list[Path] = []
+    for at, _, names in os.walk(folder, followlinks=False):
+        found += [Path(at) / name for name in names if _is_readable_font(at, name)]
+        if len(found) >= MAX_FILES:
+            break
+    return found[:MAX_FILES]
+
+
+def _is_readable_font(at: str, name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and os.access(Path(at) / name, os.R_OK)
+
+
+def _times_of(folders: Sequence[Path]) -> Iterable[tuple[str, int]]:
+    """Each folder below, and when an entry was last added to it or removed."""
+    for folder in folders:
+        for at, _, _ in os.walk(folder):
+            try:
+                yield at, Path(at).stat().st_mtime_ns
+            except OSError:
+                continue
+
+
+def _digest(folders: Sequence[Path], language: str) -> str:
+    digest = hashlib.blake2b(language.encode(), digest_size=8)
+    for folder in folders:
+        for at, subfolders, names in os.walk(folder):
+            subfolders.sort()
+            for name in sorted(names):
+                path = Path(at, name)
+                try:
+                    size = path.stat().st_size
+                except OSError:
+                    size = -1
+                digest.update(f"{path}\0{size}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def covered(lines: Iterable[str]) -> Coverage:
+    """The union of what fonts cover, from lines of format|outline|color|charset as fc-list prints.
+
+    Fonts that Chrome does not fall back to, old bitmap and Type 1 ones, do not count.
+    """
+    words: set[str] = set()
+    for line in lines:
+        form, outline, colour, charset = [*line.split("|"), "", "", "", ""][:4]
+        if form in ("TrueType", "CFF") and "True" in (outline, colour):
+            words.update(charset.split())
+    pairs = sorted(filter(None, map(_pair, words)))
+    merged: list[tuple[int, int]] = []
+    for first, last in pairs:
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+        else:
+            merged.append((first, last))
+    return Coverage(tuple(merged))
+
+
+def _pair(word: str) -> tuple[int, int] | None:
+    first, _, last = word.partition("-")
+    try:
+        return int(first, 16), int(last or first, 16)
+    except ValueError:
+        return None
+
+
+def is_invisible(character: str) -> bool:
+    """Whether a character has no glyph of its own to miss: spaces, controls, joiners, selectors."""
+    code = ord(character)
+    return unicodedata.category(character) in _INVISIBLE or any(
+        first <= code <= last for first, last in _IGNORABLE
+    )
