@@ -27,6 +27,7 @@ from poster_service.logs import event
 from poster_service.render.flight import Flights
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import Asset
+from poster_service.render.missing import judge, settle, similar_name
 from poster_service.render.network import Policy, Refused, connector
 from poster_service.render.places import CONTENT_SECURITY_POLICY
 from poster_service.render.remote import Key, RemoteCache, conditions
@@ -425,16 +426,20 @@ def page_route(
                 address = request.url[len(ADDRESS) :]
                 if (file := files.get(path_of(address))) is not None:
                     reply = Reply(200, (("Content-Type", file.content_type),), file.body)
-                    shelf.seen(request.kind, reply)
-                    return reply
-                # Small files of a local disk: no thread, which slow names elsewhere could hold.
-                own = asset(folder, address)
-                shelf.seen(request.kind, own)
-                return own
-            return await budget.fetch(request)
+                else:
+                    # Small files of a local disk: no thread, which slow names elsewhere could hold.
+                    reply = asset(folder, address)
+                shelf.seen(request.kind, reply)
+            else:
+                reply = await budget.fetch(request)
         except NotFetched as missing:
+            settle(warnings, request)
             _note(warnings, request, missing)
             return None
+        if (reason := judge(warnings, request, reply)) is not None:
+            similar = similar_name(path_of(request.url.removeprefix(ADDRESS)), files)
+            _note(warnings, request, Failed(reason), similar)
+        return reply
 
     return route
 
@@ -450,10 +455,10 @@ def _reported(request: Request) -> Denied:
     return Denied("web_socket" if is_socket else "csp", f"{rule} of the page's policy", url=blocked)
 
 
-def _note(warnings: Warnings, request: Request, missing: NotFetched) -> None:
+def _note(warnings: Warnings, request: Request, missing: NotFetched, similar: str = "") -> None:
     """For the answer, by address, and for the log, by host: each once, and so many at most."""
     url = missing.url if missing.url is not None else request.url
-    if warnings.add(missing.verb, url, missing.reason):
+    if warnings.add(missing.verb, url, missing.reason, similar):
         event(
             logger, logging.INFO, "the page went without something", verb=missing.verb,
             host=_host(url)[:100], reason=missing.reason, kind=request.kind,

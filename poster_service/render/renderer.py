@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from poster_service.browser.chrome import Chrome
-from poster_service.browser.page import Picture, Route
+from poster_service.browser.page import Picture, PosterPage, Route
 from poster_service.browser.pool import Pool
 from poster_service.errors import (
     FetchDenied,
@@ -37,6 +37,7 @@ from poster_service.render.job import (
     check_pixels,
 )
 from poster_service.render.markup import Template, Templates
+from poster_service.render.missing import add_findings
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
 
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.25
 
 
+#: How long before its time is up a page is asked what its scripts have failed with, in seconds.
+LISTEN_SECONDS = 0.2
 #: Addresses that the error of a `strict` render names; the header has more.
 MAX_NAMED = 8
 
@@ -212,9 +215,12 @@ class Renderer:
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            body = await self._within_deadline(
-                work, deadline, caller, route, phases, is_still=is_still
-            )
+            try:
+                body = await self._within_deadline(
+                    work, deadline, caller, route, phases, is_still=is_still
+                )
+            finally:
+                add_findings(warnings, phases)
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -292,7 +298,9 @@ class Renderer:
             slot = await self._admission.acquire(caller, deadline.when)
         try:
             async with deadline.watch():
-                body = await self._paint(slot, work.picture, route, phases, is_still=is_still)
+                body = await self._paint(
+                    slot, work.picture, route, phases, deadline, is_still=is_still
+                )
                 if work.job.png_compression == "fast":
                     return body
                 with phases.phase("encode"):
@@ -312,7 +320,14 @@ class Renderer:
         )
 
     async def _paint(
-        self, slot: Slot, picture: Picture, route: Route, phases: Phases, *, is_still: bool
+        self,
+        slot: Slot,
+        picture: Picture,
+        route: Route,
+        phases: Phases,
+        deadline: Deadline,
+        *,
+        is_still: bool,
     ) -> bytes:
         """Lease, page, bytes; undone in reverse, however it is left."""
         async with contextlib.AsyncExitStack() as undo:
@@ -321,13 +336,14 @@ class Renderer:
             page = lease.chrome.page
             watch = asyncio.ensure_future(self._watch_memory(lease.chrome))
             undo.callback(watch.cancel)
+            undo.callback(_hear, page, phases)
+            undo.callback(_listen_late(page, deadline).cancel)
             with phases.phase("setup"):
                 await page.set_up(picture)
             with phases.phase("load"):
                 await page.load(route, is_still=is_still)
             with phases.phase("wait"):
                 await page.wait_painted(is_still=is_still)
-            phases.complaints = page.complaints
             with phases.phase("capture"):
                 return await page.capture(picture)
 
@@ -378,6 +394,17 @@ class Renderer:
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
             **({"complaints": list(done.complaints)} if done.complaints else {}),
         )
+
+
+def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
+    """Ask a page for its errors shortly before its time is up, since it may not be asked after."""
+    when = max(deadline.when - LISTEN_SECONDS, deadline.when - deadline.left / 2)
+    return asyncio.get_running_loop().call_at(when, page.listen)
+
+
+def _hear(page: PosterPage, phases: Phases) -> None:
+    """Take what is known of a page, however its render ends."""
+    phases.complaints, phases.findings = page.witness.complaints, page.witness.findings
 
 
 async def etag_of(body: bytes) -> str:

@@ -56,9 +56,15 @@ class Missing:
 
 @dataclass
 class Warnings:
-    """All that the caller of one render should know, each thing once."""
+    """All that the caller of one render should know, each thing once.
+
+    Attributes:
+        more: What did not fit in.
+        settled: Addresses of which the page's route has said all that there is to say.
+    """
 
     more: int = 0
+    settled: set[str] = field(default_factory=set)
     _missing: dict[Missing, None] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)
 
@@ -145,7 +151,7 @@ def shown(url: str) -> str:
     if scheme.lower() == "blob":
         return _short("blob:" + _plain(_parts(rest), path=""))
     if url.startswith(ADDRESS):
-        return _short(re.split("[?#]", url[len(ADDRESS) :], maxsplit=1)[0])
+        return _short(re.split("[?#]", url[len(ADDRESS) :], maxsplit=1)[0]) or "./"
     parts = _parts(url)
     return _short(_plain(parts, parts.path))
 
