@@ -14,7 +14,7 @@ import mimetypes
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -400,11 +400,12 @@ def page_route(
     warnings: Warnings,
     shelf: Shelf | None = None,
     sent: Sequence[Asset] = (),
+    beside: Path | None = None,
 ) -> Route:
     """The route of one render: its page, its template's folder or its files, then the network.
 
     `shelf` learns how long what the page is made of stays the same; `sent` are files that came
-    with the page.
+    with the page; `beside` is the folder of a page that is a local file.
     """
     page = html.encode()
     files = {one.name: one for one in sent}
@@ -426,6 +427,8 @@ def page_route(
                 address = request.url[len(ADDRESS) :]
                 if (file := files.get(path_of(address))) is not None:
                     reply = Reply(200, (("Content-Type", file.content_type),), file.body)
+                elif beside is not None:
+                    reply = local_file(beside, address, request.kind)
                 else:
                     # Small files of a local disk: no thread, which slow names elsewhere could hold.
                     reply = asset(folder, address)
@@ -482,6 +485,28 @@ def path_of(address: str) -> str:
 def type_of(name: str) -> str | None:
     """What a file is, by its name; None where that does not tell."""
     return mimetypes.guess_type(name)[0]
+
+
+#: What a local page may do with the files beside it: show them, and run them. It cannot read them
+#: as text or as data, and send them elsewhere; no browser lets a local page do that.
+LOCAL_KINDS = frozenset(("Document", "Font", "Image", "Manifest", "Media", "Script", "Stylesheet"))
+#: A frame of a local file has an origin of its own, so that the page around it cannot read it.
+LOCAL_FRAME = ("Content-Security-Policy", "sandbox allow-scripts")
+
+
+def local_file(folder: Path, address: str, kind: str) -> Reply:
+    """A file below the folder of a local page; none that is hidden (`.env`, `.git`).
+
+    Raises:
+        Denied: It is asked for in a way in which the page could read it.
+    """
+    if any(part.startswith(".") and part != "." for part in path_of(address).split("/")):
+        return asset(None, address)
+    is_data = kind == "Script" and "javascript" not in (type_of(path_of(address)) or "")  # a module
+    if is_data or kind not in LOCAL_KINDS:
+        raise Denied("local_file", "a script asked for a file beside the page")
+    found = asset(folder, address)
+    return replace(found, headers=(*found.headers, LOCAL_FRAME)) if kind == "Document" else found
 
 
 def asset(folder: Path | None, address: str) -> Reply:

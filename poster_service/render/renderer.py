@@ -9,7 +9,8 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.page import Picture, PosterPage, Route
@@ -88,12 +89,15 @@ class Work:
         template: None when the HTML is the caller's own.
         html: The page as Chrome gets it.
         picture: The look, with every default filled in.
+        beside: The folder of a page that is a local file, for its relative addresses. No caller
+            over HTTP has one.
     """
 
     job: RenderJob
     template: Template | None
     html: str
     picture: Picture
+    beside: Path | None = None
 
 
 class Deadline:
@@ -160,19 +164,23 @@ class Renderer:
         #: When a render last succeeded, on the monotonic clock; None before the first.
         self.last_success: float | None = None
 
-    async def render(self, job: RenderJob, caller: str = "") -> Rendered:
+    async def render(
+        self, job: RenderJob, caller: str = "", beside: Path | None = None
+    ) -> Rendered:
         """Render one job.
 
         Args:
             job: What to render.
             caller: Whose it is; an opaque name by which slots are shared out, told in the log.
+            beside: The folder of a page that is a local file.
 
         Raises:
             CallerError: The job cannot be served as it is.
             LoadError: There is no room.
             RenderFailed: The page or its Chrome failed, or time ran out.
         """
-        return await self.perform(self.prepare(job), caller, self.deadline(job))
+        work = replace(self.prepare(job), beside=beside)
+        return await self.perform(work, caller, self.deadline(job))
 
     def prepare(self, job: RenderJob) -> Work:
         """All that needs no Chrome.
@@ -211,7 +219,9 @@ class Renderer:
         """
         job, picture, warnings, shelf = work.job, work.picture, Warnings(), Shelf()
         folder = work.template.folder if work.template else None
-        route = page_route(work.html, folder, self._fetcher, warnings, shelf, job.assets)
+        route = page_route(
+            work.html, folder, self._fetcher, warnings, shelf, job.assets, work.beside
+        )
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:

@@ -30,6 +30,7 @@ MAX_HEADER = 4_000
 #: What an address may not have in a header. Chrome escapes all of it, a page's own report does not.
 _ODD = re.compile(r"[^A-Za-z0-9._~:/@!$&()*+,;=%\[\]-]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
+_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]{0,63}\Z")
 
 
@@ -118,6 +119,11 @@ class Warnings:
                 words.append(word)
         more += max(0, len(missing) - room)
         return ", ".join([*words, f"more;count={more}"] if more else words)
+
+
+def items(header: str) -> list[str]:
+    """The items of a list (RFC 9651); a comma in a string is no end of one."""
+    return [one.strip() for one in _ITEM.findall(header)]
 
 
 def item(kind: str, parameters: Mapping[str, str]) -> str:
