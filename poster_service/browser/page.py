@@ -78,7 +78,7 @@ PAINTED = """(async () => {
             return picture.decode().catch(() => {});
         });
         page.documentElement?.getBoundingClientRect();  // fonts are asked for when text is laid out
-        await Promise.all([...frames, ...pictures, page.fonts.ready]);
+        await Promise.all([...frames, ...pictures, page.documentElement && page.fonts.ready]);
     };
     await settle(document);
 })()"""
@@ -521,7 +521,7 @@ class PosterPage:
 
     @property
     def _search(self) -> str:
-        return SEARCH % (LOSSES, MAX_ADDRESS, self._key)
+        return SEARCH % (LOSSES, MAX_ADDRESS, LOSSES, self._key)
 
     def _read_messages(self) -> None:
         """Have Chrome send what it has noted of the page; it comes while the page is captured."""
@@ -535,7 +535,8 @@ class PosterPage:
         """
         with contextlib.suppress(PyppeteerError):
             call = self._session.send(
-                "Runtime.evaluate", {"expression": self._search, "returnByValue": True}
+                "Runtime.evaluate",
+                {"expression": self._search, "awaitPromise": True, "returnByValue": True},
             )
             asyncio.ensure_future(call).add_done_callback(self._listened)
 

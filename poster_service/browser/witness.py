@@ -33,7 +33,7 @@ LISTEN = """((key) => {
     const lose = (element) => {
         const link = element.currentSrc || element.src || element.href || element.data || '';
         const url = new URL(link.baseVal ?? link, element.baseURI).href;
-        if (lost.length < %d) lost.push(`${element.localName} ${url}`.slice(0, %d));
+        if (link && lost.length < %d) lost.push(`${element.localName} ${url}`.slice(0, %d));
     };
     addEventListener('error', (event) => {
         if (event.target === window) note(event.error, ` at ${event.lineno}:${event.colno}`);
@@ -43,19 +43,37 @@ LISTEN = """((key) => {
     Object.defineProperty(window, key, {value: {said, lost}});
 })(%s)"""
 
-# An error event does not leave a shadow tree, so pictures in those are looked for. `body` is
-# missing when the page stopped its own parser before the body began: Chrome would never paint it.
-SEARCH = """((heard) => {
-    const lost = [];
+# Chrome does not run LISTEN in a page without a script, and an error event does not leave a shadow
+# tree: so pictures are also looked for. Loading a `data:` address again only reads its beginning.
+# `body` is missing when the page stopped its own parser before the body began; Chrome would wait
+# for it for ever before it paints.
+SEARCH = """(async (heard) => {
+    const lost = [], waits = [];
+    const lose = (name, url) => {
+        if (lost.length < %d) lost.push(`${name} ${url}`.slice(0, %d));
+    };
+    const load = (url) => {
+        const picture = new Image();
+        waits.push(new Promise((done) => {
+            picture.onload = done;
+            picture.onerror = () => { lose('img', url); done(); };
+        }));
+        picture.src = url;
+    };
     const search = (root) => {
         for (const one of root.querySelectorAll('*')) {
+            const name = one.localName;
             if (one.shadowRoot) search(one.shadowRoot);
-            if (root !== document && one.localName === 'img' && one.currentSrc && one.complete
-                && !one.naturalWidth && lost.length < %d)
-                lost.push(`img ${one.currentSrc}`.slice(0, %d));
+            if (name === 'img') {
+                if (one.currentSrc && one.complete && !one.naturalWidth) lose(name, one.currentSrc);
+            } else if (name === 'image' || name === 'input') {
+                const url = one.href?.baseVal ?? one.src ?? '';
+                if (url.startsWith('data:') && waits.length < %d) load(url);
+            }
         }
     };
     search(document);
+    await Promise.all(waits);
     return {said: heard?.said, lost: [...heard?.lost ?? [], ...lost], empty: !document.body};
 })(window.%s)"""
 
@@ -126,7 +144,7 @@ def _strings(told: object, name: str, most: int) -> Iterator[str]:
 
 def finding_of(entry: dict[str, Any]) -> Finding | None:
     """What a message of Chrome's (CDP: Log.LogEntry) says that a page went without."""
-    text, url = str(entry.get("text", ""))[:10_000], str(entry.get("url", ""))
+    text, url = str(entry.get("text", ""))[:4_000], str(entry.get("url", ""))
     for pattern, verb, reason in MESSAGES:
         if (found := pattern.search(text)) is not None:
             return Finding(verb, found[1] if pattern.groups else url, reason)

@@ -461,6 +461,7 @@ def _reported(request: Request) -> Denied:
 def _note(warnings: Warnings, request: Request, missing: NotFetched, similar: str = "") -> None:
     """For the answer, by address, and for the log, by host: each once, and so many at most."""
     url = missing.url if missing.url is not None else request.url
+    warnings.settled.add(url)
     if warnings.add(missing.verb, url, missing.reason, similar):
         event(
             logger, logging.INFO, "the page went without something", verb=missing.verb,

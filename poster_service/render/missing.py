@@ -6,7 +6,8 @@ judged, the second does not tell again.
 """
 
 import unicodedata
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
 from poster_service.browser.page import ADDRESS, Reply, Request
@@ -22,12 +23,19 @@ PICTURES = (
 )  # fmt: skip
 #: How a font begins: WOFF, WOFF 2, TrueType, OpenType, a collection.
 FONTS = (b"wOF2", b"wOFF", b"\0\1\0\0", b"OTTO", b"true", b"ttcf")
+#: Reasons of which the page's own script knows nothing better.
+FROM_PAGE = frozenset(("broken_image", "unusable"))
+#: What Chrome asks nobody for.
+OWN = ("data:", "blob:")
+#: A larger PNG is not checked chunk by chunk in the event loop.
+MAX_CHECKED = 1 << 20
 #: What is asked for without being a part of the picture, whatever becomes of it.
 ASIDE = frozenset(("Ping", "CSPViolationReport", "Preflight"))
 
 
 def judge(warnings: Warnings, request: Request, reply: Reply) -> str | None:
     """The reason for a warning where a page cannot use an answer; None where it can."""
+    warnings.asked.update(_urls(request))
     if is_aside(request):
         settle(warnings, request)
         return None
@@ -46,7 +54,12 @@ def is_aside(request: Request) -> bool:
 
 def settle(warnings: Warnings, request: Request) -> None:
     """Its route has judged it: what Chrome says of it is no news."""
-    warnings.settled.update(_bare(url) for url in (request.url, request.first) if url)
+    warnings.settled.update(_urls(request))
+
+
+def _urls(request: Request) -> Iterator[str]:
+    """What the page may call it: by where it is, or by where its redirects began."""
+    return (_bare(url) for url in (request.url, request.first) if url)
 
 
 def fault_of(request: Request, reply: Reply) -> str | None:
@@ -70,12 +83,26 @@ def is_picture(reply: Reply) -> bool:
     if "svg" in media:
         return b"<svg" in body or b":svg" in body
     if body.startswith(b"\x89PNG"):
-        return body.startswith(PICTURES) and b"IEND" in body
+        return _is_whole_png(body) if len(body) <= MAX_CHECKED else b"IEND" in body
     if body.startswith(b"\xff\xd8"):
         return b"\xff\xd9" in body
     if body.startswith(b"RIFF"):
         return body[8:12] == b"WEBP" and len(body) >= int.from_bytes(body[4:8], "little")
     return body.startswith(PICTURES) or body[4:8] == b"ftyp"
+
+
+def _is_whole_png(body: bytes) -> bool:
+    """Whether each chunk of a PNG is there and sound, up to the last (PNG, section 5.3)."""
+    at = 8
+    while at + 12 <= len(body):
+        end = at + 8 + int.from_bytes(body[at : at + 4])
+        name = body[at + 4 : at + 8]
+        if zlib.crc32(body[at + 4 : end]) != int.from_bytes(body[end : end + 4]):
+            return False
+        if name == b"IEND":
+            return True
+        at = end + 4
+    return False
 
 
 def add_findings(warnings: Warnings, phases: Phases) -> None:
@@ -104,7 +131,10 @@ def _news(
     for verb, url, reason in findings:
         if (bare := _bare(url)) not in warnings.settled:
             warnings.settled.add(bare)
-            yield verb, url, reason
+            if reason in FROM_PAGE and bare not in warnings.asked and not url.startswith(OWN):
+                yield "denied", url, "blocked"  # Chrome never asked for it, and does not say why
+            else:
+                yield verb, url, reason
 
 
 def _bare(url: str) -> str:

@@ -61,10 +61,12 @@ class Warnings:
 
     Attributes:
         more: What did not fit in.
-        settled: Addresses of which the page's route has said all that there is to say.
+        asked: Addresses that the page's route was asked for.
+        settled: Those of them of which it has said all that there is to say.
     """
 
     more: int = 0
+    asked: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     _missing: dict[Missing, None] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)

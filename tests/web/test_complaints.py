@@ -61,6 +61,7 @@ def test_only_what_looks_like_a_complaint_is_one() -> None:
     """Whatever else a page put there."""
     told = {"said": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]}
     assert complaints_of(told) == ("TypeError at 1:2", "My_Error$2 at 1:2")
+    nonsense: object
     for nonsense in ("TypeError at 1:2", None, {}, {"said": "x"}, [], {"said": {"a": 1}}):
         assert complaints_of(nonsense) == ()
     assert len(complaints_of({"said": ["E at 1:1"] * 1000})) == COMPLAINTS
