@@ -65,7 +65,8 @@ SEARCH = """(async (heard) => {
             const name = one.localName;
             if (one.shadowRoot) search(one.shadowRoot);
             if (name === 'img') {
-                if (one.currentSrc && one.complete && !one.naturalWidth) lose(name, one.currentSrc);
+                if (one.currentSrc && one.complete && !one.naturalWidth)
+                    lose(name, new URL(one.currentSrc, one.baseURI).href);  // it may be relative
             } else if (name === 'image' || name === 'input') {
                 const url = one.href?.baseVal ?? one.src ?? '';
                 if (url.startsWith('data:') && waits.length < %d) load(url);

@@ -278,6 +278,7 @@ async def test_a_template_tells_of_its_missing_files(
     folder.mkdir(parents=True)
     (folder / "poster.html").write_text("<link rel=stylesheet href=no-such.css><p>{{ title }}")
     (folder / "schema.json").write_text('{"type": "object"}')
+    (folder / "sample.json").write_text('{"title": "x"}')
     service = await start_service(cache_bytes=1 << 20, templates=folder.parent)
     answer = await service.render(template="card", data={"title": "x"})
     assert answer.status == 200
