@@ -113,11 +113,18 @@ def parser() -> argparse.ArgumentParser:
 
 def add_render_options(render: argparse.ArgumentParser) -> None:
     """The options of one render; their values are checked where those over HTTP are."""
-    render.add_argument("file", nargs="?", metavar="FILE", help="HTML to render; - is stdin")
+    render.add_argument(
+        "file", nargs="?", metavar="FILE",
+        help="HTML to render; - is stdin. Its relative addresses are files below its own folder",
+    )  # fmt: skip
     render.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="file to write; - is stdout"
     )
     render.add_argument("--template", metavar="NAME", help="render this template instead of FILE")
+    render.add_argument(
+        "--strict", action="store_true", default=None,
+        help="fail if the page does not get something that it asks for, or cannot use it",
+    )  # fmt: skip
     add_job_options(render)
 
 
@@ -278,21 +285,28 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render one page without serving."""
     from poster_service.render.job import RenderJob
+    from poster_service.render.renderer import Rendered
     from poster_service.web.parts import build, limits_of
 
     wanted = render_options(options)
     job = RenderJob.parse(wanted, limits_of(settings), strict=False)
 
-    async def once() -> bytes:
+    async def once() -> Rendered:
         parts = build(settings)
         await parts.start()
         try:
-            return (await parts.renderer.render(job)).body
+            return await parts.renderer.render(job, beside=folder_of(options.file))
         finally:
             await parts.stop()
 
     check_output(options.output)
-    picture = run_to_end(once())
+    try:
+        rendered = run_to_end(once())
+    except PosterError as error:
+        print_warnings(error.warnings)
+        raise
+    print_warnings(rendered.warnings)
+    picture = rendered.body
     try:
         if options.output == "-":
             sys.stdout.buffer.write(picture)
@@ -302,6 +316,19 @@ def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]
     except OSError as error:
         raise OperatorError(f"cannot write {options.output}: {error.strerror}") from error
     return 0
+
+
+def folder_of(file: str | None) -> Path | None:
+    """The folder of a local page; None for stdin, which as a rule comes from elsewhere."""
+    return None if file in (None, "-") else Path(str(file)).parent
+
+
+def print_warnings(header: str) -> None:
+    """Print on stderr what the page went without, a line each, as in `X-Render-Warnings`."""
+    from poster_service.render.warnings import items
+
+    for one in items(header):
+        print(f"poster-service: warning: {one}", file=sys.stderr)  # noqa: T201 - for the caller
 
 
 def check_output(name: str) -> None:
@@ -321,6 +348,8 @@ def render_options(options: argparse.Namespace) -> dict[str, Any]:
     suffix = Path(options.output).suffix.lower().lstrip(".").replace("jpg", "jpeg")
     if suffix and options.output != "-":
         wanted.setdefault("format", suffix)  # one that there is not is told as any other fault
+    if options.strict:
+        wanted["strict"] = True
     if options.template is not None:
         wanted["template"] = options.template
         wanted["data"] = {}

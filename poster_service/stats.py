@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 
 class Phases:
@@ -14,12 +15,15 @@ class Phases:
         milliseconds: How long each phase took, in the order they came.
         complaints: What went wrong in the page's scripts.
         notes: Warnings of other kinds, with their parameters.
+        findings: What the page did not get without its route's knowing: a verb, an address, a
+            reason (`browser.witness.Finding`).
     """
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
         self.complaints: tuple[str, ...] = ()
         self.notes: list[tuple[str, dict[str, str]]] = []
+        self.findings: Sequence[tuple[Literal["denied", "failed"], str, str]] = ()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -12,7 +12,6 @@ import contextvars
 import itertools
 import json
 import logging
-import re
 import secrets
 from asyncio import FIRST_COMPLETED
 from collections import defaultdict
@@ -29,6 +28,7 @@ from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pieces import decoded
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
 from poster_service.browser.settle import settled
+from poster_service.browser.witness import COMPLAINTS, LISTEN, LOSSES, MAX_ADDRESS, SEARCH, Witness
 from poster_service.buffers import Share
 from poster_service.errors import (
     ChromeDied,
@@ -57,28 +57,12 @@ PAGES = [{"type": "page"}]
 #: How long after a failed call the word of a crash may still come, in seconds.
 DEATH_SECONDS = 0.3
 
-# What goes wrong in the page's scripts: the kind of error and where, never its words, which may
-# hold the caller's data. Listening costs nothing until something happens; Chrome's own telling
-# (Runtime, Log) would let a page that floods its console keep everybody's event loop busy.
-LISTEN = """((key) => {
-    const said = [];
-    const note = (error, where) => {
-        const kind = error instanceof Error ? error.constructor.name : typeof error;
-        if (said.length < %d) said.push(kind + where);
-    };
-    addEventListener('error', (event) => {
-        if (event.target === window) note(event.error, ` at ${event.lineno}:${event.colno}`);
-    });
-    addEventListener('unhandledrejection', (event) => note(event.reason, ' in a promise'));
-    Object.defineProperty(window, key, {value: said});
-})(%s)"""
 # Chrome lets a script close a window only as long as nothing but one entry is in its history: with
 # a second one `window.close()` does nothing, by whichever window's function it is called. What a
 # page does to its history makes that no shorter.
 STAY = "if (window === top) try { history.pushState(null, '', location.href); } catch {}\n"
-COMPLAINTS = 8
-#: What a complaint looks like; the page could put anything there, and nothing else is believed.
-_COMPLAINT = re.compile(r"[A-Za-z]{1,40}( at \d{1,6}:\d{1,6}| in a promise)\Z")
+#: What a page gets that stopped its own parser before its body began; there is nothing to paint.
+EMPTY = "<!doctype html><body>"
 
 
 @dataclass(frozen=True)
@@ -92,6 +76,7 @@ class Request:
         body: Request body, None when there is none.
         kind: CDP resource type, e.g. "Image".
         hops: Redirects that led here.
+        first: Where the first of them began; "" without any.
     """
 
     url: str
@@ -100,6 +85,7 @@ class Request:
     body: bytes | None
     kind: str
     hops: int = 0
+    first: str = ""
 
 
 @dataclass(frozen=True)
@@ -376,9 +362,12 @@ class PosterPage:
         self._route: Route | None = None
         self._gate = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._is_loaded_from_us = False
-        self._hops: dict[str, int] = {}
-        #: What went wrong in the page's scripts, e.g. "TypeError at 3:17"; known once painted.
-        self.complaints: tuple[str, ...] = ()
+        #: By the request's id: how many redirects led to it, and from where.
+        self._hops: dict[str, tuple[int, str]] = {}
+        #: What the page did not get without its route's knowing, and what went wrong in its
+        #: scripts; known once painted.
+        self.witness = Witness()
+        self._messages: asyncio.Future[Any] | None = None
         #: What the page met with beside that, of `SEEN_KINDS` in glyphs.py; known once painted.
         self.seen: tuple[str, ...] = ()
         #: The less common characters that it may show, each once; known once painted.
@@ -390,6 +379,7 @@ class PosterPage:
         session.on("Page.javascriptDialogOpening", lambda _: self._spawn(self._dismiss()))
         session.on("Page.loadEventFired", self._has_loaded)
         session.on("Page.frameStoppedLoading", self._stopped_loading)
+        session.on("Log.entryAdded", self.witness.read)
         self._heard = {
             "Fetch.requestPaused": self.paused,
             "Target.targetCreated": self._opened,
@@ -410,7 +400,7 @@ class PosterPage:
         # Any other page is a window that it opened, or the blank one that Chrome began with.
         discover = {"discover": True, "filter": PAGES}
         self._look = self._usual.look
-        listen = STAY + LISTEN % (COMPLAINTS, json.dumps(self._key))
+        listen = STAY + LISTEN % (COMPLAINTS, LOSSES, MAX_ADDRESS, json.dumps(self._key))
         listen += ";" + glyphs.LISTEN % json.dumps(self._seen_key)
         await self._do(
             asyncio.gather(
@@ -492,14 +482,13 @@ class PosterPage:
         one that is captured is its first, and nothing is painted twice.
         """
         script = settled(everything=self._is_full)
-        findings = (
-            f"[window.{self._key}, {glyphs.SEEN % json.dumps(self._seen_key)}, {glyphs.TEXT}]"
-        )
+        met = glyphs.SEEN % json.dumps(self._seen_key)
+        findings = f"async () => [await {self._search}, {met}, {glyphs.TEXT}]"
         async with self._frames_going(STEADY if is_still else 0, STEADY):
             answer = await self._send(
                 "Runtime.evaluate",
                 {
-                    "expression": f"{script}.then(() => {findings})",
+                    "expression": f"{script}.then({findings})",
                     "awaitPromise": True,
                     "returnByValue": True,
                 },
@@ -509,9 +498,12 @@ class PosterPage:
         ):  # the page has broken its own document; paint what is there
             logger.info("waiting for fonts and pictures failed in the page")
         told = answer.get("result", {}).get("value")
-        complaints, seen, text = told if isinstance(told, list) and len(told) == 3 else (0, 0, 0)
-        self.complaints = believed(complaints)
+        found, seen, text = told if isinstance(told, list) and len(told) == 3 else (0, 0, 0)
         self.seen, self.text = glyphs.kinds_of(seen), glyphs.characters_of(text)
+        self.witness.hear(found)
+        self._read_messages()
+        if isinstance(found, dict) and found.get("empty"):
+            await self._send("Page.setDocumentContent", {"frameId": self.target, "html": EMPTY})
 
     async def undrawn(self, characters: str) -> str:
         """Those characters that the page displays and that none of its own fonts has.
@@ -535,6 +527,31 @@ class PosterPage:
         found = set(glyphs.characters_of(answer.get("result", {}).get("value")))
         return "".join(one for one in characters if one in found)
 
+    @property
+    def _search(self) -> str:
+        return SEARCH % (LOSSES, MAX_ADDRESS, LOSSES, self._key)
+
+    def _read_messages(self) -> None:
+        """Have Chrome send what it has noted of the page; it comes while the page is captured."""
+        calls = map(self._session.send, ("Log.enable", "Log.disable"))
+        self._messages = asyncio.gather(*calls, return_exceptions=True)
+
+    def listen(self) -> None:
+        """Take what the page's scripts have failed with so far, without waiting for it.
+
+        For a page whose time is nearly up: it may never be painted.
+        """
+        with contextlib.suppress(PyppeteerError):
+            call = self._session.send(
+                "Runtime.evaluate",
+                {"expression": self._search, "awaitPromise": True, "returnByValue": True},
+            )
+            asyncio.ensure_future(call).add_done_callback(self._listened)
+
+    def _listened(self, call: "asyncio.Future[dict[str, Any]]") -> None:
+        if not call.cancelled() and call.exception() is None:
+            self.witness.hear(call.result().get("result", {}).get("value"))
+
     async def capture(self, picture: Picture) -> bytes:
         """Take the picture.
 
@@ -544,6 +561,8 @@ class PosterPage:
         """
         taker = Capture(self._send, self._expecting_much, self._frames)
         data = await taker.take(picture)
+        if self._messages is not None:
+            await self._do(self._messages)
         if self._look is not None and picture.format != "pdf":
             self._usual.note(self._look)
         return await decoded(data)
@@ -710,6 +729,8 @@ class PosterPage:
         a page with a thousand pictures from filling our memory.
         """
         refusal = "Aborted" if self._is_main(event) else None
+        if refusal:
+            self.witness.stayed(event["request"]["url"])
         async with self._gate:
             try:
                 reply = None if refusal else await self._reply(event)
@@ -750,16 +771,18 @@ class PosterPage:
             headers=asked["headers"],
             body=b"".join(parts) if parts else None,
             kind=event.get("resourceType", "Other"),
-            hops=self._hops_of(event),
+            **self._way_of(event),
         )
 
-    def _hops_of(self, event: Mapping[str, Any]) -> int:
-        """How many redirects led to a request: Chrome names the one before."""
+    def _way_of(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """How many redirects led to a request, and from where: Chrome names the one before."""
         before = event.get("redirectedRequestId")
-        hops = 0 if before is None else self._hops.get(before, 0) + 1
-        if hops:
-            self._hops[event["requestId"]] = hops
-        return hops
+        if before is None:
+            self._hops[event["requestId"]] = 0, event["request"]["url"]
+            return {}
+        hops, first = self._hops.get(before, (0, ""))
+        self._hops[event["requestId"]] = hops + 1, first
+        return {"hops": hops + 1, "first": first}
 
 
 @contextlib.contextmanager
@@ -773,12 +796,6 @@ def _starting() -> Iterator[None]:
         yield
     except (PyppeteerError, OSError, RenderFailed) as error:
         raise ChromeDied("Chrome ended while its page was opened or closed") from error
-
-
-def believed(told: object) -> tuple[str, ...]:
-    """Complaints as a page told them, but only what has their form; it may have lied."""
-    listed = told[:COMPLAINTS] if isinstance(told, list) else []
-    return tuple(one for one in listed if isinstance(one, str) and _COMPLAINT.match(one))
 
 
 async def _encoded(reply: Reply) -> dict[str, Any]:

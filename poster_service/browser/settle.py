@@ -24,7 +24,7 @@ _SETTLE = """(async (everything) => {
         await Promise.all([
             ...trees.map(settle),
             ...pictures.map((one) => one.decode?.().catch(() => {})),
-            root.fonts?.ready,
+            root.documentElement && root.fonts?.ready,
         ]);
     };
     await settle(document);

@@ -29,6 +29,7 @@ from poster_service.render.flight import Flights
 from poster_service.render.folder import Snapshot
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import Asset
+from poster_service.render.missing import judge, settle, similar_name
 from poster_service.render.network import (
     PLAIN_HTTP,
     PlainPolicy,
@@ -458,12 +459,14 @@ def page_route(
     sent: Sequence[Asset] = (),
     snapshot: Snapshot | None = None,
     caller: str = "",
+    beside: Path | None = None,
 ) -> Route:
     """The route of one render: its page, its template's folder or its files, then the network.
 
     `shelf` learns how long what the page is made of stays the same; `sent` are files that came
     with the page; `snapshot` says which files of the folder the page was made with; `caller` is who
-    the page is rendered for, for a fair share of connections.
+    the page is rendered for, for a fair share of connections; `beside` is the folder of a page that
+    is a local file.
     """
     page = html.encode()
     files = FileNames(sent)
@@ -487,18 +490,24 @@ def page_route(
                 if file is not None and (folder is None or is_shown(file, request.kind, folder)):
                     more = () if folder is None else (NO_SNIFFING,)
                     reply = Reply(200, (("Content-Type", file.content_type), *more), file.body)
-                    shelf.seen(request.kind, reply)
-                    return reply
-                # Small files of a local disk: no thread, which slow names elsewhere could hold.
-                own = asset(folder, address, snapshot)
-                shelf.seen(request.kind, own)
-                # Of another moment than the page: kept for nobody, whatever `cache_ttl` says.
-                shelf.is_broken |= NO_STORE in own.headers
-                return own
-            return await budget.fetch(request)
+                elif beside is not None:
+                    reply = local_file(beside, address, request.kind)
+                else:
+                    # Small files of a local disk: no thread, which slow names elsewhere could hold.
+                    reply = asset(folder, address, snapshot)
+                    # Of another moment than the page: cached for nobody, whatever `cache_ttl` says.
+                    shelf.is_broken |= NO_STORE in reply.headers
+                shelf.seen(request.kind, reply)
+            else:
+                reply = await budget.fetch(request)
         except NotFetched as missing:
+            settle(warnings, request)
             _note(warnings, request, missing)
             return None
+        if (reason := judge(warnings, request, reply)) is not None:
+            similar = similar_name(path_of(request.url.removeprefix(ADDRESS)), files)
+            _note(warnings, request, Failed(reason), similar)
+        return reply
 
     return route
 
@@ -530,10 +539,11 @@ def _reported(request: Request) -> Denied:
     return Denied("web_socket" if is_socket else "csp", f"{rule} of the page's policy", url=blocked)
 
 
-def _note(warnings: Warnings, request: Request, missing: NotFetched) -> None:
+def _note(warnings: Warnings, request: Request, missing: NotFetched, similar: str = "") -> None:
     """For the answer, by address, and for the log, by host: each once, and so many at most."""
     url = missing.url if missing.url is not None else request.url
-    if warnings.add(missing.verb, url, missing.reason):
+    warnings.settled.add(url)
+    if warnings.add(missing.verb, url, missing.reason, similar):
         event(
             logger, logging.INFO, "the page went without something", verb=missing.verb,
             host=_host(url)[:100], reason=missing.reason, kind=request.kind,
@@ -557,6 +567,28 @@ def path_of(address: str) -> str:
 def type_of(name: str) -> str | None:
     """What a file is, by its name; None where that does not tell."""
     return mimetypes.guess_type(name)[0]
+
+
+#: What a local page may do with the files beside it: show them, and run them. It cannot read them
+#: as text or as data, and send them elsewhere; no browser lets a local page do that.
+LOCAL_KINDS = frozenset(("Document", "Font", "Image", "Manifest", "Media", "Script", "Stylesheet"))
+#: A frame of a local file has an origin of its own, so that the page around it cannot read it.
+LOCAL_FRAME = ("Content-Security-Policy", "sandbox allow-scripts")
+
+
+def local_file(folder: Path, address: str, kind: str) -> Reply:
+    """A file below the folder of a local page; none that is hidden (`.env`, `.git`).
+
+    Raises:
+        Denied: It is asked for in a way in which the page could read it.
+    """
+    if any(part.startswith(".") and part != "." for part in path_of(address).split("/")):
+        return asset(None, address)
+    is_data = kind == "Script" and "javascript" not in (type_of(path_of(address)) or "")  # a module
+    if is_data or kind not in LOCAL_KINDS:
+        raise Denied("local_file", "a script asked for a file beside the page")
+    found = asset(folder, address)
+    return replace(found, headers=(*found.headers, LOCAL_FRAME)) if kind == "Document" else found
 
 
 def asset(folder: Path | None, address: str, files: Snapshot | None = None) -> Reply:

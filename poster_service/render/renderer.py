@@ -9,7 +9,8 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
@@ -42,6 +43,7 @@ from poster_service.render.job import (
     check_pixels,
 )
 from poster_service.render.markup import Templates
+from poster_service.render.missing import add_findings
 from poster_service.render.template import Template, check_files
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
@@ -52,6 +54,8 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.25
 
 
+#: How long before its time is up a page is asked what its scripts have failed with, in seconds.
+LISTEN_SECONDS = 0.2
 #: Addresses that the error of a `strict` render names; the header has more.
 MAX_NAMED = 8
 
@@ -93,12 +97,15 @@ class Work:
         template: None when the HTML is the caller's own.
         html: The page as Chrome gets it.
         picture: The look, with every default filled in.
+        beside: The folder of a page that is a local file, for its relative addresses. No caller
+            over HTTP has one.
     """
 
     job: RenderJob
     template: Template | None
     html: str
     picture: Picture
+    beside: Path | None = None
 
 
 class Deadline:
@@ -167,12 +174,15 @@ class Renderer:
         #: When a render last succeeded, on the clock of `clock.py`; None before the first.
         self.last_success: float | None = None
 
-    async def render(self, job: RenderJob, caller: str = "") -> Rendered:
+    async def render(
+        self, job: RenderJob, caller: str = "", beside: Path | None = None
+    ) -> Rendered:
         """Render one job.
 
         Args:
             job: What to render.
             caller: Whose it is; an opaque name by which slots are shared out, told in the log.
+            beside: The folder of a page that is a local file.
 
         Raises:
             CallerError: The job cannot be served as it is.
@@ -181,7 +191,7 @@ class Renderer:
         """
         deadline = self.deadline(job)
         work = await asyncio.to_thread(self.prepare, job) if job.template else self.prepare(job)
-        return await self.perform(work, caller, deadline)
+        return await self.perform(replace(work, beside=beside), caller, deadline)
 
     def prepare(self, job: RenderJob) -> Work:
         """All that needs no Chrome; reads the disk for a template, so call it from a thread then.
@@ -223,18 +233,27 @@ class Renderer:
             (work.template.folder, work.template.files) if work.template else (None, None)
         )
         route = page_route(
-            work.html, folder, self._fetcher, warnings, shelf, job.assets, files, caller
+            work.html,
+            folder,
+            self._fetcher,
+            warnings,
+            shelf,
+            job.assets,
+            files,
+            caller,
+            work.beside,
         )
         route = with_patient_fonts(route, work.html)
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
-            with self._buffers.open() as share:
-                body = await self._within_deadline(
-                    work, deadline, caller, route, phases, share, is_still=is_still
-                )
-            for kind, parameters in phases.notes:
-                warnings.note(kind, **parameters)
+            try:
+                with self._buffers.open() as share:
+                    body = await self._within_deadline(
+                        work, deadline, caller, route, phases, share, is_still=is_still
+                    )
+            finally:
+                add_findings(warnings, phases)
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -316,7 +335,7 @@ class Renderer:
         try:
             async with deadline.watch():
                 body = await self._paint(
-                    slot, work.picture, route, phases, share, is_still=is_still
+                    slot, work.picture, route, phases, deadline, share, is_still=is_still
                 )
                 slot.rendered()
                 share.set(len(body))
@@ -353,6 +372,7 @@ class Renderer:
         picture: Picture,
         route: Route,
         phases: Phases,
+        deadline: Deadline,
         share: Share,
         *,
         is_still: bool,
@@ -365,13 +385,14 @@ class Renderer:
             page.meter(share)
             watch = asyncio.ensure_future(self._watch_memory(lease.chrome))
             undo.callback(watch.cancel)
+            undo.callback(_hear, page, phases)
+            undo.callback(_listen_late(page, deadline).cancel)
             with phases.phase("setup"):
                 await page.set_up(picture)
             with phases.phase("load"):
                 await page.load(route, is_still=is_still)
             with phases.phase("wait"):
                 await page.wait_painted(is_still=is_still)
-            phases.complaints = page.complaints
             phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
             if page.text and (missing := await self._missing_glyphs(page)):
                 phases.notes.append(("missing_glyph", code_points(missing)))
@@ -436,6 +457,17 @@ class Renderer:
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
             **({"complaints": list(done.complaints)} if done.complaints else {}),
         )
+
+
+def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
+    """Ask a page for its errors shortly before its time is up, since it may not be asked after."""
+    when = max(deadline.when - LISTEN_SECONDS, deadline.when - deadline.left / 2)
+    return asyncio.get_running_loop().call_at(when, page.listen)
+
+
+def _hear(page: PosterPage, phases: Phases) -> None:
+    """Take what is known of a page, however its render ends."""
+    phases.complaints, phases.findings = page.witness.complaints, page.witness.findings
 
 
 async def etag_of(body: bytes) -> str:

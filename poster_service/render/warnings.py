@@ -32,6 +32,7 @@ MAX_HEADER = 4_000
 #: What an address may not have in a header. Chrome escapes all of it, a page's own report does not.
 _ODD = re.compile(r"[^A-Za-z0-9._~:/@!$&()*+,;=%\[\]-]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
+_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]{0,63}\Z")
 
 
@@ -58,9 +59,17 @@ class Missing:
 
 @dataclass
 class Warnings:
-    """All that the caller of one render should know, each thing once."""
+    """All that the caller of one render should know, each thing once.
+
+    Attributes:
+        more: What did not fit in.
+        asked: Addresses that the page's route was asked for.
+        settled: Those of them of which it has said all that there is to say.
+    """
 
     more: int = 0
+    asked: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
     _missing: dict[Missing, None] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)
 
@@ -121,6 +130,11 @@ class Warnings:
         return ", ".join([*words, f"more;count={more}"] if more else words)
 
 
+def items(header: str) -> list[str]:
+    """The items of a list (RFC 9651); a comma in a string is no end of one."""
+    return [one.strip() for one in _ITEM.findall(header)]
+
+
 def item(kind: str, parameters: Mapping[str, str]) -> str:
     """One item of the list: a token with parameters, which are strings but for `reason`."""
     words = [_token(kind)]
@@ -152,7 +166,7 @@ def shown(url: str) -> str:
     if scheme.lower() == "blob":
         return _short("blob:" + _plain(_parts(rest), path=""))
     if url.startswith(ADDRESS):
-        return _short(re.split("[?#]", url[len(ADDRESS) :], maxsplit=1)[0])
+        return _short(re.split("[?#]", url[len(ADDRESS) :], maxsplit=1)[0]) or "./"
     parts = _parts(url)
     return _short(_plain(parts, parts.path))
 

@@ -367,7 +367,7 @@ def components(parts: Parts) -> Json:
 HEADERS = {
     "X-Request-Id": "Under which the log tells of it; the caller's own if that is plain.",
     "Server-Timing": "Where the time went, by phase.",
-    "X-Render-Warnings": "What the page went without, by host.",
+    "X-Render-Warnings": "What the page went without, by address, and what else went wrong in it.",
     "Retry-After": "Whole seconds after which trying again is sensible.",
     "WWW-Authenticate": "RFC 6750.",
     "Cache-Control": "What the caller's own caches may do.",

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,11 @@ class Seen:
     def warnings(self) -> str:
         """What the answer says that the page went without."""
         return self.headers.get("X-Render-Warnings", "")
+
+    def warned(self, verb: str, host: str, reason: str = "") -> bool:
+        """Whether the answer names something of a host that the page went without."""
+        what = rf'{verb};url="[a-z]+://{re.escape(host)}[/:"][^"]*"?;reason={reason}'
+        return re.search(what, self.warnings) is not None
 
     @property
     def problem(self) -> dict[str, Any]:

@@ -71,6 +71,12 @@ def test_a_format_that_is_given_wins(page: str) -> None:
     assert options(page, "-o", "a.png", "--format", "pdf")["format"] == "pdf"
 
 
+def test_strict_is_asked_for(page: str) -> None:
+    """And only then a part of the job."""
+    assert options(page, "-o", "x", "--strict")["strict"] is True
+    assert "strict" not in options(page, "-o", "x")
+
+
 def test_a_template_with_its_data(tmp_path: Path) -> None:
     """From a JSON file; without one there is no data in it."""
     file = tmp_path / "data.json"

@@ -55,7 +55,7 @@ def test_each_thing_is_told_once_and_in_its_own_form() -> None:
         ("DATA:text/html;secret", "data:text/html"),
         ("blob:https://poster.invalid/secret", "blob:https://poster.invalid"),
         ("https://poster.invalid/img/logo.png?v=secret", "img/logo.png"),
-        ("https://poster.invalid/?secret", ""),
+        ("https://poster.invalid/?secret", "./"),
         ("file:///etc/passwd", "file:///etc/passwd"),
         ("inline", "inline"),
         ("http://[::1", "http://[::1"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poster_service.browser.page import COMPLAINTS, believed
+from poster_service.browser.witness import COMPLAINTS, complaints_of
 from tests.web.conftest import Service
 
 
@@ -52,15 +52,16 @@ async def test_a_flood_is_cut_and_lies_are_not_believed(
     assert len((await line_of(service, caplog, flood))["complaints"]) <= COMPLAINTS
     lies = (
         "<script>const key = Object.getOwnPropertyNames(window).find(n => n.startsWith('poster_'));"
-        "window[key].push('the secret word'); window[key].push({a: 1})</script>"
+        "window[key].said.push('the secret word'); window[key].said.push({a: 1})</script>"
     )
     assert "complaints" not in await line_of(service, caplog, lies)
 
 
 def test_only_what_looks_like_a_complaint_is_one() -> None:
     """Whatever else a page put there."""
-    assert believed(["TypeError at 1:2", "x y", 3, None, "E in a promise\n"]) == (
-        "TypeError at 1:2",
-    )
-    assert believed("TypeError at 1:2") == believed(None) == ()
-    assert len(believed(["E at 1:1"] * 1000)) == COMPLAINTS
+    told = {"said": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]}
+    assert complaints_of(told) == ("TypeError at 1:2", "My_Error$2 at 1:2")
+    nonsense: object
+    for nonsense in ("TypeError at 1:2", None, {}, {"said": "x"}, [], {"said": {"a": 1}}):
+        assert complaints_of(nonsense) == ()
+    assert len(complaints_of({"said": ["E at 1:1"] * 1000})) == COMPLAINTS

@@ -19,6 +19,7 @@ import pytest
 from poster_service.browser import chrome, page_cache
 from poster_service.settings import default_templates
 from tests.conftest import is_shim, left, settled
+from tests.web.pictures import at, decode
 
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
 #: Busy for about a second: long enough to be stopped in the middle.
@@ -86,13 +87,20 @@ def environment(work_dir: Path) -> dict[str, str]:
 
 async def run(work_dir: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
     """Run the command to its end; status, stdout, stderr."""
+    return await fed(work_dir, b"", *arguments, **more)
+
+
+async def fed(
+    work_dir: Path, standard_input: bytes, *arguments: str, **more: str
+) -> tuple[int, str, str]:
+    """The same, with something on its stdin."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "poster_service", *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=environment(work_dir) | more,
     )  # fmt: skip
-    out, err = await process.communicate()
+    out, err = await process.communicate(standard_input)
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -366,6 +374,60 @@ async def test_render_writes_a_file_of_the_suffix_given(work_dir: Path, tmp_path
         assert status == 0, err
         assert out.read_bytes().startswith(magic)
     assert left_of(work_dir) == []
+
+
+@pytest.mark.slow
+async def test_render_reads_files_beside_its_page_and_warns(work_dir: Path, tmp_path: Path) -> None:
+    """Below the page's folder only, no hidden ones, none as text; `--strict` fails."""
+    folder = tmp_path / "page"
+    (folder / "img").mkdir(parents=True)
+    (tmp_path / "outside.css").write_text("body { background: #f00 }")
+    (folder / "img" / "link.css").symlink_to(tmp_path / "outside.css")
+    (folder / "good.css").write_text("body { background: #0f0 }")
+    for hidden in (".env", "img/.secret.css", "data.json"):
+        (folder / hidden).write_text("{}")
+    styles = ("../outside.css", "%2e%2e/outside.css", "img/link.css", "img/.secret.css", "no.css")
+    html = "<!doctype html><link rel=stylesheet href=good.css>"
+    page, out = folder / "page.html", tmp_path / "out.png"
+
+    async def render(*more: str, asked: str) -> tuple[int, str]:
+        page.write_text(html + asked)
+        where = (str(page), "-o", str(out), "--width", "20")
+        status, _, err = await run(work_dir, "render", *where, *more)
+        return status, err
+
+    assert await render("--strict", asked="") == (0, "")
+    assert at(decode(out.read_bytes()), 5, 5)[:3] == (0, 255, 0)
+    asked = "".join(f"<link rel=stylesheet href='{one}'>" for one in styles)
+    status, err = await render(asked=asked)
+    assert status == 0
+    told = sorted(err.splitlines())
+    assert len(told) == 4  # two of them are the same to Chrome
+    assert all(line.startswith("poster-service: warning: failed;url=") for line in told)
+    assert all(line.endswith(";reason=not_found") for line in told)
+    assert at(decode(out.read_bytes()), 5, 5)[:3] == (0, 255, 0)
+    out.unlink()
+    status, err = await render("--strict", asked=asked)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("poster-service: the page did not get what it asked for")
+    assert not out.exists()
+    reads = (
+        "<script>fetch('data.json').catch(() => 0)</script>"
+        "<script type=module>import x from './data.json' with {type: 'json'}</script>"
+    )
+    status, err = await render(asked=reads)
+    assert 'denied;url="data.json";reason=local_file' in err
+    assert left_of(work_dir) == []
+
+
+@pytest.mark.slow
+async def test_render_of_stdin_reads_no_files(work_dir: Path, tmp_path: Path) -> None:
+    """Wherever it is called: what comes by a pipe comes from elsewhere."""
+    html = b"<link rel=stylesheet href=pyproject.toml>"
+    out = str(tmp_path / "out.png")
+    status, _, err = await fed(work_dir, html, "render", "-", "-o", out)
+    assert status == 0
+    assert err == 'poster-service: warning: failed;url="pyproject.toml";reason=not_found\n'
 
 
 @pytest.mark.slow
