@@ -204,7 +204,7 @@ def test_json_made_to_hurt_is_read_or_refused_quickly(server: int, body: bytes) 
 
 def raw(line: str, *headers: str, body: bytes = b"") -> bytes:
     """A request as it goes over the wire."""
-    return "\r\n".join([line, "Host: x", *headers, "", ""]).encode("latin-1") + body
+    return "\r\n".join([line, "Host: localhost", *headers, "", ""]).encode("latin-1") + body
 
 
 POST = "POST /render HTTP/1.1"

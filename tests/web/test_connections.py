@@ -501,7 +501,7 @@ async def test_a_head_has_so_much_time_however_it_drips(start_service: StartServ
         status, problem, _ = await answer(half)
         assert (status, problem["code"]) == (408, "head_timeout")
         with contextlib.suppress(ConnectionError):
-            assert await asyncio.wait_for(slow[0].read(), 10) == b""
+            await asyncio.wait_for(slow[0].read(), 10)  # to its end
         dripping.cancel()
         silent[1].write(request())
         assert (await answer(silent))[0] == 200
