@@ -85,8 +85,8 @@ SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     f"--blink-settings={','.join(BLINK_SETTINGS)}",
-    # Otherwise a picture that is large or says decoding=async is left out of a screenshot that comes
-    # before it is decoded, and of a tree that is closed to scripts nothing can be decoded before.
+    # Otherwise a picture that is large or says decoding=async is left out of a screenshot that
+    # comes before it is decoded; one in a tree closed to scripts cannot be decoded before.
     "--disable-checker-imaging",
     "--block-new-web-contents",  # headless-shell opens no window; page.py closes those of others
 )

@@ -101,6 +101,12 @@ ONE_PIECE = """((width, height) => {
         'padding-block-end', 'border-block-start-width', 'border-block-end-width');
     const size = Math.max(0, sum('block-size') - edges);
     const sheet = (vertical ? width : height) / (own.zoom || 1);
+    for (const name of ['', 'min-', 'max-'].map((one) => one + (vertical ? 'width' : 'height'))) {
+        const value = root.computedStyleMap().get(name)?.toString() ?? '';
+        if (/stretch|fill-available/.test(value)) set(root, name, `${sum(name)}px`);
+        else if (value.includes('%%'))  // of the first sheet, not of the one that it is on
+            set(root, name, value.replace(/([\\d.]+)%%/g, (_, part) => `${part / 100 * sheet}px`));
+    }
     set(root, 'contain', 'size');
     set(root, 'contain-intrinsic-block-size', `${size}px`);
     return sum('margin-block-start') + sheet;

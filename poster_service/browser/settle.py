@@ -3,8 +3,9 @@
 import json
 
 # What is lazy loads with the page (`BLINK_SETTINGS` in chrome.py), below the viewport and in closed
-# shadow trees too. Here pictures are decoded; that fails for a broken one, no reason to wait. In a full page, what `content-visibility: auto` skips outside the viewport is made visible, with
-# the containment that it has all the same.
+# shadow trees too. Here pictures are decoded; that fails for a broken one, no reason to wait. In a
+# full page, what `content-visibility: auto` skips outside the viewport is made visible, with the
+# containment that it has all the same.
 _SETTLE = """(async (everything) => {
     const reveal = (element) => {
         const style = getComputedStyle(element);
