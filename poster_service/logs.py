@@ -91,7 +91,9 @@ class _Handler(logging.Handler):
             text = f"a log record of {record.name} cannot be formatted: {type(error).__name__}"
         line = text.encode(errors="backslashreplace")
         if len(line) >= PIPE_BUF:  # of text: the beginning tells what, the end of a traceback why
-            line = line[: PIPE_BUF // 2 - 8] + b"\n...\n" + line[-PIPE_BUF // 2 + 8 :]
+            half = PIPE_BUF // 2 - 16
+            parts = (line[:half].decode(errors="ignore"), line[-half:].decode(errors="ignore"))
+            line = "\n...\n".join(parts).encode()
         self.writer.put(line + b"\n")
 
 
