@@ -39,7 +39,10 @@ class _Json(logging.Formatter):
         }
         if request := request_id.get():
             line["request_id"] = request
-        line |= _bounded(getattr(record, "fields", {}))
+        fields = getattr(record, "fields", {})
+        line |= _bounded(fields)
+        if "stack" in fields:  # its end says where
+            line["stack"] = str(fields["stack"])[-MOST_TRACE:]
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)[-MOST_TRACE:]
         return _fitted(line)
@@ -128,7 +131,9 @@ class _Handler(logging.Handler):
             text = f"a log record of {record.name} cannot be formatted: {type(error).__name__}"
         line = text.encode(errors="backslashreplace")
         if len(line) >= PIPE_BUF:  # of text: the beginning tells what, the end of a traceback why
-            line = line[: PIPE_BUF // 2 - 4] + b" ... " + line[-PIPE_BUF // 2 + 4 :]
+            half = PIPE_BUF // 2 - 16
+            parts = (line[:half].decode(errors="ignore"), line[-half:].decode(errors="ignore"))
+            line = " ... ".join(parts).encode()
         self.writer.put(line + b"\n")
 
 

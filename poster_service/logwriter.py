@@ -164,8 +164,7 @@ class Lines(io.TextIOBase):
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self.writer.put(line.encode(errors="backslashreplace") + b"\n")
-        if len(self._begun) > PIPE_BUF:
-            self.flush()
+        self._begun = self._begun[:PIPE_BUF]  # the rest would be cut anyhow
         return len(text)
 
     def flush(self) -> None:

@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 #: Exit status of a service that was wedged (EX_SOFTWARE of sysexits.h).
 WEDGED = 70
 
-#: How long the last line may take to be logged, in seconds. The loop may be stuck with a lock that
-#: logging needs.
-LAST_LINE_SECONDS = 2.0
+#: How long a line may take to be logged, in seconds. The loop may be stuck with a lock that logging
+#: needs.
+LINE_SECONDS = 1.0
 
 
 class Watchdog:
@@ -78,7 +78,9 @@ class Watchdog:
             ran, paused = ticks.next()
             if paused > self._warn:
                 self.pauses += 1
-                self._tell(logging.WARNING, "the process was paused", paused)
+                self._tell(
+                    logging.WARNING, "the process did not run: stopped, frozen or starved", paused
+                )
             if self._beats != last:
                 last, stuck, told = self._beats, 0.0, False
                 continue
@@ -95,11 +97,8 @@ class Watchdog:
         """End the service; whatever hinders the last line does not hinder the end."""
         what = "the event loop is wedged; ending the service"
 
-        def say() -> None:
-            self._tell(logging.ERROR, what, stuck, self._stack())
-            flush()
-
-        _within(say, LAST_LINE_SECONDS)
+        self._tell(logging.ERROR, what, stuck, self._stack())
+        _within(flush, LINE_SECONDS)
         os._exit(WEDGED)
 
     def _stack(self) -> str:
@@ -109,7 +108,7 @@ class Watchdog:
 
     def _tell(self, level: int, what: str, seconds: float, stack: str = "") -> None:
         more = {"stack": stack} if stack else {}
-        event(logger, level, what, seconds=round(seconds, 1), **more)
+        _within(lambda: event(logger, level, what, seconds=round(seconds, 1), **more), LINE_SECONDS)
 
 
 class Ticks:

@@ -226,7 +226,7 @@ def open_pidfd(child: "subprocess.Popen[bytes] | Forked") -> int:
         return os.pidfd_open(child.pid)
     except OSError:
         child.kill()  # what it may have started dies of the parent-death signal
-        reaper.retry(asyncio.get_running_loop(), child.poll)
+        reaper.see_out(child.pid, child.poll, -1, asyncio.get_running_loop())
         raise
 
 

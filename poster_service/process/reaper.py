@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import select
+import time
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,8 @@ logger = logging.getLogger(__name__)
 #: How long the loop stands still for a killed child, in seconds; as a rule it takes a few
 #: milliseconds to die.
 AT_ONCE_SECONDS = 0.05
-#: Pause between two attempts to collect the status of a child that is dead and traced, in seconds.
+#: Longest pause between two attempts to collect the status of a child that is dead and traced, in
+#: seconds.
 RETRY_SECONDS = 0.5
 
 
@@ -31,7 +33,7 @@ def see_out(
         pidfd: The descriptor that names it, owned from here on; -1 where there is none.
         loop: The loop that goes on watching it; without one it is left to our own parent.
     """
-    if dies_within(pidfd, AT_ONCE_SECONDS) and poll() is not None:
+    if _collected_at_once(pidfd, poll):
         close(pidfd)
         return
     logger.warning("killed process %d does not end: it is frozen or traced; not waited for", pid)
@@ -50,19 +52,27 @@ def see_out(
     loop.add_reader(pidfd, died)
 
 
-def retry(loop: asyncio.AbstractEventLoop, poll: Callable[[], int | None]) -> None:
+def retry(
+    loop: asyncio.AbstractEventLoop, poll: Callable[[], int | None], pause: float = 0.01
+) -> None:
     """Collect the status of a dead child, again and again until it is there."""
     if poll() is None and not loop.is_closed():
-        loop.call_later(RETRY_SECONDS, retry, loop, poll)
+        loop.call_later(pause, retry, loop, poll, min(2 * pause, RETRY_SECONDS))
 
 
-def dies_within(pidfd: int, seconds: float) -> bool:
-    """Wait so long at most for the death of a process; True where no descriptor can tell."""
-    if pidfd < 0:
-        return True
+def _collected_at_once(pidfd: int, poll: Callable[[], int | None]) -> bool:
+    """Whether a child has died and its status was to be had, within AT_ONCE_SECONDS."""
+    give_up = time.monotonic() + AT_ONCE_SECONDS
     death = select.poll()
-    death.register(pidfd, select.POLLIN)
-    return bool(death.poll(seconds * 1000))
+    if pidfd >= 0:
+        death.register(pidfd, select.POLLIN)
+        death.poll(AT_ONCE_SECONDS * 1000)
+        death.unregister(pidfd)
+    while poll() is None:
+        if time.monotonic() > give_up:
+            return False
+        death.poll(1)  # where no descriptor tells of its death, or a tracer holds it back
+    return True
 
 
 def close(pidfd: int) -> None:

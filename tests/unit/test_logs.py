@@ -1,37 +1,50 @@
 """What is logged: JSON a line for machines, readable text on a terminal."""
 
-import io
 import json
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from poster_service import logs
+from poster_service.logwriter import PIPE_BUF
 
 logger = logging.getLogger("poster_service.test")
 
 
-class Stderr(io.StringIO):
-    """Stands for stderr; a terminal or not."""
+class Stderr:
+    """Stands for stderr, over a file; a terminal or not."""
 
-    terminal = False
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.terminal = False
+        self.file = path.open("wb")
 
     def isatty(self) -> bool:
         """What `auto` goes by."""
         return self.terminal
 
+    def fileno(self) -> int:
+        """Where lines are written."""
+        return self.file.fileno()
+
+    def getvalue(self) -> str:
+        """What was logged."""
+        logs.flush()
+        return self.path.read_text("utf-8")
+
 
 @pytest.fixture
-def set_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stderr]]:
+def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Stderr]]:
     """Set logging up on a stderr of the test's; the loggers are put back afterwards."""
     names = ["", "pyppeteer", "aiohttp.access"]
     root = logging.getLogger()
     handlers, levels = root.handlers[:], [logging.getLogger(name).level for name in names]
-    written = Stderr()
+    written = Stderr(tmp_path / "stderr")
 
     def on_own_stderr(level: str, form: str, *, terminal: bool = False) -> Stderr:
         written.terminal = terminal
@@ -40,6 +53,9 @@ def set_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stderr]]:
         return written
 
     yield on_own_stderr
+    logs.flush()
+    written.file.close()
+    logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     for name, level in zip(names, levels, strict=True):
         logging.getLogger(name).setLevel(level)
@@ -56,7 +72,7 @@ def request_id() -> Iterator[str]:
 SetUp = Callable[..., Stderr]
 
 
-def only_line(written: io.StringIO) -> dict[str, Any]:
+def only_line(written: Stderr) -> dict[str, Any]:
     """The one JSON line there is."""
     (line,) = written.getvalue().splitlines()
     told: dict[str, Any] = json.loads(line)
@@ -97,7 +113,7 @@ def test_json_keeps_an_exception_in_its_line(set_up: SetUp) -> None:
 def test_json_takes_fields_it_does_not_know(set_up: SetUp) -> None:
     """A log line is no place to fail."""
     stderr = set_up("info", "json")
-    logs.event(logger, logging.INFO, "x", kind=RuntimeError, path=io, half="\ud800")
+    logs.event(logger, logging.INFO, "x", kind=RuntimeError, path=logs, half="\ud800")
     assert only_line(stderr)["message"] == "x"
 
 
@@ -185,3 +201,30 @@ def test_no_line_is_long(set_up: SetUp, form: str) -> None:
         assert len(line) < 40_000
         if form == "json":
             json.loads(line)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_is_never_longer_than_a_pipe_takes_whole(set_up: SetUp, form: str) -> None:
+    """JSON stays JSON; of a traceback the end is kept, where the error is named."""
+    stderr = set_up("info", form)
+    try:
+        raise RuntimeError("inside")
+    except RuntimeError:
+        logs.event(logger, logging.ERROR, "\u6d77" * 9000, name="\x00" * 9000, stack="a\n" * 9000)
+        logger.exception("x" * 99_000)
+    text = stderr.getvalue()
+    if form == "text":
+        assert len(text.encode()) <= 2 * PIPE_BUF
+        assert text.endswith("RuntimeError: inside\n")
+        return
+    first, second = text.splitlines()
+    assert all(len(line.encode()) < PIPE_BUF for line in (first, second))
+    assert json.loads(first)["stack"].endswith("a\na\n")
+    assert json.loads(second)["exception"].endswith("RuntimeError: inside")
+
+
+def test_a_record_that_cannot_be_formatted_is_one_line(set_up: SetUp) -> None:
+    """And no traceback on stderr, nor an exception for who logs."""
+    stderr = set_up("info", "json")
+    logger.info("%d", "no number")
+    assert "cannot be formatted" in stderr.getvalue()
