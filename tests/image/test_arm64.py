@@ -110,7 +110,8 @@ def test_init_and_the_shims_pass_their_tests(engine: Engine, arm64: str, package
         f"{packages}:/packages:ro", "--workdir", "/src", "--env", "PYTHONPATH=/packages",
         "--env", "PYTHONDONTWRITEBYTECODE=1", "--env", "HYPOTHESIS_STORAGE_DIRECTORY=/tmp/examples",
         "--entrypoint", "/opt/poster/bin/python", arm64,
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=900", "-k", f"({CORE}) and not 3501",
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=900", "-k",
+        f"({CORE}) and not 3501",
         *(f"tests/process/{name}.py" for name in SUITES), seconds=5000,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
