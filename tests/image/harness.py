@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parents[2]
-IMAGE = "plat-poster:test"
+IMAGE = "poster-service:test"
 SECCOMP = f"seccomp={ROOT / 'docker' / 'seccomp.json'}"
 #: Published on loopback only, and most tests are about something else than who may call.
 UNAUTHENTICATED = "--env=POSTER_ALLOW_UNAUTHENTICATED=1"

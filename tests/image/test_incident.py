@@ -31,9 +31,14 @@ def bench(engine: Engine, out: Path, *names: str) -> dict[str, Any]:
 
 
 def test_python_as_pid_1_keeps_zombies_and_ours_keeps_none(engine: Engine, tmp_path: Path) -> None:
-    """The same service leaves zombies under python, none under init, which tells it of TERM too."""
-    rows = bench(engine, tmp_path, "python", "ours")
-    usual, ours = rows["python"], rows["ours"]
+    """The same service leaves zombies under python, none under init, which tells it of TERM too.
+
+    And none under systemd, under which such a service usually begins.
+    """
+    rows = bench(engine, tmp_path, "python", "systemd", "ours")
+    usual, ours, systemd = rows["python"], rows["ours"], rows["systemd"]
+    assert set(systemd["closed"]["zombies"]) == set(systemd["killed"]["zombies"]) == {0}
+    assert systemd["term"] == "finished"
     assert usual["closed"]["zombies"][-1] >= RENDERS
     assert usual["killed"]["zombies"][-1] > usual["closed"]["zombies"][-1]
     assert ours["closed"]["zombies"] == [0] * RENDERS
