@@ -232,7 +232,8 @@ def connector(policy: Policy, sockets: OpenSockets | None = None) -> aiohttp.TCP
 
     `sockets` bounds what is open, with other connectors that are given the same.
     """
-    sockets = sockets or OpenSockets()
+    if sockets is None:  # an empty one is false
+        sockets = OpenSockets()
 
     def checked_socket(
         where: tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]],

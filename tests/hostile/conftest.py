@@ -29,6 +29,8 @@ class Seen:
         names: Names asked for.
         hits: What strangers were asked for.
         plain: That of it which was asked for in plain http.
+        open: Most sockets of fetches, and of look-ups, that were open at a time, if counted.
+        told: Warnings of the other pages that were rendered meanwhile to their end.
     """
 
     status: int
@@ -39,6 +41,8 @@ class Seen:
     names: list[str]
     hits: list[str]
     plain: list[str]
+    open: tuple[int, int] = (0, 0)
+    told: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> str:
@@ -98,6 +102,20 @@ class World:
             page += HOLD.format(hold)
         given = {"html": page, "width": 200, "height": 100, "timeout_ms": 20_000, **options}
         told = self.tell(render=given, settings=settings or {})
+        return Seen(**{**told, "body": base64.b64decode(told["body"])})
+
+    def render_beside(
+        self, crowd: list[str], page: str, *, settings: dict[str, Any], **order: Any
+    ) -> Seen:
+        """Render a page while a crowd of pages is rendered, whose callers then hang up."""
+        size = {"width": 200, "height": 100, "timeout_ms": 60_000}
+        told = self.tell(
+            do="crowd",
+            crowd=[{"html": one, **size} for one in crowd],
+            render={"html": page, **size},
+            settings={"concurrency": len(crowd) + 1, **settings},
+            **order,
+        )
         return Seen(**{**told, "body": base64.b64decode(told["body"])})
 
     @property
@@ -181,6 +199,14 @@ WORLDS: dict[str, dict[str, Any]] = {
     "chromium": {"chrome": str(FULL)},
     "chromium-shared": {"chrome": str(FULL), "renders_per_chrome": 50},
 }
+
+
+@pytest.fixture(scope="module", params=[1, 50], ids=["a Chrome each", "a context each"])
+def full_either(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A world around full Chromium in either mode of the pool; for slow tests."""
+    if not FULL.exists():
+        pytest.skip("no full Chromium here")
+    yield from _world(chrome=str(FULL), renders_per_chrome=request.param, concurrency=1)
 
 
 @pytest.fixture(

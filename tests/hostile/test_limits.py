@@ -114,9 +114,9 @@ def test_nothing_that_asks_a_person_holds_up_a_render(world: World, name: str) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [one for one in DIALOGS if one not in SOCIABLE])
-def test_nor_one_in_full_chromium(full_world: World, name: str) -> None:
+def test_nor_one_in_full_chromium(full_either: World, name: str) -> None:
     """Which has a face for each of them, and shows it to nobody."""
-    seen = full_world.render("<body><p>x" + DIALOGS[name], hold=100)
+    seen = full_either.render("<body><p>x" + DIALOGS[name], hold=100)
     assert seen.status == 200, seen.body
 
 
@@ -133,9 +133,9 @@ def test_there_is_no_viewer_of_pdfs(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_nor_is_there_one_in_full_chromium(full_world: World) -> None:
+def test_nor_is_there_one_in_full_chromium(full_either: World) -> None:
     """A page could start it, and at times it never got ready."""
-    seen = full_world.render(NO_VIEWER)
+    seen = full_either.render(NO_VIEWER)
     assert at(decode(seen.body), 5, 5) == (0, 255, 0, 255)
 
 
@@ -188,15 +188,15 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_ends_with_a_promised_answer(either_world: World, name: str) -> None:
+def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> None:
     """In its time, whatever it floods; and the next render is as good as ever."""
     page, codes = FLOODS[name]
     settings = {"max_messages": 5_000, "page_memory_mb": 1_024}
     begin = time.monotonic()
-    seen = either_world.render(page, hold=LONG, timeout_ms=5_000, settings=settings)
+    seen = any_world.render(page, hold=LONG, timeout_ms=5_000, settings=settings)
     assert time.monotonic() - begin < 20
     ended(seen, *codes)
-    assert either_world.render("<p>x", hold=0, settings=settings).status == 200
+    assert any_world.render("<p>x", hold=0, settings=settings).status == 200
 
 
 @pytest.mark.parametrize("name", ["dialogs", "one-huge-body", "array-buffers"])
@@ -244,12 +244,12 @@ def test_a_console_goes_nowhere(world: World, name: str) -> None:
     assert told["disk"] < 8 << 20
 
 
-def test_bodies_that_never_end_or_never_come_are_given_up(world: World) -> None:
+def test_bodies_that_never_end_or_never_come_are_given_up(any_world: World) -> None:
     """Endless, dripping, silent, endless headers and hints: each costs the page that thing only."""
     kinds = ("endless", "drip", "silent", "endlessheaders", "early")
     page = "".join(f"<link rel=stylesheet href='https://stranger.test/{kind}'>" for kind in kinds)
     begin = time.monotonic()
-    seen = world.render(page, hold=0, settings={"fetch_timeout_ms": 1_000})
+    seen = any_world.render(page, hold=0, settings={"fetch_timeout_ms": 1_000})
     assert time.monotonic() - begin < 6
     assert seen.status == 200
     assert seen.warned("failed", "stranger.test", "timeout")
@@ -277,27 +277,27 @@ def test_a_page_gets_so_many_bytes_in_all(world: World) -> None:
 
 
 @pytest.mark.parametrize(("hops", "fine"), [(3, True), (4, False)])
-def test_redirects_are_counted(either_world: World, hops: int, fine: bool) -> None:
+def test_redirects_are_counted(any_world: World, hops: int, fine: bool) -> None:
     """Three are allowed here, and three are followed."""
     page = f"<img src='https://stranger.test/hops?n={hops}'>"
-    seen = either_world.render(page, settings={"max_redirects": 3})
+    seen = any_world.render(page, settings={"max_redirects": 3})
     assert ("reason=redirects" not in seen.warnings) == fine
     assert len([hit for hit in seen.hits if "/hops" in hit]) == 4
 
 
-def test_a_redirect_to_itself_ends(either_world: World) -> None:
+def test_a_redirect_to_itself_ends(any_world: World) -> None:
     """For a picture, a frame and a script, within ten."""
     page = """<img src='https://stranger.test/round'><iframe src='https://stranger.test/round'>
         </iframe><script>fetch('https://stranger.test/round')</script>"""
-    seen = either_world.render(page)
+    seen = any_world.render(page)
     assert seen.status == 200
     assert len([hit for hit in seen.hits if "/round" in hit]) == 3 * 11
 
 
-def test_a_page_may_ask_for_so_many_things(world: World) -> None:
+def test_a_page_may_ask_for_so_many_things(any_world: World) -> None:
     """POSTER_MAX_REQUESTS, and the answer says so."""
     page = "".join(f"<img src='https://stranger.test/green?{i}'>" for i in range(30))
-    seen = world.render(page, hold=0, settings={"max_requests": 10})
+    seen = any_world.render(page, hold=0, settings={"max_requests": 10})
     assert len(seen.hits) == 10
     assert seen.warnings == 'denied;url="https://stranger.test/green";reason=requests'
 

@@ -81,20 +81,20 @@ def test_no_element_on_its_own_reaches_a_forbidden_address(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("elements", PAGES, ids=lambda elements: elements[0].name + "+")
-def test_nor_in_full_chromium(full_world: World, elements: list[Element]) -> None:
+def test_nor_in_full_chromium(full_either: World, elements: list[Element]) -> None:
     """More of everything: a network service, a PDF viewer, extensions, crash handlers."""
     page = "<body>" + "".join(one.page(URLS) for one in elements)
-    seen = full_world.render(page, hold=1000, timeout_ms=60_000)
+    seen = full_either.render(page, hold=1000, timeout_ms=60_000)
     seen.assert_nobody_got_through()
     assert seen.status == 200, seen.body
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("element", [one for one in ELEMENTS if one.alone], ids=lambda e: e.name)
-def test_no_page_of_full_chromium_goes_elsewhere(full_world: World, element: Element) -> None:
+def test_no_page_of_full_chromium_goes_elsewhere(full_either: World, element: Element) -> None:
     """Navigations, forms and windows there too."""
     for url in ("https://10.0.0.1/x", "http://169.254.169.254/x", "https://inside.test/x"):
-        seen = full_world.render("<body>" + element.page([url]))
+        seen = full_either.render("<body>" + element.page([url]))
         seen.assert_nobody_got_through()
 
 
@@ -137,10 +137,10 @@ def test_no_single_scheme_but_the_webs_is_fetched(shared_world: World, url: str)
 
 
 @pytest.mark.slow
-def test_nor_is_any_in_full_chromium(full_world: World) -> None:
+def test_nor_is_any_in_full_chromium(full_either: World) -> None:
     """Which has more of them: viewers, extensions, pages of its own."""
-    shows_no_file(full_world, [url for url in SCHEMES if "passwd" in url])
-    shows_no_file(full_world, [url for url in SCHEMES if "passwd" not in url])
+    shows_no_file(full_either, [url for url in SCHEMES if "passwd" in url])
+    shows_no_file(full_either, [url for url in SCHEMES if "passwd" not in url])
 
 
 @pytest.mark.parametrize(
@@ -156,44 +156,44 @@ def test_nor_is_any_in_full_chromium(full_world: World) -> None:
     ],
 )
 def test_a_redirect_leads_nowhere_that_its_start_could_not(
-    either_world: World, hops: list[str]
+    any_world: World, hops: list[str]
 ) -> None:
     """CVE-2026-42595: checked hop by hop, not only where it begins."""
     page = "".join(f"<img src='https://stranger.test/go?to={hop}'>" for hop in hops)
-    seen = either_world.render(page + page.replace("<img", "<iframe"), hold=200)
+    seen = any_world.render(page + page.replace("<img", "<iframe"), hold=200)
     seen.assert_nobody_got_through()
     assert any("/go?to=" in hit for hit in seen.hits)
     assert "reason=address" in seen.warnings
 
 
-def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_itself(either_world: World) -> None:
+def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_itself(any_world: World) -> None:
     """CVE-2026-42596 (mapped) and GHSA-86m8-88fq-xfxp (6to4, NAT64, site-local)."""
     hosts = ["[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[2002:a00:1::1]", "[64:ff9b::a00:1]",
              "[fec0::1]", "mapped.test", "sixtofour.test", "nat64.test"]  # fmt: skip
-    seen = either_world.render("".join(f"<img src='https://{host}/'>" for host in hosts))
+    seen = any_world.render("".join(f"<img src='https://{host}/'>" for host in hosts))
     seen.assert_nobody_got_through()
     assert seen.warnings.count("reason=address") == len(hosts)
 
 
 @pytest.mark.parametrize("name", ["rebind.test", "rebind-at-once.test"])
-def test_a_name_that_changes_its_mind_gets_nowhere(either_world: World, name: str) -> None:
+def test_a_name_that_changes_its_mind_gets_nowhere(any_world: World, name: str) -> None:
     """GHSA-2pmr-289p-44r3: public when asked first, private ever after, and never kept."""
     script = f"""<script>(async () => {{
         for (let i = 0; i < 6; i++)
             await fetch('https://{name}/typed?header=Connection=close&n=' + i).catch(() => {{}});
         document.body.append(Object.assign(new Image(), {{src: 'https://{name}:8080/'}}));
     }})()</script>"""
-    seen = either_world.render("<body>" + script, hold=600)
+    seen = any_world.render("<body>" + script, hold=600)
     seen.assert_nobody_got_through()
     assert seen.names.count(name) >= 4
     assert seen.warned("denied", name, "address")
 
 
-def test_a_name_with_an_address_inside_and_one_outside_leads_outside(either_world: World) -> None:
+def test_a_name_with_an_address_inside_and_one_outside_leads_outside(any_world: World) -> None:
     """Never to the one that is forbidden, however often it is tried."""
     page = "".join(f"<img src='https://both.test/typed?header=Connection=close&{i}'>"
                    for i in range(12))  # fmt: skip
-    seen = either_world.render(page)
+    seen = any_world.render(page)
     seen.assert_nobody_got_through()
     assert len([hit for hit in seen.hits if "both.test" in hit]) == 12
 
@@ -301,6 +301,6 @@ def test_no_chrome_has_a_port_or_a_secret(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_nor_has_full_chromium(full_world: World) -> None:
+def test_nor_has_full_chromium(full_either: World) -> None:
     """Of all its processes, crash handlers included."""
-    look(full_world)
+    look(full_either)

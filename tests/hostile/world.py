@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ NAMES: dict[str, list[str]] = {
     "rebind.test": [PUBLIC, "10.0.0.1"],
     "rebind-at-once.test": [PUBLIC, "127.0.0.1"],
 }
+#: Names below this one are never answered for, and all below that one are strangers'.
+SILENT, MANY = ".silent.test", ".many.test"
 
 
 def make_network() -> None:
@@ -83,7 +86,7 @@ def make_network() -> None:
     ):
         subprocess.run(["ip", *line.split()], check=True)
     conf = Path(tempfile.mkdtemp()) / "resolv.conf"
-    conf.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    conf.write_text("nameserver 127.0.0.1\noptions timeout:3 attempts:2\n")
     subprocess.run(["mount", "--bind", conf, os.path.realpath("/etc/resolv.conf")], check=True)
     conf.unlink()
     conf.parent.rmdir()
@@ -91,7 +94,9 @@ def make_network() -> None:
 
 def make_certificate(folder: Path) -> None:
     """Strangers have certificates that everybody believes; here the service believes ours."""
-    names = [f"DNS:{name}" for name in NAMES] + [f"IP:{one}" for one in (PUBLIC, PUBLIC_6)]
+    names = [f"DNS:{name}" for name in (*NAMES, "*" + MANY)] + [
+        f"IP:{one}" for one in (PUBLIC, PUBLIC_6)
+    ]
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x"
     subprocess.run(
         ["openssl", *words.split(), "-addext", "subjectAltName=" + ",".join(names),
@@ -120,6 +125,10 @@ class Names(asyncio.DatagramProtocol):
         question = data[12 : at + 5]
         name = ".".join(labels).lower()
         self.asked.append(name)
+        if name.endswith(SILENT):
+            return
+        if name.endswith(MANY):
+            name = "stranger.test"
         found = self._answers(name, kind)
         code = 0 if name in NAMES else 3
         reply = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question
@@ -229,6 +238,7 @@ class World:
         self._settings: dict[str, Any] | None = None
         self._parts: Parts | None = None
         self._runner: web.AppRunner | None = None
+        self._peak = [0, 0]
 
     async def start(self) -> None:
         """Bring up everything but the service."""
@@ -253,6 +263,8 @@ class World:
         answer: dict[str, Any] = {}
         if order.get("do") == "measure":
             answer = await self._measured(order["render"])
+        elif order.get("do") == "crowd":
+            answer = await self._beside_others(order)
         elif "render" in order:
             answer = await self._render(order["render"])
         elif order.get("do") == "look":
@@ -292,6 +304,61 @@ class World:
             await asyncio.sleep(0.05)
         return {**await rendering, "disk": most}
 
+    async def _beside_others(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Render while others do, who hang up afterwards; what the service had open meanwhile.
+
+        The others are under way when so many names and addresses have been asked for by them.
+        """
+        others = [asyncio.ensure_future(self._render(one)) for one in order["crowd"]]
+        peak = asyncio.ensure_future(self._most_open())
+        asked = order.get("after", 0)
+        await _until(lambda: len(self.names.asked) + len(self.web.hits) >= asked, "asked for")
+        answer = await self._render(order["render"])
+        told = await asyncio.gather(*others) if order.get("to_the_end") else []
+        for one in others:
+            one.cancel()
+        await asyncio.wait(others)
+        peak.cancel()
+        assert self._parts is not None
+        outbound = self._parts.fetcher.outbound
+        statistics = outbound.statistics
+        await _until(lambda: not statistics().running + statistics().waiting, "fetches gone")
+        await _until(lambda: not any(self._open()), "look-ups gone")
+        with contextlib.suppress(asyncio.CancelledError):
+            await peak
+        return {
+            **answer,
+            "open": self._peak,
+            "told": [one["headers"].get("X-Render-Warnings", "") for one in told],
+        }
+
+    async def _most_open(self) -> None:
+        """Remember the most sockets that fetches and look-ups had open at a time."""
+        self._peak = [0, 0]
+        while True:
+            kinds = self._open()
+            most = [kinds.count(False), kinds.count(True)]
+            self._peak = [max(pair) for pair in zip(self._peak, most, strict=True)]
+            await asyncio.sleep(0.01)
+
+    def _open(self) -> list[bool]:
+        """Sockets of fetches (False) and of look-ups (True) among this process's descriptors."""
+        found = []
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):  # it was closed meanwhile, or is no socket
+                if not str(entry.readlink()).startswith("socket:"):
+                    continue
+                one = socket.socket(fileno=os.dup(int(entry.name)))
+                with one:
+                    kind = one.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+                    if one.family not in (socket.AF_INET, socket.AF_INET6):
+                        continue
+                    if kind == socket.SOCK_DGRAM and one.getsockname()[1] != DNS_PORT:
+                        found.append(True)
+                    elif kind == socket.SOCK_STREAM and one.getsockname()[1] not in PORTS:
+                        found.append(False)
+        return found
+
     def _look(self) -> dict[str, Any]:
         """Listening sockets of every Chrome, and the environment of each of its processes."""
         assert self._parts is not None
@@ -328,7 +395,9 @@ class World:
         }
         self._parts = build(Settings(**given))
         await self._parts.start()
-        self._runner = web.AppRunner(make_app(self._parts), access_log=None)
+        self._runner = web.AppRunner(
+            make_app(self._parts), access_log=None, handler_cancellation=True
+        )
         await self._runner.setup()
         await web.UnixSite(self._runner, f"{self._folder.name}/http").start()
         self._settings = settings
@@ -342,6 +411,19 @@ class World:
         spec = self._parts.pool.spec
         assert left(spec.instance, spec.home) == []
         self._parts = None
+
+
+async def _until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, for 20 seconds or more.
+
+    Raises:
+        TimeoutError: It has not come; names it.
+    """
+    for _ in range(2000):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError(what)
 
 
 async def obey() -> None:
