@@ -29,7 +29,7 @@ from poster_service.render.flight import Flights
 from poster_service.render.folder import Snapshot
 from poster_service.render.freshness import Shelf
 from poster_service.render.job import Asset
-from poster_service.render.missing import judge, settle, similar_name
+from poster_service.render.missing import is_aside, is_icon, judge, settle, similar_name
 from poster_service.render.network import (
     PLAIN_HTTP,
     PlainPolicy,
@@ -502,7 +502,8 @@ def page_route(
                 reply = await budget.fetch(request)
         except NotFetched as missing:
             settle(warnings, request)
-            _note(warnings, request, missing)
+            if not (is_icon(request) or (is_aside(request) and missing.verb == "failed")):
+                _note(warnings, request, missing)
             return None
         if (reason := judge(warnings, request, reply)) is not None:
             similar = similar_name(path_of(request.url.removeprefix(ADDRESS)), files)

@@ -46,10 +46,17 @@ def judge(warnings: Warnings, request: Request, reply: Reply) -> str | None:
 
 def is_aside(request: Request) -> bool:
     """Whether a request is for later, or for somebody else: a beacon, a prefetch, a report."""
-    purpose = {name.lower(): value for name, value in request.headers.items()}.get(
-        "sec-purpose", ""
-    )
-    return request.kind in ASIDE or purpose.startswith("prefetch")
+    purpose = _header(request, "sec-purpose")
+    return request.kind in ASIDE or purpose.startswith("prefetch") or is_icon(request)
+
+
+def is_icon(request: Request) -> bool:
+    """Whether it is the page's icon, for which full Chromium asks at times."""
+    return request.kind == "Other" and _header(request, "accept").startswith("image/")
+
+
+def _header(request: Request, name: str) -> str:
+    return next((value for one, value in request.headers.items() if one.lower() == name), "")
 
 
 def settle(warnings: Warnings, request: Request) -> None:

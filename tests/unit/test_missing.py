@@ -69,6 +69,8 @@ def test_only_what_is_wanted_for_the_picture_is_judged() -> None:
     assert judged(b"", method="HEAD") is None
     assert judged(b"", "Ping", status=404) is None
     assert judged(b"", "Fetch", status=404, headers={"Sec-Purpose": "prefetch"}) is None
+    assert judged(b"", "Other", status=404, headers={"Accept": "image/avif,*/*"}) is None
+    assert judged(b"", "Other", status=404, headers={"Accept": "*/*"}) == "http_404"
 
 
 def test_what_the_route_has_told_is_not_told_again() -> None:
