@@ -483,7 +483,7 @@ class Settings(BaseModel):
         64 << 20, ge=1024, le=1 << 32, description="all that one page may fetch, in bytes"
     )
     fetch_connections: int = Field(
-        256,
+        96,
         ge=4,
         le=16_384,
         description="connections to servers that pages fetch from, of all pages together; three"

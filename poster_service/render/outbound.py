@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 
 #: Places and sockets where nothing else is said.
-CONNECTIONS = 256
+CONNECTIONS = 96
 
 _numbers = itertools.count()
 

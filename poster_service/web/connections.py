@@ -43,6 +43,8 @@ LINGER_SECONDS = 2.0
 TELL_SECONDS = 10.0
 #: Descriptors beside connections: the rest of the service with what pages fetch, and each Chrome.
 OTHER_DESCRIPTORS, DESCRIPTORS_OF_A_CHROME = 256, 16
+#: Of the rest of the service, those that are no connections of what pages fetch.
+FILES_OF_OUR_OWN = 64
 
 #: What is answered from a reserved place, and whatever the Host header says.
 HEALTH = frozenset({"/healthz", "/readyz"})
@@ -437,8 +439,7 @@ def ensure_descriptors(settings: Settings) -> None:
     """
     needed = (
         settings.max_connections
-        + settings.fetch_connections * 2
-        + OTHER_DESCRIPTORS
+        + max(OTHER_DESCRIPTORS, settings.fetch_connections * 2 + FILES_OF_OUR_OWN)
         + settings.chromes * DESCRIPTORS_OF_A_CHROME
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -332,6 +332,9 @@ def test_descriptors_are_raised_to_what_is_needed_or_it_is_refused(
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: given.append(limits))
     ensure_descriptors(settings(concurrency="2", ready="2", max_connections="1000"))
     assert given == [(1000 + 256 + 4 * 16, 4096)]
+    many = settings(concurrency="2", ready="2", max_connections="1000", fetch_connections="200")
+    ensure_descriptors(many)
+    assert given.pop() == (1000 + 200 * 2 + 64 + 4 * 16, 4096)
     with pytest.raises(InvalidSettings) as caught:
         ensure_descriptors(settings(concurrency="2", ready="2", max_connections="4000"))
     assert "POSTER_MAX_CONNECTIONS=4000" in str(caught.value)
