@@ -144,14 +144,14 @@ def test_stdin_is_a_dash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     ],
 )
 def test_the_status_says_whether_it_worked(
-    arguments: list[str], status: int, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], status: int, capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     """0 for success, 1 for a failure, 2 for wrong usage; no traceback in any case."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as left:
         main(arguments)
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert left.value.code == status
     assert "Traceback" not in told.err
     assert (told.err == "") == (status == 0)

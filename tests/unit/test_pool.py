@@ -286,10 +286,10 @@ async def test_a_chrome_that_does_not_come_up_leaves_nothing(
     work_dir: Path, program: str, seconds: float, said: str
 ) -> None:
     """Neither process nor folder nor place in the books; the error says what it said."""
-    pool = Pool(spec(work_dir / "pool", program, seconds), ready=1, capacity=2)
+    pool = Pool(spec(work_dir / f"{INSTANCE:x}", program, seconds), ready=1, capacity=2)
     with pytest.raises(ChromeNotStarted, match=said):
         await pool.start()
-    assert left(INSTANCE, work_dir / "pool") == []
+    assert left(INSTANCE, work_dir / f"{INSTANCE:x}") == []
     statistics = pool.statistics()
     assert sum(statistics.counts.values()) == 0
     assert (statistics.failed_starts, statistics.started) == (1, 0)
@@ -302,10 +302,10 @@ async def test_a_chrome_that_never_answers_is_given_up(work_dir: Path) -> None:
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
-    pool = Pool(spec(work_dir / "pool", str(program), 0.5), ready=1, capacity=1)
+    pool = Pool(spec(work_dir / f"{INSTANCE:x}", str(program), 0.5), ready=1, capacity=1)
     with pytest.raises(ChromeNotStarted, match=r"not ready after 0\.5 s"):
         await pool.start()
-    assert left(INSTANCE, work_dir / "pool") == []
+    assert left(INSTANCE, work_dir / f"{INSTANCE:x}") == []
     await pool.close()
 
 
@@ -314,7 +314,7 @@ async def test_a_start_that_is_cut_off_leaves_nothing(work_dir: Path) -> None:
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
-    home = work_dir / "pool"
+    home = work_dir / f"{INSTANCE:x}"
     for turns in range(12):
         pool = Pool(spec(home, str(program)), ready=1, capacity=1)
         starting = asyncio.create_task(pool.start())
@@ -333,7 +333,7 @@ async def test_a_start_that_needed_the_backstop_is_counted_as_unclean(work_dir: 
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
-    home = work_dir / "pool"
+    home = work_dir / f"{INSTANCE:x}"
     pool = Pool(spec(home, str(program)), ready=1, capacity=1)
     starting = asyncio.create_task(pool.start())
     assert await settled(lambda: len(list(census.tagged(INSTANCE))) == 2)
@@ -355,7 +355,7 @@ async def test_a_start_that_is_cut_off_again_while_it_ends_leaves_nothing(
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
-    home = work_dir / "pool"
+    home = work_dir / f"{INSTANCE:x}"
     pool = Pool(spec(home, str(program)), ready=1, capacity=1)
     starting = asyncio.create_task(pool.start())
     assert await settled(lambda: bool(left(INSTANCE, home)))
@@ -395,7 +395,7 @@ def test_the_work_folder_is_made_private(work_dir: Path) -> None:
 def test_a_work_folder_that_cannot_be_had_names_the_variable(work_dir: Path, blocked: str) -> None:
     """One line for the operator."""
     (work_dir / "file").write_text("x")
-    where = work_dir / "file" / "home" if blocked == "file" else Path("/proc/nowhere/home")
+    where = work_dir / "file" / "1" if blocked == "file" else Path("/proc/nowhere/1")
     with pytest.raises(ChromeNotStarted, match="POSTER_WORK_DIR="):
         open_home(where, shared=False)
 
