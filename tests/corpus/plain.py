@@ -26,7 +26,9 @@ SWITCHES = (
 START_SECONDS = 30.0
 PIXELS_PER_INCH = 96
 READY = """Promise.all([
-    document.fonts.ready, ...[...document.images].map((image) => image.decode().catch(() => 0))
+    document.fonts.ready,
+    ...[...document.images].filter((image) => image.complete || image.loading !== 'lazy')
+        .map((image) => image.decode().catch(() => 0)),
 ])"""
 
 

@@ -33,7 +33,16 @@ LOOKS = {
     "cjk-chinese": (750, 1334, 2.0),
 }
 #: How a page may differ from a plain Chromium's, and why: (page, kind) -> reason.
-DIFFERENT: dict[tuple[str, str], str] = {}
+DIFFERENT: dict[tuple[str, str], str] = {
+    ("layout-skipped", "full page"): (
+        "a plain Chromium leaves sections with content-visibility: auto blank below the viewport"
+    ),
+    ("layout-lazy-far", "full page"): "a plain Chromium does not load a lazy picture so far below",
+    ("vertical-japanese", "full page"): (
+        "a plain Chromium moves the page while it captures it, and loses all that is left of its"
+        " origin: the picture is white"
+    ),
+}
 KINDS = ("viewport", "full page", "pdf")
 
 

@@ -25,7 +25,8 @@ MODES = [
     pytest.param(
         (program, renders),
         id=f"{Path(program).name}-{renders}",
-        marks=() if "headless" in program else pytest.mark.slow,
+        # Full Chromium takes seconds for each of these, and there are many.
+        marks=() if "headless" in program else pytest.mark.endurance,
     )
     for program in PROGRAMS
     for renders in (1, 50)
