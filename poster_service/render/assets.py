@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import aiohttp
 from yarl import URL
@@ -487,7 +487,9 @@ def page_route(
             if request.url.startswith(ADDRESS):
                 address = request.url[len(ADDRESS) :]
                 file = files.find(path_of(address))
-                if file is not None and (folder is None or is_shown(file, request.kind, folder)):
+                if file is not None and (
+                    folder is None or (is_shown(file, request.kind) and not is_own(folder, address))
+                ):
                     more = () if folder is None else (NO_SNIFFING,)
                     reply = Reply(200, (("Content-Type", file.content_type), *more), file.body)
                 elif beside is not None:
@@ -513,20 +515,25 @@ def page_route(
     return route
 
 
-def is_shown(file: Asset, kind: str, folder: Path) -> bool:
-    """Whether a file that came with data is given to the template's page.
+def is_shown(file: Asset, kind: str) -> bool:
+    """Whether a file that came with data may be given to the template's page.
 
     As a picture, a video or a sound, and as nothing else: a file of the caller's that the page took
-    for its script or style would do with the page what data must not. A file of the template goes
-    before one of the caller's.
+    for its script or style would do with the page what data must not.
 
     Args:
         file: The file that came.
         kind: What Chrome asks for, as CDP's Network.ResourceType has it.
-        folder: The template's.
     """
-    is_media = file.content_type.startswith(MEDIA_TYPES) and kind in MEDIA_KINDS
-    return is_media and asset(folder, quote(file.name)).status != HTTPStatus.OK
+    return file.content_type.startswith(MEDIA_TYPES) and kind in MEDIA_KINDS
+
+
+def is_own(folder: Path, address: str) -> bool:
+    """Whether the template has the file that its page asks for: it goes before a caller's.
+
+    By the address, since a caller's file may be found by several spellings of its name.
+    """
+    return asset(folder, address).status == HTTPStatus.OK
 
 
 def _reported(request: Request) -> Denied:
