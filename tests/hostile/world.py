@@ -282,7 +282,7 @@ class World:
         connector = aiohttp.UnixConnector(f"{self._folder.name}/http")
         async with (
             aiohttp.ClientSession(connector=connector) as client,
-            client.post("http://service/render", json=options) as response,
+            client.post("http://localhost/render", json=options) as response,
         ):
             return {
                 "status": response.status,

@@ -342,13 +342,16 @@ async def test_a_render_that_fails_tells_of_its_errors_too(
     assert answer.status == 502
     assert 'script_error;kind="TypeError";at="1:14"' in answer.headers["X-Render-Warnings"]
 
+    over = asyncio.Event()
+
     async def never(_: web.Request) -> web.Response:
-        await asyncio.sleep(60)
+        await over.wait()
         return web.Response()
 
     async with serve_pages(never=never) as address:
         slow = html.replace("none.png", f"{address}/never")
         answer = await send(keeping, slow, timeout_ms="3000")
+        over.set()
     assert answer.status == 504
     assert 'script_error;kind="TypeError";at="1:14"' in answer.headers["X-Render-Warnings"]
 
