@@ -182,7 +182,7 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
                         ("render_timeout",)),
     "pattern": ("<script>/^(a+)+$/.test('a'.repeat(99) + 'b')</script>", ("render_timeout",)),
     "image-bomb": ("<img src='https://stranger.test/pixels?side=22000'>",
-                   ("page_failed", "page_crashed")),
+                   ("page_failed", "page_crashed", "render_timeout")),
 }  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def test_bodies_that_never_end_or_never_come_are_given_up(any_world: World) -> N
     page = "".join(f"<link rel=stylesheet href='https://stranger.test/{kind}'>" for kind in kinds)
     begin = time.monotonic()
     seen = any_world.render(page, hold=0, settings={"fetch_timeout_ms": 1_000})
-    assert time.monotonic() - begin < 6
+    assert time.monotonic() - begin < 15
     assert seen.status == 200
     assert seen.warned("failed", "stranger.test", "timeout")
     assert seen.warned("failed", "stranger.test", "too_large")
@@ -336,9 +336,12 @@ KEEP = """<body style='margin:0;background:gray'><script>(async () => {
 
 
 def knows_nothing(world: World, pages_before: int = 0) -> None:
-    """Whoever comes later finds what the first one found: nothing but the blank page before it."""
+    """Whoever comes later finds what the first one found: nothing but the blank page before it.
+
+    And the second entry for itself, by which a page cannot close its window (`page.STAY`).
+    """
     for _ in range(4):
-        seen = world.render(KEEP.replace("FIRST", str(pages_before + 1)), hold=600)
+        seen = world.render(KEEP.replace("FIRST", str(pages_before + 2)), hold=600)
         assert seen.status == 200, seen.body
         assert at(decode(seen.body), 190, 90) == (0, 255, 0, 255)
 
@@ -369,4 +372,4 @@ def test_nothing_of_one_render_is_in_a_request_of_another(either_world: World) -
 @pytest.mark.slow
 def test_nor_is_anything_in_full_chromium(full_world: World) -> None:
     """With its profile on disk, which is one of its own each time."""
-    knows_nothing(full_world, pages_before=1)
+    knows_nothing(full_world, pages_before=0 if full_world.shares_chromes else 1)
