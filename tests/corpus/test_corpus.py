@@ -33,17 +33,29 @@ LOOKS = {
     "cjk-chinese": (750, 1334, 2.0),
 }
 #: How a page may differ from a plain Chromium's, and why: (page, kind) -> reason.
+KINDS = ("viewport", "full page", "pdf")
+MOVED = (
+    "a plain Chromium moves a page that begins on the right while it captures it, and loses what"
+    " then lies outside: half of it, or all"
+)
+HAN = (
+    "Han text without a language has Simplified Chinese forms here (POSTER_LANGUAGE), not Japanese"
+)
 DIFFERENT: dict[tuple[str, str], str] = {
     ("layout-skipped", "full page"): (
         "a plain Chromium leaves sections with content-visibility: auto blank below the viewport"
     ),
     ("layout-lazy-far", "full page"): "a plain Chromium does not load a lazy picture so far below",
-    ("vertical-japanese", "full page"): (
-        "a plain Chromium moves the page while it captures it, and loses all that is left of its"
-        " origin: the picture is white"
-    ),
+    **{
+        (name, "full page"): MOVED
+        for name in ("rtl-arabic", "rtl-form", "rtl-hebrew", "vertical-japanese")
+    },
+    **{
+        (name, kind): HAN
+        for name in ("canvas-shapes", "cjk-emoji", "vertical-mixed")
+        for kind in KINDS
+    },
 }
-KINDS = ("viewport", "full page", "pdf")
 
 
 @dataclass
