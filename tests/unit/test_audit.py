@@ -81,8 +81,7 @@ def test_the_audit_says_what_it_could_not_check() -> None:
     """The command itself, with whatever can be reached from here."""
     done = subprocess.run([ROOT / "tools/audit.sh"], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1, 3), done.stderr
-    if done.returncode == 3:
-        assert "NOT CHECKED: no current advisories" in done.stdout
-        assert "safety-db" in done.stdout
-    else:
-        assert "Python packages were asked about" in done.stdout
+    was_asked = "Python packages were asked about" in done.stdout
+    assert was_asked != ("NOT CHECKED: no current advisories" in done.stdout)
+    assert was_asked or "safety-db" in done.stdout
+    assert was_asked or done.returncode != 0
