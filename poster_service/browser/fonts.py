@@ -47,6 +47,9 @@ HAN_FAMILIES = {
     "ko": ("Noto Sans CJK KR", "Noto Sans KR", "Source Han Sans K", "Source Han Sans KR",
            "NanumGothic", "UnDotum"),
 }  # fmt: skip
+#: Runs a tool, and removes the folder of its configuration in `$0` even where the service is killed
+#: meanwhile, which could not do it any more.
+TIDY = """trap 'rm -rf "$0"; exit 1' HUP INT TERM; "$@"; status=$?; rm -rf "$0"; exit $status"""
 #: Code points that are not drawn by a glyph of their own: Unicode's Default_Ignorable_Code_Point,
 #: those of the category Cf apart.
 _IGNORABLE = (
@@ -193,7 +196,7 @@ class Fonts:
         try:
             with _config_file(self.config()) as (folder, config):
                 told = subprocess.run(  # noqa: S603 - a tool of the system's, arguments of ours
-                    [program, *arguments],
+                    ["/bin/sh", "-c", TIDY, folder, program, *arguments],
                     env={"HOME": folder, "LANG": "C.UTF-8", **self.environment(config)},
                     stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
                     timeout=TOOL_SECONDS,

@@ -2,6 +2,10 @@
 
 import io
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -195,3 +199,31 @@ def test_any_other_language_is_refused_with_those_allowed(tag: str) -> None:
     """It would change nothing."""
     with pytest.raises(InvalidSettings, match="must be zh-CN, zh-TW, zh-HK, ja or ko"):
         Settings.load({"POSTER_LANGUAGE": tag}, {})
+
+
+def test_a_tools_folder_goes_even_where_the_service_is_killed(tmp_path: Path) -> None:
+    """By the tool's own shell: nothing of a start that was cut off stays in /tmp."""
+    (tmp_path / "bin").mkdir()
+    slow = tmp_path / "bin/fc-list"
+    slow.write_text(f"#!/bin/sh\n: >{tmp_path}/begun\nsleep 0.5\n: >{tmp_path}/ended\n")
+    slow.chmod(0o755)
+    place = tmp_path / "tmp"
+    place.mkdir()
+    asks = "from poster_service.browser.fonts import Fonts; Fonts().coverage()"
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    service = subprocess.Popen(
+        [sys.executable, "-c", asks], env={**os.environ, "PATH": path, "TMPDIR": str(place)}
+    )
+    wait_until((tmp_path / "begun").exists)
+    assert any(place.iterdir())
+    service.kill()
+    service.wait()
+    wait_until(lambda: (tmp_path / "ended").exists() and not any(place.iterdir()))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition for at most twenty seconds."""
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
