@@ -136,7 +136,9 @@ def test_the_tables_are_whole(table: tuple[Block, ...]) -> None:
     assert re.fullmatch(r"20[0-9]{2}-[01][0-9]", special_addresses.AS_OF)
     assert len({one.block for one in table}) == len(table)
     for one in table:
-        assert str(ipaddress.ip_network(one.block)) == one.block
+        # Python 3.13 writes mapped addresses in its own way: ::ffff:0.0.0.0.
+        written = str(ipaddress.ip_network(one.block)).replace("::ffff:0.0.0.0/", "::ffff:0:0/")
+        assert written == one.block
         assert one.name
         assert re.fullmatch(r"RFC [0-9]+|Azure", one.rfc)
         assert re.fullmatch(r"(19|20)[0-9]{2}-[01][0-9]", one.date)
