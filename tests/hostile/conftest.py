@@ -174,19 +174,6 @@ def world() -> Iterator[World]:
     params=[1, pytest.param(50, marks=pytest.mark.slow)],
     ids=["a Chrome each", "a context each"],
 )
-def full_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A world around full Chromium, in either mode of the pool."""
-    if not FULL.exists():
-        pytest.skip("no full Chromium here")
-    few = {} if request.param == 1 else {"concurrency": 1, "ready_max": 1}
-    yield from _world(chrome=str(FULL), renders_per_chrome=request.param, **few)
-
-
-@pytest.fixture(
-    scope="module",
-    params=[1, pytest.param(50, marks=pytest.mark.slow)],
-    ids=["a Chrome each", "a context each"],
-)
 def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A world in either mode of the pool; with few Chromes, so that each is had again soon."""
     yield from _world(renders_per_chrome=request.param, concurrency=1, ready_max=1)
