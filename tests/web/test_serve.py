@@ -42,6 +42,15 @@ class Served:
         init = psutil.Process(self.process.pid)
         return [init, *init.children(recursive=True)]
 
+    def helpers(self) -> list[psutil.Process]:
+        """Those of the tree that are no Chrome: init, the service, the shims and their server."""
+        found = []
+        for one in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "chrom" not in one.name():
+                    found.append(one)
+        return found
+
     async def render(self, html: str, **options: object) -> int:
         """The status of one render."""
         body = {"html": html, **options}
@@ -125,6 +134,7 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
+            process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
         await process.wait()
         assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)
 
