@@ -464,7 +464,7 @@ def read_text(name: str) -> str:
 
 def run_doctor(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Say what was found; 0 when a test picture could be rendered."""
-    from poster_service.web import doctor
+    from poster_service import doctor
 
     if options.find_chrome:
         print(doctor.chrome_path(settings))  # noqa: T201 - the command's own words

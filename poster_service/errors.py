@@ -15,7 +15,7 @@
     │   ├── PictureTooLarge         known only after the page was laid out
     │   ├── FetchDenied             strict, and a rule of ours kept something from the page
     │   ├── Unauthorized            no token, or none of ours
-    │   ├── ForeignPage             a form that a page of another origin sent
+    │   ├── CrossOriginForm             a form that a page of another origin sent
     │   ├── ForeignHost             a Host header that names another service
     │   ├── Forbidden               a signed address that is not, or no longer, good
     │   │   ├── BadSignature
@@ -24,7 +24,7 @@
     │   │   └── ExpiryTooFar
     │   └── OverQuota               this caller has had its share, whatever room there is
     │       ├── RateLimited
-    │       └── TooMany
+    │       └── ConcurrencyLimited
     ├── LoadError                   we have no room for it now
     │   ├── Overloaded
     │   └── Stopping
@@ -40,7 +40,7 @@
         ├── ChromeNotStarted
         ├── TemplatesBroken
         ├── AddressInUse
-        └── OpenToAll
+        └── UnauthenticatedBind
 
 An error carries a short public sentence that names the remedy; what happened inside travels as
 its cause, to the log only. `web/problems.py` holds the one table that turns a leaf into a status.
@@ -199,7 +199,7 @@ class Unauthorized(CallerError):
     sent = False
 
 
-class ForeignPage(CallerError):
+class CrossOriginForm(CallerError):
     """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
 
     code = "foreign_page"
@@ -258,7 +258,7 @@ class RateLimited(OverQuota):
     code = "rate_limited"
 
 
-class TooMany(OverQuota):
+class ConcurrencyLimited(OverQuota):
     """As many renders at once as POSTER_TOKEN_CONCURRENCY allows."""
 
     code = "too_many"
@@ -357,5 +357,5 @@ class AddressInUse(OperatorError):
     """The address to listen on cannot be had."""
 
 
-class OpenToAll(OperatorError):
+class UnauthenticatedBind(OperatorError):
     """The service would listen to others than this machine, and has no token to tell them apart."""

@@ -14,7 +14,7 @@ from poster_service.browser.printing import ExpectData, Printing
 from poster_service.errors import PageFailed, PictureTooLarge
 
 if TYPE_CHECKING:
-    from poster_service.browser.page import Picture
+    from poster_service.browser.page import CaptureOptions
 
 #: Chrome's largest surface in software compositing, in device pixels a side.
 MAX_SIDE = 16_384
@@ -38,7 +38,7 @@ class Capture:
         self._expect_data = expect_data
         self._frames = frames
 
-    async def take(self, picture: "Picture") -> Base64:
+    async def take(self, picture: "CaptureOptions") -> Base64:
         """The picture or PDF, in base64.
 
         Raises:
@@ -53,7 +53,7 @@ class Capture:
             raise PageFailed("Chrome gave no picture of the page")
         return data
 
-    async def _drawn(self, picture: "Picture") -> Base64:
+    async def _drawn(self, picture: "CaptureOptions") -> Base64:
         """The picture out of a frame, in base64; empty where that cannot be.
 
         A frame is of the viewport, and in CSS pixels whatever the device scale factor.
@@ -63,7 +63,7 @@ class Capture:
         with self._expect_data():
             return await self._frames.picture(encoding(picture))
 
-    async def _screenshot(self, picture: "Picture") -> Base64:
+    async def _screenshot(self, picture: "CaptureOptions") -> Base64:
         """The picture by Chrome's own way, which waits for its display clock, in base64.
 
         A full page is a clip larger than the viewport, and not `captureBeyondViewport`. That one
@@ -99,7 +99,7 @@ class Capture:
         return math.ceil(size["width"]), math.ceil(size["height"])
 
 
-def encoding(picture: "Picture") -> dict[str, Any]:
+def encoding(picture: "CaptureOptions") -> dict[str, Any]:
     """How a picture is encoded, as CDP has it."""
     if picture.format == "png":  # 40 instead of 150 ms of CPU (FACTS, "Capture")
         return {"format": "png", "optimizeForSpeed": True}
@@ -111,7 +111,7 @@ def max_side(form: str) -> int:
     return MAX_WEBP_SIDE if form == "webp" else MAX_SIDE
 
 
-def check_size(width: int, height: int, picture: "Picture") -> None:
+def check_size(width: int, height: int, picture: "CaptureOptions") -> None:
     """Refuse a full page that is larger than a picture may be.
 
     Raises:

@@ -36,7 +36,7 @@ from poster_service.errors import (
     PageFailed,
     RenderFailed,
 )
-from poster_service.process.death import LOOK_SECONDS, death_of
+from poster_service.process.exits import LOOK_SECONDS, wait_exit
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ Route = Callable[[Request], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptureOptions:
     """What is wanted of a page.
 
     Attributes:
@@ -131,7 +131,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Look:
+class Viewport:
     """What a page is given before it loads, so that media queries see it at once.
 
     Attributes:
@@ -163,7 +163,7 @@ class Look:
         ]
 
 
-class Usual:
+class ViewportHint:
     """The look that the last render wanted: the next one wants the same, as a rule.
 
     Every page has it when it becomes ready, which takes it out of a render's time. A large one is
@@ -174,9 +174,9 @@ class Usual:
     """
 
     def __init__(self) -> None:
-        self.look: Look | None = None
+        self.look: Viewport | None = None
 
-    def note(self, look: Look) -> None:
+    def note(self, look: Viewport) -> None:
         """What a render wanted that was done."""
         if look.scale == 1 and USUAL_PIXELS[0] <= look.width * look.height <= USUAL_PIXELS[1]:
             self.look = look
@@ -186,7 +186,7 @@ class Usual:
         self.look = None
 
 
-class Door:
+class PageFactory:
     """Opens the page of each lease in one Chrome, and closes it again.
 
     Pages are opened by the protocol's own commands: pyppeteer's Page switches on seven domains of
@@ -194,16 +194,20 @@ class Door:
     that floods its console would keep everybody's event loop busy with it, too.
     """
 
-    def __init__(self, connection: PipeConnection, usual: Usual, *, gives_frames: bool) -> None:
+    def __init__(
+        self, connection: PipeConnection, usual: ViewportHint, *, supports_begin_frame: bool
+    ) -> None:
         self._connection = connection
         self._usual = usual
-        self._gives_frames = gives_frames
+        self._gives_frames = supports_begin_frame
 
     @classmethod
-    async def open(cls, connection: PipeConnection, usual: Usual, *, gives_frames: bool) -> "Door":
+    async def open(
+        cls, connection: PipeConnection, usual: ViewportHint, *, supports_begin_frame: bool
+    ) -> "PageFactory":
         """Open the pipe to a Chrome that has just been started.
 
-        `gives_frames` says that it was started with the switches of `frames.py`, and no page.
+        `supports_begin_frame`: it was started with the switches of `frames.py`, and no page.
 
         Raises:
             ChromeDied: The pipe closed before Chrome answered.
@@ -211,7 +215,7 @@ class Door:
         with _starting():
             await connection.open()
             await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
-        return cls(connection, usual, gives_frames=gives_frames)
+        return cls(connection, usual, supports_begin_frame=supports_begin_frame)
 
     async def new_page(self, *, own_context: bool) -> "PosterPage":
         """A page; with a browser context of its own nothing that others stored is there.
@@ -278,7 +282,13 @@ class Door:
         session = await self._connection.createSession({"targetId": target, "type": "page"})
         frames = self._gives_frames
         return PosterPage(
-            self._connection, self._usual, session, target, context, asked, gives_frames=frames
+            self._connection,
+            self._usual,
+            session,
+            target,
+            context,
+            asked,
+            supports_begin_frame=frames,
         )
 
     async def _pages(self) -> list[str]:
@@ -299,7 +309,7 @@ class Door:
         page.abandon()
         with _starting():
             renderers = await self._renderers()
-            deaths = [death_of(pid) for pid in renderers]
+            deaths = [wait_exit(pid) for pid in renderers]
             try:
                 await self._connection.send(
                     "Target.disposeBrowserContext", {"browserContextId": page.context}
@@ -312,7 +322,7 @@ class Door:
             while late := await self._renderers():  # begun while the page was being closed
                 if late := [pid for pid in late if pid not in renderers]:
                     renderers += late
-                    await asyncio.gather(*map(death_of, late))
+                    await asyncio.gather(*map(wait_exit, late))
                 else:  # dead, and not missed by Chrome yet
                     await asyncio.sleep(LOOK_SECONDS)
         return renderers
@@ -324,30 +334,30 @@ class Door:
 
 
 class PosterPage:
-    """The one page of a lease; made by a `Door`, used once."""
+    """The one page of a lease; made by a `PageFactory`, used once."""
 
     def __init__(
         self,
         connection: PipeConnection,
-        usual: Usual,
+        usual: ViewportHint,
         session: FlatSession,
         target: str,
         context: str | None,
         asked: dict[str, Any] | None,
         *,
-        gives_frames: bool,
+        supports_begin_frame: bool,
     ) -> None:
         """`asked` is its request for its document, where it is on its way there already."""
         self._connection = connection
         self._usual = usual
-        self._look: Look | None = None
+        self._look: Viewport | None = None
         #: Whether all of the page is painted and not only what the viewport shows.
         self._is_full = False
         self._session = session
         #: CDP's name for it, and for its main frame.
         self.target = target
         #: None where Chrome has a display clock of its own.
-        self._frames = Frames(self._send) if gives_frames else None
+        self._frames = Frames(self._send) if supports_begin_frame else None
         #: The browser context that is this page's alone; None where the whole Chrome is.
         self.context = context
         loop = asyncio.get_running_loop()
@@ -412,16 +422,16 @@ class PosterPage:
             )
         )
 
-    async def set_up(self, picture: Picture) -> None:
+    async def set_up(self, picture: CaptureOptions) -> None:
         """Set viewport and background, before anything loads: media queries see them at once."""
         self._connection.allow(picture.max_messages, picture.max_message_bytes)
         self._is_full = picture.full_page
-        look = Look(picture.width, picture.height, picture.scale, picture.background)
+        look = Viewport(picture.width, picture.height, picture.scale, picture.background)
         if look != self._look:
             self._look = look
             await asyncio.gather(*itertools.starmap(self._send, look.commands()))
 
-    async def load(self, route: Route, *, is_still: bool = False) -> None:
+    async def load(self, route: Route, *, is_static: bool = False) -> None:
         """Load the document that `route` has for ADDRESS, as all else, until the load event.
 
         A page's clock (`performance.now`, the time of its frames) starts with its navigation. Only
@@ -435,7 +445,7 @@ class PosterPage:
         # What the page asks for belongs to this request, not to the one that started the Chrome.
         self._context = contextvars.copy_context()
         async with self._frames_going(PATIENCE, SLOW):
-            if self._document.done() and not is_still:
+            if self._document.done() and not is_static:
                 await self._turn_back()
             if self._document.done():
                 await self._give_document()
@@ -475,7 +485,7 @@ class PosterPage:
         self._is_loaded_from_us = True
         await self._fulfil(event, reply)
 
-    async def wait_painted(self, *, is_still: bool = False) -> None:
+    async def wait_painted(self, *, is_static: bool = False) -> None:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded.
 
         A page of which it is known that nothing runs or moves in it needs no frames meanwhile: the
@@ -484,7 +494,7 @@ class PosterPage:
         script = settled(everything=self._is_full)
         met = glyphs.SEEN % json.dumps(self._seen_key)
         findings = f"async () => [await {self._search}, {met}, {glyphs.TEXT}]"
-        async with self._frames_going(STEADY if is_still else 0, STEADY):
+        async with self._frames_going(STEADY if is_static else 0, STEADY):
             answer = await self._send(
                 "Runtime.evaluate",
                 {
@@ -552,7 +562,7 @@ class PosterPage:
         if not call.cancelled() and call.exception() is None:
             self.witness.hear(call.result().get("result", {}).get("value"))
 
-    async def capture(self, picture: Picture) -> bytes:
+    async def capture(self, picture: CaptureOptions) -> bytes:
         """Take the picture.
 
         Raises:

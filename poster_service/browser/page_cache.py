@@ -5,7 +5,7 @@ Linux keeps what it has read of a file in folios, and a fault maps the pages aro
 time. What a package manager wrote, or what came in by single faults, lies there in small folios, of
 4 KiB mostly; what was read from one end to the other in large ones, of 256 KiB and more (xfs since
 Linux 5.18, ext4 since 6.16), and is mapped and unmapped in fewer steps. That saves 7 to 10 % of the
-CPU of a Chrome's whole life (measured: `python -m tests.bench.floor`).
+CPU of a Chrome's whole life (measured: `python -m bench.floor`).
 """
 
 import contextlib

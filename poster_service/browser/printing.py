@@ -16,7 +16,7 @@ from poster_service.browser.settle import settled
 from poster_service.errors import PageFailed, PictureTooLarge
 
 if TYPE_CHECKING:
-    from poster_service.browser.page import Picture
+    from poster_service.browser.page import CaptureOptions
 
 #: While inside, an answer of Chrome may be as large as a picture is.
 ExpectData = Callable[[], contextlib.AbstractContextManager[None]]
@@ -129,7 +129,7 @@ class Printing:
         self._send = send
         self._expect_data = expect_data
 
-    async def pdf(self, picture: "Picture") -> Base64:
+    async def pdf(self, picture: "CaptureOptions") -> Base64:
         """The PDF, in base64.
 
         Raises:
@@ -142,7 +142,7 @@ class Printing:
             return await self._print(_paper(picture.width, picture.height))
         return await self._one_sheet(picture)
 
-    async def _one_sheet(self, picture: "Picture") -> Base64:
+    async def _one_sheet(self, picture: "CaptureOptions") -> Base64:
         """All of the page on one sheet, laid out for the viewport and not for the sheet.
 
         Chrome cuts what it prints into sheets, and lays it out for the first of them: a page of

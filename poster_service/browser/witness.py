@@ -161,7 +161,7 @@ class Witness:
         self._refused: list[Finding] = []
         self._lost: tuple[Finding, ...] = ()
         #: What went wrong in the page's scripts, e.g. "TypeError at 3:17".
-        self.complaints: tuple[str, ...] = ()
+        self.script_errors: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -170,7 +170,7 @@ class Witness:
 
     def hear(self, told: object) -> None:
         """Take what the script in the page has heard, or found."""
-        self.complaints = complaints_of(told)
+        self.script_errors = complaints_of(told)
         self._lost = losses_of(told)
 
     def read(self, event: dict[str, Any]) -> None:

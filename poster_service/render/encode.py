@@ -26,7 +26,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 PngCompression = Literal["fast", "balanced", "small"]
 
-#: zlib-ng levels. Of Chrome's own default size, over the posters of tests/bench/render: 4 gives
+#: zlib-ng levels. Of Chrome's own default size, over the posters of bench/render: 4 gives
 #: 1.07 to 1.11, at 20 ms for 750 x 1334; 7 gives 0.91 to 1.08 at 75 ms (measured); 8 and 9 take
 #: several times that for some per cent.
 LEVELS: Mapping[PngCompression, int] = {"balanced": 4, "small": 7}

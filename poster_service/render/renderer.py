@@ -15,7 +15,7 @@ from pathlib import Path
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.glyphs import SEEN_KINDS, code_points
-from poster_service.browser.page import Picture, PosterPage, Route
+from poster_service.browser.page import CaptureOptions, PosterPage, Route
 from poster_service.browser.pool import Pool
 from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
@@ -27,12 +27,12 @@ from poster_service.errors import (
     RenderTimeout,
     Stopping,
 )
+from poster_service.fetch.client import Fetcher, page_route
+from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
-from poster_service.render.assets import Fetcher, page_route
 from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.font_display import with_patient_fonts
-from poster_service.render.freshness import Shelf
 from poster_service.render.job import (
     CONTENT_TYPES,
     DEFAULT_HEIGHT,
@@ -104,7 +104,7 @@ class Work:
     job: RenderJob
     template: Template | None
     html: str
-    picture: Picture
+    picture: CaptureOptions
     beside: Path | None = None
 
 
@@ -214,7 +214,7 @@ class Renderer:
         deadline: Deadline,
         keep: Callable[[Rendered], str] = lambda _: "",
         *,
-        is_still: bool = False,
+        is_static: bool = False,
     ) -> Rendered:
         """Render what was prepared.
 
@@ -223,12 +223,12 @@ class Renderer:
             caller: As of `render`.
             deadline: When it must be done.
             keep: Told of the finished picture; gives the cache's word, for the log.
-            is_still: Whether nothing on the page runs or moves, as far as is known.
+            is_static: Whether nothing on the page runs or moves, as far as is known.
 
         Raises:
             PosterError: As `render`.
         """
-        job, picture, warnings, shelf = work.job, work.picture, Warnings(), Shelf()
+        job, picture, warnings, shelf = work.job, work.picture, Warnings(), CacheLifetime()
         folder, files = (
             (work.template.folder, work.template.files) if work.template else (None, None)
         )
@@ -250,7 +250,7 @@ class Renderer:
             try:
                 with self._buffers.open() as share:
                     body = await self._within_deadline(
-                        work, deadline, caller, route, phases, share, is_still=is_still
+                        work, deadline, caller, route, phases, share, is_static=is_static
                     )
             finally:
                 add_findings(warnings, phases)
@@ -281,7 +281,7 @@ class Renderer:
         finally:
             seconds = time.monotonic() - begin
             done = Done(
-                outcome, job.format, seconds, phases.milliseconds, len(body), phases.complaints
+                outcome, job.format, seconds, phases.milliseconds, len(body), phases.script_errors
             )
             self._observe(done)
             self._log(job, caller, picture, done, warnings, cache)
@@ -295,13 +295,13 @@ class Renderer:
         check_files(template, job.assets)
         return template, self._templates.render(template, job.data or {})
 
-    def _picture(self, job: RenderJob, template: Template | None) -> Picture:
+    def _picture(self, job: RenderJob, template: Template | None) -> CaptureOptions:
         """The job with every default filled in: the caller's word, the template's, ours."""
         width = job.width or (template and template.width) or DEFAULT_WIDTH
         height = job.height or (template and template.height) or DEFAULT_HEIGHT
         check_pixels(job, width, height, self._limits)
         lossy = job.format in ("jpeg", "webp")
-        return Picture(
+        return CaptureOptions(
             width=width,
             height=height,
             scale=job.device_scale_factor,
@@ -323,7 +323,7 @@ class Renderer:
         phases: Phases,
         share: Share,
         *,
-        is_still: bool,
+        is_static: bool,
     ) -> bytes:
         """A slot, then the painting, until the time is up.
 
@@ -335,7 +335,7 @@ class Renderer:
         try:
             async with deadline.watch():
                 body = await self._paint(
-                    slot, work.picture, route, phases, deadline, share, is_still=is_still
+                    slot, work.picture, route, phases, deadline, share, is_static=is_static
                 )
                 slot.rendered()
                 share.set(len(body))
@@ -369,13 +369,13 @@ class Renderer:
     async def _paint(
         self,
         slot: Slot,
-        picture: Picture,
+        picture: CaptureOptions,
         route: Route,
         phases: Phases,
         deadline: Deadline,
         share: Share,
         *,
-        is_still: bool,
+        is_static: bool,
     ) -> bytes:
         """Lease, page, bytes; undone in reverse, however it is left."""
         async with contextlib.AsyncExitStack() as undo:
@@ -390,9 +390,9 @@ class Renderer:
             with phases.phase("setup"):
                 await page.set_up(picture)
             with phases.phase("load"):
-                await page.load(route, is_still=is_still)
+                await page.load(route, is_static=is_static)
             with phases.phase("wait"):
-                await page.wait_painted(is_still=is_still)
+                await page.wait_painted(is_static=is_static)
             phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
             if page.text and (missing := await self._missing_glyphs(page)):
                 phases.notes.append(("missing_glyph", code_points(missing)))
@@ -431,7 +431,7 @@ class Renderer:
         self,
         job: RenderJob,
         caller: str,
-        picture: Picture,
+        picture: CaptureOptions,
         done: Done,
         warnings: Warnings,
         cache: str,
@@ -455,7 +455,7 @@ class Renderer:
             warnings=len(warnings),
             ms=round(done.seconds * 1000, 1),
             phases={name: round(took, 1) for name, took in done.milliseconds.items()},
-            **({"complaints": list(done.complaints)} if done.complaints else {}),
+            **({"script_errors": list(done.script_errors)} if done.script_errors else {}),
         )
 
 
@@ -467,7 +467,7 @@ def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
 
 def _hear(page: PosterPage, phases: Phases) -> None:
     """Take what is known of a page, however its render ends."""
-    phases.complaints, phases.findings = page.witness.complaints, page.witness.findings
+    phases.script_errors, phases.findings = page.witness.script_errors, page.witness.findings
 
 
 async def etag_of(body: bytes) -> str:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from poster_service.addresses import is_loopback
 from poster_service.browser import page_cache
-from poster_service.errors import AddressInUse, OpenToAll, PosterError
+from poster_service.errors import AddressInUse, PosterError, UnauthenticatedBind
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
 from poster_service.web import handlers, incoming, openapi, problems, sending, signed
@@ -134,7 +134,7 @@ def listen(settings: Settings) -> socket.socket:
 
     Raises:
         AddressInUse: Naming the address and the settings that change it.
-        OpenToAll: Others than this machine could come, and nobody would ask who they are.
+        UnauthenticatedBind: Others than this machine could come, and nobody would ask who they are.
     """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -151,11 +151,11 @@ def check_guarded(settings: Settings, address: str) -> None:
     """Refuse to be open to a network by accident.
 
     Raises:
-        OpenToAll: Naming both remedies.
+        UnauthenticatedBind: Naming both remedies.
     """
     guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
     if not guarded and not is_loopback(ipaddress.ip_address(address)):
-        raise OpenToAll(
+        raise UnauthenticatedBind(
             f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
             " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"
             " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"

@@ -18,8 +18,8 @@ from aiohttp import hdrs, web
 
 from poster_service.errors import (
     BadRequest,
+    CrossOriginForm,
     Fault,
-    ForeignPage,
     InvalidField,
     JsonTooComplex,
     UnsupportedMediaType,
@@ -179,7 +179,7 @@ def check_origin(request: web.Request, origins: Iterable[str]) -> None:
     (Fetch Metadata). What is no browser sends neither, and passes.
 
     Raises:
-        ForeignPage: It is of an origin that is neither ours nor named.
+        CrossOriginForm: It is of an origin that is neither ours nor named.
     """
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")
@@ -188,10 +188,10 @@ def check_origin(request: web.Request, origins: Iterable[str]) -> None:
     if site is not None:  # a browser's own word, which no page can change
         if site in ("same-origin", "none"):
             return
-        raise ForeignPage.of(Fault("Sec-Fetch-Site", f"is {quoted(site)}", FROM_WHERE))
+        raise CrossOriginForm.of(Fault("Sec-Fetch-Site", f"is {quoted(site)}", FROM_WHERE))
     if origin is None or origin.partition("://")[2] == request.headers.get("Host", ""):
         return
-    raise ForeignPage.of(Fault("Origin", "is another than ours", FROM_WHERE))
+    raise CrossOriginForm.of(Fault("Origin", "is another than ours", FROM_WHERE))
 
 
 def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:

@@ -405,7 +405,7 @@ SIGNED = Operation(
         errors.BodyTooSlow,
         errors.UnsupportedMediaType,
         errors.FormTooComplex,
-        errors.ForeignPage,
+        errors.CrossOriginForm,
     ),
     headers=PICTURE_HEADERS,
     parameters=signed_parameters,

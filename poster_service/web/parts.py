@@ -23,25 +23,25 @@ from poster_service.browser.pool import Pool
 from poster_service.buffers import Buffers
 from poster_service.credentials import SigningKey, Token
 from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
+from poster_service.fetch.client import Fetcher, FetchLimits
+from poster_service.fetch.policy import Policy
 from poster_service.logs import event
 from poster_service.process import cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups
 from poster_service.process.forkserver import ForkServer
 from poster_service.process.user import UNUSED, User, is_root, missing_capabilities, named
 from poster_service.render.admission import Admission
-from poster_service.render.assets import Fetcher, FetchLimits
+from poster_service.render.cache import RenderCache
 from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
-from poster_service.render.network import Policy
 from poster_service.render.renderer import Renderer
-from poster_service.render.results import Results
 from poster_service.render.store import Store
 from poster_service.settings import Settings, processors
 from poster_service.stats import InFlight
 from poster_service.watchdog import Watchdog
 from poster_service.web.connections import Connections
 from poster_service.web.counters import Counters
-from poster_service.web.keyring import Keyring
+from poster_service.web.credential_file import CredentialFile
 from poster_service.web.quotas import Quotas
 
 logger = logging.getLogger(__name__)
@@ -87,13 +87,13 @@ class Parts:
     fetcher: Fetcher
     pool: Pool
     renderer: Renderer
-    results: Results
+    results: RenderCache
     recent_seconds: float
     watchdog: Watchdog
     counters: Counters
     connections: Connections
-    tokens: Keyring[Token]
-    keys: Keyring[SigningKey]
+    tokens: CredentialFile[Token]
+    keys: CredentialFile[SigningKey]
     quotas: Quotas
     buffers: Buffers
     answers: InFlight = field(default_factory=InFlight)
@@ -229,7 +229,9 @@ def build(settings: Settings) -> Parts:
         OperatorError: No Chrome, or templates that are not whole.
     """
     limits = limits_of(settings)
-    tokens = Keyring(settings.tokens, settings.tokens_file, credentials.token, "POSTER_TOKENS_FILE")
+    tokens = CredentialFile(
+        settings.tokens, settings.tokens_file, credentials.token, "POSTER_TOKENS_FILE"
+    )
     tokens.load()
     keys = keys_of(settings)
     templates = Templates(settings.templates, settings.max_data_values)
@@ -252,7 +254,7 @@ def build(settings: Settings) -> Parts:
     )
     buffers = Buffers(settings.buffer_limit)
     renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done, buffers)
-    results = Results(
+    results = RenderCache(
         renderer,
         admission,
         program,
@@ -287,13 +289,13 @@ def _store(settings: Settings) -> Store | None:
     return Store(settings.cache_redis, settings.cache_seconds, realm)
 
 
-def keys_of(settings: Settings) -> Keyring[SigningKey]:
+def keys_of(settings: Settings) -> CredentialFile[SigningKey]:
     """The keys that sign addresses.
 
     Raises:
         InvalidSettings: Their file is faulty.
     """
-    keys = Keyring(
+    keys = CredentialFile(
         settings.signing_keys,
         settings.signing_keys_file,
         credentials.signing_key,

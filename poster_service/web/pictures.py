@@ -5,9 +5,9 @@ import time
 
 from aiohttp import hdrs, web
 
-from poster_service.render.freshness import directives, seconds
+from poster_service.fetch.http_cache import directives, seconds
+from poster_service.render.cache import Answer, CacheControl
 from poster_service.render.job import RenderJob
-from poster_service.render.results import Answer, Wish
 from poster_service.web.parts import PARTS
 
 
@@ -24,7 +24,7 @@ async def picture(
             anybody with that address may have it; None if it is for this caller only.
 
     Raises:
-        PosterError: As `Results.get`, or the quota is used up.
+        PosterError: As `RenderCache.get`, or the quota is used up.
     """
     parts = request.app[PARTS]
     with parts.quotas.one(caller, parts.admission.mean_seconds):
@@ -45,11 +45,11 @@ async def picture(
     return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
 
 
-def wish_of(request: web.Request) -> Wish:
+def wish_of(request: web.Request) -> CacheControl:
     """What the caller says of caching."""
     said = directives(", ".join(request.headers.getall(hdrs.CACHE_CONTROL, ())) or None)
     max_age = seconds(said["max-age"]) if "max-age" in said else math.inf
-    return Wish("no-cache" in said, "no-store" in said, max_age)
+    return CacheControl("no-cache" in said, "no-store" in said, max_age)
 
 
 def cache_control(answer: Answer, good_until: float | None) -> str:

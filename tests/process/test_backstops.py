@@ -149,8 +149,8 @@ async def test_a_process_in_uninterruptible_sleep_is_named_and_waited_for_no_lon
 async def test_the_pool_never_forgets_a_survivor(work_dir: Path) -> None:
     """On the list until it is gone, then off it."""
     from poster_service.browser import chrome
-    from poster_service.browser.books import Place
     from poster_service.browser.pool import Pool
+    from poster_service.browser.pool_state import Place
 
     spec = chrome.ChromeSpec(
         Path("/bin/true"), chrome.Sandbox.OFF, work_dir / "1", INSTANCE, start_timeout=1

@@ -86,7 +86,7 @@ def test_what_the_route_has_told_is_not_told_again() -> None:
         Finding("failed", "https://never-asked.test/", "broken_image"),
         Finding("failed", "data:image/png,x", "broken_image"),
     ]
-    phases.complaints = ("TypeError at 1:2", "RangeError in a promise")
+    phases.script_errors = ("TypeError at 1:2", "RangeError in a promise")
     add_findings(warnings, phases)
     assert warnings.header() == (
         'denied;url="file:///a";reason=scheme, '

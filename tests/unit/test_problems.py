@@ -26,14 +26,14 @@ CODES = {
     "FetchDenied": ("fetch_denied", 422),
     "FetchFailed": ("fetch_failed", 502),
     "Unauthorized": ("unauthorized", 401),
-    "ForeignPage": ("foreign_page", 403),
+    "CrossOriginForm": ("foreign_page", 403),
     "ForeignHost": ("foreign_host", 421),
     "BadSignature": ("bad_signature", 403),
     "UnknownKey": ("unknown_key", 403),
     "UrlExpired": ("url_expired", 403),
     "ExpiryTooFar": ("expiry_too_far", 403),
     "RateLimited": ("rate_limited", 429),
-    "TooMany": ("too_many", 429),
+    "ConcurrencyLimited": ("too_many", 429),
     "PictureTooLarge": ("picture_too_large", 422),
     "Overloaded": ("overloaded", 503),
     "Stopping": ("stopping", 503),
@@ -126,7 +126,7 @@ def test_every_fault_is_told_with_its_field_and_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [errors.Overloaded, errors.Stopping, errors.RateLimited, errors.TooMany]
+    "kind", [errors.Overloaded, errors.Stopping, errors.RateLimited, errors.ConcurrencyLimited]
 )
 def test_who_is_turned_away_hears_when_to_come_back(
     kind: type[errors.LoadError | errors.OverQuota],

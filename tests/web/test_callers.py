@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from poster_service.cli import announce
-from poster_service.errors import OpenToAll
+from poster_service.errors import UnauthenticatedBind
 from poster_service.settings import Settings
 from poster_service.web.app import listen
 from poster_service.web.handlers import routes
@@ -218,7 +218,7 @@ def test_it_is_open_to_others_only_with_a_token_or_when_told_so(
     if given or host not in ("0.0.0.0", "::"):
         listen(settings).close()
         return
-    with pytest.raises(OpenToAll) as caught:
+    with pytest.raises(UnauthenticatedBind) as caught:
         listen(settings)
     for remedy in ("POSTER_TOKENS=", "POSTER_TOKENS_FILE", "POSTER_ALLOW_UNAUTHENTICATED=1"):
         assert remedy in str(caught.value)

@@ -12,11 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
+from poster_service import doctor
 from poster_service.errors import ChromeNotStarted, InvalidSettings
 from poster_service.process import census
 from poster_service.process.user import UNUSED, is_root, missing_capabilities
 from poster_service.settings import Settings
-from poster_service.web import doctor, parts
+from poster_service.web import parts
 from poster_service.web.parts import build
 from tests.conftest import left, settled
 from tests.web.conftest import Service, StartService

@@ -29,7 +29,7 @@ async def test_errors_of_scripts_are_told_by_kind_and_place(
         "  Promise.reject(new TypeError('secret'));\n throw new RangeError('secret');</script>"
     )
     line = await line_of(service, caplog, html)
-    assert sorted(line["complaints"]) == [
+    assert sorted(line["script_errors"]) == [
         "RangeError at 4:2", "TypeError at 1:29", "TypeError in a promise",
     ]  # fmt: skip
     assert "secret" not in json.dumps(line)
@@ -41,7 +41,7 @@ async def test_a_page_without_complaints_has_none(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No empty list in every line."""
-    assert "complaints" not in await line_of(service, caplog, "<p>fine")
+    assert "script_errors" not in await line_of(service, caplog, "<p>fine")
 
 
 async def test_a_flood_is_cut_and_lies_are_not_believed(
@@ -49,12 +49,12 @@ async def test_a_flood_is_cut_and_lies_are_not_believed(
 ) -> None:
     """A page may fail a thousand times, and may write into the list itself."""
     flood = "<script>for (let n = 0; n < 1000; n++) setTimeout(() => null.x)</script>"
-    assert len((await line_of(service, caplog, flood))["complaints"]) <= COMPLAINTS
+    assert len((await line_of(service, caplog, flood))["script_errors"]) <= COMPLAINTS
     lies = (
         "<script>const key = Object.getOwnPropertyNames(window).find(n => n.startsWith('poster_'));"
         "window[key].said.push('the secret word'); window[key].said.push({a: 1})</script>"
     )
-    assert "complaints" not in await line_of(service, caplog, lies)
+    assert "script_errors" not in await line_of(service, caplog, lies)
 
 
 def test_only_what_looks_like_a_complaint_is_one() -> None:

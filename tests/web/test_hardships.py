@@ -14,7 +14,7 @@ import aiohttp
 import psutil
 import pytest
 
-from poster_service.process.home import lock_of
+from poster_service.process.instance_dir import lock_of
 from tests.conftest import settled
 from tests.web.test_serve import Served, environment, left_of, run, serving
 

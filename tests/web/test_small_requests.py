@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from poster_service.render.freshness import directives
+from poster_service.fetch.http_cache import directives
 from poster_service.web import media_type
 from poster_service.web.part_names import extended
 from tests.web.conftest import Service, StartService

@@ -16,8 +16,8 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from poster_service import doctor
 from poster_service.render import store as stores
-from poster_service.web import doctor
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.test_cache import PAGE, ask, renders, word
