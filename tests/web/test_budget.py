@@ -12,15 +12,7 @@ from poster_service import buffers
 from poster_service.browser import pieces
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import (
-    NOISE,
-    Streams,
-    answer,
-    busy,
-    connected,
-    request,
-    small_window,
-)
+from tests.web.raw_http import NOISE, Streams, answer, busy, connected, request, small_window
 
 MIB = 1 << 20
 JSON = {"Content-Type": "application/json"}

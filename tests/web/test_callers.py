@@ -15,18 +15,12 @@ from poster_service.web.app import listen
 from poster_service.web.handlers import routes
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import answer, connected, request
-from tests.web.test_endings import ENDLESS
-from tests.web.test_serve import run
+from tests.web.leases import ENDLESS
+from tests.web.raw_http import answer, connected, request
+from tests.web.served import run
+from tests.web.tokens import APP, TOKENS, WEB, bearer
 
-WEB, APP = "web-token-0123456789", "app-token-0123456789"
-TOKENS = f"web={WEB},app=sha256:{hashlib.sha256(APP.encode()).hexdigest()}"
 OPEN = {"/", "/healthz", "/readyz"}
-
-
-def bearer(token: str) -> dict[str, str]:
-    """The header."""
-    return {"Authorization": f"Bearer {token}"}
 
 
 async def status_of(service: Service, path: str, method: str = "GET", **headers: str) -> int:

@@ -21,7 +21,7 @@ from poster_service.web import parts
 from poster_service.web.parts import build
 from tests.conftest import left, settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_serve import environment, left_of
+from tests.web.served import environment, left_of
 
 needs_root = pytest.mark.skipif(
     not is_root() or bool(missing_capabilities()),

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import NOISE, answer, connected, request, small_window
+from tests.web.raw_http import NOISE, answer, connected, request, small_window
 
 NAMES = ("flood", "one", "two", "three")
 TOKENS = ",".join(f"{name}={name}-token-0123456789" for name in NAMES)

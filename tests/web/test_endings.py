@@ -13,46 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 from aiohttp import web
 
 from poster_service.errors import InvalidSettings
 from poster_service.logs import request_id
 from poster_service.process import census
-from tests.conftest import is_shim, left, settled
-from tests.process.test_backstops import cannot
+from tests.conftest import left, settled
+from tests.process.harness import cannot
 from tests.web.conftest import Service, StartService
-
-ENDLESS = "<!doctype html><script>for (;;) {}</script>"
-
-
-def chrome_of(service: Service, kind: str | None) -> psutil.Process:
-    """The leased Chrome's process of a kind ("renderer"); None is the browser process.
-
-    The process table of our own tagged processes only, told apart by Chrome's `--type` switch.
-    """
-    ready = min(one.lease for one in census.tagged(service.instance))
-    for one in census.tagged(service.instance):
-        process = psutil.Process(one.pid)
-        types = [word for word in process.cmdline() if word.startswith("--type=")]
-        found = types == [f"--type={kind}"] if kind else not types and not is_shim(one.pid)
-        if one.lease == ready and found:
-            return process
-    raise AssertionError(f"no {kind or 'browser'} process")
-
-
-async def leased(service: Service) -> None:
-    """Wait until a render has its Chrome."""
-    assert await settled(lambda: service.counts()["leased"] == 1)
-
-
-async def busy(service: Service, html: str = ENDLESS, **options: Any) -> "asyncio.Task[Any]":
-    """A render that has its Chrome, the only one leased, and will not be done by itself."""
-    assert await service.at_rest()
-    task = asyncio.create_task(service.render(html=html, **options))
-    await leased(service)
-    return task
+from tests.web.leases import ENDLESS, busy, chrome_of, leased
 
 
 async def test_after_success_nothing_is_left(service: Service) -> None:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from poster_service.web import metrics
 from tests.web.conftest import Service
-from tests.web.test_endings import busy
+from tests.web.leases import busy
 
 #: What an alert rule may rest on: present, and zero, from the first scrape.
 MUST_BE_ZERO = (

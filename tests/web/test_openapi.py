@@ -19,9 +19,9 @@ from poster_service.settings import Settings
 from poster_service.web import openapi, problems
 from poster_service.web.app import make_app
 from poster_service.web.parts import build
-from tests.unit.test_problems import PUBLIC
+from tests.unit.public_errors import PUBLIC
 from tests.web.conftest import StartService
-from tests.web.test_signed import KEYS
+from tests.web.signing import KEYS
 
 TOKEN = "web-token-0123456789"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import StartService
-from tests.web.test_serve import serving
+from tests.web.served import serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

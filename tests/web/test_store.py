@@ -19,9 +19,9 @@ from redis.retry import Retry
 from poster_service import doctor
 from poster_service.render import store as stores
 from tests.conftest import settled
+from tests.web.caching import PAGE, ask, renders, word
 from tests.web.conftest import Service, StartService
-from tests.web.test_cache import PAGE, ask, renders, word
-from tests.web.test_callers import APP, TOKENS, WEB, bearer
+from tests.web.tokens import APP, TOKENS, WEB, bearer
 
 #: Debian's server is the tools' program under another name.
 SERVER = shutil.which("redis-server") or shutil.which("redis-check-rdb")

@@ -15,7 +15,7 @@ from poster_service.settings import default_templates
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import BLUE, GREEN, RED, at, decode
-from tests.web.test_serve import run
+from tests.web.served import run
 
 SAMPLE = json.loads((default_templates() / "share-poster/sample.json").read_text("utf-8"))
 CSS = "body { margin: 0; background: %s } img { display: block; width: 50px; height: 50px }"
