@@ -25,8 +25,8 @@ from poster_service.browser.fonts import Fonts
 from poster_service.errors import Overloaded, RenderTimeout, Stopping
 from poster_service.logs import event
 from poster_service.render.admission import Admission
-from poster_service.render.job import RenderJob
 from poster_service.render.renderer import Deadline, Rendered, Renderer, Work
+from poster_service.render.request import RenderRequest
 from poster_service.render.store import Entry, Store
 from poster_service.single_flight import Flight, Flights
 from poster_service.stats import Phases
@@ -126,11 +126,11 @@ class Kept:
         since, until = self.since + shift, self.until + shift
         return Entry(told.body, told.content_type, told.etag, since, until, told.warnings)
 
-    def is_good(self, job: RenderJob, wish: CacheControl, now: float) -> bool:
+    def is_good(self, job: RenderRequest, wish: CacheControl, now: float) -> bool:
         """Whether it will do for this job, by all that its caller says."""
         return now - self.since <= wish.max_age and self.left(job, now) > 0
 
-    def left(self, job: RenderJob, now: float) -> float:
+    def left(self, job: RenderRequest, now: float) -> float:
         """Seconds for which it may still be given to this job; the caller's own word wins."""
         until = self.until if job.cache_ttl is None else self.since + job.cache_ttl
         return max(0.0, until - now)
@@ -215,7 +215,7 @@ class RenderCache:
         }
 
     async def get(
-        self, job: RenderJob, caller: str = "", wish: CacheControl | None = None
+        self, job: RenderRequest, caller: str = "", wish: CacheControl | None = None
     ) -> Answer:
         """The picture of a job: kept, shared or painted now.
 
@@ -251,7 +251,7 @@ class RenderCache:
         if self.store is not None:
             await self.store.close()
 
-    async def _prepared(self, job: RenderJob, caller: str) -> tuple[Work, bytes, bool]:
+    async def _prepared(self, job: RenderRequest, caller: str) -> tuple[Work, bytes, bool]:
         """The work, its key, and whether the page keeps still; in a thread where that reads files.
 
         A template's files are looked at once, for its page and for its part of the key: the two
@@ -264,7 +264,7 @@ class RenderCache:
             return work, *self._look(work, caller)
         return work, *(await asyncio.to_thread(self._look, work, caller))
 
-    def _prepare(self, job: RenderJob, caller: str) -> tuple[Work, bytes, bool]:
+    def _prepare(self, job: RenderRequest, caller: str) -> tuple[Work, bytes, bool]:
         work = self._renderer.prepare(job)
         return work, *self._look(work, caller)
 
@@ -284,7 +284,7 @@ class RenderCache:
         place = (whose, template and template.name, version, self._identity)
         return key_of(work, place), is_static(work.html)
 
-    def _find(self, key: bytes, job: RenderJob, wish: CacheControl) -> Kept | None:
+    def _find(self, key: bytes, job: RenderRequest, wish: CacheControl) -> Kept | None:
         kept, now = self._kept.get(key), time.monotonic()
         return kept if kept is not None and kept.is_good(job, wish, now) else None
 
@@ -406,7 +406,7 @@ class RenderCache:
         await self._renderer.perform(work, caller, deadline, keep, is_static=still)
         return landed[0]
 
-    def _keep(self, key: bytes | None, job: RenderJob, kept: Kept, now: float) -> str:
+    def _keep(self, key: bytes | None, job: RenderRequest, kept: Kept, now: float) -> str:
         """Keep a picture if that may be; the word that tells."""
         if key is None:
             return BYPASS
@@ -425,7 +425,7 @@ class RenderCache:
         """When a picture leaves the cache, whoever might still want it."""
         return kept.since + self._max_seconds
 
-    def _answer(self, kept: Kept, word: str, job: RenderJob, timing: str) -> Answer:
+    def _answer(self, kept: Kept, word: str, job: RenderRequest, timing: str) -> Answer:
         self.outcomes[word] += 1
         now = time.monotonic()
         left = kept.left(job, now) if kept.is_whole else 0.0

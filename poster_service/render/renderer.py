@@ -33,17 +33,17 @@ from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.font_display import with_patient_fonts
-from poster_service.render.job import (
+from poster_service.render.markup import Templates
+from poster_service.render.missing import add_findings
+from poster_service.render.request import (
     CONTENT_TYPES,
     DEFAULT_HEIGHT,
     DEFAULT_QUALITY,
     DEFAULT_WIDTH,
     Limits,
-    RenderJob,
+    RenderRequest,
     check_pixels,
 )
-from poster_service.render.markup import Templates
-from poster_service.render.missing import add_findings
 from poster_service.render.template import Template, check_files
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
@@ -101,7 +101,7 @@ class Work:
             over HTTP has one.
     """
 
-    job: RenderJob
+    job: RenderRequest
     template: Template | None
     html: str
     picture: CaptureOptions
@@ -175,7 +175,7 @@ class Renderer:
         self.last_success: float | None = None
 
     async def render(
-        self, job: RenderJob, caller: str = "", beside: Path | None = None
+        self, job: RenderRequest, caller: str = "", beside: Path | None = None
     ) -> Rendered:
         """Render one job.
 
@@ -193,7 +193,7 @@ class Renderer:
         work = await asyncio.to_thread(self.prepare, job) if job.template else self.prepare(job)
         return await self.perform(replace(work, beside=beside), caller, deadline)
 
-    def prepare(self, job: RenderJob) -> Work:
+    def prepare(self, job: RenderRequest) -> Work:
         """All that needs no Chrome; reads the disk for a template, so call it from a thread then.
 
         Raises:
@@ -203,7 +203,7 @@ class Renderer:
         template, html = self._markup(job)
         return Work(job, template, html, self._picture(job, template))
 
-    def deadline(self, job: RenderJob) -> Deadline:
+    def deadline(self, job: RenderRequest) -> Deadline:
         """The job's own, from now on."""
         return Deadline(job.timeout_ms or self._limits.timeout_ms)
 
@@ -288,14 +288,14 @@ class Renderer:
         self.last_success = clock.now()
         return rendered
 
-    def _markup(self, job: RenderJob) -> tuple[Template | None, str]:
+    def _markup(self, job: RenderRequest) -> tuple[Template | None, str]:
         if job.template is None:
             return None, job.html or ""
         template = self._templates.find(job.template)
         check_files(template, job.assets)
         return template, self._templates.render(template, job.data or {})
 
-    def _picture(self, job: RenderJob, template: Template | None) -> CaptureOptions:
+    def _picture(self, job: RenderRequest, template: Template | None) -> CaptureOptions:
         """The job with every default filled in: the caller's word, the template's, ours."""
         width = job.width or (template and template.width) or DEFAULT_WIDTH
         height = job.height or (template and template.height) or DEFAULT_HEIGHT
@@ -429,7 +429,7 @@ class Renderer:
 
     def _log(
         self,
-        job: RenderJob,
+        job: RenderRequest,
         caller: str,
         picture: CaptureOptions,
         done: Done,

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from poster_service import __version__, errors
-from poster_service.render.job import CONTENT_TYPES
+from poster_service.render.request import CONTENT_TYPES
 from poster_service.web import forms, handlers, metrics, playground, problems, signed, status
 from poster_service.web.auth import is_guarded
 from poster_service.web.bodies import FORM_TYPE, HTML_TYPE, JSON_TYPE
@@ -320,7 +320,7 @@ def render_body(parts: Parts) -> Json:
         "description": f"Up to {parts.settings.max_body_bytes} bytes, unpacked if it is gzip.",
         "content": {
             JSON_TYPE: {
-                "schema": {"$ref": "#/components/schemas/RenderJob"},
+                "schema": {"$ref": "#/components/schemas/RenderRequest"},
                 "examples": {"html": {"value": {"html": "<h1>Hello"}}, **samples},
             },
             HTML_TYPE: {"schema": page, "example": "<h1>Hello"},
@@ -349,7 +349,7 @@ def render_body(parts: Parts) -> Json:
 
 def components(parts: Parts) -> Json:
     """Everything that is referred to."""
-    schemas: Json = {"RenderJob": job_schema(parts)}
+    schemas: Json = {"RenderRequest": job_schema(parts)}
     for kind in (problems.Problem, handlers.Health, handlers.Readiness, Listings):
         made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= made.pop("$defs", {})

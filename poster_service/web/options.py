@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from poster_service.render.job import RenderJob
+from poster_service.render.request import RenderRequest
 from poster_service.web.parts import Parts
 
 Json = dict[str, Any]
@@ -14,7 +14,7 @@ SOURCES = ("html", "template", "data")
 
 def job_schema(parts: Parts) -> Json:
     """The job as JSON, with the bounds that this service sets."""
-    schema = copy.deepcopy(RenderJob.model_json_schema())
+    schema = copy.deepcopy(RenderRequest.model_json_schema())
     for name, one in schema["properties"].items():
         one.pop("title", None)
         if name == "timeout_ms":

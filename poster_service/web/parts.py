@@ -32,9 +32,9 @@ from poster_service.process.forkserver import ForkServer
 from poster_service.process.user import UNUSED, User, is_root, missing_capabilities, named
 from poster_service.render.admission import Admission
 from poster_service.render.cache import RenderCache
-from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.renderer import Renderer
+from poster_service.render.request import Limits, RenderRequest
 from poster_service.render.store import Store
 from poster_service.settings import Settings, processors
 from poster_service.stats import InFlight
@@ -173,7 +173,7 @@ class Parts:
         Raises:
             PosterError: It did not work.
         """
-        job = RenderJob.parse({"html": PROBE, "width": 8, "height": 8}, self.limits)
+        job = RenderRequest.parse({"html": PROBE, "width": 8, "height": 8}, self.limits)
         await self.renderer.render(job)
 
     def last_render_ago(self) -> float | None:

@@ -7,12 +7,12 @@ from aiohttp import hdrs, web
 
 from poster_service.fetch.http_cache import directives, seconds
 from poster_service.render.cache import Answer, CacheControl
-from poster_service.render.job import RenderJob
+from poster_service.render.request import RenderRequest
 from poster_service.web.parts import PARTS
 
 
 async def picture(
-    request: web.Request, job: RenderJob, caller: str, good_until: float | None = None
+    request: web.Request, job: RenderRequest, caller: str, good_until: float | None = None
 ) -> web.Response:
     """Render, within the caller's quota, and answer; 304 where the caller has these bytes already.
 

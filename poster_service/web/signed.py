@@ -35,7 +35,7 @@ from poster_service.errors import (
     UnknownKey,
     UrlExpired,
 )
-from poster_service.render.job import RenderJob
+from poster_service.render.request import RenderRequest
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, parse_json
 from poster_service.web.parts import PARTS
 from poster_service.web.pictures import picture
@@ -57,7 +57,7 @@ async def render(request: web.Request) -> web.Response:
     now = time.time()
     key, expires = verified(parts.keys.entries, template, pairs)
     check_time(expires, now, parts.settings.signed_max_seconds)
-    job = RenderJob.parse(
+    job = RenderRequest.parse(
         job_of(template, pairs, request.app[BODY_LIMITS]), parts.limits, strict=False
     )
     caller = f"key:{key.name}"  # no name of a token has a colon

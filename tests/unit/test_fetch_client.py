@@ -22,7 +22,7 @@ from poster_service.fetch.client import (
     page_route,
 )
 from poster_service.fetch.policy import BAD_PORTS, CheckedResolver, Policy, Refused, connector
-from poster_service.render.job import Asset
+from poster_service.render.request import Asset
 from poster_service.render.warnings import Warnings
 from poster_service.settings import Settings
 from poster_service.web.parts import policy_of

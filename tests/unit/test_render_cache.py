@@ -14,9 +14,9 @@ from poster_service.render.cache import (
     is_static,
     key_of,
 )
-from poster_service.render.job import Limits, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.renderer import Renderer, Work
+from poster_service.render.request import Limits, RenderRequest
 from poster_service.settings import default_templates
 
 TEMPLATES = Templates(default_templates())
@@ -26,7 +26,7 @@ def work(**options: Any) -> Work:
     """Prepared as for a render; nothing of that needs a pool or a network."""
     nothing: Any = None
     renderer = Renderer(nothing, nothing, TEMPLATES, nothing, Limits())
-    return renderer.prepare(RenderJob.parse(options, Limits()))
+    return renderer.prepare(RenderRequest.parse(options, Limits()))
 
 
 def key(**options: Any) -> bytes:
@@ -72,7 +72,7 @@ def test_quality_is_part_of_it_where_it_has_a_meaning() -> None:
 
 def test_no_option_is_forgotten() -> None:
     """An option counts unless it is named; a new one counts by itself."""
-    fields = set(RenderJob.model_fields)
+    fields = set(RenderRequest.model_fields)
     assert fields >= KEY_EXCLUDES
     assert fields - KEY_EXCLUDES <= set(work(html="x").job.model_dump(exclude=set(KEY_EXCLUDES)))
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from poster_service.errors import InvalidSettings
 from poster_service.render.cache import CacheControl, Kept
-from poster_service.render.job import Limits, RenderJob
 from poster_service.render.renderer import Rendered
+from poster_service.render.request import Limits, RenderRequest
 from poster_service.render.store import Entry
 from poster_service.settings import Settings
 from poster_service.stats import Phases
@@ -75,7 +75,7 @@ def test_a_clock_that_is_ahead_makes_no_picture_of_the_future() -> None:
 )  # fmt: skip
 def test_what_will_do(ago: float, left: float, ttl: int | None, max_age: float, good: bool) -> None:
     """By its own time, the job's and the caller's."""
-    job = RenderJob.parse({"html": "x", "cache_ttl": ttl}, Limits())
+    job = RenderRequest.parse({"html": "x", "cache_ttl": ttl}, Limits())
     assert (
         kept(ago=ago, left=left).is_good(job, CacheControl(max_age=max_age), time.monotonic())
         is good

@@ -63,7 +63,7 @@ def test_the_readme_tells_every_code_that_a_caller_can_get() -> None:
 
 def test_the_readme_tells_every_option_of_a_render() -> None:
     """No option is left out of its table."""
-    from poster_service.render.job import OPTIONS
+    from poster_service.render.request import OPTIONS
 
     for name in OPTIONS:
         assert f"`{name}`" in README, name

@@ -113,13 +113,13 @@ async def test_folders_come_and_go_while_the_service_runs(
     assert await colour(service, name="later") == BLUE
     assert [one["name"] for one in (await listing(service))["templates"]] == ["later", "plain"]
     document = await listing(service, "/openapi.json")
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["template"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later", "plain"]
     shutil.rmtree(tmp_path / "plain")
     status, told = await problem(service)
     assert (status, told["code"], told["allowed"]) == (404, "unknown_template", "later")
     document = await listing(service, "/openapi.json")
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["template"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later"]
 
 

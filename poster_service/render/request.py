@@ -127,7 +127,7 @@ RULES: dict[str, Any] = {
 }  # fmt: skip
 
 
-class RenderJob(BaseModel):
+class RenderRequest(BaseModel):
     """What one render is asked for; made by `parse`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=RULES)
@@ -254,7 +254,7 @@ class RenderJob(BaseModel):
         return red, green, blue, 255
 
 
-def check_pixels(job: RenderJob, width: int, height: int, limits: Limits) -> None:
+def check_pixels(job: RenderRequest, width: int, height: int, limits: Limits) -> None:
     """Refuse a viewport with more device pixels than allowed; the template may have chosen it.
 
     Raises:
@@ -339,4 +339,4 @@ _ALLOWED = {
     "assets": "files of a multipart/form-data body",
 }
 #: What a caller may write, by name.
-OPTIONS = tuple(name for name in RenderJob.model_fields if name != "assets")
+OPTIONS = tuple(name for name in RenderRequest.model_fields if name != "assets")
