@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from poster_service.browser.page import ADDRESS, Reply, Request
+from poster_service.engine import policy_of
 from poster_service.fetch.client import (
     Denied,
     Failed,
@@ -25,7 +26,6 @@ from poster_service.fetch.policy import BAD_PORTS, CheckedResolver, Policy, Refu
 from poster_service.render.request import Asset
 from poster_service.render.warnings import Warnings
 from poster_service.settings import Settings
-from poster_service.web.parts import policy_of
 
 PUBLIC = Policy(public=True)
 LOOPBACK = Policy(public=True, private=(ipaddress.ip_network("127.0.0.0/8"),))
