@@ -129,4 +129,4 @@ async def test_sixty_four_callers_against_two_slots(start_service: StartService)
         assert crowd.longest[name] < 15, told
     assert most - before < 150 << 20, told
     assert await service.at_rest()
-    assert await settled(lambda: service.parts.connections.open <= 41)  # the client keeps its own
+    assert await settled(lambda: service.server.connections.open <= 41)  # the client keeps its own

@@ -113,7 +113,7 @@ async def test_keys_rotate_with_their_file(start_service: StartService, tmp_path
     async with service.client.get(by_old) as answer:
         assert answer.status == 200
     file.write_text("new fedcba9876543210\n")
-    await asyncio.to_thread(service.parts.keys.look)
+    await asyncio.to_thread(service.server.keys.look)
     assert await refusal(service, by_old) == (403, "unknown_key")
     async with service.client.get(by_new) as answer:
         assert answer.status == 200
