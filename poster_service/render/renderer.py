@@ -15,8 +15,9 @@ from pathlib import Path
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.glyphs import SEEN_KINDS, code_points
-from poster_service.browser.page import CaptureOptions, PosterPage, Route
+from poster_service.browser.page import PosterPage
 from poster_service.browser.pool import Pool
+from poster_service.browser.types import CaptureOptions, Route
 from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
     FetchDenied,
