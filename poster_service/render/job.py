@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poster_service.browser.page import CaptureOptions
+from poster_service.browser.types import CaptureOptions
 from poster_service.render.request import RenderRequest
 from poster_service.render.template import Template
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from poster_service.browser.fonts import Fonts
-from poster_service.browser.page import CaptureOptions
+from poster_service.browser.types import CaptureOptions
 from poster_service.render.job import Deadline, RenderContext, RenderJob
 from poster_service.render.markup import Templates
 from poster_service.render.request import (

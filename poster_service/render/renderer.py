@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.glyphs import SEEN_KINDS, code_points
-from poster_service.browser.page import PosterPage, Route
+from poster_service.browser.page import PosterPage
 from poster_service.browser.pool import Pool
+from poster_service.browser.types import Route
 from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
     FetchDenied,

@@ -24,11 +24,11 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from poster_service.browser.capture import MAX_SIDE, max_side
+from poster_service.browser.types import MAX_SIDE, Format, max_side
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
-from poster_service.render.encode import PngCompression
 
-Format = Literal["png", "jpeg", "webp", "pdf"]
+#: How PNGs are compressed (encode.py).
+PngCompression = Literal["fast", "balanced", "small"]
 
 CONTENT_TYPES: Mapping[Format, str] = {
     "png": "image/png",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from poster_service.browser.page import ADDRESS, Reply, Request
+from poster_service.browser.types import ADDRESS, Reply, Request
 from poster_service.engine import policy_of
 from poster_service.fetch.client import (
     Denied,
