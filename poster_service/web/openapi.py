@@ -162,7 +162,7 @@ def summary(handler: Any) -> str:
 
 def asks_token(path: str, parts: Parts) -> bool:
     """Whether this service wants a token there."""
-    return bool(parts.tokens.entries) and is_guarded(path, parts.settings.open_metrics)
+    return bool(parts.tokens.entries) and is_guarded(path, parts.settings.metrics_unauthenticated)
 
 
 def security(path: str, about: Operation, parts: Parts) -> list[Json]:

@@ -236,7 +236,7 @@ def build(settings: Settings) -> Parts:
     keys = keys_of(settings)
     templates = Templates(settings.templates, settings.max_data_values)
     program = chrome.find(settings.chrome)
-    admission = Admission(running=settings.concurrency, waiting=settings.queue)
+    admission = Admission(running=settings.concurrency, waiting=settings.queue_size)
     fetcher = Fetcher(
         policy_of(settings),
         fetch_limits_of(settings),
@@ -246,9 +246,9 @@ def build(settings: Settings) -> Parts:
     counters = Counters()
     pool = Pool(
         _spec(settings, program),
-        ready=settings.ready,
-        capacity=settings.chromes,
-        most_ready=settings.ready_max,
+        ready=settings.ready_chromes,
+        capacity=settings.max_chromes,
+        most_ready=settings.max_ready_chromes,
         starts=max(2, processors()),
         on_ending=counters.chrome_ended,
     )
@@ -265,11 +265,14 @@ def build(settings: Settings) -> Parts:
         fonts=pool.spec.fonts,
     )
     recent = settings.probe_seconds * 2 + settings.timeout_ms / 1000
-    watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
+    watchdog = Watchdog(settings.stall_warn_seconds, settings.stall_exit_seconds)
     return Parts(
         settings, limits, templates, admission, fetcher, pool, renderer, results, recent, watchdog,
         counters, _connections(settings), tokens, keys,
-        Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency), buffers,
+        Quotas(
+            settings.token_renders_per_minute, settings.token_burst, settings.token_concurrency
+        ),
+        buffers,
     )  # fmt: skip
 
 
@@ -279,14 +282,14 @@ def _connections(settings: Settings) -> Connections:
 
 def _store(settings: Settings) -> Store | None:
     """The Redis of those who are let do the same: what one may not fetch it gets from no other."""
-    if settings.cache_redis is None:
+    if settings.redis_url is None:
         return None
     rules = repr((
         settings.cache_shared, settings.network, settings.allow_private, settings.allow_hosts,
         settings.deny_hosts, settings.webgl,
     ))  # fmt: skip
     realm = hashlib.blake2b(rules.encode(), digest_size=8).hexdigest()
-    return Store(settings.cache_redis, settings.cache_seconds, realm)
+    return Store(settings.redis_url, settings.cache_seconds, realm)
 
 
 def keys_of(settings: Settings) -> CredentialFile[SigningKey]:
@@ -321,8 +324,8 @@ def fetch_limits_of(settings: Settings) -> FetchLimits:
         timeout=settings.fetch_timeout_ms / 1000,
         max_bytes=settings.fetch_max_bytes,
         max_total_bytes=settings.fetch_total_bytes,
-        max_requests=settings.max_requests,
-        max_redirects=settings.max_redirects,
+        max_requests=settings.fetch_max_requests,
+        max_redirects=settings.fetch_max_redirects,
     )
 
 
@@ -332,9 +335,9 @@ def limits_of(settings: Settings) -> Limits:
         settings.timeout_ms,
         settings.max_timeout_ms,
         settings.max_pixels,
-        settings.max_messages,
-        settings.max_message_bytes,
-        settings.page_memory_mb << 20,
+        settings.page_max_messages,
+        settings.page_max_message_bytes,
+        settings.page_memory_mib << 20,
     )
 
 
@@ -410,11 +413,11 @@ def _sandbox(settings: Settings, user: User | None) -> chrome.Sandbox:
 
 
 def _cgroups(settings: Settings) -> Cgroups:
-    memory = settings.chrome_memory_mb
+    memory = settings.chrome_memory_mib
     limits = cgroup.Limits(None if memory is None else memory << 20, settings.chrome_pids)
     try:
         return Cgroups.find(limits)
     except CannotLimit as error:
         raise InvalidSettings(
-            f"POSTER_CHROME_MEMORY_MB and POSTER_CHROME_PIDS cannot be kept here: {error}"
+            f"POSTER_CHROME_MEMORY_MIB and POSTER_CHROME_PIDS cannot be kept here: {error}"
         ) from error

@@ -94,7 +94,7 @@ async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
             given = {
                 "work_dir": work_dir,
                 "concurrency": 2,
-                "ready": 1,
+                "ready_chromes": 1,
                 "cache_bytes": 0,
                 **changes,
             }
@@ -135,8 +135,8 @@ def the_loop_must_not_block() -> Iterator[BlockBuster]:
             function.can_block_in("poster_service/process/spawn.py", {"start", "shim_left"})
             function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
             function.can_block_in("poster_service/browser/pool.py", {"close"})
-            function.can_block_in("poster_service/process/home.py", {"is_there"})
-            function.can_block_in("poster_service/render/assets.py", {"asset"})
+            function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
+            function.can_block_in("poster_service/fetch/client.py", {"asset"})
             # The tests' own searches; the service takes its census in a thread.
             function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
         yield blockbuster
