@@ -116,12 +116,12 @@ def sandbox_of(settings: Settings, user: User | None) -> chrome.Sandbox:
 
 
 def _cgroups(settings: Settings) -> Cgroups:
-    memory = settings.chrome_memory_mb
+    memory = settings.chrome_memory_mib
     limits = cgroup.Limits(None if memory is None else memory << 20, settings.chrome_pids)
     try:
         return Cgroups.find(limits)
     except CannotLimit as error:
         raise InvalidSettings(
-            "POSTER_CHROME_MEMORY_MB and POSTER_CHROME_PIDS need a control group that this service"
+            "POSTER_CHROME_MEMORY_MIB and POSTER_CHROME_PIDS need a control group that this service"
             f" can write to: {error}"
         ) from error

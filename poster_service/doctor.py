@@ -45,8 +45,8 @@ async def examine(settings: Settings) -> int:
     ok = True
     for name, finding in findings(settings):
         _say(name, finding)
-    if settings.cache_redis is not None:
-        _say("redis", await redis(settings.cache_redis))
+    if settings.redis_url is not None:
+        _say("redis", await redis(settings.redis_url))
     try:
         _say("test picture", await _test_picture(settings))
     except PosterError as error:

@@ -94,7 +94,7 @@ class Engine:
         self.limits = limits_of(settings)
         self.templates = Templates(settings.templates, settings.max_data_values)
         program = chrome.find(settings.chrome)
-        self.admission = Admission(running=settings.concurrency, waiting=settings.queue)
+        self.admission = Admission(running=settings.concurrency, waiting=settings.queue_size)
         self.fetcher = Fetcher(
             policy_of(settings),
             fetch_limits_of(settings),
@@ -103,9 +103,9 @@ class Engine:
         )
         self.pool = Pool(
             chrome_spec(settings, program),
-            ready=settings.ready,
-            capacity=settings.chromes,
-            most_ready=settings.ready_max,
+            ready=settings.ready_chromes,
+            capacity=settings.max_chromes,
+            most_ready=settings.max_ready_chromes,
             starts=max(2, processors()),
             on_ending=observers.chrome_ended,
         )
@@ -122,7 +122,7 @@ class Engine:
         self.jobs = JobBuilder(
             self.templates, self.limits, identity, shares_pictures=settings.cache_shared
         )
-        self.watchdog = Watchdog(settings.watchdog_seconds, settings.wedged_seconds)
+        self.watchdog = Watchdog(settings.stall_warn_seconds, settings.stall_exit_seconds)
         self.recent_seconds = settings.probe_seconds * 2 + settings.timeout_ms / 1000
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -239,14 +239,14 @@ def _store(settings: Settings) -> Store | None:
     Replicas share only where their network policy is the same: a page must not receive by way of
     the cache what it may not fetch.
     """
-    if settings.cache_redis is None:
+    if settings.redis_url is None:
         return None
     rules = repr((
         settings.cache_shared, settings.network, settings.allow_private, settings.allow_hosts,
         settings.deny_hosts, settings.webgl,
     ))  # fmt: skip
     realm = hashlib.blake2b(rules.encode(), digest_size=8).hexdigest()
-    return Store(settings.cache_redis, settings.cache_seconds, realm)
+    return Store(settings.redis_url, settings.cache_seconds, realm)
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -265,8 +265,8 @@ def fetch_limits_of(settings: Settings) -> FetchLimits:
         timeout=settings.fetch_timeout_ms / 1000,
         max_bytes=settings.fetch_max_bytes,
         max_total_bytes=settings.fetch_total_bytes,
-        max_requests=settings.max_requests,
-        max_redirects=settings.max_redirects,
+        max_requests=settings.fetch_max_requests,
+        max_redirects=settings.fetch_max_redirects,
     )
 
 
@@ -276,7 +276,7 @@ def limits_of(settings: Settings) -> Limits:
         settings.timeout_ms,
         settings.max_timeout_ms,
         settings.max_pixels,
-        settings.max_messages,
-        settings.max_message_bytes,
-        settings.page_memory_mb << 20,
+        settings.page_max_messages,
+        settings.page_max_message_bytes,
+        settings.page_memory_mib << 20,
     )

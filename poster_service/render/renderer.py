@@ -252,7 +252,7 @@ class Renderer:
         """Have the page fail when its Chrome takes more memory than one may.
 
         This needs no privilege and measures four times a second, so a quick page may take more for
-        a moment; a control group (POSTER_CHROME_MEMORY_MB) is the hard limit.
+        a moment; a control group (POSTER_CHROME_MEMORY_MIB) is the hard limit.
         """
         while True:
             await asyncio.sleep(MEMORY_SECONDS)

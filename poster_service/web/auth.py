@@ -18,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Where load balancers, orchestrators and lost people come; nothing there is anybody's.
 OPEN = frozenset({"/", "/healthz", "/readyz"})
-#: Open too with POSTER_OPEN_METRICS=1.
+#: Open too with POSTER_METRICS_UNAUTHENTICATED=1.
 METRICS = frozenset({"/metrics", "/status"})
 HOW = "Authorization: Bearer <token>"
 
@@ -40,7 +40,7 @@ def needs_token(request: web.Request) -> bool:
     # By what was matched and not by what was written, in which an encoded letter may hide.
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    return is_guarded(path, request.app[SERVICE].settings.open_metrics)
+    return is_guarded(path, request.app[SERVICE].settings.metrics_unauthenticated)
 
 
 def is_guarded(path: str, open_metrics: bool) -> bool:

@@ -70,13 +70,13 @@ def about(service: Service) -> Iterator[Metric]:
     )
     yield counter(
         "poster_event_loop_stalls",
-        "How often the event loop was stuck for longer than POSTER_WATCHDOG_SECONDS.",
+        "How often the event loop was stuck for longer than POSTER_STALL_WARN_SECONDS.",
         service.engine.watchdog.stalls,
     )
     yield counter(
         "poster_process_pauses",
-        "How often the process did not run for longer than POSTER_WATCHDOG_SECONDS: stopped, frozen"
-        " or starved of CPU.",
+        "How often the whole process did not run for longer than POSTER_STALL_WARN_SECONDS:"
+        " stopped, frozen or without CPU.",
         service.engine.watchdog.pauses,
     )
     yield counter(
@@ -92,7 +92,7 @@ def load(service: Service) -> Iterator[Metric]:
     )
     yield gauge("poster_renders_waiting", "Renders that wait for a slot.", now.waiting)
     yield gauge("poster_slots", "Renders that may run at once.", settings.concurrency)
-    yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue)
+    yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue_size)
     yield counter("poster_renders_refused", "Renders told to come back later.", now.refused)
     yield gauge(
         "poster_callers_waiting", "Different callers with a render that waits.", now.callers
@@ -142,7 +142,7 @@ def caches(service: Service) -> Iterator[Metric]:
     )  # fmt: skip
     if "redis" in pictures:
         yield counters(
-            "poster_cache_redis", "What was asked of POSTER_CACHE_REDIS, by what came of it.",
+            "poster_cache_redis", "What was asked of POSTER_REDIS_URL, by what came of it.",
             "outcome", pictures["redis"],
         )  # fmt: skip
     yield counters(

@@ -162,7 +162,9 @@ def summary(handler: Any) -> str:
 
 def asks_token(path: str, service: Service) -> bool:
     """Whether this service wants a token there."""
-    return bool(service.tokens.entries) and is_guarded(path, service.settings.open_metrics)
+    return bool(service.tokens.entries) and is_guarded(
+        path, service.settings.metrics_unauthenticated
+    )
 
 
 def security(path: str, about: Operation, service: Service) -> list[Json]:

@@ -57,7 +57,9 @@ class Service:
             ),
             tokens,
             keys,
-            Quotas(settings.token_rate, settings.token_burst, settings.token_concurrency),
+            Quotas(
+                settings.token_renders_per_minute, settings.token_burst, settings.token_concurrency
+            ),
         )
 
     @property

@@ -56,7 +56,7 @@ async def render(request: web.Request) -> web.Response:
     pairs = list(request.query.items())
     now = time.time()
     key, expires = verified(service.keys.entries, template, pairs)
-    check_time(expires, now, service.settings.signed_max_seconds)
+    check_time(expires, now, service.settings.signed_url_max_seconds)
     job = RenderRequest.parse(
         job_of(template, pairs, request.app[BODY_LIMITS]), service.engine.limits, strict=False
     )
@@ -97,7 +97,7 @@ def check_time(expires: int, now: float, longest: int) -> None:
 
     Raises:
         UrlExpired: It was good once.
-        ExpiryTooFar: Its expiry is more than POSTER_SIGNED_MAX_SECONDS away.
+        ExpiryTooFar: Its expiry is more than POSTER_SIGNED_URL_MAX_SECONDS away.
     """
     if expires <= now:
         raise UrlExpired.of(Fault("expires", "is over", "an address signed anew"))

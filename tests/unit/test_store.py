@@ -98,6 +98,6 @@ def test_what_will_do(ago: float, left: float, ttl: int | None, max_age: float, 
 def test_an_address_of_something_else_is_refused(address: str) -> None:
     """Without telling it, since there may be a password in it."""
     with pytest.raises(InvalidSettings) as refused:
-        Settings.load({"POSTER_CACHE_REDIS": address + "secret"}, {})
-    assert "POSTER_CACHE_REDIS" in str(refused.value)
+        Settings.load({"POSTER_REDIS_URL": address + "secret"}, {})
+    assert "POSTER_REDIS_URL" in str(refused.value)
     assert "secret" not in str(refused.value)

@@ -100,7 +100,7 @@ async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
             given = {
                 "work_dir": work_dir,
                 "concurrency": 2,
-                "ready": 1,
+                "ready_chromes": 1,
                 "cache_bytes": 0,
                 **changes,
             }

@@ -193,7 +193,7 @@ async def test_a_full_line_and_a_quota_are_told_before_the_body(
     start_service: StartService,
 ) -> None:
     """Of a large one; a small one is read, since its picture may be cached."""
-    service = await start_service(concurrency=1, queue=0)
+    service = await start_service(concurrency=1, queue_size=0)
     endless = "<script>for (;;);</script>"
     running = asyncio.create_task(service.render(html=endless, timeout_ms=5000))
     assert await settled(lambda: service.engine.admission.statistics().running == 1)

@@ -78,7 +78,7 @@ async def test_who_has_no_token_is_told_before_the_body_has_come(
 
 async def test_metrics_and_status_can_be_opened(start_service: StartService) -> None:
     """For a scraper on a network of its own; nothing else comes with them."""
-    service = await start_service(tokens=TOKENS, open_metrics=True)
+    service = await start_service(tokens=TOKENS, metrics_unauthenticated=True)
     found = {path: await status_of(service, path) for path in ("/metrics", "/status", "/templates")}
     assert found == {"/metrics": 200, "/status": 200, "/templates": 401}
 
@@ -154,7 +154,7 @@ async def test_tokens_rotate_without_a_restart(start_service: StartService, tmp_
 
 async def test_a_rate_is_429_with_the_time_to_come_back(start_service: StartService) -> None:
     """Two saved up, six a minute; the other caller has its own, and a refused job costs nothing."""
-    service = await start_service(tokens=TOKENS, token_rate=6, token_burst=2)
+    service = await start_service(tokens=TOKENS, token_renders_per_minute=6, token_burst=2)
     for _ in range(5):
         assert (await post(service, WEB, html="<p>x", width=0)).status == 400
     small = {"html": "<p>x", "width": 10, "height": 10}
@@ -184,7 +184,7 @@ async def test_so_many_at_once_are_429_beyond(start_service: StartService) -> No
 
 async def test_a_flood_of_one_caller_does_not_starve_another(start_service: StartService) -> None:
     """Forty renders wait; the other's is done before a fourth of them is."""
-    service = await start_service(tokens=TOKENS, concurrency=1, queue=40, timeout_ms=60_000)
+    service = await start_service(tokens=TOKENS, concurrency=1, queue_size=40, timeout_ms=60_000)
     small = {"html": "<p>x", "width": 10, "height": 10}
     order: list[str] = []
 

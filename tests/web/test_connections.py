@@ -251,13 +251,15 @@ def test_descriptors_are_raised_to_what_is_needed_or_it_is_refused(
     given: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: given.append(limits))
-    ensure_descriptors(settings(concurrency="2", ready="2", max_connections="1000"))
+    ensure_descriptors(settings(concurrency="2", ready_chromes="2", max_connections="1000"))
     assert given == [(1000 + 256 + 4 * 16, 4096)]
-    many = settings(concurrency="2", ready="2", max_connections="1000", fetch_connections="200")
+    many = settings(
+        concurrency="2", ready_chromes="2", max_connections="1000", fetch_connections="200"
+    )
     ensure_descriptors(many)
     assert given.pop() == (1000 + 200 * 2 + 64 + 4 * 16, 4096)
     with pytest.raises(InvalidSettings) as caught:
-        ensure_descriptors(settings(concurrency="2", ready="2", max_connections="4000"))
+        ensure_descriptors(settings(concurrency="2", ready_chromes="2", max_connections="4000"))
     assert "POSTER_MAX_CONNECTIONS=4000" in str(caught.value)
     assert "ulimit -Hn" in str(caught.value)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (8192, 8192))

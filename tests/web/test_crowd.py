@@ -99,7 +99,7 @@ class Crowd:
 async def test_sixty_four_callers_against_two_slots(start_service: StartService) -> None:
     """For a minute and a half, with hang-ups, slow senders and slow readers among them."""
     service = await start_service(
-        concurrency=2, queue=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
+        concurrency=2, queue_size=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
     )
     assert await service.at_rest()
     process = psutil.Process()

@@ -232,7 +232,7 @@ async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: 
 @pytest.mark.slow
 async def test_a_full_queue_is_told_at_once_when_to_come_back(start_service: StartService) -> None:
     """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
-    service = await start_service(concurrency=1, queue=1)
+    service = await start_service(concurrency=1, queue_size=1)
     running = await busy(service, timeout_ms=3000)
     waiting = asyncio.create_task(service.render(html="<p>"))
     assert await settled(lambda: service.engine.admission.statistics().waiting == 1)
@@ -260,7 +260,7 @@ async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     start_service: StartService,
 ) -> None:
     """With a limit per Chrome the kernel ends the greedy one; the next render is served."""
-    limits = {"chrome_memory_mb": 400, "chrome_pids": 200}
+    limits = {"chrome_memory_mib": 400, "chrome_pids": 200}
     try:
         service = await start_service(**limits)
     except InvalidSettings as error:

@@ -139,7 +139,7 @@ def test_it_says_where_a_token_is_needed(work_dir: Path) -> None:
 
     closed = {"/render", "/templates", "/openapi.json"}
     assert guarded() == closed | {"/status", "/metrics"}
-    assert guarded(open_metrics=True) == closed
+    assert guarded(metrics_unauthenticated=True) == closed
     assert guarded(tokens="") == set()
 
 

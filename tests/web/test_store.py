@@ -86,7 +86,7 @@ def redis() -> Iterator[Server]:
 
 async def replica(start_service: StartService, redis: Server, **more: Any) -> Service:
     """A service that shares its pictures."""
-    return await start_service(cache_bytes=1 << 20, cache_redis=redis.address, **more)
+    return await start_service(cache_bytes=1 << 20, redis_url=redis.address, **more)
 
 
 async def painter(start_service: StartService, redis: Server, **more: Any) -> Service:
