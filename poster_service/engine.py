@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -101,14 +102,7 @@ class Engine:
             settings.asset_cache_bytes,
             settings.fetch_connections,
         )
-        self.pool = Pool(
-            chrome_spec(settings, program),
-            ready=settings.ready_chromes,
-            capacity=settings.max_chromes,
-            most_ready=settings.max_ready_chromes,
-            starts=max(2, processors()),
-            on_ending=observers.chrome_ended,
-        )
+        self.pool = _pool(settings, program, observers)
         self.buffers = Buffers(settings.buffer_limit)
         self.renderer = Renderer(self.pool, self.admission, self.fetcher, self.limits, self.buffers)
         self.cache = RenderCache(
@@ -231,6 +225,17 @@ class Engine:
                 event(logger, logging.WARNING, f"the probe render failed: {error}", code=error.code)
             except Exception:  # an idle service must keep proving itself, whatever went wrong
                 logger.exception("the probe render failed")
+
+
+def _pool(settings: Settings, program: Path, observers: Observers) -> Pool:
+    return Pool(
+        chrome_spec(settings, program),
+        ready=settings.ready_chromes,
+        capacity=settings.max_chromes,
+        most_ready=settings.max_ready_chromes,
+        starts=max(2, processors()),
+        on_ending=observers.chrome_ended,
+    )
 
 
 def _store(settings: Settings) -> Store | None:
