@@ -21,7 +21,7 @@ from typing import Any
 
 from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
-from poster_service.browser.page import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.process import census
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled

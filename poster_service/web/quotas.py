@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from poster_service.errors import ConcurrencyLimited, RateLimited
-from poster_service.render.admission import whole
+from poster_service.render.admission import retry_seconds
 
 #: What sums of floats may be off by; who comes exactly when told to is not sent away again.
 ROUNDING = 1e-6
@@ -73,7 +73,7 @@ class Quotas:
         if self._at_once is not None and self._running[caller] >= self._at_once:
             raise ConcurrencyLimited(
                 f"{self._at_once} renders of this caller are under way, and no more may be",
-                retry_after=whole(expected_seconds),
+                retry_after=retry_seconds(expected_seconds),
             )
         left = self._left_now(caller)
         if self._rate is not None and left < 1 - ROUNDING:

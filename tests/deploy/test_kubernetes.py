@@ -231,7 +231,10 @@ def test_a_stop_has_time_enough() -> None:
 def test_the_services_own_watchdog_comes_before_the_liveness_probe() -> None:
     """A kill by the kubelet tells nothing, the watchdog tells the stack."""
     probe = CONTAINER["livenessProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] > Settings.load({}, {}).wedged_seconds
+    assert (
+        probe["periodSeconds"] * probe["failureThreshold"]
+        > Settings.load({}, {}).stall_exit_seconds
+    )
     starting = CONTAINER["startupProbe"]
     allowed = starting["periodSeconds"] * starting["failureThreshold"] * 1000
     assert allowed >= 2 * Settings.load({}, {}).start_timeout_ms

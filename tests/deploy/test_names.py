@@ -50,7 +50,7 @@ def test_values_given_are_ones_that_the_service_takes() -> None:
     for variables in given:
         Settings.load(variables, {})
         # Without this one the figures of memory and pids beside it mean nothing.
-        assert {"POSTER_CONCURRENCY", "POSTER_READY_MAX"} <= variables.keys()
+        assert {"POSTER_CONCURRENCY", "POSTER_MAX_READY_CHROMES"} <= variables.keys()
 
 
 def test_every_path_and_port_is_one_that_the_service_has() -> None:

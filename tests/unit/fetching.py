@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from poster_service.browser.page import Reply, Request
+from poster_service.browser.types import Reply, Request
 from poster_service.fetch.client import (
     Fetcher,
     FetchLimits,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from poster_service.browser.page import ADDRESS, Reply, Request
+from poster_service.browser.types import ADDRESS, Reply, Request
+from poster_service.engine import policy_of
 from poster_service.fetch.client import (
     Denied,
     Failed,
@@ -20,10 +21,9 @@ from poster_service.fetch.client import (
     page_route,
 )
 from poster_service.fetch.policy import BAD_PORTS, CheckedResolver, Policy, Refused, connector
-from poster_service.render.job import Asset
+from poster_service.render.request import Asset
 from poster_service.render.warnings import Warnings
 from poster_service.settings import Settings
-from poster_service.web.parts import policy_of
 from tests.unit.fetching import LOOPBACK, PUBLIC, fetching, get, header, serving
 
 

@@ -21,9 +21,9 @@ from poster_service.browser.fonts import (
 )
 from poster_service.browser.glyphs import (
     MAX_NAMED,
-    characters_of,
     code_points,
-    kinds_of,
+    parse_characters,
+    parse_kinds,
     undrawn,
 )
 from poster_service.errors import InvalidSettings
@@ -77,9 +77,9 @@ def test_a_warning_names_a_bounded_number_of_code_points() -> None:
 @pytest.mark.parametrize("told", [None, 3, [], {}, True])
 def test_nothing_else_is_believed_of_a_page(told: object) -> None:
     """It may answer anything."""
-    assert characters_of(told) == ""
-    assert kinds_of(told) == ()
-    assert kinds_of(["webgl", "webgl", "x\r\ny", 7]) == ("webgl",)
+    assert parse_characters(told) == ""
+    assert parse_kinds(told) == ()
+    assert parse_kinds(["webgl", "webgl", "x\r\ny", 7]) == ("webgl",)
 
 
 def test_characters_cannot_leave_the_script_that_they_are_put_into() -> None:

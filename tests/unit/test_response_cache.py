@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from poster_service.browser.page import Reply, Request
+from poster_service.browser.types import Reply, Request
 from poster_service.fetch.client import Denied, Failed, Fetcher, FetchLimits, page_route
 from poster_service.fetch.policy import Policy
 from poster_service.fetch.response_cache import ResponseCache

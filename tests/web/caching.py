@@ -20,7 +20,7 @@ async def ask(service: Service, job: dict[str, Any], **headers: str) -> aiohttp.
 
 def renders(service: Service) -> int:
     """The number of renders that have ended, including the first probe."""
-    families = service.parts.counters.registry.collect()
+    families = service.server.counters.registry.collect()
     return int(sum(
         sample.value for family in families for sample in family.samples
         if sample.name == "poster_renders_total"

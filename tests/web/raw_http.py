@@ -68,9 +68,9 @@ BEGUN = (
 async def busy(service: Service, stack: contextlib.AsyncExitStack) -> Streams:
     """A connection with a request under way."""
     streams = await stack.enter_async_context(connected(service))
-    before = service.parts.answers.count
+    before = service.server.answers.count
     streams[1].write(BEGUN)
-    assert await settled(lambda: service.parts.answers.count > before)
+    assert await settled(lambda: service.server.answers.count > before)
     return streams
 
 

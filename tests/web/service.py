@@ -10,11 +10,12 @@ from typing import Any
 import aiohttp
 from blockbuster import BlockBuster
 
+from poster_service.engine import Engine
 from poster_service.process import census
 from poster_service.settings import Settings
 from poster_service.web.app import make_app
 from poster_service.web.connections import address_of, open_site
-from poster_service.web.parts import Parts, build
+from poster_service.web.service import Service as HttpService
 from tests.conftest import left, settled, short_folder
 
 
@@ -22,7 +23,7 @@ from tests.conftest import left, settled, short_folder
 class Service:
     """A running service and a client of it."""
 
-    parts: Parts
+    server: HttpService
     address: str
     client: aiohttp.ClientSession
 
@@ -45,18 +46,23 @@ class Service:
         return response
 
     @property
+    def engine(self) -> Engine:
+        """What renders, below HTTP."""
+        return self.server.engine
+
+    @property
     def instance(self) -> int:
         """The number in this service's tags."""
-        return self.parts.pool.spec.instance
+        return self.engine.pool.spec.instance
 
     @property
     def home(self) -> Path:
         """Where its lease folders are."""
-        return self.parts.pool.spec.home
+        return self.engine.pool.spec.home
 
     def counts(self) -> dict[str, int]:
         """Chromes by state."""
-        return self.parts.pool.statistics().counts
+        return self.engine.pool.statistics().counts
 
     async def at_rest(self) -> bool:
         """Wait until there is one ready Chrome, and no process or folder but its own."""
@@ -67,7 +73,9 @@ class Service:
             counts = {state: number for state, number in self.counts().items() if number}
             alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
             return (
-                counts == {"ready": 1} and alone and not self.parts.admission.statistics().running
+                counts == {"ready_chromes": 1}
+                and alone
+                and not self.engine.admission.statistics().running
             )
 
         return await settled(rest)
@@ -127,23 +135,23 @@ GUARD = LoopGuard()
 async def running(**changes: Any) -> AsyncIterator[Service]:
     """A service with the settings of these tests and some changes; nothing may be left of it."""
     # Every request of these tests renders, except in the tests of the cache.
-    given = {"concurrency": 2, "ready": 1, "cache_bytes": 0, **changes}
+    given = {"concurrency": 2, "ready_chromes": 1, "cache_bytes": 0, **changes}
     with contextlib.ExitStack() as stack:
         stack.enter_context(GUARD.paused())
         settings = Settings(**given)
-        parts = build(settings)
-        spec = parts.pool.spec
-        await parts.start()
+        server = HttpService.build(settings)
+        spec = server.engine.pool.spec
+        await server.start()
         listener = socket.create_server(("127.0.0.1", 0))
-        runner = await open_site(make_app(parts), listener, parts.connections, settings)
+        runner = await open_site(make_app(server), listener, server.connections, settings)
         try:
             async with aiohttp.ClientSession() as client:
                 with GUARD.watching():
                     stack.close()
-                    yield Service(parts, address_of(listener), client)
+                    yield Service(server, address_of(listener), client)
         finally:
             with GUARD.paused():
-                await parts.stop()
+                await server.stop()
                 await runner.cleanup()
             assert left(spec.instance, spec.home) == [], "something was left behind"
 

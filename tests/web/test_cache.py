@@ -211,7 +211,7 @@ async def started(
 
 def flights(service: Service) -> list[Any]:
     """Renders under way that may be joined."""
-    return list(service.parts.results._flights._by_key.values())
+    return list(service.engine.cache._flights._by_key.values())
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ async def test_equal_requests_at_once_are_one_render(keeping: Service) -> None:
     """One slot, one Chrome, the same bytes for all."""
     before = renders(keeping)
     tasks = await started(keeping, *[slow()] * 4)
-    assert keeping.parts.admission.statistics().running == 1
+    assert keeping.engine.admission.statistics().running == 1
     answers = [await task for task in tasks]
     assert [word(one) for one in answers] == ["miss", *["coalesced"] * 3]
     assert len({await one.read() for one in answers}) == 1
@@ -316,7 +316,7 @@ async def test_the_service_stops_with_a_shared_render_under_way(keeping: Service
     """All who wait are told so, and nothing is left."""
     job = slow(html=ENDLESS, timeout_ms=60_000)
     tasks = await started(keeping, job, job)
-    await keeping.parts.stop()
+    await keeping.server.stop()
     assert [(await (await task).json())["code"] for task in tasks] == ["stopping", "stopping"]
 
 

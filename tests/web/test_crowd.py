@@ -102,7 +102,7 @@ async def test_sixty_four_callers_against_two_slots(
 ) -> None:
     """With hang-ups, slow senders and slow readers among them."""
     service = await start_service(
-        concurrency=2, queue=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
+        concurrency=2, queue_size=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
     )
     assert await service.at_rest()
     process = psutil.Process()
@@ -132,4 +132,4 @@ async def test_sixty_four_callers_against_two_slots(
         assert crowd.longest[name] < 15, told
     assert most - before < 150 << 20, told
     assert await service.at_rest()
-    assert await settled(lambda: service.parts.connections.open <= 41)  # the client keeps its own
+    assert await settled(lambda: service.server.connections.open <= 41)  # the client keeps its own

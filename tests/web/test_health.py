@@ -19,7 +19,7 @@ async def test_alive_and_ready_after_start(service: Service) -> None:
 
 async def test_not_ready_while_stopping_but_alive(fresh_service: Service) -> None:
     """A load balancer must turn away at once, a watchdog must not shoot."""
-    fresh_service.parts.admission.close()
+    fresh_service.engine.admission.close()
     response = await fresh_service.get("/readyz")
     assert response.status == 503
     assert (await response.json())["accepting"] is False
@@ -28,8 +28,8 @@ async def test_not_ready_while_stopping_but_alive(fresh_service: Service) -> Non
 
 async def test_not_ready_when_nothing_was_rendered_lately(fresh_service: Service) -> None:
     """A success too long ago does not count."""
-    fresh_service.parts.renderer.last_success = (
-        time.monotonic() - fresh_service.parts.recent_seconds - 1
+    fresh_service.engine.renderer.last_success = (
+        time.monotonic() - fresh_service.engine.recent_seconds - 1
     )
     response = await fresh_service.get("/readyz")
     assert response.status == 503
@@ -42,8 +42,8 @@ async def test_an_idle_service_goes_on_proving_itself(start_service: StartServic
     from tests.conftest import settled
 
     service = await start_service(probe_seconds=1)
-    first = service.parts.renderer.last_success
-    assert await settled(lambda: service.parts.renderer.last_success != first)
+    first = service.engine.renderer.last_success
+    assert await settled(lambda: service.engine.renderer.last_success != first)
     assert await service.at_rest()
 
 

@@ -36,7 +36,7 @@ async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
     """A JPEG, a page that fails in time, and the probe of the start."""
     await fresh_service.picture(html="<p>x", width=10, height=10, format="jpeg")
     late = await fresh_service.render(
-        html="<script>for(;;);</script>", timeout_ms=300, format="pdf"
+        html="<script>for(;;);</script>", timeout_ms=2000, format="pdf"
     )
     assert late.status == 504
     assert await fresh_service.at_rest()
@@ -63,7 +63,7 @@ async def test_a_fault_of_ours_is_counted_as_such(
     async def broken(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(fresh_service.parts.renderer, "_paint", broken)
+    monkeypatch.setattr(fresh_service.engine.renderer, "_paint", broken)
     assert (await fresh_service.render(html="<p>x")).status == 500
     seen = await scrape(fresh_service)
     assert seen["poster_renders_total", "png", "internal_error"] == 1
@@ -91,7 +91,7 @@ async def test_the_gauges_follow_what_runs(fresh_service: Service) -> None:
     assert seen["poster_chromes", "leased"] == 1
     render.cancel()
     assert await fresh_service.at_rest()
-    fresh_service.parts.admission.close()
+    fresh_service.engine.admission.close()
     seen = await scrape(fresh_service)
     assert (seen["poster_renders_running",], seen["poster_ready",]) == (0, 0)
     assert seen["poster_renders_total", "png", "cancelled"] == 1

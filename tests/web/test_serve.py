@@ -240,11 +240,11 @@ async def test_what_keeps_it_from_starting_is_one_clear_line(
 
 async def test_faulty_settings_are_reported_together(work_dir: Path) -> None:
     """Three faults, three lines, each with the name its owner knows and the value seen."""
-    faulty = {"POSTER_QUEUE": "many", "POSTER_QUEU": "1"}
+    faulty = {"POSTER_QUEUE_SIZE": "many", "POSTER_QUEU": "1"}
     status, _, err = await run(work_dir, "serve", "--port", "x", **faulty)
     assert status == 1
     assert "--port='x'" in err
-    assert "POSTER_QUEUE='many'" in err
+    assert "POSTER_QUEUE_SIZE='many'" in err
     assert "POSTER_QUEU:" in err
 
 
