@@ -314,20 +314,22 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render one page without serving."""
-    from poster_service.render.job import RenderJob
+    from poster_service.engine import Engine, limits_of
+    from poster_service.render.job import RenderContext
     from poster_service.render.renderer import Rendered
-    from poster_service.web.parts import build, limits_of
+    from poster_service.render.request import RenderRequest
 
     wanted = render_options(options)
-    job = RenderJob.parse(wanted, limits_of(settings), strict=False)
+    request = RenderRequest.parse(wanted, limits_of(settings), strict=False)
 
     async def once() -> Rendered:
-        parts = build(settings)
-        await parts.start()
+        engine = Engine(settings)
+        await engine.start()
         try:
-            return await parts.renderer.render(job, beside=folder_of(options.file))
+            context = RenderContext(folder=folder_of(options.file))
+            return (await engine.render(request, context)).rendered
         finally:
-            await parts.stop()
+            await engine.stop()
 
     check_output(options.output)
     try:
@@ -406,10 +408,11 @@ def look_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Print a signed address; needs no Chrome and no running service."""
-    from poster_service.render.job import RenderJob
+    from poster_service.engine import limits_of
+    from poster_service.render.request import RenderRequest
     from poster_service.web import signed
     from poster_service.web.address_length import LONGEST, check_length
-    from poster_service.web.parts import keys_of, limits_of
+    from poster_service.web.service import keys_of
 
     keys = {one.name: one for one in reversed(keys_of(settings).entries)}
     name = options.key or next(reversed(keys), "")
@@ -421,7 +424,7 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
         wanted["cache_ttl"] = options.cache_ttl
     if options.data is not None:
         wanted["data"] = parse_data(read_text(options.data))
-    RenderJob.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now
+    RenderRequest.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now
     seconds = duration(options.expires)
     if seconds > settings.signed_url_max_seconds:
         raise OperatorError(

@@ -1,7 +1,7 @@
 """What `poster-service doctor` finds on this machine, told in a line each, and a test picture.
 
-Looks only; whatever is missing is named with its remedy. It lives beside `parts` because it takes
-the service apart the way `parts` puts it together.
+Looks only; whatever is missing is named with its remedy. It asks
+`chrome_setup` how the engine would start Chrome.
 """
 
 import os
@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from poster_service.browser import chrome
+from poster_service.chrome_setup import fonts_of, user_of
+from poster_service.engine import Engine
 from poster_service.errors import PosterError
 from poster_service.process.user import is_root
 from poster_service.render.store import Store
 from poster_service.settings import Settings
-from poster_service.web.parts import build, fonts_of, user_of
 
 #: What a poster needs to show, and the Debian package that shows it.
 FONTS = (
@@ -173,10 +174,10 @@ def read(file: str | Path) -> str:
 
 
 async def _test_picture(settings: Settings) -> str:
-    parts = build(settings)
-    await parts.start()
-    spec = parts.pool.spec
-    await parts.stop()
+    engine = Engine(settings)
+    await engine.start()
+    spec = engine.pool.spec
+    await engine.stop()
     return f"rendered; Chrome's sandbox is {spec.sandbox.value}, its user {spec.user or 'ours'}"
 
 

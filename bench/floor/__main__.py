@@ -31,7 +31,7 @@ from typing import Any
 
 from bench.render.posters import REFERENCE, html
 from poster_service.browser import chrome, frames, page_cache
-from poster_service.browser.page import ADDRESS
+from poster_service.browser.types import ADDRESS
 from poster_service.process.shim import PR_SET_CHILD_SUBREAPER, prctl
 
 PROGRAM = "/usr/lib/chromium/chromium-headless-shell"

@@ -21,11 +21,11 @@ from typing import Any
 
 from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
-from poster_service.browser.page import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.process import census
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled
-from tests.process.test_spawn import server_up
+from tests.process.harness import server_up
 
 INSTANCE = 0xBE7C4
 PROGRAMS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")

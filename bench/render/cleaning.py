@@ -22,7 +22,7 @@ from bench.render.environments import CHROME
 from bench.render.posters import REFERENCE
 from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
-from poster_service.browser.page import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, Reply, Request
 
 PICTURE = CaptureOptions(
     width=REFERENCE.width, height=REFERENCE.height, scale=1, format="png", quality=None,

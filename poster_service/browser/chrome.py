@@ -20,8 +20,10 @@ from typing import Any
 
 from poster_service.browser import frames
 from poster_service.browser.fonts import Fonts
-from poster_service.browser.page import PageFactory, PosterPage, ViewportHint
+from poster_service.browser.page import PosterPage
+from poster_service.browser.page_factory import PageFactory
 from poster_service.browser.pipe import PipeConnection
+from poster_service.browser.types import ViewportHint
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove

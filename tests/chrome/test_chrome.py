@@ -11,7 +11,7 @@ import pytest
 
 from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec
-from poster_service.browser.page import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from tests.conftest import left, settled

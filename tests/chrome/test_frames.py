@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from poster_service.browser.chrome import Chrome, ChromeSpec, supports_begin_frame
-from poster_service.browser.page import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from tests.conftest import left
 from tests.web.pictures import BLUE, GREEN, at, decode, near
 

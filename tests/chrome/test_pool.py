@@ -14,9 +14,9 @@ import pytest
 
 from poster_service.browser import chrome
 from poster_service.browser.chrome import ChromeSpec
-from poster_service.browser.page import CaptureOptions, Reply, Request
 from poster_service.browser.pool import Pool
 from poster_service.browser.pool_state import State
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import Stopping
 from tests.chrome.conftest import PROGRAMS, installed
 from tests.conftest import left, settled

@@ -28,9 +28,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from poster_service.browser.chrome import ChromeSpec, Sandbox, new_instance
-from poster_service.browser.page import CaptureOptions, Reply, Request
 from poster_service.browser.pool import PATIENCE, Lease, Pool
 from poster_service.browser.pool_state import Place, PoolState, State
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import ChromeDied, RenderFailed, Stopping
 from poster_service.process.forkserver import ForkServer
 from tests.chrome.conftest import PROGRAMS, installed
@@ -711,7 +711,7 @@ class PoolMachine(RuleBasedStateMachine):
         verb, _, what = kind.partition(" ")
         alive = place.chrome if place.chrome and not place.chrome.lost.done() else None
         # Chrome does not crash a page that waits at its address: that one dies by a fault.
-        by_word = kind == "crash page" and alive and alive.page._is_loaded_from_us
+        by_word = kind == "crash page" and alive and alive.page._requests.has_document
         if kind == "crash page" and alive and not by_word:
             what = "renderer"
         aims = [p for p in self.look()[0] if p.lease == place.number and p.kind == what]

@@ -14,8 +14,7 @@ from poster_service import init
 from poster_service.settings import Settings, variable_of
 from poster_service.web.handlers import routes
 from tests.deploy.conftest import DOCKER, Exposed
-from tests.deploy.test_kubernetes import CONTAINER, ENV, MANIFESTS, VERSIONS, validate
-from tests.deploy.test_monitoring import MONITORING, unknown
+from tests.deploy.harness import CONTAINER, ENV, MANIFESTS, MONITORING, VERSIONS, unknown, validate
 
 #: What deploys the service or tells how; the image itself has tests of its own.
 FILES = sorted(

@@ -13,9 +13,8 @@ import pytest
 from poster_service.process import census
 from poster_service.process.instance_dir import InstanceDir, Swept, instances, lock_of, sweep
 from tests.conftest import left, settled
-from tests.process.test_backstops import cannot
-from tests.process.test_removal import dig
-from tests.web.test_serve import left_of, serving
+from tests.process.harness import cannot, dig
+from tests.web.served import left_of, serving
 
 #: A process that carries the tag of a lease and does nothing.
 TAGGED = """

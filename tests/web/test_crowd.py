@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import NOISE, answer, connected, request, small_window
+from tests.web.raw_http import NOISE, answer, connected, request, small_window
 
 NAMES = ("flood", "one", "two", "three")
 TOKENS = ",".join(f"{name}={name}-token-0123456789" for name in NAMES)
@@ -129,4 +129,4 @@ async def test_sixty_four_callers_against_two_slots(start_service: StartService)
         assert crowd.longest[name] < 15, told
     assert most - before < 150 << 20, told
     assert await service.at_rest()
-    assert await settled(lambda: service.parts.connections.open <= 41)  # the client keeps its own
+    assert await settled(lambda: service.server.connections.open <= 41)  # the client keeps its own

@@ -16,7 +16,7 @@ import pytest
 
 from poster_service.process.instance_dir import lock_of
 from tests.conftest import settled
-from tests.web.test_serve import Served, environment, left_of, run, serving
+from tests.web.served import Served, environment, left_of, run, serving
 
 GREEN = "<!doctype html><body style='background: green'>"
 

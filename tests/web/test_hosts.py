@@ -4,7 +4,7 @@ import pytest
 
 from poster_service.web.hosts import name_of
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import answer, connected, request
+from tests.web.raw_http import answer, connected, request
 
 LOCAL = ["localhost", "localhost:8080", "LOCALHOST", "a.localhost", "127.0.0.1:9", "127.1.2.3",
          "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]", "localhost."]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import StartService
-from tests.web.test_serve import serving
+from tests.web.served import serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -63,7 +63,7 @@ def test_the_readme_tells_every_code_that_a_caller_can_get() -> None:
 
 def test_the_readme_tells_every_option_of_a_render() -> None:
     """No option is left out of its table."""
-    from poster_service.render.job import OPTIONS
+    from poster_service.render.request import OPTIONS
 
     for name in OPTIONS:
         assert f"`{name}`" in README, name
@@ -105,7 +105,7 @@ async def test_by_the_readmes_code_every_caller_of_a_crowd_gets_a_picture(
         *(names["picture"](service.client, job, service.address) for _ in range(40))
     )
     assert all(one.startswith(MAGIC["png"]) for one in pictures)
-    assert service.parts.admission.statistics().refused >= 40 - 6
+    assert service.engine.admission.statistics().refused >= 40 - 6
     with pytest.raises(RuntimeError, match="invalid_field"):
         await names["picture"](service.client, {"html": ""}, service.address)
 

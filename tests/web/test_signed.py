@@ -4,27 +4,13 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from poster_service.credentials import SigningKey
-from poster_service.settings import default_templates
 from poster_service.web import signed
 from tests.web.conftest import Service, StartService
-from tests.web.test_serve import run
-
-KEYS = "old=0123456789abcdef,new=fedcba9876543210"
-OLD, NEW = SigningKey("old", b"0123456789abcdef"), SigningKey("new", b"fedcba9876543210")
-SAMPLE = json.loads((default_templates() / "article-card/sample.json").read_text("utf-8"))
-#: Its own avatar is an image of 2 kB, and an address is not the place for it.
-DATA = {**SAMPLE, "author": {"name": "Lin Wan 林晚"}}
-
-
-def address(service: Service, seconds: float = 60, key: SigningKey = NEW, **options: Any) -> str:
-    """A signed address of the service."""
-    job = {"template": "article-card", "data": DATA, **options}
-    return signed.address(key, service.address, job, int(time.time() + seconds))
+from tests.web.served import run
+from tests.web.signing import DATA, KEYS, NEW, OLD, address
 
 
 async def refusal(service: Service, where: str) -> tuple[int, str]:
@@ -127,7 +113,7 @@ async def test_keys_rotate_with_their_file(start_service: StartService, tmp_path
     async with service.client.get(by_old) as answer:
         assert answer.status == 200
     file.write_text("new fedcba9876543210\n")
-    await asyncio.to_thread(service.parts.keys.look)
+    await asyncio.to_thread(service.server.keys.look)
     assert await refusal(service, by_old) == (403, "unknown_key")
     async with service.client.get(by_new) as answer:
         assert answer.status == 200

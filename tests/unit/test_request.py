@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poster_service.browser.capture import MAX_SIDE
+from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidField
-from poster_service.render.job import (
+from poster_service.render.request import (
     CONTENT_TYPES,
     Asset,
     Limits,
-    RenderJob,
+    RenderRequest,
     allowed,
     check_pixels,
 )
@@ -22,10 +22,10 @@ from poster_service.render.job import (
 LIMITS = Limits(timeout_ms=1000, max_timeout_ms=5000, max_pixels=1_000_000)
 
 
-def parse(*, strict: bool = True, **given_: Any) -> RenderJob:
+def parse(*, strict: bool = True, **given_: Any) -> RenderRequest:
     """A job with a page, if nothing else is said."""
     source: dict[str, Any] = {} if {"html", "template"} & given_.keys() else {"html": "<p>"}
-    return RenderJob.parse({**source, **given_}, LIMITS, strict=strict)
+    return RenderRequest.parse({**source, **given_}, LIMITS, strict=strict)
 
 
 def faults(*, strict: bool = True, **given_: Any) -> tuple[Fault, ...]:
@@ -163,7 +163,7 @@ def test_all_faults_are_told_together() -> None:
 def test_what_is_no_object_is_told_so(given_: object) -> None:
     """A JSON body may be any JSON."""
     with pytest.raises(InvalidField) as caught:
-        RenderJob.parse(given_, LIMITS)
+        RenderRequest.parse(given_, LIMITS)
     assert caught.value.faults[0].allowed == "an object"
 
 
@@ -217,21 +217,21 @@ def test_the_picture_is_bounded_in_device_pixels(
         check_pixels(job, width, height, LIMITS)
 
 
-@pytest.mark.parametrize("field", sorted(RenderJob.model_fields))
+@pytest.mark.parametrize("field", sorted(RenderRequest.model_fields))
 def test_every_option_says_what_it_allows(field: str) -> None:
     """A new option cannot be forgotten there, nor its description."""
     assert allowed(field)
-    assert RenderJob.model_fields[field].description
+    assert RenderRequest.model_fields[field].description
 
 
 def test_jobs_with_other_files_are_other_jobs() -> None:
     """In comparison and in JSON, where a file is told by its digest and may be of any bytes."""
     files = [Asset("a", "image/png", b"\xff"), Asset("a", "image/png", b"\xfe"),
              Asset("b", "image/png", b"\xff"), Asset("a", "text/css", b"\xff")]  # fmt: skip
-    jobs = [RenderJob.parse({"html": "x"}, LIMITS, assets=(one,)) for one in files]
-    jobs.append(RenderJob.parse({"html": "x"}, LIMITS))
+    jobs = [RenderRequest.parse({"html": "x"}, LIMITS, assets=(one,)) for one in files]
+    jobs.append(RenderRequest.parse({"html": "x"}, LIMITS))
     assert len({job.model_dump_json() for job in jobs}) == len(set(jobs)) == 5
-    again = RenderJob.parse({"html": "x"}, LIMITS, assets=(files[0],))
+    again = RenderRequest.parse({"html": "x"}, LIMITS, assets=(files[0],))
     assert (again, again.model_dump_json()) == (jobs[0], jobs[0].model_dump_json())
 
 
@@ -251,7 +251,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     max_leaves=5,
 )
 OBJECTS = st.dictionaries(
-    st.sampled_from(sorted(RenderJob.model_fields)) | st.text(st.characters()) | st.integers(),
+    st.sampled_from(sorted(RenderRequest.model_fields)) | st.text(st.characters()) | st.integers(),
     ANYTHING,
     max_size=6,
 )
@@ -261,7 +261,7 @@ OBJECTS = st.dictionaries(
 def test_nothing_but_an_invalid_field_ever_comes_out(given_: object, strict: bool) -> None:
     """Whatever is sent; and what is said of it can be sent back as JSON."""
     try:
-        job = RenderJob.parse(given_, LIMITS, strict=strict)
+        job = RenderRequest.parse(given_, LIMITS, strict=strict)
     except InvalidField as error:
         told = [str(fault) for fault in error.faults]
     else:
