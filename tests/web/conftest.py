@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from poster_service.web.app import make_app
 from poster_service.web.connections import address_of, open_site
 from poster_service.web.service import Service as HttpService
 from tests.conftest import left, settled
+from tests.web import redis_server
 
 
 @dataclass
@@ -172,3 +174,14 @@ def serve_pages() -> Callable[..., Any]:
             await runner.cleanup()
 
     return serve
+
+
+@pytest.fixture
+def redis() -> Iterator[redis_server.Server]:
+    """A Redis of this test's own."""
+    if redis_server.SERVER is None:
+        pytest.skip("no Redis here: apt-get install redis-tools")
+    with tempfile.TemporaryDirectory() as folder:
+        server = redis_server.Server(Path(folder))
+        yield server
+        server.stop()
