@@ -40,8 +40,8 @@ setup: ## only set up, for running
 setup-dev: ## only set up, for tests
 	@tools/setup.sh dev
 
-lock: ## write the lock files anew (needs uv)
-	tools/lock.sh
+lock: ## write the lock files again (needs uv; ARGS=--upgrade for the newest versions)
+	tools/lock.sh $(ARGS)
 
 audit: ## known holes in the locked versions, and what of that could not be checked (ARGS=--offline)
 	tools/audit.sh $(ARGS)

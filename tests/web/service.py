@@ -73,9 +73,7 @@ class Service:
             counts = {state: number for state, number in self.counts().items() if number}
             alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
             return (
-                counts == {"ready_chromes": 1}
-                and alone
-                and not self.engine.admission.statistics().running
+                counts == {"ready": 1} and alone and not self.engine.admission.statistics().running
             )
 
         return await settled(rest)

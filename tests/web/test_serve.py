@@ -59,6 +59,18 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
         assert await settled(at_rest)
 
 
+async def test_a_former_name_of_a_setting_is_warned_of_once(work_dir: Path) -> None:
+    """By the service behind init, not by the process that init replaces; and by other commands."""
+    given = ("--chrome", "/nonexistent", "--queue", "3")
+    for command in ("serve", "doctor"):
+        _, out, err = await run(work_dir, command, *given, POSTER_WEDGED_SECONDS="99")
+        for former, present in (
+            ("--queue", "--queue-size"),
+            ("POSTER_WEDGED_SECONDS", "POSTER_STALL_EXIT_SECONDS"),
+        ):
+            assert (out + err).count(f"{former} is now called {present};") == 1
+
+
 @pytest.mark.slow
 async def test_init_keeps_its_ledger_while_the_service_runs(work_dir: Path) -> None:
     """A file in the work folder tells what init reaped; it goes with init."""
