@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from poster_service.browser import chrome
+from poster_service.browser import installed
 from poster_service.errors import PosterError
 from poster_service.process.user import is_root
 from poster_service.render.store import Store
@@ -36,7 +36,7 @@ def chrome_path(settings: Settings) -> Path:
     Raises:
         ChromeNotFound: With the line that installs one.
     """
-    return chrome.find(settings.chrome)
+    return installed.find(settings.chrome)
 
 
 async def examine(settings: Settings) -> int:
@@ -59,7 +59,7 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
     try:
         program = chrome_path(settings)
         yield "chrome", str(program)
-        yield "version", chrome.version(program)
+        yield "version", installed.version(program)
     except PosterError as error:
         yield "chrome", f"MISSING: {error}"
     yield "user", user(settings)

@@ -182,7 +182,7 @@ def chromes(parts: Parts) -> Iterator[Metric]:
 def remains(parts: Parts) -> Iterator[Metric]:
     """What the census sees: the living, the dead nobody waits for, what lies on disk; memory."""
     spec, own = parts.pool.spec, own_process()
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     leases = {str(one.lease) for one in seen.alive}
     yield gauge("poster_processes", "Living processes of leases.", len(seen.alive))
     yield gauge("poster_zombies", "Dead processes of leases not waited for.", len(seen.zombies))

@@ -12,14 +12,15 @@ from aiohttp import web
 from typing_extensions import TypedDict
 
 from poster_service import clock, credentials
-from poster_service.browser import chrome
+from poster_service.browser import installed
 from poster_service.browser.fonts import (
     FontOptions,
     Fonts,
     check_folders,
     default_language,
 )
-from poster_service.browser.pool import Pool
+from poster_service.browser.pool import Pool, PoolSize
+from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance, with_test_switches
 from poster_service.buffers import Buffers
 from poster_service.credentials import SigningKey, Token
 from poster_service.errors import ChromeNotStarted, InvalidSettings, PosterError
@@ -136,10 +137,10 @@ class Parts:
         spec = self.pool.spec
         if is_root() and spec.user is None and self.settings.chrome_user == "auto":
             event(logger, logging.WARNING, CHROME_IS_ROOT.format(reason))
-        if spec.sandbox is chrome.Sandbox.OFF:
+        if spec.sandbox is Sandbox.OFF:
             event(logger, logging.WARNING, SANDBOX_OFF)
 
-    def _with_less(self, error: ChromeNotStarted) -> chrome.ChromeSpec:
+    def _with_less(self, error: ChromeNotStarted) -> ChromeSpec:
         """How to start Chrome after a failure: without what did not work, where that may be.
 
         Only Chrome's own word turns its sandbox off, and only the shim's makes it root: no slow or
@@ -155,11 +156,11 @@ class Parts:
                     f"POSTER_CHROME_USER={settings.chrome_user}: {error}"
                 ) from error
             return replace(spec, user=None, sandbox=_sandbox(settings, None))
-        if spec.sandbox is chrome.Sandbox.OFF or not error.sandbox:
+        if spec.sandbox is Sandbox.OFF or not error.sandbox:
             raise error
         if settings.sandbox == "require":
             raise ChromeNotStarted(f"POSTER_SANDBOX=require: {error}") from error
-        return replace(spec, sandbox=chrome.Sandbox.OFF)
+        return replace(spec, sandbox=Sandbox.OFF)
 
     async def _first_probe(self) -> None:
         try:
@@ -235,7 +236,7 @@ def build(settings: Settings) -> Parts:
     tokens.load()
     keys = keys_of(settings)
     templates = Templates(settings.templates, settings.max_data_values)
-    program = chrome.find(settings.chrome)
+    program = installed.find(settings.chrome)
     admission = Admission(running=settings.concurrency, waiting=settings.queue)
     fetcher = Fetcher(
         policy_of(settings),
@@ -244,14 +245,13 @@ def build(settings: Settings) -> Parts:
         settings.fetch_connections,
     )
     counters = Counters()
-    pool = Pool(
-        _spec(settings, program),
+    size = PoolSize(
         ready=settings.ready,
         capacity=settings.chromes,
         most_ready=settings.ready_max,
         starts=max(2, processors()),
-        on_ending=counters.chrome_ended,
     )
+    pool = Pool(_spec(settings, program), size, on_ending=counters.chrome_ended)
     buffers = Buffers(settings.buffer_limit)
     renderer = Renderer(pool, admission, templates, fetcher, limits, counters.render_done, buffers)
     results = RenderCache(
@@ -338,13 +338,13 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
+def _spec(settings: Settings, program: Path) -> ChromeSpec:
     user = user_of(settings)
-    instance = chrome.new_instance()
-    return chrome.ChromeSpec(
+    instance = new_instance()
+    spec = ChromeSpec(
         program=program,
         sandbox=_sandbox(settings, user),
-        home=settings.work_dir / f"{instance:x}",
+        instance_dir=settings.work_dir / f"{instance:x}",
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
         renders=settings.renders_per_chrome,
@@ -354,6 +354,7 @@ def _spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         fonts=fonts_of(settings, user),
         webgl=settings.webgl,
     )
+    return with_test_switches(spec, os.environ)
 
 
 def fonts_of(settings: Settings, user: User | None) -> Fonts:
@@ -402,11 +403,11 @@ def _why_root() -> str:
     return f"this service lacks the capabilities {', '.join(missing)} (docker run --cap-add)"
 
 
-def _sandbox(settings: Settings, user: User | None) -> chrome.Sandbox:
+def _sandbox(settings: Settings, user: User | None) -> Sandbox:
     """What to try first."""
     root = is_root() and user is None  # Chrome refuses its sandbox as root
     off = settings.sandbox == "off" or (settings.sandbox == "auto" and root)
-    return chrome.Sandbox.OFF if off else chrome.Sandbox.ON
+    return Sandbox.OFF if off else Sandbox.ON
 
 
 def _cgroups(settings: Settings) -> Cgroups:

@@ -42,7 +42,7 @@ def wants_html(request: web.Request) -> bool:
 def gather(parts: Parts) -> dict[str, Any]:
     """Everything there is to tell. Reads /proc, 1 to 10 ms: call it from a thread."""
     spec = parts.pool.spec
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     books = parts.pool.statistics()
     return {
         "version": __version__,

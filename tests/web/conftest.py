@@ -54,7 +54,7 @@ class Service:
     @property
     def home(self) -> Path:
         """Where its lease folders are."""
-        return self.parts.pool.spec.home
+        return self.parts.pool.spec.instance_dir
 
     def counts(self) -> dict[str, int]:
         """Chromes by state."""
@@ -64,7 +64,7 @@ class Service:
         """Wait until there is one ready Chrome, and no process or folder but its own."""
 
         def rest() -> bool:
-            seen = census.take(self.instance, self.home)
+            seen = census.snapshot(self.instance, self.home)
             leases = {one.lease for one in seen.alive}
             counts = {state: number for state, number in self.counts().items() if number}
             alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
@@ -121,7 +121,7 @@ async def _running(settings: Settings, guards: list[BlockBuster]) -> AsyncIterat
     finally:
         await parts.stop()
         await runner.cleanup()
-        assert left(spec.instance, spec.home) == [], "something was left behind"
+        assert left(spec.instance, spec.instance_dir) == [], "something was left behind"
 
 
 @contextlib.contextmanager
@@ -138,7 +138,9 @@ def the_loop_must_not_block() -> Iterator[BlockBuster]:
             function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
             function.can_block_in("poster_service/fetch/client.py", {"asset"})
             # The tests' own searches; the service takes its census in a thread.
-            function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
+            function.can_block_in(
+                "poster_service/process/census.py", {"snapshot", "tagged", "inspect"}
+            )
         yield blockbuster
 
 
