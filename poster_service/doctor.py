@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from poster_service.browser import chrome
+from poster_service.browser import installed
 from poster_service.chrome_setup import fonts_of, user_of
 from poster_service.engine import Engine
 from poster_service.errors import PosterError
@@ -37,7 +37,7 @@ def chrome_path(settings: Settings) -> Path:
     Raises:
         ChromeNotFound: With the line that installs one.
     """
-    return chrome.find(settings.chrome)
+    return installed.find(settings.chrome)
 
 
 async def examine(settings: Settings) -> int:
@@ -60,7 +60,7 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
     try:
         program = chrome_path(settings)
         yield "chrome", str(program)
-        yield "version", chrome.version(program)
+        yield "version", installed.version(program)
     except PosterError as error:
         yield "chrome", f"MISSING: {error}"
     yield "user", user(settings)
