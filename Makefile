@@ -1,6 +1,6 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-pythons endurance lint setup setup-dev lock audit clean
+.PHONY: help run test test-quick test-pythons endurance lint docs setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
@@ -30,6 +30,10 @@ lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: setup-dev ## write what the docs generate, build the site into dist/site; a dead link fails
+	$(VENV)/bin/python -m tools.docs
+	$(VENV)/bin/zensical build --clean --strict
 
 setup: ## only set up, for running
 	@tools/setup.sh run
