@@ -18,7 +18,8 @@ from poster_service import __version__, logs
 from poster_service.bytecode import compiled
 from poster_service.clock import PauseAwareLoop
 from poster_service.errors import OperatorError, PosterError
-from poster_service.settings import SECRETS, Settings, describe, flag_of
+from poster_service.settings import RENAMED, SECRETS, Settings, flag_of
+from poster_service.settings.describe import describe, rows
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Any other command's stdout is its result.
         stream = settings.log_stream if serves else "stderr"
         logs.set_up(log_level(settings, options), settings.log_format, stream)
+        if not serves:
+            for warning in settings.warnings:
+                print(f"poster-service: warning: {warning}", file=sys.stderr)  # noqa: T201
         sys.exit(options.run(settings, options, given))
     except PosterError as error:
         print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
@@ -75,18 +79,7 @@ def ensure_standard_streams() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every setting is a flag of every command."""
-    settings = argparse.ArgumentParser(add_help=False)
-    group = settings.add_argument_group("settings", "each also as the variable in brackets")
-    for name, field in Settings.model_fields.items():
-        if name in SECRETS:
-            continue
-        group.add_argument(
-            flag_of(name), dest=f"set_{name}", help=describe(name, field), metavar="V"
-        )
-    hidden = [
-        describe(name, field) for name, field in Settings.model_fields.items() if name in SECRETS
-    ]
-    settings.add_argument_group("secrets, as variables only", "; ".join(hidden))
+    settings = setting_flags()
     top = argparse.ArgumentParser(
         prog="poster-service",
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
@@ -112,6 +105,26 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
     commands.add_parser("loadtest", help=LOADTEST)  # for the list; `main` never gets to it
     return top
+
+
+def setting_flags() -> argparse.ArgumentParser:
+    """A flag for every setting that is not a secret, by group; former names stay out of help."""
+    flags = argparse.ArgumentParser(add_help=False)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for row in rows():
+        if row.flag is None:
+            continue
+        if row.group not in groups:
+            groups[row.group] = flags.add_argument_group(f"settings: {row.group}")
+        groups[row.group].add_argument(
+            row.flag, dest=f"set_{row.name}", help=describe(row), metavar="V"
+        )
+    for former, present in RENAMED.items():
+        if present not in SECRETS:
+            flags.add_argument(flag_of(former), dest=f"set_{former}", help=argparse.SUPPRESS)
+    secrets = "; ".join(describe(row) for row in rows() if row.flag is None)
+    flags.add_argument_group("settings: secrets, as variables only", secrets)
+    return flags
 
 
 def add_render_options(render: argparse.ArgumentParser) -> None:
@@ -167,9 +180,10 @@ def read_settings(options: argparse.Namespace) -> Settings:
     """Settings from the environment and the flags.
 
     Raises:
-        InvalidSettings: Telling all faults together.
+        InvalidSettings: Names all faults together.
     """
-    flags = {name: getattr(options, f"set_{name}", None) for name in Settings.model_fields}
+    names = (*Settings.model_fields, *RENAMED)
+    flags = {name: getattr(options, f"set_{name}", None) for name in names}
     return Settings.load(os.environ, flags)
 
 
@@ -183,6 +197,8 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
     """Serve, with init in front."""
     ensure_init(given, settings)
     logs.take_streams()
+    for warning in settings.warnings:  # here, because this process may just have replaced one
+        logs.event(logger, logging.WARNING, warning)
     give_memory_back()
     from poster_service.web.app import serve
 
@@ -288,20 +304,22 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render one page without serving."""
-    from poster_service.render.job import RenderJob
+    from poster_service.engine import Engine, limits_of
+    from poster_service.render.job import RenderContext
     from poster_service.render.renderer import Rendered
-    from poster_service.web.parts import build, limits_of
+    from poster_service.render.request import RenderRequest
 
     wanted = render_options(options)
-    job = RenderJob.parse(wanted, limits_of(settings), strict=False)
+    request = RenderRequest.parse(wanted, limits_of(settings), strict=False)
 
     async def once() -> Rendered:
-        parts = build(settings)
-        await parts.start()
+        engine = Engine(settings)
+        await engine.start()
         try:
-            return await parts.renderer.render(job, beside=folder_of(options.file))
+            context = RenderContext(folder=folder_of(options.file))
+            return (await engine.render(request, context)).rendered
         finally:
-            await parts.stop()
+            await engine.stop()
 
     check_output(options.output)
     try:
@@ -380,10 +398,11 @@ def look_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Print a signed address; needs no Chrome and no running service."""
-    from poster_service.render.job import RenderJob
+    from poster_service.engine import limits_of
+    from poster_service.render.request import RenderRequest
     from poster_service.web import signed
     from poster_service.web.address_length import LONGEST, check_length
-    from poster_service.web.parts import keys_of, limits_of
+    from poster_service.web.service import keys_of
 
     keys = {one.name: one for one in reversed(keys_of(settings).entries)}
     name = options.key or next(reversed(keys), "")
@@ -395,12 +414,12 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
         wanted["cache_ttl"] = options.cache_ttl
     if options.data is not None:
         wanted["data"] = parse_data(read_text(options.data))
-    RenderJob.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now
+    RenderRequest.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now
     seconds = duration(options.expires)
-    if seconds > settings.signed_max_seconds:
+    if seconds > settings.signed_url_max_seconds:
         raise OperatorError(
-            f"--expires {options.expires}: the service takes {settings.signed_max_seconds} s at"
-            " most; see POSTER_SIGNED_MAX_SECONDS"
+            f"--expires {options.expires}: the service takes {settings.signed_url_max_seconds} s at"
+            " most; see POSTER_SIGNED_URL_MAX_SECONDS"
         )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = options.base_url or f"http://{host}:{settings.port}"
@@ -464,7 +483,7 @@ def read_text(name: str) -> str:
 
 def run_doctor(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Say what was found; 0 when a test picture could be rendered."""
-    from poster_service.web import doctor
+    from poster_service import doctor
 
     if options.find_chrome:
         print(doctor.chrome_path(settings))  # noqa: T201 - the command's own words

@@ -15,7 +15,7 @@
     │   ├── PictureTooLarge         known only after the page was laid out
     │   ├── FetchDenied             strict, and a rule of ours kept something from the page
     │   ├── Unauthorized            no token, or none of ours
-    │   ├── ForeignPage             a form that a page of another origin sent
+    │   ├── CrossOriginForm             a form that a page of another origin sent
     │   ├── ForeignHost             a Host header that names another service
     │   ├── Forbidden               a signed address that is not, or no longer, good
     │   │   ├── BadSignature
@@ -24,7 +24,7 @@
     │   │   └── ExpiryTooFar
     │   └── OverQuota               this caller has had its share, whatever room there is
     │       ├── RateLimited
-    │       └── TooMany
+    │       └── ConcurrencyLimited
     ├── LoadError                   we have no room for it now
     │   ├── Overloaded
     │   └── Stopping
@@ -40,7 +40,7 @@
         ├── ChromeNotStarted
         ├── TemplatesBroken
         ├── AddressInUse
-        └── OpenToAll
+        └── UnauthenticatedBind
 
 An error carries a short public sentence that names the remedy; what happened inside travels as
 its cause, to the log only. `web/problems.py` holds the one table that turns a leaf into a status.
@@ -199,14 +199,14 @@ class Unauthorized(CallerError):
     sent = False
 
 
-class ForeignPage(CallerError):
+class CrossOriginForm(CallerError):
     """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
 
     code = "foreign_page"
 
 
 class ForeignHost(CallerError):
-    """The Host header names neither the loopback, where that is meant, nor one of POSTER_HOSTS."""
+    """The Host header names neither loopback, where that is meant, nor POSTER_SERVER_NAMES."""
 
     code = "foreign_host"
 
@@ -236,7 +236,7 @@ class UrlExpired(Forbidden):
 
 
 class ExpiryTooFar(Forbidden):
-    """It is good for longer than POSTER_SIGNED_MAX_SECONDS from now."""
+    """It is good for longer than POSTER_SIGNED_URL_MAX_SECONDS from now."""
 
     code = "expiry_too_far"
 
@@ -253,12 +253,12 @@ class OverQuota(CallerError):
 
 
 class RateLimited(OverQuota):
-    """As many renders as POSTER_TOKEN_RATE allows in a minute."""
+    """As many renders as POSTER_TOKEN_RENDERS_PER_MINUTE allows in a minute."""
 
     code = "rate_limited"
 
 
-class TooMany(OverQuota):
+class ConcurrencyLimited(OverQuota):
     """As many renders at once as POSTER_TOKEN_CONCURRENCY allows."""
 
     code = "too_many"
@@ -357,5 +357,5 @@ class AddressInUse(OperatorError):
     """The address to listen on cannot be had."""
 
 
-class OpenToAll(OperatorError):
+class UnauthenticatedBind(OperatorError):
     """The service would listen to others than this machine, and has no token to tell them apart."""

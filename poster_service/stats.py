@@ -13,7 +13,7 @@ class Phases:
 
     Attributes:
         milliseconds: How long each phase took, in the order they came.
-        complaints: What went wrong in the page's scripts.
+        script_errors: What went wrong in the page's scripts.
         notes: Warnings of other kinds, with their parameters.
         findings: What the page did not get without its route's knowing: a verb, an address, a
             reason (`browser.witness.Finding`).
@@ -21,7 +21,7 @@ class Phases:
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
-        self.complaints: tuple[str, ...] = ()
+        self.script_errors: tuple[str, ...] = ()
         self.notes: list[tuple[str, dict[str, str]]] = []
         self.findings: Sequence[tuple[Literal["denied", "failed"], str, str]] = ()
 
@@ -50,7 +50,7 @@ class Done:
         seconds: From the job's arrival to its end, waiting included.
         milliseconds: The phases, in the order they came.
         size: Bytes of the picture; 0 when there is none.
-        complaints: What went wrong in the page's scripts, without its words.
+        script_errors: What went wrong in the page's scripts, without its words.
     """
 
     outcome: str
@@ -58,7 +58,7 @@ class Done:
     seconds: float
     milliseconds: Mapping[str, float]
     size: int = 0
-    complaints: tuple[str, ...] = ()
+    script_errors: tuple[str, ...] = ()
 
 
 def ignore(*_: object) -> None:

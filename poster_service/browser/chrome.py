@@ -20,12 +20,14 @@ from typing import Any
 
 from poster_service.browser import frames
 from poster_service.browser.fonts import Fonts
-from poster_service.browser.page import Door, PosterPage, Usual
+from poster_service.browser.page import PosterPage
+from poster_service.browser.page_factory import PageFactory
 from poster_service.browser.pipe import PipeConnection
+from poster_service.browser.types import ViewportHint
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, Cgroups, remove
-from poster_service.process.death import gone
+from poster_service.process.exits import gone
 from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import CannotGive, Command, Ending, Group, pipes
 from poster_service.process.user import User
@@ -169,7 +171,7 @@ class ChromeSpec:
     renders: int = 1
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(()))
     user: User | None = None
-    usual: Usual = field(default_factory=Usual, compare=False)
+    usual: ViewportHint = field(default_factory=ViewportHint, compare=False)
     server: ForkServer | None = field(default=None, compare=False)
     fonts: Fonts = field(default_factory=Fonts, compare=False)
     webgl: bool = False
@@ -218,18 +220,18 @@ def argv(spec: ChromeSpec, folder: Path) -> list[str]:
     switches += WEBGL if spec.webgl else NO_WEBGL
     if os.environ.get("POSTER_TEST_ALL_PROCESSES") != "1":
         switches += FEWER_PROCESSES
-    if gives_frames(spec):
+    if supports_begin_frame(spec):
         switches.append(f"--enable-logging={folder / CONSOLE}")
     if spec.sandbox is Sandbox.OFF:
         switches.append("--no-sandbox")
-    if gives_frames(spec):
+    if supports_begin_frame(spec):
         # Without an address it opens no page when it is driven over the pipe: one that was not
         # made for it has a clock of its own.
         return [str(spec.program), *switches, *frames.SWITCHES]
     return [str(spec.program), *switches, "about:blank"]
 
 
-def gives_frames(spec: ChromeSpec) -> bool:
+def supports_begin_frame(spec: ChromeSpec) -> bool:
     """Whether this Chrome lets its display clock be ticked by others: headless-shell does."""
     return "headless" in spec.program.name
 
@@ -254,7 +256,7 @@ class Chrome:
     """A running, ready Chrome with its one page; made by `start`."""
 
     def __init__(
-        self, group: Group, connection: PipeConnection, door: Door, page: PosterPage
+        self, group: Group, connection: PipeConnection, door: PageFactory, page: PosterPage
     ) -> None:
         self.group = group
         self.page = page
@@ -275,7 +277,9 @@ class Chrome:
         group, connection = _launch(spec, lease)
         try:
             async with asyncio.timeout(spec.start_timeout):
-                door = await Door.open(connection, spec.usual, gives_frames=gives_frames(spec))
+                door = await PageFactory.open(
+                    connection, spec.usual, supports_begin_frame=supports_begin_frame(spec)
+                )
                 page = await door.new_page(own_context=spec.renders > 1)
         except BaseException as error:  # a cancelled one is ended and seen gone all the same
             connection.lost()
@@ -375,7 +379,7 @@ def _furnish(spec: ChromeSpec, folder: Path) -> None:
     """Put into a lease folder what its Chrome is to find there."""
     (folder / CONSOLE).symlink_to(os.devnull)
     _give(folder / FONTS_CONFIG, spec.fonts.config())
-    if not gives_frames(spec):
+    if not supports_begin_frame(spec):
         file = folder / PREFERENCES
         file.parent.mkdir(parents=True)
         _give(file, PREFERRED)

@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from poster_service.browser.books import Books, Place, State
 from poster_service.browser.chrome import Chrome, ChromeSpec
 from poster_service.browser.demand import Demand
+from poster_service.browser.pool_state import Place, PoolState, State
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
-from poster_service.process.census import LEASE_BITS, Seen, hurt, look
-from poster_service.process.home import Home, Swept, sweep
+from poster_service.process.census import LEASE_BITS, Seen, look, unhealthy
+from poster_service.process.instance_dir import InstanceDir, Swept, sweep
 from poster_service.process.shim import remove_folder
 from poster_service.process.spawn import Ending
 from poster_service.stats import ignore
@@ -117,7 +117,7 @@ class Pool:
     ) -> None:
         self.spec = spec
         self._on_ending = on_ending
-        self._books = Books(capacity, ready, starts)
+        self._books = PoolState(capacity, ready, starts)
         self._demand = Demand(ready, max(ready, most_ready or 0))
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
@@ -126,7 +126,7 @@ class Pool:
         self._failed_starts = 0
         self._unclean = 0
         self._stopping = False
-        self._home: Home | None = None
+        self._home: InstanceDir | None = None
         self._making_home = asyncio.Lock()
         self._unswept: dict[int, Swept] = {}
         self._tidying: asyncio.Task[None] | None = None
@@ -390,7 +390,7 @@ class Pool:
             now = before
             if self._books.count(State.READY):
                 try:
-                    now = await asyncio.to_thread(hurt, self.spec.instance)
+                    now = await asyncio.to_thread(unhealthy, self.spec.instance)
                 except Exception:  # one look that failed is no reason to stop looking
                     logger.exception("looking at the ready Chromes failed")
             # Twice in a row, since every process is a zombie for the moment until it is reaped.
@@ -554,14 +554,14 @@ class SignsOfLife:
         return silent
 
 
-def open_home(path: Path, *, shared: bool) -> Home:
+def open_home(path: Path, *, shared: bool) -> InstanceDir:
     """Take possession of the folder that this life's leases are made in.
 
     Raises:
         ChromeNotStarted: It cannot be had, and why.
     """
     try:
-        return Home.open(path, shared=shared)
+        return InstanceDir.open(path, shared=shared)
     except OSError as error:
         raise _no_home(path, error) from error
 

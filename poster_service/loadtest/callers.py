@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from poster_service.loadtest.accounts import Outcome
 from poster_service.loadtest.mix import POSTER_MS, Case, Stage
+from poster_service.loadtest.outcomes import Outcome
 
 #: Beyond the time a render may take; after that the service has broken its word.
 PATIENCE_SECONDS = POSTER_MS / 1000 + 20

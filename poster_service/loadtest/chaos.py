@@ -10,9 +10,9 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from poster_service.loadtest.accounts import Accounts, Span
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.mix import Case
+from poster_service.loadtest.outcomes import Outcomes, Span
 from poster_service.loadtest.proctable import Row
 from poster_service.loadtest.watch import Watch
 
@@ -49,7 +49,7 @@ def choose(rows: Sequence[Row], which: float) -> Row | None:
 class Chaos:
     """Carries out the hits of the cases and notes from when to when each may be felt."""
 
-    def __init__(self, watch: Watch, accounts: Accounts, clock: Callable[[], float]) -> None:
+    def __init__(self, watch: Watch, accounts: Outcomes, clock: Callable[[], float]) -> None:
         self.counts: Counter[str] = Counter()
         self._watch = watch
         self._accounts = accounts

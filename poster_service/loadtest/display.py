@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from poster_service.loadtest.accounts import Verdict, percentile
+from poster_service.loadtest.outcomes import Verdict, percentile
 from poster_service.loadtest.run import Result, Run
 
 #: How often the bar moves, and how often a line is written where there is no terminal, in seconds.

@@ -17,10 +17,10 @@ import aiohttp
 import pygal
 from pygal.style import Style
 
-from poster_service.loadtest.accounts import Verdict, percentile, summary
 from poster_service.loadtest.callers import PATIENCE_SECONDS, code_of
 from poster_service.loadtest.display import FIGURES, ZEROS, by_case, headline
 from poster_service.loadtest.errors import CannotTest
+from poster_service.loadtest.outcomes import Verdict, percentile, summary
 from poster_service.loadtest.run import Result
 
 #: Points of a plot at most; more are put together.

@@ -13,11 +13,11 @@ from typing import Any
 
 import aiohttp
 
-from poster_service.loadtest.accounts import Accounts, Judged, Span, Verdict
 from poster_service.loadtest.callers import PATIENCE_SECONDS, Caller, headers_of
 from poster_service.loadtest.chaos import Chaos
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.mix import Case, Mix
+from poster_service.loadtest.outcomes import JudgedOutcome, Outcomes, Span, Verdict
 from poster_service.loadtest.targets import CommandTarget, Target
 from poster_service.loadtest.watch import Left, Look, Rest, Watch, flatness
 
@@ -66,8 +66,8 @@ class Result:
     looked: bool
     begun: float = field(default_factory=time.time)
     seconds: float = 0.0
-    judged: list[Judged] = field(default_factory=list)
-    accounts: Accounts = field(default_factory=Accounts)
+    judged: list[JudgedOutcome] = field(default_factory=list)
+    accounts: Outcomes = field(default_factory=Outcomes)
     numbers: list[dict[str, Any]] = field(default_factory=list)
     hits: Counter[str] = field(default_factory=Counter)
     left: list[Left] = field(default_factory=list)

@@ -81,7 +81,7 @@ class Census:
 
 
 @dataclass(frozen=True)
-class Struck:
+class KillResult:
     """What a backstop did.
 
     Attributes:
@@ -153,7 +153,7 @@ def tagged(instance: int | None = None) -> Iterator[Seen]:
             yield seen
 
 
-def hurt(instance: int) -> frozenset[tuple[int, int]]:
+def unhealthy(instance: int) -> frozenset[tuple[int, int]]:
     """Lease and pid of every process of an instance that is stopped, or dead and not waited for.
 
     Reads all of /proc: call it from a thread.
@@ -194,7 +194,7 @@ def take(instance: int | None, folder: Path) -> Census:
 
 async def end_all(
     belongs: Callable[[int], bool], spare: Collection[int] = (), seconds: float = SWEEP_SECONDS
-) -> Struck:
+) -> KillResult:
     """SIGKILL every live process whose tag belongs, but `spare`, until none is left or time is up.
 
     The backstop for a lease whose shim died or hangs, and the sweep after an earlier life.
@@ -204,10 +204,10 @@ async def end_all(
     give_up = loop.time() + seconds
     while alive := await asyncio.to_thread(_alive, belongs, spare):
         if loop.time() > give_up:
-            return Struck(len(hit), tuple(alive))
+            return KillResult(len(hit), tuple(alive))
         hit.update(seen.pid for seen in alive if _kill(seen))
         await asyncio.sleep(0.02)
-    return Struck(len(hit))
+    return KillResult(len(hit))
 
 
 def _alive(belongs: Callable[[int], bool], spare: Collection[int]) -> list[Seen]:

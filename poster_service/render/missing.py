@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
-from poster_service.browser.page import ADDRESS, Reply, Request
-from poster_service.render.freshness import header
+from poster_service.browser.types import ADDRESS, Reply, Request
+from poster_service.fetch.http_cache import header
 from poster_service.render.warnings import Verb, Warnings
 from poster_service.stats import Phases
 
@@ -116,7 +116,7 @@ def add_findings(warnings: Warnings, phases: Phases) -> None:
     """Add what Chrome and the page itself know, errors of its scripts, and other notes."""
     for verb, url, reason in _news(warnings, phases.findings):
         warnings.add(verb, url, reason)
-    for complaint in phases.complaints:
+    for complaint in phases.script_errors:
         kind, _, place = complaint.partition(" ")
         at = "promise" if place == "in a promise" else place.removeprefix("at ")
         warnings.note("script_error", kind=kind, at=at)

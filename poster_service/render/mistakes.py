@@ -25,7 +25,7 @@ from jinja2.exceptions import SecurityError, TemplateRuntimeError
 from jinja2.loaders import split_template_path
 
 from poster_service.render.folder import Stamp, stamp_of, stamps_of
-from poster_service.render.places import Misplaced, name_of
+from poster_service.render.template_lint import UnsafeTemplate, name_of
 
 #: How many names are listed where none is near enough to be meant.
 MOST_NAMES = 12
@@ -133,7 +133,7 @@ class Explainer:
         """The mistake behind an error; `schema` is of the data."""
         if isinstance(error, FaultyTemplate):
             return error.mistakes[0]
-        if isinstance(error, Misplaced):
+        if isinstance(error, UnsafeTemplate):
             return Mistake(self._page, _misplaced(error), error.line)
         if isinstance(error, TemplateSyntaxError):
             return self._syntax(error)
@@ -246,7 +246,7 @@ class Explainer:
         return [one for one in names if not any(other.startswith(one + ".") for other in longer)]
 
 
-def _misplaced(error: Misplaced) -> str:
+def _misplaced(error: UnsafeTemplate) -> str:
     """Data where it would be code."""
     if not str(error).startswith("data "):
         return str(error)

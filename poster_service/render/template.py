@@ -16,11 +16,10 @@ from jinja2 import Environment, TemplateNotFound, nodes
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from poster_service.browser.capture import MAX_SIDE
+from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
-from poster_service.render.assets import MEDIA_TYPES
+from poster_service.fetch.client import MEDIA_TYPES
 from poster_service.render.folder import Snapshot, snapshot
-from poster_service.render.job import Asset
 from poster_service.render.mistakes import (
     Explainer,
     FaultyTemplate,
@@ -30,8 +29,9 @@ from poster_service.render.mistakes import (
     pointed,
     read_text,
 )
-from poster_service.render.places import check_places
+from poster_service.render.request import Asset
 from poster_service.render.schema import check_data
+from poster_service.render.template_lint import check_contexts
 
 PAGE, SCHEMA, SAMPLE = FILES = "poster.html", "schema.json", "sample.json"
 #: By which callers ask for a template; its folder has the same name.
@@ -220,7 +220,7 @@ class Reader:
         name = f"{self._name}/{PAGE}"
         try:
             text = self.sources.get_source(self._environment, name)[0]
-            check_places(self._environment, text)
+            check_contexts(self._environment, text)
             page = self._environment.get_template(name)
         except Exception as error:
             self._mistakes.append(self._explainer.of(error, schema))

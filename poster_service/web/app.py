@@ -14,7 +14,7 @@ from aiohttp import web
 
 from poster_service.addresses import is_loopback
 from poster_service.browser import page_cache
-from poster_service.errors import AddressInUse, OpenToAll, PosterError
+from poster_service.errors import AddressInUse, PosterError, UnauthenticatedBind
 from poster_service.logs import event, request_id
 from poster_service.settings import Settings
 from poster_service.web import handlers, incoming, openapi, problems, sending, signed
@@ -31,7 +31,7 @@ from poster_service.web.connections import (
 )
 from poster_service.web.headers import EVERY_ANSWER, with_cors
 from poster_service.web.hosts import check_host
-from poster_service.web.parts import PARTS, Parts, build
+from poster_service.web.service import SERVICE, Service
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +45,14 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 REFILL_SECONDS = 1.0
 
 
-def make_app(parts: Parts) -> web.Application:
-    """The application over parts that are started and stopped by somebody else."""
+def make_app(service: Service) -> web.Application:
+    """The application over a service that its caller starts and stops."""
     app = web.Application(middlewares=[with_request_id, with_cors, with_problems, with_caller])
-    app[PARTS] = parts
-    app[BODY_LIMITS] = BodyLimits.of(parts.settings)
+    app[SERVICE] = service
+    app[BODY_LIMITS] = BodyLimits.of(service.settings)
     app[openapi.MADE] = {}
     incoming.threads()  # made now and not in a request: it reads how many processors there are
-    app.add_routes([*handlers.routes(parts.settings), openapi.ROUTE])
+    app.add_routes([*handlers.routes(service.settings), openapi.ROUTE])
     return app
 
 
@@ -62,9 +62,9 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     given = request.headers.get("X-Request-Id", "")
     identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
     request_id.set(identity)
-    parts = request.app[PARTS]
-    with parts.answers.one():
-        with parts.buffers.open() as request[incoming.SHARE]:
+    service = request.app[SERVICE]
+    with service.answers.one():
+        with service.engine.buffers.open() as request[incoming.SHARE]:
             response = await handler(request)
         response.headers.update(EVERY_ANSWER)
         response.headers["X-Request-Id"] = identity
@@ -83,12 +83,12 @@ def ends_connection(request: web.Request) -> bool:
 
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
     """Send from here and not after the return, so that a stop can wait for it; not for ever."""
-    parts = request.app[PARTS]
-    milliseconds = parts.settings.send_timeout_ms
+    service = request.app[SERVICE]
+    milliseconds = service.settings.send_timeout_ms
     try:
         async with asyncio.timeout(milliseconds / 1000):
             with contextlib.suppress(ConnectionError):
-                await sending.send(request, response, parts.buffers)
+                await sending.send(request, response, service.engine.buffers)
     except TimeoutError:
         event(logger, logging.INFO, "an answer was not taken in time", milliseconds=milliseconds)
         if request.transport is not None:
@@ -100,11 +100,11 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
     """Every error leaves as problem+json; what happened inside goes to the log only."""
     identity = request_id.get()
     try:
-        parts = request.app[PARTS]
-        check_head(request, parts.settings.max_header_bytes)
+        service = request.app[SERVICE]
+        check_head(request, service.settings.max_header_bytes)
         check_place(request)
         if request.path not in HEALTH:
-            check_host(request, parts.settings, guarded=bool(parts.tokens.entries))
+            check_host(request, service.settings, guarded=bool(service.tokens.entries))
         return await handler(request)
     except PosterError as error:
         event(logger, logging.INFO, f"refused: {error}", code=error.code)
@@ -117,7 +117,7 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
         return problems.problem(error.status, error.reason, more, identity, kept)
     except Exception:
         logger.exception("a handler failed")
-        return problems.answer(PosterError("something went wrong here; the log knows"), identity)
+        return problems.answer(PosterError("internal error; the log has this request id"), identity)
 
 
 def _remedy(request: web.Request, error: web.HTTPException) -> str:
@@ -134,7 +134,7 @@ def listen(settings: Settings) -> socket.socket:
 
     Raises:
         AddressInUse: Naming the address and the settings that change it.
-        OpenToAll: Others than this machine could come, and nobody would ask who they are.
+        UnauthenticatedBind: Others than this machine could come, and nobody would ask who they are.
     """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -151,11 +151,11 @@ def check_guarded(settings: Settings, address: str) -> None:
     """Refuse to be open to a network by accident.
 
     Raises:
-        OpenToAll: Naming both remedies.
+        UnauthenticatedBind: Naming both remedies.
     """
     guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
     if not guarded and not is_loopback(ipaddress.ip_address(address)):
-        raise OpenToAll(
+        raise UnauthenticatedBind(
             f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
             " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"
             " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"
@@ -170,27 +170,27 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     stop = _Stop(asyncio.get_running_loop())
     ensure_descriptors(settings)
-    parts = build(settings)
+    service = Service.build(settings)
     with listen(settings) as listener:
-        if not await _started(parts, stop):
+        if not await _started(service, stop):
             return
         runner = None
         try:
-            runner = await open_site(make_app(parts), listener, parts.connections, settings)
+            runner = await open_site(make_app(service), listener, service.connections, settings)
             announce(address_of(listener))
             await stop.first.wait()
             event(logger, logging.INFO, "stopping: running renders may finish")
-            await _stop_within(parts, stop, settings.stop_grace_seconds)
+            await _stop_within(service, stop, settings.stop_grace_seconds)
         finally:
-            await parts.stop()
+            await service.stop()
             if runner is not None:
                 await runner.cleanup()
             stop.ignore_more()
 
 
-async def _started(parts: Parts, stop: "_Stop") -> bool:
-    """Start all parts; False when a signal came meanwhile, and nothing is left then."""
-    starting = asyncio.ensure_future(_bring_up(parts))
+async def _started(service: Service, stop: "_Stop") -> bool:
+    """Start the service; False when a signal came meanwhile, and nothing is left then."""
+    starting = asyncio.ensure_future(_bring_up(service))
     told = asyncio.ensure_future(stop.first.wait())
     await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
@@ -202,17 +202,17 @@ async def _started(parts: Parts, stop: "_Stop") -> bool:
     return True
 
 
-async def _bring_up(parts: Parts) -> None:
+async def _bring_up(service: Service) -> None:
     # Before the first Chrome: what that maps stays as it is.
-    await asyncio.to_thread(page_cache.refill, parts.pool.spec.program, REFILL_SECONDS)
-    await parts.start()
+    await asyncio.to_thread(page_cache.refill, service.engine.pool.spec.program, REFILL_SECONDS)
+    await service.start()
 
 
-async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:
+async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
     """Let renders finish, until the grace is over or a second signal comes."""
-    parts.admission.close()
+    service.engine.admission.close()
     waits = [
-        asyncio.ensure_future(_all_answered(parts)),
+        asyncio.ensure_future(_all_answered(service)),
         asyncio.ensure_future(stop.second.wait()),
     ]
     await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
@@ -220,10 +220,10 @@ async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:
         wait.cancel()
 
 
-async def _all_answered(parts: Parts) -> None:
+async def _all_answered(service: Service) -> None:
     """Wait until no render runs or waits, and every answer has been taken by its caller."""
-    await parts.admission.wait_idle()
-    await parts.answers.wait_none()
+    await service.engine.admission.wait_idle()
+    await service.answers.wait_none()
 
 
 class _Stop:

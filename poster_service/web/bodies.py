@@ -18,14 +18,14 @@ from aiohttp import hdrs, web
 
 from poster_service.errors import (
     BadRequest,
+    CrossOriginForm,
     Fault,
-    ForeignPage,
     InvalidField,
     JsonTooComplex,
     UnsupportedMediaType,
 )
 from poster_service.quoting import quoted
-from poster_service.render.job import Asset, Limits, RenderJob
+from poster_service.render.request import Asset, Limits, RenderRequest
 from poster_service.settings import Settings
 from poster_service.web import charsets, forms, incoming, media_type, template_data
 from poster_service.web.incoming import COST, beside
@@ -79,7 +79,7 @@ MOST_PARAMETERS = 1000
 BODY_LIMITS = web.AppKey("body_limits", BodyLimits)
 
 
-async def read_job(request: web.Request, limits: Limits) -> RenderJob:
+async def read_job(request: web.Request, limits: Limits) -> RenderRequest:
     """The job a POST /render asks for.
 
     Raises:
@@ -112,7 +112,7 @@ def check_size_of_query(request: web.Request) -> None:
         )
 
 
-async def _read_json(request: web.Request, limits: Limits) -> RenderJob:
+async def _read_json(request: web.Request, limits: Limits) -> RenderRequest:
     if request.query:
         first = next(iter(request.query))
         raise InvalidField.of(
@@ -120,25 +120,25 @@ async def _read_json(request: web.Request, limits: Limits) -> RenderJob:
         )
     raw = await _body(request)
     given = await beside(len(raw), parse_json, raw, request.app[BODY_LIMITS])
-    return _held(request, RenderJob.parse(given, limits))
+    return _held(request, RenderRequest.parse(given, limits))
 
 
-async def _read_html(request: web.Request, limits: Limits, media: MediaType) -> RenderJob:
+async def _read_html(request: web.Request, limits: Limits, media: MediaType) -> RenderRequest:
     options = _options(request.query.items())
     raw = await _body(request)
     charset = media.parameters.get("charset")
     options["html"] = await beside(len(raw), charsets.text_of, raw, charset)
-    return _held(request, RenderJob.parse(options, limits, strict=False))
+    return _held(request, RenderRequest.parse(options, limits, strict=False))
 
 
-def _held(request: web.Request, job: RenderJob) -> RenderJob:
+def _held(request: web.Request, job: RenderRequest) -> RenderRequest:
     """The job, which from now on takes the room that its body took."""
     files = sum(len(one.body) for one in job.assets)
     incoming.share_of(request).set(files + COST * sys.getsizeof(job.html or ""))
     return job
 
 
-async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> RenderJob:
+async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> RenderRequest:
     """The page, its files, and options both in the query and as fields."""
     bounds = request.app[BODY_LIMITS]
     check_origin(request, bounds.origins)
@@ -152,7 +152,7 @@ async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> 
             request.query.items(), parts, bounds.max_depth, lambda text: parse_json(text, bounds)
         )
         assets = _assets(part.asset() for part in files)
-        return _held(request, RenderJob.parse(options, limits, strict=False, assets=assets))
+        return _held(request, RenderRequest.parse(options, limits, strict=False, assets=assets))
     pages = [part for part in parts if part.name == forms.PAGE]
     if len(pages) != 1:
         wrong = "is given more than once" if pages else "is missing"
@@ -167,7 +167,7 @@ async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> 
     )
     charset = charsets.label_of(page.body, page.charset)
     assets = _assets(part.asset(charset) for part in others if part.is_file)
-    return _held(request, RenderJob.parse(options, limits, strict=False, assets=assets))
+    return _held(request, RenderRequest.parse(options, limits, strict=False, assets=assets))
 
 
 def check_origin(request: web.Request, origins: Iterable[str]) -> None:
@@ -179,7 +179,7 @@ def check_origin(request: web.Request, origins: Iterable[str]) -> None:
     (Fetch Metadata). What is no browser sends neither, and passes.
 
     Raises:
-        ForeignPage: It is of an origin that is neither ours nor named.
+        CrossOriginForm: It is of an origin that is neither ours nor named.
     """
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")
@@ -188,10 +188,10 @@ def check_origin(request: web.Request, origins: Iterable[str]) -> None:
     if site is not None:  # a browser's own word, which no page can change
         if site in ("same-origin", "none"):
             return
-        raise ForeignPage.of(Fault("Sec-Fetch-Site", f"is {quoted(site)}", FROM_WHERE))
+        raise CrossOriginForm.of(Fault("Sec-Fetch-Site", f"is {quoted(site)}", FROM_WHERE))
     if origin is None or origin.partition("://")[2] == request.headers.get("Host", ""):
         return
-    raise ForeignPage.of(Fault("Origin", "is another than ours", FROM_WHERE))
+    raise CrossOriginForm.of(Fault("Origin", "is another than ours", FROM_WHERE))
 
 
 def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:

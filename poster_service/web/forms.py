@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import multipart
 
 from poster_service.errors import BadRequest, Fault, FormTooComplex, InvalidField
-from poster_service.render.assets import type_of
-from poster_service.render.job import Asset
+from poster_service.fetch.client import type_of
+from poster_service.render.request import Asset
 from poster_service.web import charsets
 from poster_service.web.part_names import extended
 

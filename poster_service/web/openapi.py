@@ -17,12 +17,12 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from poster_service import __version__, errors
-from poster_service.render.job import CONTENT_TYPES
+from poster_service.render.request import CONTENT_TYPES
 from poster_service.web import forms, handlers, metrics, playground, problems, signed, status
 from poster_service.web.auth import is_guarded
 from poster_service.web.bodies import FORM_TYPE, HTML_TYPE, JSON_TYPE
 from poster_service.web.options import job_schema, options, plain
-from poster_service.web.parts import PARTS, Parts
+from poster_service.web.service import SERVICE, Service
 
 Json = dict[str, Any]
 Errors = tuple[type[errors.PosterError], ...]
@@ -78,8 +78,8 @@ class Operation:
     raises: Errors = ()
     never: Errors = ()
     headers: tuple[str, ...] = ()
-    parameters: Callable[[Parts], list[Json]] = lambda _: []
-    body: Callable[[Parts], Json | None] = lambda _: None
+    parameters: Callable[[Service], list[Json]] = lambda _: []
+    body: Callable[[Service], Json | None] = lambda _: None
 
 
 def ok(schemas: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
@@ -93,8 +93,8 @@ MADE = web.AppKey("made", dict[tuple[bool, int], str])
 
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json: this document."""
-    made, parts = request.app[MADE], request.app[PARTS]
-    state = bool(parts.tokens.entries), parts.templates.generation
+    made, service = request.app[MADE], request.app[SERVICE]
+    state = bool(service.tokens.entries), service.engine.templates.generation
     if state not in made:  # it takes 10 ms and more, which nobody else should wait for twice
         made.clear()
         made[state] = json.dumps(document(request.app), ensure_ascii=False)
@@ -110,11 +110,11 @@ def document(app: web.Application) -> Json:
     Raises:
         KeyError: A route has a handler of which nothing is said below.
     """
-    parts = app[PARTS]
+    service = app[SERVICE]
     paths: dict[str, Json] = {}
     for path, method, handler in operations(app):
         identity = "_".join((method, *re.findall(r"\w+", path)))
-        paths.setdefault(path, {})[method] = operation(identity, path, handler, parts)
+        paths.setdefault(path, {})[method] = operation(identity, path, handler, service)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -124,7 +124,7 @@ def document(app: web.Application) -> Json:
         },
         "servers": [{"url": "."}],
         "paths": paths,
-        "components": components(parts),
+        "components": components(service),
     }
 
 
@@ -135,17 +135,17 @@ def operations(app: web.Application) -> Iterator[tuple[str, str, Any]]:
             yield route.resource.canonical, route.method.lower(), route.handler
 
 
-def operation(identity: str, path: str, handler: Any, parts: Parts) -> Json:
+def operation(identity: str, path: str, handler: Any, service: Service) -> Json:
     """One method of one path."""
     about = ABOUT[handler]
     told: Json = {
         "operationId": identity,
         "summary": summary(handler),
-        "parameters": about.parameters(parts),
-        "responses": responses(path, about, parts),
-        "security": security(path, about, parts),
+        "parameters": about.parameters(service),
+        "responses": responses(path, about, service),
+        "security": security(path, about, service),
     }
-    if (body := about.body(parts)) is not None:
+    if (body := about.body(service)) is not None:
         told["requestBody"] = body
     return told
 
@@ -160,22 +160,24 @@ def summary(handler: Any) -> str:
 # --- who may -----------------------------------------------------------------------------------
 
 
-def asks_token(path: str, parts: Parts) -> bool:
+def asks_token(path: str, service: Service) -> bool:
     """Whether this service wants a token there."""
-    return bool(parts.tokens.entries) and is_guarded(path, parts.settings.open_metrics)
+    return bool(service.tokens.entries) and is_guarded(
+        path, service.settings.metrics_unauthenticated
+    )
 
 
-def security(path: str, about: Operation, parts: Parts) -> list[Json]:
+def security(path: str, about: Operation, service: Service) -> list[Json]:
     """A signature, a token, or nothing."""
     if about is SIGNED:
         return [{"signature": []}]
-    return [{"bearer": []}] if asks_token(path, parts) else []
+    return [{"bearer": []}] if asks_token(path, service) else []
 
 
 # --- what is answered --------------------------------------------------------------------------
 
 
-def responses(path: str, about: Operation, parts: Parts) -> Json:
+def responses(path: str, about: Operation, service: Service) -> Json:
     """Every status that there may be."""
     found: Json = {}
     for code, content in about.answers.items():
@@ -184,7 +186,7 @@ def responses(path: str, about: Operation, parts: Parts) -> Json:
             "headers": header_references("X-Request-Id", *about.headers),
             "content": {kind: {"schema": schema} for kind, schema in content.items()},
         }
-    for code, kinds in sorted(refusals(path, about, parts).items()):
+    for code, kinds in sorted(refusals(path, about, service).items()):
         nowhere = ("http_404",) if code == 404 and "{" in path else ()  # no name that could be
         refusal = problem_response(code, kinds, nowhere)
         if str(code) in found:  # an answer of its own, and a refusal of the same status
@@ -195,12 +197,12 @@ def responses(path: str, about: Operation, parts: Parts) -> Json:
 
 
 def refusals(
-    path: str, about: Operation, parts: Parts
+    path: str, about: Operation, service: Service
 ) -> dict[int, list[type[errors.PosterError]]]:
     """The leaves that an operation may end in, by status."""
     raised = {leaf for kind in about.raises + ANYWHERE for leaf in leaves(kind)}
     raised = {leaf for leaf in raised if not issubclass(leaf, about.never)}
-    if about is not SIGNED and asks_token(path, parts):
+    if about is not SIGNED and asks_token(path, service):
         raised.add(errors.Unauthorized)
     found: dict[int, list[type[errors.PosterError]]] = {problems.INTERNAL[0]: [errors.PosterError]}
     for leaf in sorted(raised, key=lambda one: one.__name__):
@@ -254,7 +256,7 @@ def header_references(*names: str) -> Json:
 # --- what is sent ------------------------------------------------------------------------------
 
 
-def query(parts: Parts) -> list[Json]:
+def query(service: Service) -> list[Json]:
     """The options as parameters of an address."""
     return [
         {
@@ -263,25 +265,25 @@ def query(parts: Parts) -> list[Json]:
             "description": schema["description"],
             "schema": {key: value for key, value in schema.items() if key != "description"},
         }
-        for name, schema in options(parts).items()
+        for name, schema in options(service).items()
     ]
 
 
-def status_query(_: Parts) -> list[Json]:
+def status_query(_: Service) -> list[Json]:
     """In which form the status is told."""
     text = "`html` for the page; anything else for JSON. Without it, Accept decides."
     return [{"name": "format", "in": "query", "description": text, "schema": TEXT}]
 
 
-def render_query(parts: Parts) -> list[Json]:
+def render_query(service: Service) -> list[Json]:
     """Those of POST /render, which JSON has in its body."""
-    told = query(parts)
+    told = query(service)
     for one in told:
         one["description"] += f" With {JSON_TYPE} it belongs into the body."
     return told
 
 
-def signed_parameters(parts: Parts) -> list[Json]:
+def signed_parameters(service: Service) -> list[Json]:
     """Those of a signed address; `data` may also be flat, which no schema can say."""
 
     def parameter(name: str, text: str, required: bool = True, **schema: Any) -> Json:
@@ -293,34 +295,35 @@ def signed_parameters(parts: Parts) -> list[Json]:
             "schema": {"type": "string", **schema},
         }
 
-    name = job_schema(parts)["properties"]["template"]
+    name = job_schema(service)["properties"]["template"]
     text = "base64url of the data as JSON; or flat, data.title=...&data.author.name=..."
     data = parameter("data", text, required=False)
     data["examples"] = {
-        one["name"]: {"value": signed.text_of(one["sample"])} for one in parts.templates.list()
+        one["name"]: {"value": signed.text_of(one["sample"])}
+        for one in service.engine.templates.list()
     }
     return [
         parameter("template", name["description"], **plain(name)),
         data,
         parameter("key", "Name of the key that signed."),
         parameter("expires", "Until when it is good, in Unix seconds.", pattern="^[0-9]{1,12}$"),
-        *query(parts),
+        *query(service),
     ]
 
 
-def render_body(parts: Parts) -> Json:
+def render_body(service: Service) -> Json:
     """The three kinds of body that POST /render reads."""
     samples = {
         one["name"]: {"value": {"template": one["name"], "data": one["sample"]}}
-        for one in parts.templates.list()
+        for one in service.engine.templates.list()
     }
     page = {"type": "string", "minLength": 1}
     return {
         "required": True,
-        "description": f"Up to {parts.settings.max_body_bytes} bytes, unpacked if it is gzip.",
+        "description": f"Up to {service.settings.max_body_bytes} bytes, unpacked if it is gzip.",
         "content": {
             JSON_TYPE: {
-                "schema": {"$ref": "#/components/schemas/RenderJob"},
+                "schema": {"$ref": "#/components/schemas/RenderRequest"},
                 "examples": {"html": {"value": {"html": "<h1>Hello"}}, **samples},
             },
             HTML_TYPE: {"schema": page, "example": "<h1>Hello"},
@@ -329,13 +332,13 @@ def render_body(parts: Parts) -> Json:
                     "type": "object",
                     "description": "The page, its files by their paths, and options; or a template,"
                     " its data in `data` or in fields `data.name`, and the pictures that it names;"
-                    f" up to {parts.settings.max_form_parts} parts.",
+                    f" up to {service.settings.max_form_parts} service.",
                     "oneOf": [{"required": [forms.PAGE]}, {"required": ["template"]}],
                     "properties": {
                         forms.PAGE: page,
-                        "template": plain(job_schema(parts)["properties"]["template"]),
+                        "template": plain(job_schema(service)["properties"]["template"]),
                         "data": {"type": "string", "contentMediaType": JSON_TYPE},
-                        **options(parts),
+                        **options(service),
                     },
                     "additionalProperties": {"type": "string", "format": "binary"},
                 }
@@ -347,9 +350,9 @@ def render_body(parts: Parts) -> Json:
 # --- what there is -----------------------------------------------------------------------------
 
 
-def components(parts: Parts) -> Json:
+def components(service: Service) -> Json:
     """Everything that is referred to."""
-    schemas: Json = {"RenderJob": job_schema(parts)}
+    schemas: Json = {"RenderRequest": job_schema(service)}
     for kind in (problems.Problem, handlers.Health, handlers.Readiness, Listings):
         made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= made.pop("$defs", {})
@@ -405,7 +408,7 @@ SIGNED = Operation(
         errors.BodyTooSlow,
         errors.UnsupportedMediaType,
         errors.FormTooComplex,
-        errors.ForeignPage,
+        errors.CrossOriginForm,
     ),
     headers=PICTURE_HEADERS,
     parameters=signed_parameters,

@@ -3,8 +3,8 @@
 import copy
 from typing import Any
 
-from poster_service.render.job import RenderJob
-from poster_service.web.parts import Parts
+from poster_service.render.request import RenderRequest
+from poster_service.web.service import Service
 
 Json = dict[str, Any]
 
@@ -12,15 +12,15 @@ Json = dict[str, Any]
 SOURCES = ("html", "template", "data")
 
 
-def job_schema(parts: Parts) -> Json:
+def job_schema(service: Service) -> Json:
     """The job as JSON, with the bounds that this service sets."""
-    schema = copy.deepcopy(RenderJob.model_json_schema())
+    schema = copy.deepcopy(RenderRequest.model_json_schema())
     for name, one in schema["properties"].items():
         one.pop("title", None)
         if name == "timeout_ms":
-            plain(one)["maximum"] = parts.limits.max_timeout_ms
+            plain(one)["maximum"] = service.engine.limits.max_timeout_ms
         if name == "template":
-            plain(one)["enum"] = [told["name"] for told in parts.templates.list()]
+            plain(one)["enum"] = [told["name"] for told in service.engine.templates.list()]
     return schema
 
 
@@ -33,10 +33,10 @@ def plain(schema: Json) -> Json:
     return schema
 
 
-def options(parts: Parts) -> dict[str, Json]:
+def options(service: Service) -> dict[str, Json]:
     """The options by name, as they stand in a query or in a field of a form."""
     found: dict[str, Json] = {}
-    for name, given in job_schema(parts)["properties"].items():
+    for name, given in job_schema(service)["properties"].items():
         if name not in SOURCES:
             found[name] = {
                 "description": given["description"],

@@ -32,7 +32,7 @@ TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
     errors.PictureTooLarge: (422, "The picture would be too large"),
     errors.FetchDenied: (422, "The page asked for something it may not have"),
     errors.Unauthorized: (401, "A token is needed"),
-    errors.ForeignPage: (403, "Pages of that origin may not send forms"),
+    errors.CrossOriginForm: (403, "Pages of that origin may not send forms"),
     errors.ForeignHost: (421, "That is no name of this service"),
     errors.Forbidden: (403, "The address is not signed as it must be"),
     errors.OverQuota: (429, "This caller has had its share for now"),

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from poster_service.errors import RateLimited, TooMany
-from poster_service.render.admission import whole
+from poster_service.errors import ConcurrencyLimited, RateLimited
+from poster_service.render.admission import retry_seconds
 
 #: What sums of floats may be off by; who comes exactly when told to is not sent away again.
 ROUNDING = 1e-6
@@ -45,7 +45,7 @@ class Quotas:
             expected_seconds: How long one takes by now, for the time to come back.
 
         Raises:
-            TooMany: As many of its renders are under way as may.
+            ConcurrencyLimited: As many of its renders are under way as may.
             RateLimited: It has used up its renders.
         """
         if not caller:
@@ -65,15 +65,15 @@ class Quotas:
         """Whether one more render of a caller may be asked for now; takes nothing.
 
         Raises:
-            TooMany: As many of its renders are under way as may.
+            ConcurrencyLimited: As many of its renders are under way as may.
             RateLimited: It has used up its renders.
         """
         if not caller:
             return
         if self._at_once is not None and self._running[caller] >= self._at_once:
-            raise TooMany(
+            raise ConcurrencyLimited(
                 f"{self._at_once} renders of this caller are under way, and no more may be",
-                retry_after=whole(expected_seconds),
+                retry_after=retry_seconds(expected_seconds),
             )
         left = self._left_now(caller)
         if self._rate is not None and left < 1 - ROUNDING:

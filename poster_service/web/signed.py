@@ -35,10 +35,10 @@ from poster_service.errors import (
     UnknownKey,
     UrlExpired,
 )
-from poster_service.render.job import RenderJob
+from poster_service.render.request import RenderRequest
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, parse_json
-from poster_service.web.parts import PARTS
 from poster_service.web.pictures import picture
+from poster_service.web.service import SERVICE
 from poster_service.web.template_data import nested
 
 #: The route's name, by which `auth` knows that it looks at signatures and not at tokens.
@@ -51,14 +51,14 @@ ABOUT = ("key", "expires", "signature")
 
 async def render(request: web.Request) -> web.Response:
     """GET /render/{template}: the picture that the address is signed for."""
-    parts = request.app[PARTS]
+    service = request.app[SERVICE]
     template = request.match_info["template"]
     pairs = list(request.query.items())
     now = time.time()
-    key, expires = verified(parts.keys.entries, template, pairs)
-    check_time(expires, now, parts.settings.signed_max_seconds)
-    job = RenderJob.parse(
-        job_of(template, pairs, request.app[BODY_LIMITS]), parts.limits, strict=False
+    key, expires = verified(service.keys.entries, template, pairs)
+    check_time(expires, now, service.settings.signed_url_max_seconds)
+    job = RenderRequest.parse(
+        job_of(template, pairs, request.app[BODY_LIMITS]), service.engine.limits, strict=False
     )
     caller = f"key:{key.name}"  # no name of a token has a colon
     answer = await picture(request, job, caller, expires)
@@ -97,7 +97,7 @@ def check_time(expires: int, now: float, longest: int) -> None:
 
     Raises:
         UrlExpired: It was good once.
-        ExpiryTooFar: Its expiry is more than POSTER_SIGNED_MAX_SECONDS away.
+        ExpiryTooFar: Its expiry is more than POSTER_SIGNED_URL_MAX_SECONDS away.
     """
     if expires <= now:
         raise UrlExpired.of(Fault("expires", "is over", "an address signed anew"))

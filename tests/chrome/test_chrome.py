@@ -11,14 +11,14 @@ import pytest
 
 from poster_service.browser import chrome
 from poster_service.browser.chrome import Chrome, ChromeSpec
-from poster_service.browser.page import Picture, Reply, Request
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
 from poster_service.process import census
 from tests.conftest import left, settled
 
 MakeSpec = Callable[[Path], ChromeSpec]
 
-SMALL = Picture(
+SMALL = CaptureOptions(
     width=20, height=20, scale=1, format="png", quality=None, full_page=False,
     background=(0, 0, 0, 0), max_pixels=10_000,
 )  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Literal
 
 import pytest
 
-from poster_service.browser.chrome import Chrome, ChromeSpec, gives_frames
-from poster_service.browser.page import Picture, Reply, Request
+from poster_service.browser.chrome import Chrome, ChromeSpec, supports_begin_frame
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from tests.conftest import left
 from tests.web.pictures import BLUE, GREEN, at, decode, near
 
@@ -46,9 +46,9 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg' width='1' height='1'></svg>"
 
 def picture(
     scale: float = 1, *, full_page: bool = False, form: Literal["png", "jpeg", "webp"] = "png"
-) -> Picture:
+) -> CaptureOptions:
     """Sixty by sixty CSS pixels."""
-    return Picture(
+    return CaptureOptions(
         width=60, height=60, scale=scale, format=form, quality=90 if form != "png" else None,
         full_page=full_page, background=(255, 255, 255, 255), max_pixels=10_000_000,
     )  # fmt: skip
@@ -60,7 +60,7 @@ class Painter:
     def __init__(self, one: Chrome) -> None:
         self.chrome = one
 
-    async def paint(self, html: str, wanted: Picture, *, is_still: bool = False) -> bytes:
+    async def paint(self, html: str, wanted: CaptureOptions, *, is_static: bool = False) -> bytes:
         """One picture of a page whose pictures take a while to come."""
 
         async def route(request: Request) -> Reply:
@@ -72,8 +72,8 @@ class Painter:
         page = self.chrome.page
         async with asyncio.timeout(20):
             await page.set_up(wanted)
-            await page.load(route, is_still=is_still)
-            await page.wait_painted(is_still=is_still)
+            await page.load(route, is_static=is_static)
+            await page.wait_painted(is_static=is_static)
             body = await page.capture(wanted)
         await self.chrome.renew()
         return body
@@ -86,7 +86,7 @@ async def painter(
     """One for each Chrome; headless-shell is given its frames."""
     monkeypatch.setattr("poster_service.browser.chrome.RENEW_SECONDS", 20.0)  # on a busy machine
     spec = replace(make_spec(program), renders=99)
-    assert gives_frames(spec) is ("headless" in program.name)
+    assert supports_begin_frame(spec) is ("headless" in program.name)
     spec.home.mkdir()
     one = await Chrome.start(spec, 1)
     yield Painter(one)
@@ -122,7 +122,7 @@ async def test_what_needs_frames_gets_them(painter: Painter) -> None:
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else "",
 )
 async def test_a_picture_has_its_size_whichever_way_it_is_taken(
-    painter: Painter, wanted: Picture, size: tuple[int, int]
+    painter: Painter, wanted: CaptureOptions, size: tuple[int, int]
 ) -> None:
     """Out of a frame where that can be, else by Chrome's own way."""
     page = "<div style='height:400px;background:linear-gradient(green 50%, blue 50%)'>"
@@ -167,8 +167,8 @@ async def test_a_still_page_is_the_same_with_fewer_frames(painter: Painter) -> N
         "<p style='content-visibility:auto;font:bold 20px sans-serif'>中文 text</p>"
     )
     one, other = [
-        decode(await painter.paint(page, picture(), is_still=is_still))
-        for is_still in (True, False)
+        decode(await painter.paint(page, picture(), is_static=is_static))
+        for is_static in (True, False)
     ]
     assert one.tobytes() == other.tobytes()
     assert near(at(one, 30, 40), BLUE)

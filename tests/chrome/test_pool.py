@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from poster_service.browser import chrome
-from poster_service.browser.books import State
 from poster_service.browser.chrome import ChromeSpec
-from poster_service.browser.page import Picture, Reply, Request
 from poster_service.browser.pool import Pool
+from poster_service.browser.pool_state import State
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import Stopping
 from tests.chrome.conftest import PROGRAMS, installed
 from tests.conftest import left, settled
@@ -103,7 +103,7 @@ async def test_who_hung_up_waits_no_longer(make_spec: MakeSpec) -> None:
     assert [type(one) for one in outcomes[:2]] == [type(None), Stopping]
 
 
-CARD = Picture(
+CARD = CaptureOptions(
     width=40, height=40, scale=1, format="png", quality=None, full_page=False,
     background=(0, 0, 0, 0), max_pixels=10_000,
 )  # fmt: skip

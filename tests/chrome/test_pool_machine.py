@@ -27,10 +27,10 @@ from hypothesis import Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from poster_service.browser.books import Books, Place, State
 from poster_service.browser.chrome import ChromeSpec, Sandbox, new_instance
-from poster_service.browser.page import Picture, Reply, Request
 from poster_service.browser.pool import PATIENCE, Lease, Pool
+from poster_service.browser.pool_state import Place, PoolState, State
+from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import ChromeDied, RenderFailed, Stopping
 from poster_service.process.forkserver import ForkServer
 from tests.chrome.conftest import PROGRAMS, installed
@@ -112,7 +112,9 @@ class Hits:
         return "kill shim" in self.kinds
 
 
-def never(books: Books, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]) -> list[str]:
+def never(
+    books: PoolState, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
+) -> list[str]:
     """What must not be at any moment, in words; an empty list is the promise."""
     places = books.places
     words = [
@@ -132,7 +134,7 @@ def never(books: Books, seen: list[Process], on_disk: set[str], hits: dict[int, 
 
 
 def at_rest(
-    books: Books, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
+    books: PoolState, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
 ) -> list[str]:
     """What is wrong where nothing is under way: what must never be, and what is missing."""
     words = never(books, seen, on_disk, {})
@@ -169,7 +171,7 @@ def _whole(place: Place, own: list[Process], on_disk: set[str]) -> list[str]:
 
 # --- what is done to a page --------------------------------------------------------------------
 
-SMALL = Picture(
+SMALL = CaptureOptions(
     width=20, height=20, scale=1, format="png", quality=None, full_page=False,
     background=(0, 0, 0, 0), max_pixels=10_000,
 )  # fmt: skip
@@ -251,11 +253,11 @@ class PoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.complaints = Complaints()
+        self.script_errors = Complaints()
         self.loop.set_exception_handler(
-            lambda _, context: self.complaints.texts.append(f"the loop: {context}")
+            lambda _, context: self.script_errors.texts.append(f"the loop: {context}")
         )
-        logging.getLogger("poster_service").addHandler(self.complaints)
+        logging.getLogger("poster_service").addHandler(self.script_errors)
         self.program = installed(PROGRAMS[0])
         self.work = Path(tempfile.mkdtemp(prefix="pm-"))
         self.rest = True
@@ -344,9 +346,9 @@ class PoolMachine(RuleBasedStateMachine):
         try:
             if self.pool is not None:
                 self.run(self.closed(cancels=True))
-            assert self.complaints.texts == []
+            assert self.script_errors.texts == []
         finally:
-            logging.getLogger("poster_service").removeHandler(self.complaints)
+            logging.getLogger("poster_service").removeHandler(self.script_errors)
             self.loop.run_until_complete(asyncio.sleep(0))  # what was cancelled last ends
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.server.close()
@@ -576,7 +578,7 @@ class PoolMachine(RuleBasedStateMachine):
         event(what)
 
     @property
-    def books(self) -> Books:
+    def books(self) -> PoolState:
         """The books of the pool there is."""
         assert self.pool is not None
         return self.pool._books
@@ -709,7 +711,7 @@ class PoolMachine(RuleBasedStateMachine):
         verb, _, what = kind.partition(" ")
         alive = place.chrome if place.chrome and not place.chrome.lost.done() else None
         # Chrome does not crash a page that waits at its address: that one dies by a fault.
-        by_word = kind == "crash page" and alive and alive.page._is_loaded_from_us
+        by_word = kind == "crash page" and alive and alive.page._requests.has_document
         if kind == "crash page" and alive and not by_word:
             what = "renderer"
         aims = [p for p in self.look()[0] if p.lease == place.number and p.kind == what]

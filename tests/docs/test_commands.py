@@ -99,8 +99,6 @@ async def test_a_long_command_has_the_options_that_it_is_given(block: Block) -> 
         if not words:
             continue
         module = words[words.index("-m") + 1]
-        if not (ROOT / "bench").exists():  # before it moves to the top level
-            module = f"tests.{module}"
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, "--help", cwd=ROOT, env=dict(os.environ),
             stdout=asyncio.subprocess.PIPE,

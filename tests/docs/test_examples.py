@@ -25,7 +25,16 @@ async def test_every_caller_of_a_crowd_gets_a_picture(work_dir: Path) -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     job = {"html": "<h1>Hello</h1>", "width": 60, "height": 30, "cache_ttl": 0}
-    serve = (sys.executable, "-m", "poster_service", "serve", "--port", "0", "--queue", f"{QUEUE}")
+    serve = (
+        sys.executable,
+        "-m",
+        "poster_service",
+        "serve",
+        "--port",
+        "0",
+        "--queue-size",
+        f"{QUEUE}",
+    )
     env = environment(work_dir, POSTER_CACHE_BYTES="0", POSTER_CONCURRENCY="2")
     async with (
         started(*serve, work_dir=work_dir, env=env) as address,
@@ -46,9 +55,9 @@ async def test_every_caller_of_a_crowd_gets_a_picture(work_dir: Path) -> None:
 
 def test_the_figures_of_a_crowd_are_those_of_the_settings() -> None:
     """Slots and places in the queue, as the table has them."""
-    queue = Settings.model_fields["queue"].default
+    queue = Settings.model_fields["queue_size"].default
     page = OPERATIONS.read_text("utf-8")
-    assert f"`POSTER_QUEUE` ({queue})" in page
+    assert f"`POSTER_QUEUE_SIZE` ({queue})" in page
     rows = re.findall(r"^\| (\d+) \| \d+ \| (\d+) \| [\d.]+ \|$", page, re.MULTILINE)
     assert len(rows) == 4
     for cores, callers in rows:

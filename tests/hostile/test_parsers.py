@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poster_service.errors import CallerError
-from poster_service.render.job import Limits, RenderJob, check_pixels
+from poster_service.render.request import Limits, RenderRequest, check_pixels
 from poster_service.web import problems
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, read_job
 from tests.conftest import left
@@ -61,7 +61,7 @@ def is_promised(error: CallerError) -> None:
 def test_a_job_is_made_or_refused_whatever_is_asked_for(given_: object, strict: bool) -> None:
     """Nothing but the caller's errors; and what is made is within its bounds."""
     try:
-        job = RenderJob.parse(given_, LIMITS, strict=strict)
+        job = RenderRequest.parse(given_, LIMITS, strict=strict)
         check_pixels(job, job.width or 750, job.height or 1334, LIMITS)
     except CallerError as error:
         is_promised(error)
@@ -293,5 +293,5 @@ async def test_random_requests_get_promised_answers_and_leave_nothing(
         ):
             assert all(status < 500 or status in (502, 503, 504) for status in told), one[:200]
     assert await service.at_rest()
-    await service.parts.stop()
+    await service.server.stop()
     assert left(service.instance, service.home) == []

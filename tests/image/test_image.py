@@ -138,7 +138,7 @@ async def test_stdout_is_one_json_object_a_line_and_tells_no_secrets(
     assert (last["width"], last["height"]) == (60, 40)
     assert last["bytes"] > 100
     assert last["request_id"]
-    assert last["complaints"] == ["RangeError at 1:27"]
+    assert last["script_errors"] == ["RangeError at 1:27"]
     assert set(last["phases"]) == {"queue", "lease", "setup", "load", "wait", "capture"}
     assert any(line["message"].startswith("serving on") for line in lines)
     assert "secret" not in done.stdout + done.stderr

@@ -20,7 +20,7 @@ def bench(engine: Engine, out: Path, *names: str) -> dict[str, Any]:
     """Rows of the bench by name."""
     only = [word for name in names for word in ("--only", name)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.incident", *only,
+        [sys.executable, "-m", "bench.incident", *only,
          "--renders", str(RENDERS), "--out", str(out)],
         check=False, cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, **engine.environment},
@@ -53,7 +53,7 @@ def test_without_an_engine_one_line_tells_how_to_get_one(tmp_path: Path) -> None
     """No engine, no traceback: one line, and status 2."""
     nowhere = {"DOCKER_HOST": f"unix://{tmp_path}/nothing", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.incident", "--out", str(tmp_path)],
+        [sys.executable, "-m", "bench.incident", "--out", str(tmp_path)],
         check=False, cwd=ROOT, env=nowhere, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2

@@ -14,9 +14,9 @@ import aiohttp
 import psutil
 import pytest
 
-from poster_service.loadtest.accounts import Accounts
 from poster_service.loadtest.chaos import Chaos, choose, kind_of
 from poster_service.loadtest.mix import Case, Kind
+from poster_service.loadtest.outcomes import Outcomes
 from poster_service.loadtest.proctable import Row, owner
 from poster_service.loadtest.targets import SelfTarget, UrlTarget, place_inside, place_of
 from poster_service.loadtest.views import InsideView
@@ -134,7 +134,7 @@ async def test_more_ready_chromes_than_before_are_too_many() -> None:
 async def test_chaos_hits_one_tagged_process_and_notes_how_long_it_is_felt(hit: str) -> None:
     """Felt until its lease is gone: at once when killed, on the pool's next rounds when stopped."""
     async with watching() as (_, watch, rest):
-        accounts = Accounts()
+        accounts = Outcomes()
         chaos = Chaos(watch, accounts, time.monotonic)
         leader = choose((await watch.look()).chromes, 0.0)
         assert leader is not None
@@ -175,7 +175,7 @@ async def test_whatever_part_of_a_full_chromium_is_hit_nothing_is_left(
     monkeypatch.setenv("POSTER_CHROME", str(FULL_CHROMIUM))
     monkeypatch.setenv("POSTER_TEST_ALL_PROCESSES", "1")
     async with watching() as (target, watch, rest), aiohttp.ClientSession() as client:
-        accounts = Accounts()
+        accounts = Outcomes()
         chaos = Chaos(watch, accounts, time.monotonic)
         for kind, hit in itertools.product(KINDS, ("kill", "stop")):
             for _ in range(5):  # a Chrome may come or go between our look and chaos's own

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from poster_service.process import census
-from poster_service.process.home import Home
+from poster_service.process.instance_dir import InstanceDir
 from poster_service.process.spawn import Command, Ending, Group
 from poster_service.process.user import UNUSED, is_root, missing_capabilities
 from tests.conftest import left, settled
-from tests.process.test_shim import is_known
-from tests.process.test_spawn import server_up
+from tests.process.harness import is_known, server_up
 
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 LIMIT_S = 30.0
@@ -36,7 +35,7 @@ Start = Callable[..., Group]
 async def start(work_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[Start]:
     """Starts shell scripts as the unused user, each in a folder of its own; nothing may be left."""
     work_dir.chmod(0o700)
-    home = Home.open(work_dir / f"{INSTANCE:x}", shared=True)
+    home = InstanceDir.open(work_dir / f"{INSTANCE:x}", shared=True)
     groups: list[Group] = []
     server = await server_up() if request.param == "forked" else None
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poster_service import special_addresses
 from poster_service.addresses import Address, Network, is_loopback, why_not_public
-from poster_service.render.network import PlainPolicy, Policy
+from poster_service.fetch.policy import PlainPolicy, Policy
 from poster_service.settings import canonical_host
 from poster_service.special_addresses import BESIDE, IPV4, IPV6, Block
 

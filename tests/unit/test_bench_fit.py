@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.scaling.fit import growth, load_knee
+from bench.scaling.fit import growth, load_knee
 
 SIZES = (1, 2, 5, 10, 20, 50, 100)
 

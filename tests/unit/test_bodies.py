@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poster_service.errors import CallerError, JsonTooComplex
-from poster_service.render.job import Limits
+from poster_service.render.request import Limits
 from poster_service.web import bodies, incoming, problems
 
 LIMIT = 20_000

@@ -164,11 +164,11 @@ def test_all_faulty_settings_are_told_before_anything_starts(
     """Those of the environment and those of the flags."""
     monkeypatch.setenv("POSTER_PROT", "1")
     with pytest.raises(SystemExit) as left:
-        main(["serve", "--port", "70000", "--queue", "x"])
+        main(["serve", "--port", "70000", "--queue-size", "x"])
     told = capsys.readouterr().err
     assert left.value.code == 1
-    assert told.startswith("poster-service: faulty settings:")
-    assert all(word in told for word in ("POSTER_PROT", "--port='70000'", "--queue='x'"))
+    assert told.startswith("poster-service: invalid settings:")
+    assert all(word in told for word in ("POSTER_PROT", "--port='70000'", "--queue-size='x'"))
 
 
 def test_every_command_takes_every_setting() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poster_service.render.lookups import look_up
+from poster_service.fetch.lookups import look_up
 
 
 def sockets() -> Counter[str]:

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from poster_service.render.network import connector
-from poster_service.render.outbound import OpenSockets, Outbound, Owner
-from tests.unit.test_assets import LOOPBACK, PUBLIC, fetching, get, serving
+from poster_service.fetch.outbound import OpenSockets, Outbound, Owner
+from poster_service.fetch.policy import connector
+from tests.unit.fetching import LOOPBACK, PUBLIC, fetching, get, serving
 
 
 class Crowd:

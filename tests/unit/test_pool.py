@@ -20,9 +20,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from poster_service.browser.books import MOVES, Books, Place, State
 from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
 from poster_service.browser.pool import Lease, Pool, open_home
+from poster_service.browser.pool_state import MOVES, Place, PoolState, State
 from poster_service.errors import ChromeDied, ChromeNotStarted
 from poster_service.process import census
 from tests.conftest import left, settled
@@ -46,14 +46,14 @@ class BooksMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.books = Books(1, 0)
+        self.books = PoolState(1, 0)
         self.waiters: list[asyncio.Future[Place]] = []
         self.struck: list[Place] = []
 
     @initialize(capacity=st.integers(1, 4), ready=st.integers(0, 5))
     def open(self, capacity: int, ready: int) -> None:
         """Open the books, and start what they say."""
-        self.books = Books(capacity, ready)
+        self.books = PoolState(capacity, ready)
         self.books.to_start()
 
     def some(self, *states: State) -> list[Place]:
@@ -250,7 +250,7 @@ def test_every_state_has_a_way_out() -> None:
 
 def test_the_one_that_has_been_ready_longest_is_leased_first() -> None:
     """So that none grows old."""
-    books = Books(3, 3)
+    books = PoolState(3, 3)
     first, second, _ = books.to_start()
     books.became_ready(second, A_CHROME)
     books.became_ready(first, A_CHROME)

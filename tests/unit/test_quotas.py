@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poster_service.errors import RateLimited, TooMany
+from poster_service.errors import ConcurrencyLimited, RateLimited
 from poster_service.web.quotas import Quotas
 
 
@@ -62,7 +62,7 @@ def test_so_many_at_once_and_no_more_and_a_failed_one_counts_out() -> None:
     quotas = Quotas(60, 4, 2, clock)
     with quotas.one("web"), quotas.one("web"):
         for _ in range(10):
-            with pytest.raises(TooMany) as caught, quotas.one("web", 2.5):
+            with pytest.raises(ConcurrencyLimited) as caught, quotas.one("web", 2.5):
                 pass
             assert caught.value.retry_after == 3
         with quotas.one("app"):

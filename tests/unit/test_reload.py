@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from poster_service.errors import InvalidData, PageFailed, UnknownTemplate
+from poster_service.fetch.client import NO_STORE, asset
 from poster_service.render import folder as folders
-from poster_service.render.assets import NO_STORE, asset
 from poster_service.render.folder import is_settled, snapshot, stamps_of
 from poster_service.render.markup import Templates
-from tests.unit.test_mistakes import SAMPLE, make
+from tests.unit.template_folders import SAMPLE, make
 
 
 def shown(templates: Templates, name: str = "card", **data: Any) -> str:

@@ -12,11 +12,12 @@ import pytest
 from aiohttp import web
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from poster_service.engine import Engine
 from poster_service.process import census
 from poster_service.settings import Settings
 from poster_service.web.app import make_app
 from poster_service.web.connections import address_of, open_site
-from poster_service.web.parts import Parts, build
+from poster_service.web.service import Service as HttpService
 from tests.conftest import left, settled
 
 
@@ -24,7 +25,7 @@ from tests.conftest import left, settled
 class Service:
     """A running service and a client of it."""
 
-    parts: Parts
+    server: HttpService
     address: str
     client: aiohttp.ClientSession
 
@@ -47,18 +48,23 @@ class Service:
         return response
 
     @property
+    def engine(self) -> Engine:
+        """What renders, below HTTP."""
+        return self.server.engine
+
+    @property
     def instance(self) -> int:
         """The number in this service's tags."""
-        return self.parts.pool.spec.instance
+        return self.engine.pool.spec.instance
 
     @property
     def home(self) -> Path:
         """Where its lease folders are."""
-        return self.parts.pool.spec.home
+        return self.engine.pool.spec.home
 
     def counts(self) -> dict[str, int]:
         """Chromes by state."""
-        return self.parts.pool.statistics().counts
+        return self.engine.pool.statistics().counts
 
     async def at_rest(self) -> bool:
         """Wait until there is one ready Chrome, and no process or folder but its own."""
@@ -69,7 +75,7 @@ class Service:
             counts = {state: number for state, number in self.counts().items() if number}
             alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
             return (
-                counts == {"ready": 1} and alone and not self.parts.admission.statistics().running
+                counts == {"ready": 1} and alone and not self.engine.admission.statistics().running
             )
 
         return await settled(rest)
@@ -94,7 +100,7 @@ async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
             given = {
                 "work_dir": work_dir,
                 "concurrency": 2,
-                "ready": 1,
+                "ready_chromes": 1,
                 "cache_bytes": 0,
                 **changes,
             }
@@ -108,18 +114,18 @@ async def start_service(work_dir: Path) -> AsyncIterator[StartService]:
 
 @contextlib.asynccontextmanager
 async def _running(settings: Settings, guards: list[BlockBuster]) -> AsyncIterator[Service]:
-    parts = build(settings)
-    spec = parts.pool.spec
-    await parts.start()
+    server = HttpService.build(settings)
+    spec = server.engine.pool.spec
+    await server.start()
     listener = socket.create_server(("127.0.0.1", 0))
-    runner = await open_site(make_app(parts), listener, parts.connections, settings)
+    runner = await open_site(make_app(server), listener, server.connections, settings)
     try:
         async with aiohttp.ClientSession() as client:
             with the_loop_must_not_block() as guard:
                 guards.append(guard)
-                yield Service(parts, address_of(listener), client)
+                yield Service(server, address_of(listener), client)
     finally:
-        await parts.stop()
+        await server.stop()
         await runner.cleanup()
         assert left(spec.instance, spec.home) == [], "something was left behind"
 
@@ -135,8 +141,8 @@ def the_loop_must_not_block() -> Iterator[BlockBuster]:
             function.can_block_in("poster_service/process/spawn.py", {"start", "shim_left"})
             function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
             function.can_block_in("poster_service/browser/pool.py", {"close"})
-            function.can_block_in("poster_service/process/home.py", {"is_there"})
-            function.can_block_in("poster_service/render/assets.py", {"asset"})
+            function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
+            function.can_block_in("poster_service/fetch/client.py", {"asset"})
             # The tests' own searches; the service takes its census in a thread.
             function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
         yield blockbuster

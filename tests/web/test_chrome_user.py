@@ -12,15 +12,15 @@ from typing import Any
 import psutil
 import pytest
 
+from poster_service import chrome_setup, doctor
+from poster_service.engine import Engine
 from poster_service.errors import ChromeNotStarted, InvalidSettings
 from poster_service.process import census
 from poster_service.process.user import UNUSED, is_root, missing_capabilities
 from poster_service.settings import Settings
-from poster_service.web import doctor, parts
-from poster_service.web.parts import build
 from tests.conftest import left, settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_serve import environment, left_of
+from tests.web.served import environment, left_of
 
 needs_root = pytest.mark.skipif(
     not is_root() or bool(missing_capabilities()),
@@ -121,12 +121,12 @@ async def test_a_work_folder_that_chrome_cannot_reach_is_told_and_endured(
 async def test_a_named_user_that_cannot_be_is_refused(work_dir: Path) -> None:
     """Whoever names one does not get root instead; nothing is left of the try."""
     work_dir.chmod(0o700)
-    service = build(settings(work_dir=work_dir / "x", chrome_user="nobody"))
+    service = Engine(settings(work_dir=work_dir / "x", chrome_user="nobody"))
     with pytest.raises(ChromeNotStarted, match=r"POSTER_CHROME_USER=nobody: .*Permission denied"):
         await service.start()
     assert left(service.pool.spec.instance, service.pool.spec.home) == []
     with pytest.raises(InvalidSettings, match="no user 'nobody-of-the-kind'"):
-        build(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
+        Engine(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
 
 
 async def rendered(work_dir: Path, *before: str, **more: str) -> tuple[int, str]:
@@ -202,10 +202,10 @@ def test_only_root_may_run_chrome_as_another(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is not root is told so; asked for nothing, it stays itself."""
-    monkeypatch.setattr(parts, "is_root", lambda: False)
+    monkeypatch.setattr(chrome_setup, "is_root", lambda: False)
     with pytest.raises(InvalidSettings, match="only root"):
-        build(settings(work_dir=work_dir, chrome_user="64999"))
-    assert build(settings(work_dir=work_dir)).pool.spec.user is None
+        Engine(settings(work_dir=work_dir, chrome_user="64999"))
+    assert Engine(settings(work_dir=work_dir)).pool.spec.user is None
 
 
 @needs_root

@@ -13,46 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 from aiohttp import web
 
 from poster_service.errors import InvalidSettings
 from poster_service.logs import request_id
 from poster_service.process import census
-from tests.conftest import is_shim, left, settled
-from tests.process.test_backstops import cannot
+from tests.conftest import left, settled
+from tests.process.harness import cannot
 from tests.web.conftest import Service, StartService
-
-ENDLESS = "<!doctype html><script>for (;;) {}</script>"
-
-
-def chrome_of(service: Service, kind: str | None) -> psutil.Process:
-    """The leased Chrome's process of a kind ("renderer"); None is the browser process.
-
-    The process table of our own tagged processes only, told apart by Chrome's `--type` switch.
-    """
-    ready = min(one.lease for one in census.tagged(service.instance))
-    for one in census.tagged(service.instance):
-        process = psutil.Process(one.pid)
-        types = [word for word in process.cmdline() if word.startswith("--type=")]
-        found = types == [f"--type={kind}"] if kind else not types and not is_shim(one.pid)
-        if one.lease == ready and found:
-            return process
-    raise AssertionError(f"no {kind or 'browser'} process")
-
-
-async def leased(service: Service) -> None:
-    """Wait until a render has its Chrome."""
-    assert await settled(lambda: service.counts()["leased"] == 1)
-
-
-async def busy(service: Service, html: str = ENDLESS, **options: Any) -> "asyncio.Task[Any]":
-    """A render that has its Chrome, the only one leased, and will not be done by itself."""
-    assert await service.at_rest()
-    task = asyncio.create_task(service.render(html=html, **options))
-    await leased(service)
-    return task
+from tests.web.leases import ENDLESS, busy, chrome_of, leased
 
 
 async def test_after_success_nothing_is_left(service: Service) -> None:
@@ -156,7 +126,7 @@ async def test_a_caller_who_hangs_up_while_waiting_gives_up_its_place(
     service = await start_service(concurrency=1)
     running = await busy(service, timeout_ms=60_000)
     waiting = asyncio.create_task(service.render(html="<p>waits"))
-    admission = service.parts.admission
+    admission = service.engine.admission
     assert await settled(lambda: admission.statistics().waiting == 1)
     waiting.cancel()
     assert await settled(lambda: admission.statistics().waiting == 0)
@@ -200,7 +170,7 @@ async def test_a_ready_chrome_that_dies_is_replaced(service: Service) -> None:
 async def test_stopping_ends_running_renders_and_leaves_nothing(service: Service) -> None:
     """The service goes while a render runs: 503, and no Chrome of any state."""
     render = await busy(service, timeout_ms=60_000)
-    await service.parts.stop()
+    await service.server.stop()
     response = await render
     assert response.status == 503
     assert (await response.json())["code"] == "stopping"
@@ -262,10 +232,10 @@ async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: 
 @pytest.mark.slow
 async def test_a_full_queue_is_told_at_once_when_to_come_back(start_service: StartService) -> None:
     """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
-    service = await start_service(concurrency=1, queue=1)
+    service = await start_service(concurrency=1, queue_size=1)
     running = await busy(service, timeout_ms=3000)
     waiting = asyncio.create_task(service.render(html="<p>"))
-    assert await settled(lambda: service.parts.admission.statistics().waiting == 1)
+    assert await settled(lambda: service.engine.admission.statistics().waiting == 1)
     refused = await service.render(html="<p>")
     assert refused.status == 503
     assert int(refused.headers["Retry-After"]) >= 1
@@ -290,7 +260,7 @@ async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     start_service: StartService,
 ) -> None:
     """With a limit per Chrome the kernel ends the greedy one; the next render is served."""
-    limits = {"chrome_memory_mb": 400, "chrome_pids": 200}
+    limits = {"chrome_memory_mib": 400, "chrome_pids": 200}
     try:
         service = await start_service(**limits)
     except InvalidSettings as error:
@@ -319,7 +289,7 @@ async def test_chromes_made_for_callers_who_hung_up_are_ended(start_service: Sta
     """Four callers come and go at once; afterwards there is one ready Chrome, not four."""
     service = await start_service(concurrency=4)
     callers = [asyncio.create_task(service.render(html=ENDLESS)) for _ in range(4)]
-    assert await settled(lambda: service.parts.admission.statistics().running == 4)
+    assert await settled(lambda: service.engine.admission.statistics().running == 4)
     for caller in callers:
         caller.cancel()
     assert await service.at_rest()
@@ -395,5 +365,5 @@ async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrom
     assert "lease" not in response.headers["Server-Timing"]
     assert service.counts()["leased"] == 1
     assert (await running).status == 504
-    assert sum(service.parts.pool.statistics().endings.values()) <= 2  # the probe's and that one
+    assert sum(service.engine.pool.statistics().endings.values()) <= 2  # the probe's and that one
     assert await service.at_rest()

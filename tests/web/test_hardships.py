@@ -14,9 +14,9 @@ import aiohttp
 import psutil
 import pytest
 
-from poster_service.process.home import lock_of
+from poster_service.process.instance_dir import lock_of
 from tests.conftest import settled
-from tests.web.test_serve import Served, environment, left_of, run, serving
+from tests.web.served import Served, environment, left_of, run, serving
 
 GREEN = "<!doctype html><body style='background: green'>"
 
@@ -42,7 +42,7 @@ async def test_a_pause_far_longer_than_a_loop_may_be_stuck_harms_nothing(work_di
 
     Nothing is counted as an unclean ending.
     """
-    timing = ("--watchdog-seconds", "0.5", "--wedged-seconds", "2", "--probe-seconds", "1")
+    timing = ("--stall-warn-seconds", "0.5", "--stall-exit-seconds", "2", "--probe-seconds", "1")
     async with serving(work_dir, *timing) as served:
         service = served.tree()[1]
         running = await served.busy(GREEN, timeout_ms=5000)
@@ -72,7 +72,7 @@ async def unread(work_dir: Path, stream: str) -> AsyncIterator[Served]:
     port = work_dir.parent / "port"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "poster_service", "serve", "--port", "0", "--log-stream", stream,
-        "--watchdog-seconds", "0.5", "--wedged-seconds", "3", "--log-level", "debug",
+        "--stall-warn-seconds", "0.5", "--stall-exit-seconds", "3", "--log-level", "debug",
         stdout=writer, stderr=writer, env=environment(work_dir),
     )  # fmt: skip
     port.touch()

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from poster_service.web import metrics
 from tests.web.conftest import Service
-from tests.web.test_endings import busy
+from tests.web.leases import busy
 
 #: What an alert rule may rest on: present, and zero, from the first scrape.
 MUST_BE_ZERO = (
@@ -35,7 +35,7 @@ async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
 ) -> None:
     """A JPEG, a page that fails in time, and the probe of the start."""
     await service.picture(html="<p>x", width=10, height=10, format="jpeg")
-    late = await service.render(html="<script>for(;;);</script>", timeout_ms=300, format="pdf")
+    late = await service.render(html="<script>for(;;);</script>", timeout_ms=2000, format="pdf")
     assert late.status == 504
     assert await service.at_rest()
     seen = await scrape(service)
@@ -61,7 +61,7 @@ async def test_a_fault_of_ours_is_counted_as_such(
     async def broken(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(service.parts.renderer, "_paint", broken)
+    monkeypatch.setattr(service.engine.renderer, "_paint", broken)
     assert (await service.render(html="<p>x")).status == 500
     seen = await scrape(service)
     assert seen["poster_renders_total", "png", "internal_error"] == 1
@@ -89,7 +89,7 @@ async def test_the_gauges_follow_what_runs(service: Service) -> None:
     assert seen["poster_chromes", "leased"] == 1
     render.cancel()
     assert await service.at_rest()
-    service.parts.admission.close()
+    service.engine.admission.close()
     seen = await scrape(service)
     assert (seen["poster_renders_running",], seen["poster_ready",]) == (0, 0)
     assert seen["poster_renders_total", "png", "cancelled"] == 1

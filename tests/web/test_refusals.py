@@ -208,7 +208,7 @@ async def test_the_log_has_what_the_caller_is_not_told(
 
 async def test_bounds_that_the_operator_set_are_kept(start_service: StartService) -> None:
     """Values of a template's data, and bytes that a page has Chrome tell."""
-    service = await start_service(max_data_values=30, max_message_bytes=1 << 20)
+    service = await start_service(max_data_values=30, page_max_message_bytes=1 << 20)
     data = {"title": "x", "tags": ["t"] * 40}
     status, problem = await problem_of(service, json={"template": "article-card", "data": data})
     assert (status, problem["code"]) == (422, "invalid_data")

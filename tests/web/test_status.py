@@ -3,7 +3,7 @@
 import re
 
 from tests.web.conftest import Service
-from tests.web.test_endings import busy
+from tests.web.leases import busy
 
 
 async def test_the_census_shows_each_lease_with_its_tree(service: Service) -> None:

@@ -16,12 +16,12 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from poster_service import doctor
 from poster_service.render import store as stores
-from poster_service.web import doctor
 from tests.conftest import settled
+from tests.web.caching import PAGE, ask, renders, word
 from tests.web.conftest import Service, StartService
-from tests.web.test_cache import PAGE, ask, renders, word
-from tests.web.test_callers import APP, TOKENS, WEB, bearer
+from tests.web.tokens import APP, TOKENS, WEB, bearer
 
 #: Debian's server is the tools' program under another name.
 SERVER = shutil.which("redis-server") or shutil.which("redis-check-rdb")
@@ -86,7 +86,7 @@ def redis() -> Iterator[Server]:
 
 async def replica(start_service: StartService, redis: Server, **more: Any) -> Service:
     """A service that shares its pictures."""
-    return await start_service(cache_bytes=1 << 20, cache_redis=redis.address, **more)
+    return await start_service(cache_bytes=1 << 20, redis_url=redis.address, **more)
 
 
 async def painter(start_service: StartService, redis: Server, **more: Any) -> Service:
@@ -99,7 +99,7 @@ async def painter(start_service: StartService, redis: Server, **more: Any) -> Se
 
 def store_of(service: Service) -> stores.Store:
     """Its door to Redis; `settled` waits until what was painted is there."""
-    store = service.parts.results.store
+    store = service.engine.cache.store
     assert store is not None
     return store
 
@@ -321,7 +321,7 @@ async def test_a_stop_leaves_no_connection(start_service: StartService, redis: S
     with redis.client() as client:
         assert len(client.client_list()) > 1
     redis.send(signal.SIGSTOP)
-    await one.parts.stop()
+    await one.server.stop()
 
     redis.send(signal.SIGCONT)
     with redis.client() as client:

@@ -30,7 +30,7 @@ async def test_no_line_of_urllib3_or_websockets_is_run(start_service: StartServi
     try:
         service = await start_service()
         await service.picture(html="<img src='https://a.invalid/x'><script>fetch('/y')</script>")
-        await service.parts.stop()
+        await service.server.stop()
     finally:
         sys.setprofile(None)
         threading.setprofile(None)

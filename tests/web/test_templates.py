@@ -15,7 +15,7 @@ from poster_service.settings import default_templates
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import BLUE, GREEN, RED, at, decode
-from tests.web.test_serve import run
+from tests.web.served import run
 
 SAMPLE = json.loads((default_templates() / "share-poster/sample.json").read_text("utf-8"))
 CSS = "body { margin: 0; background: %s } img { display: block; width: 50px; height: 50px }"
@@ -88,9 +88,9 @@ async def test_a_file_that_changes_under_a_render_is_not_kept_under_its_old_vers
     hold = asyncio.create_task(
         service.render(html="<script>for (;;);</script>", timeout_ms=1500, width=9, height=9)
     )
-    assert await settled(lambda: service.parts.admission.statistics().running == 1)
+    assert await settled(lambda: service.engine.admission.statistics().running == 1)
     waiting = asyncio.create_task(service.render(**job(cache_ttl=60)))
-    assert await settled(lambda: service.parts.admission.statistics().waiting == 1)
+    assert await settled(lambda: service.engine.admission.statistics().waiting == 1)
     (folder / "style.css").write_text(CSS % "blue")
     assert (await hold).status == 504
     answer = await waiting
@@ -113,13 +113,13 @@ async def test_folders_come_and_go_while_the_service_runs(
     assert await colour(service, name="later") == BLUE
     assert [one["name"] for one in (await listing(service))["templates"]] == ["later", "plain"]
     document = await listing(service, "/openapi.json")
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["template"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later", "plain"]
     shutil.rmtree(tmp_path / "plain")
     status, told = await problem(service)
     assert (status, told["code"], told["allowed"]) == (404, "unknown_template", "later")
     document = await listing(service, "/openapi.json")
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["template"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later"]
 
 

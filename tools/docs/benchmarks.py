@@ -6,8 +6,7 @@ from typing import Any
 
 from tools.docs.markdown import plain, table
 
-_ROOT = Path(__file__).parents[2]
-BENCH = next(path for path in (_ROOT / "bench", _ROOT / "tests/bench") if path.is_dir())
+BENCH = Path(__file__).parents[2] / "bench"
 
 REFERENCE = "gradient"
 #: What the goals are relative to; the less favourable of both counts.

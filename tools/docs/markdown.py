@@ -44,7 +44,7 @@ def plain(number: float) -> str:
 
 def size(count: int) -> str:
     """Bytes as a person says them: 16 MiB."""
-    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+    for unit, power in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if count >= 1 << power and count % (1 << power) == 0:
             return f"{count >> power} {unit}"
-    return f"{count} bytes"
+    return f"{count} bytes" if count else "0"

@@ -1,34 +1,27 @@
 """Tables of what the code declares: options of a render, settings, error codes, metrics."""
 
 import ast
-import types
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
-
-import annotated_types
-from pydantic.fields import FieldInfo
+from typing import Any
 
 from poster_service import errors
-from poster_service.render.job import OPTIONS, RenderJob
-from poster_service.settings import SECRETS, Settings, variable_of
+from poster_service.render.request import OPTIONS, RenderRequest
+from poster_service.settings.describe import Row
+from poster_service.settings.describe import rows as setting_rows
 from poster_service.web.problems import TABLE
 from tools.docs.markdown import code, either, plain, size, table
 
 PACKAGE = Path(errors.__file__).parent
-#: Defaults that the machine decides, in words that hold on every machine.
-COMPUTED = {
-    "concurrency": "one per processor",
-    "templates": "the templates that come with the service",
-    "work_dir": "`poster-UID` in the temporary folder",
-}
+LOW_AND_HIGH = 2
 #: What ends a metric's exposed name, by the function that declares it.
 COUNTERS = ("counter", "counters", "Counter", "CounterMetricFamily")
 
 
 def options() -> str:
     """The options of a render, from the model that checks them."""
-    schema = RenderJob.model_json_schema()
+    schema = RenderRequest.model_json_schema()
     shared = schema.get("$defs", {})
     rows = []
     for name in OPTIONS:
@@ -72,64 +65,39 @@ def _json_default(default: object) -> str:
 
 
 def settings() -> str:
-    """Every setting, from the model that checks them."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        meaning = field.description or ""
-        if name in SECRETS:
-            meaning += ". A secret: it has no flag and is never shown"
-        rows.append(
-            [code(variable_of(name)), _default(name, field), _allowed(name, field), meaning]
-        )
-    return table(["variable", "default", "allowed", "meaning"], rows)
+    """Every setting, in a table for each group, from the model that checks them."""
+    parts = []
+    for group, found in itertools.groupby(setting_rows(), lambda row: row.group):
+        rows = [[code(row.variable), _default(row), _allowed(row), _meaning(row)] for row in found]
+        parts.append(f"### {group}\n\n{table(['variable', 'default', 'allowed', 'meaning'], rows)}")
+    return "\n".join(parts)
 
 
-def _default(name: str, field: FieldInfo) -> str:
-    if field.default_factory is not None:
-        return COMPUTED[name]
-    default = field.default
-    if default is None or default == ():
-        return "none"
-    if isinstance(default, bool):
-        return code(int(default))
-    if isinstance(default, int) and name.endswith("_bytes"):
-        return f"{default} ({size(default)})" if default else "0"
-    return code(plain(default)) if isinstance(default, int | float) else code(default)
+def _default(row: Row) -> str:
+    if row.computed:
+        return "computed"
+    if row.unit == "bytes" and row.default.isdigit() and int(row.default):
+        return f"{row.default} ({size(int(row.default))})"
+    return code(row.default) if row.default else "none"
 
 
-def _allowed(name: str, field: FieldInfo) -> str:
-    parts = [*_unwrapped(field.annotation), *field.metadata]
-    parts += [bound for part in parts if isinstance(part, FieldInfo) for bound in part.metadata]
-    literals = [value for part in parts if get_origin(part) is Literal for value in get_args(part)]
-    if literals:
-        return either(literals)
-    if bool in parts:
-        return "`0` or `1`"
-    bounds: dict[str, float] = {}
-    for part in parts:
-        for sign, attribute in (("ge", "least"), ("gt", "above"), ("le", "most")):
-            if isinstance(part, getattr(annotated_types, sign.capitalize())):
-                bounds[attribute] = getattr(part, sign)
-    least, most = bounds.get("least"), bounds.get("most")
-    if "above" in bounds:
-        return f"more than {plain(bounds['above'])}, up to {plain(most or 0)}"
-    if least is not None and most is not None:
-        if name.endswith("_bytes"):
-            return f"{size(int(least)) if least else 0} to {size(int(most))}"
-        return f"{plain(least)} to {plain(most)}"
-    return "a list, with commas" if any(get_origin(part) is tuple for part in parts) else ""
+def _allowed(row: Row) -> str:
+    if " | " in row.type:
+        return either(row.type.split(" | "))
+    numbers = [] if row.unit != "bytes" else [int(one) for one in _numbers(row.bounds)]
+    bounds = " to ".join(map(size, numbers)) if len(numbers) == LOW_AND_HIGH else row.bounds
+    return f"{row.type}, {bounds}" if bounds else row.type
 
 
-def _unwrapped(annotation: Any) -> Iterator[Any]:
-    """A type, and all that it consists of or is annotated with; lists are not looked into."""
-    yield annotation
-    origin = get_origin(annotation)
-    if origin is None or origin is Literal:
-        return
-    if origin in (Union, types.UnionType) or hasattr(annotation, "__metadata__"):
-        yield from getattr(annotation, "__metadata__", ())
-        for part in get_args(annotation):
-            yield from _unwrapped(part)
+def _numbers(bounds: str) -> list[str]:
+    """The two numbers of "1,024 to 4,096"; none of another text."""
+    found = bounds.replace(",", "").split(" to ")
+    return found if all(one.isdigit() for one in found) else []
+
+
+def _meaning(row: Row) -> str:
+    secret = "" if row.flag else " A secret: it has no flag and is never shown."
+    return row.description.replace("*", "\\*") + secret
 
 
 def error_codes() -> str:

@@ -1,0 +1,150 @@
+"""What became of every request, and whether that was its own fault, chaos's, or the service's."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from poster_service.loadtest.mix import Case, Kind
+
+#: A render that ended so had its Chrome die under it: each hit Chrome explains one at most.
+DIED = frozenset({"chrome_died", "page_crashed"})
+
+
+class Verdict(StrEnum):
+    """How a request is counted."""
+
+    RENDERED = "rendered"
+    EXPECTED = "refused as it must be"
+    HOSTILE = "failed by its own hostility"
+    HUNG_UP = "hung up"
+    EXPOSED = "failed while a Chrome was hit"
+    INTERRUPTED = "lost to the restart"
+    TURNED_AWAY = "turned away"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request as it ended.
+
+    Attributes:
+        begin, end: Seconds since the load began; of the last try when it was refused before.
+        status: HTTP status; 0 when no answer came.
+        code: The service's code of a problem, or what went wrong here; "" when rendered.
+        right: Whether the answer was a picture of the format asked for.
+        refusals: How many times it was told to come back later.
+    """
+
+    case: Case
+    begin: float
+    end: float
+    status: int
+    code: str = ""
+    right: bool = False
+    refusals: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the last try took."""
+        return self.end - self.begin
+
+
+@dataclass
+class Span:
+    """A time in which failures are explained, in seconds since the load began; `end` may come."""
+
+    begin: float
+    end: float = math.inf
+
+    def touches(self, outcome: Outcome) -> bool:
+        """Whether a request ran within it."""
+        return outcome.begin <= self.end and outcome.end >= self.begin
+
+
+@dataclass(frozen=True)
+class JudgedOutcome:
+    """An outcome and how it counts."""
+
+    outcome: Outcome
+    verdict: Verdict
+
+
+def judge(outcome: Outcome, hits: Iterable[Span], restarts: Iterable[Span]) -> Verdict:
+    """How one request counts.
+
+    A failure is excused only by the request's own nature, by a hit Chrome that was not yet gone,
+    or by a restart, each while the request ran.
+    """
+    if outcome.case.kind is Kind.CALLER:
+        return Verdict.HUNG_UP
+    if outcome.case.kind is Kind.MALFORMED and 400 <= outcome.status < 500:
+        return Verdict.EXPECTED
+    if outcome.right:
+        return Verdict.RENDERED
+    if outcome.status in (0, 503) and any(span.touches(outcome) for span in restarts):
+        return Verdict.INTERRUPTED
+    if outcome.case.kind is Kind.HOSTILE and outcome.status in (422, 502, 504):
+        return Verdict.HOSTILE
+    if outcome.status in (429, 503):
+        return Verdict.TURNED_AWAY
+    if outcome.status in (502, 504) and any(span.touches(outcome) for span in hits):
+        return Verdict.EXPOSED
+    return Verdict.FAILED
+
+
+class Outcomes:
+    """All outcomes of one run."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.hits: list[Span] = []
+        self.restarts: list[Span] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Note how a request ended."""
+        self.outcomes.append(outcome)
+
+    @property
+    def refusals(self) -> int:
+        """How many times somebody was told to come back later."""
+        return sum(outcome.refusals for outcome in self.outcomes)
+
+    def judged(self) -> list[JudgedOutcome]:
+        """Every outcome with its verdict; hits and restarts must be over."""
+        return [JudgedOutcome(one, judge(one, self.hits, self.restarts)) for one in self.outcomes]
+
+    def unexplained(self, judged: Sequence[JudgedOutcome]) -> int:
+        """Renders whose Chrome died beyond the number of Chromes that were hit.
+
+        A hit Chrome takes one render with it; more would be a fault that hides behind the chaos.
+        """
+        died = sum(one.verdict is Verdict.EXPOSED and one.outcome.code in DIED for one in judged)
+        return max(0, died - len(self.hits))
+
+    def rendered_since(self, begin: float) -> int:
+        """How many pictures came since a time; cheap, for the display."""
+        count = 0
+        for outcome in reversed(self.outcomes):
+            if outcome.end < begin:
+                break
+            count += outcome.right
+        return count
+
+    def latencies(self) -> list[float]:
+        """Seconds of every picture that came, sorted."""
+        return sorted(outcome.seconds for outcome in self.outcomes if outcome.right)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that `share` (0 to 1) of all are not above; 0 when there is none."""
+    if not ordered:
+        return 0.0
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def summary(judged: Iterable[JudgedOutcome]) -> dict[str, int]:
+    """How many there are of each verdict, zeros too."""
+    counts = Counter(one.verdict for one in judged)
+    return {verdict.value: counts[verdict] for verdict in Verdict}
