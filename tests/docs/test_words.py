@@ -19,7 +19,7 @@ WORST = {
     r"\btold\b": "reported, returned, logged; name the actor",
     r"\banew\b": "again",
     r"\bnone of ours\b": "unknown",
-    r"\b(is|are|was) none\b": "is not a ...",
+    r"\b(is|are|was) none (of|that)\b": "is not a ...",
     r"\bnobody in particular\b": "an unprivileged user",
     r"\bseen gone\b": "confirmed to have ended",
     r"\bas it must be\b": "name the fault",

@@ -25,11 +25,10 @@ TITLES = {
     "ours-npm": "`poster-init -- npm start`",
     "ours": "`poster-init -- node server.js`",
 }
-#: What became of the application's clean-up of 300 ms.
+#: What became of the application's clean-up of 300 ms; other endings mean that none began.
 TERM = {
     "finished": "received, clean-up finished",
     "cut off": "received, **clean-up cut off**",
-    "never told": "**not received**",
 }
 
 
@@ -49,7 +48,7 @@ def table() -> str:
     rows = [
         [
             TITLES[row["name"]], _zombies(row, "per_render"), _zombies(row, "after"),
-            TERM[row["term"]], f"{row['stop_s']:.1f} s, status {row['status']}",
+            TERM.get(row["term"], "**not received**"), f"{row['stop_s']:.1f} s, status {row['status']}",
             _limit(row["killed"]),
         ]
         for row in found["rows"]
@@ -67,7 +66,7 @@ def why() -> str:
     lines = [
         ["a Chrome launched per render (pyppeteer), no init",
          _zombies(rows["python"], "per_render"), "nothing", *_speed("pyppeteer-launch")],
-        ["a shared Chrome (puppeteer), a context per render", "Chrome stays", "the browser process",
+        ["a shared Chrome (puppeteer), a context per render", "none until Chrome ends", "the browser process",
          *_speed("puppeteer-context")],
         ["**poster-service**, default", "**0 / 0**", "nothing", *_speed("ours-fast")],
         ["**poster-service**, 50 renders per Chrome", "**0 / 0**", "the browser process",
