@@ -48,4 +48,4 @@ audit: ## known holes in the locked versions, and what of that could not be chec
 	tools/audit.sh $(ARGS)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) .venv-python dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-python dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

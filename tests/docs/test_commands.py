@@ -5,6 +5,7 @@ import asyncio
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -110,9 +111,13 @@ async def test_a_long_command_has_the_options_that_it_is_given(block: Block) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # pip looks at every locked package
 async def test_make_run_serves(work_dir: Path) -> None:
-    """The first command of the README, on a free port and in the environment of the tests."""
+    """The first command of the README, on a free port and in the environment of the tests.
+
+    That has all that is locked for serving, so it is marked as set up: pip would take the commands
+    away for a moment from tests that run meanwhile. `tests/image/test_systemd.py` sets up a new one.
+    """
+    shutil.copy(ROOT / "requirements.lock", Path(sys.prefix) / ".installed-requirements.lock")
     env = environment(work_dir, VENV=sys.prefix, ARGS="--port 0")
     async with started("make", "run", work_dir=work_dir, env=env) as address:
         script = "curl -sSf http://127.0.0.1:8080/readyz"

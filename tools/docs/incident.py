@@ -48,7 +48,8 @@ def table() -> str:
     rows = [
         [
             TITLES[row["name"]], _zombies(row, "per_render"), _zombies(row, "after"),
-            TERM.get(row["term"], "**not received**"), f"{row['stop_s']:.1f} s, status {row['status']}",
+            TERM.get(row["term"], "**not received**"),
+            f"{row['stop_s']:.1f} s, status {row['status']}",
             _limit(row["killed"]),
         ]
         for row in found["rows"]
@@ -66,8 +67,8 @@ def why() -> str:
     lines = [
         ["a Chrome launched per render (pyppeteer), no init",
          _zombies(rows["python"], "per_render"), "nothing", *_speed("pyppeteer-launch")],
-        ["a shared Chrome (puppeteer), a context per render", "none until Chrome ends", "the browser process",
-         *_speed("puppeteer-context")],
+        ["a shared Chrome (puppeteer), a context per render", "none until Chrome ends",
+         "the browser process", *_speed("puppeteer-context")],
         ["**poster-service**, default", "**0 / 0**", "nothing", *_speed("ours-fast")],
         ["**poster-service**, 50 renders per Chrome", "**0 / 0**", "the browser process",
          *_speed("ours-50-fast")],
