@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOADTEST = "drive a service with posters and hostile pages, and count what is left behind"
+MISSING_LOADTEST = (
+    "the load test needs the Python packages rich and pygal;"
+    " install poster-service[loadtest], in a clone with: pip install -e '.[loadtest]'"
+)
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
 CLEAN_UP_SECONDS = 2.0
 #: What the same may take after a second signal, before init kills the service, whose folder then
@@ -295,7 +299,13 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
     Imported only here: its tables and plots would cost every start of the service 0.3 s.
     """
-    from poster_service.loadtest import command
+    try:
+        from poster_service.loadtest import command
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("rich", "pygal"):
+            raise
+        print(f"poster-service: {MISSING_LOADTEST}", file=sys.stderr)  # noqa: T201
+        return 1
 
     loadtest = argparse.ArgumentParser(prog="poster-service loadtest", description=LOADTEST)
     command.add_options(loadtest)

@@ -184,7 +184,7 @@ def chromes(service: Service) -> Iterator[Metric]:
 def remains(service: Service) -> Iterator[Metric]:
     """What the census sees: the living, the dead nobody waits for, what lies on disk; memory."""
     spec, own = service.engine.pool.spec, own_process()
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     leases = {str(one.lease) for one in seen.alive}
     yield gauge("poster_processes", "Living processes of leases.", len(seen.alive))
     yield gauge("poster_zombies", "Dead processes of leases not waited for.", len(seen.zombies))

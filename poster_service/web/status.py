@@ -42,7 +42,7 @@ def wants_html(request: web.Request) -> bool:
 def gather(service: Service) -> dict[str, Any]:
     """Everything there is to tell. Reads /proc, 1 to 10 ms: call it from a thread."""
     spec = service.engine.pool.spec
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     books = service.engine.pool.statistics()
     return {
         "version": __version__,
