@@ -26,11 +26,18 @@ def environment(work_dir: Path, **more: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def started(
-    *command: str, work_dir: Path, env: Mapping[str, str], cwd: Path = ROOT
+    *command: str, work_dir: Path, env: Mapping[str, str], status: int = 0
 ) -> AsyncIterator[str]:
-    """A command that serves, and its address; ended by SIGTERM, and then nothing must be left."""
+    """A command that serves, and its address; ended by SIGTERM, and then nothing must be left.
+
+    Args:
+        command: What to run; make, for one, passes SIGTERM on, waits, and dies of it.
+        work_dir: Where the service writes; empty again at the end.
+        env: The command's environment.
+        status: With which the command must end.
+    """
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, env=dict(env), stdout=asyncio.subprocess.PIPE
+        *command, cwd=ROOT, env=dict(env), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
@@ -44,7 +51,7 @@ async def started(
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.communicate()
-    assert process.returncode == 0
+    assert process.returncode == status
     assert await settled(lambda: not list(work_dir.iterdir())), list(work_dir.iterdir())
 
 

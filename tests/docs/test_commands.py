@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -85,8 +86,8 @@ async def test_the_commands_of_a_page_work_as_they_stand(
 
 
 def check_pictures(block: Block, folder: Path) -> None:
-    """Each file named by -o is what its name says, by its first bytes."""
-    for name, kind in re.findall(r"-o ([\w-]+\.(\w+))", block.text):
+    """Each picture named by -o is what its name says, by its first bytes."""
+    for name, kind in re.findall(rf"-o ([\w-]+\.({'|'.join(MAGIC)}))", block.text):
         begin = (folder / name).read_bytes()[:4]
         assert begin.startswith(MAGIC[kind]), f"{block}: {name} begins with {begin!r}"
 
@@ -115,11 +116,13 @@ async def test_make_run_serves(work_dir: Path) -> None:
     """The first command of the README, on a free port and in the environment of the tests.
 
     That has all that is locked for serving, so it is marked as set up: pip would take the commands
-    away for a moment from tests that run meanwhile. `tests/image/test_systemd.py` sets up a new one.
+    away for a moment from tests that run meanwhile. `tests/image/test_systemd.py` sets a new
+    environment up.
     """
     shutil.copy(ROOT / "requirements.lock", Path(sys.prefix) / ".installed-requirements.lock")
     env = environment(work_dir, VENV=sys.prefix, ARGS="--port 0")
-    async with started("make", "run", work_dir=work_dir, env=env) as address:
+    command = ("make", "run")
+    async with started(*command, work_dir=work_dir, env=env, status=-signal.SIGTERM) as address:
         script = "curl -sSf http://127.0.0.1:8080/readyz"
         status, out = await run(script, address, ROOT, env)
         assert status == 0, out

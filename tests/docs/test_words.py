@@ -12,7 +12,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, prose
 
-#: What is searched: pages, or files below a folder.
+#: What is searched: pages, or Python files below a folder. The package joins with ROOT / its name.
 ROOTS: tuple[Path, ...] = (*PAGES, ROOT / "tools" / "docs", ROOT / "tests" / "docs")
 #: A pattern, and the remedy.
 WORST = {
@@ -25,6 +25,7 @@ WORST = {
     r"\bas it must be\b": "name the fault",
     r"\bwhatever\b": "name it",
     r"\bwhoever\b": "a caller, an operator, a process",
+    r"\bnobody\b": "no other client, no user",
     r"\bcannot be had\b": "is not available",
     r"\bof (its|our|your) own making\b": "its own",
     r"\bhas had its share\b": "rate limit exceeded",
