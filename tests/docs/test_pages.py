@@ -131,3 +131,15 @@ def test_the_prose_of_a_page_is_what_is_left_of_it(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("One `two`.\n<!-- three -->\n```sh\nfour\n```\n")
     assert prose(page).split() == ["One", "."]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    """By its path from the top; and each test that a page names is one."""
+    text = page.read_text("utf-8")
+    folders = "poster_service|tests|tools|bench|docker|templates|docs"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), path
+    tests = "\n".join(file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in tests, name
