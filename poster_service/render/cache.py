@@ -27,6 +27,7 @@ from poster_service.logs import event
 from poster_service.render.admission import Admission
 from poster_service.render.renderer import Deadline, Rendered, Renderer, Work
 from poster_service.render.request import RenderRequest
+from poster_service.render.source import Html
 from poster_service.render.store import Entry, Store
 from poster_service.single_flight import Flight, Flights
 from poster_service.stats import Phases
@@ -50,9 +51,6 @@ QUICK_CHARACTERS = 1 << 13
 
 #: What a render may take to end when its time is up, before its caller is told without its word.
 UNDO_SECONDS = 1.0
-
-#: Options that do not change the picture. Every other one is part of the key, new ones too.
-KEY_EXCLUDES = frozenset(("html", "template", "data", "timeout_ms", "cache_ttl"))
 
 #: What may run or move in a page, in lower case. Rather once too often: all it costs is a render.
 DYNAMIC_MARKERS = (
@@ -132,7 +130,7 @@ class Kept:
 
     def left(self, job: RenderRequest, now: float) -> float:
         """Seconds for which it may still be given to this job; the caller's own word wins."""
-        until = self.until if job.cache_ttl is None else self.since + job.cache_ttl
+        until = self.until if job.options.cache_ttl is None else self.since + job.options.cache_ttl
         return max(0.0, until - now)
 
 
@@ -233,11 +231,11 @@ class RenderCache:
             wish or CacheControl(),
         )
         work, key, still = await self._prepared(job, caller)
-        hopeful = still if job.cache_ttl is None else job.cache_ttl > 0
+        hopeful = still if job.options.cache_ttl is None else job.options.cache_ttl > 0
         if not hopeful or not self._kept.maxsize or wish.pass_by:
             return await self._alone(work, caller, deadline, None, still)
         while True:
-            if wish.anew or (job.cache_ttl is None and key in self._differing):
+            if wish.anew or (job.options.cache_ttl is None and key in self._differing):
                 return await self._alone(work, caller, deadline, key, still)
             if (kept := self._find(key, job, wish)) is not None:
                 return self._hit(kept, work, caller, begin)
@@ -257,7 +255,7 @@ class RenderCache:
         A template's files are looked at once, for its page and for its part of the key: the two
         are of the same moment.
         """
-        if job.template is not None:
+        if not isinstance(job.source, Html):
             return await asyncio.to_thread(self._prepare, job, caller)
         work = self._renderer.prepare(job)
         if self._is_quick(work):
@@ -270,7 +268,7 @@ class RenderCache:
 
     def _is_quick(self, work: Work) -> bool:
         """Whether a look at this work reads no file, and takes less than a thread's turn would."""
-        is_small = len(work.html) <= QUICK_CHARACTERS and not work.job.assets
+        is_small = len(work.html) <= QUICK_CHARACTERS and not work.job.files
         return is_small and time.monotonic() < self._identity_until
 
     def _look(self, work: Work, caller: str) -> tuple[bytes, bool]:
@@ -442,8 +440,8 @@ class RenderCache:
             outcome=outcome,
             cache=word,
             **({"caller": caller} if caller else {}),
-            source=work.job.template or "html",
-            format=work.job.format,
+            source=work.job.source.label,
+            format=work.job.options.format,
             bytes=size,
             ms=round((time.perf_counter() - begin) * 1000, 1),
         )
@@ -452,20 +450,18 @@ class RenderCache:
 def key_of(work: Work, place: tuple[object, ...]) -> bytes:
     """What equal work has in common, and nothing else has.
 
-    Every option counts unless it is named in `KEY_EXCLUDES`, with the defaults filled in, and bytes
-    (assets that came with the job) by their digest.
+    Every option counts, with the defaults filled in, unless its declaration says that it does not
+    change the output; files that came with the request count by their digest.
     """
-    asked = work.job.model_dump(exclude=set(KEY_EXCLUDES)) | asdict(work.picture)
-    words = json.dumps([place, asked], sort_keys=True, default=_digest)
+    asked = (
+        work.job.options.output_options()
+        | asdict(work.picture)
+        | {"files": [file.digest() for file in work.job.files]}
+    )
+    words = json.dumps([place, asked], sort_keys=True)
     digest = hashlib.blake2b(words.encode(), digest_size=32)
     digest.update(work.html.encode("utf-8", "surrogatepass"))
     return digest.digest()
-
-
-def _digest(value: object) -> str:
-    if isinstance(value, bytes):
-        return hashlib.blake2b(value, digest_size=32).hexdigest()
-    raise TypeError(f"a {type(value).__name__} in a job has no place in a key")
 
 
 def is_static(html: str) -> bool:

@@ -13,18 +13,16 @@ import itertools
 import struct
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 from PIL import Image
 from zlib_ng import zlib_ng
 
+from poster_service.render.options import PngCompression
 from poster_service.settings import processors
 
 # Pillow's guard against strangers' pictures; these are our own Chrome's, and POSTER_MAX_PIXELS
 # bounds them.
 Image.MAX_IMAGE_PIXELS = None
-
-PngCompression = Literal["fast", "balanced", "small"]
 
 #: zlib-ng levels. Of Chrome's own default size, over the posters of bench/render: 4 gives
 #: 1.07 to 1.11, at 20 ms for 750 x 1334; 7 gives 0.91 to 1.08 at 75 ms (measured); 8 and 9 take

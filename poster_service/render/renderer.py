@@ -35,15 +35,14 @@ from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.font_display import with_patient_fonts
 from poster_service.render.markup import Templates
 from poster_service.render.missing import add_findings
-from poster_service.render.request import (
+from poster_service.render.options import (
     CONTENT_TYPES,
     DEFAULT_HEIGHT,
     DEFAULT_QUALITY,
     DEFAULT_WIDTH,
-    Limits,
-    RenderRequest,
-    check_pixels,
 )
+from poster_service.render.request import Limits, RenderRequest, check_pixels
+from poster_service.render.source import Html
 from poster_service.render.template import Template, check_files
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
@@ -190,7 +189,11 @@ class Renderer:
             RenderFailed: The page or its Chrome failed, or time ran out.
         """
         deadline = self.deadline(job)
-        work = await asyncio.to_thread(self.prepare, job) if job.template else self.prepare(job)
+        work = (
+            self.prepare(job)
+            if isinstance(job.source, Html)
+            else await asyncio.to_thread(self.prepare, job)
+        )
         return await self.perform(replace(work, beside=beside), caller, deadline)
 
     def prepare(self, job: RenderRequest) -> Work:
@@ -205,7 +208,7 @@ class Renderer:
 
     def deadline(self, job: RenderRequest) -> Deadline:
         """The job's own, from now on."""
-        return Deadline(job.timeout_ms or self._limits.timeout_ms)
+        return Deadline(job.options.timeout_ms or self._limits.timeout_ms)
 
     async def perform(
         self,
@@ -238,7 +241,7 @@ class Renderer:
             self._fetcher,
             warnings,
             shelf,
-            job.assets,
+            job.files,
             files,
             caller,
             work.beside,
@@ -254,12 +257,12 @@ class Renderer:
                     )
             finally:
                 add_findings(warnings, phases)
-            if job.strict:
+            if job.options.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
             rendered = Rendered(
                 body,
-                CONTENT_TYPES[job.format],
+                CONTENT_TYPES[job.options.format],
                 phases,
                 etag,
                 shelf.until,
@@ -281,7 +284,12 @@ class Renderer:
         finally:
             seconds = time.monotonic() - begin
             done = Done(
-                outcome, job.format, seconds, phases.milliseconds, len(body), phases.script_errors
+                outcome,
+                job.options.format,
+                seconds,
+                phases.milliseconds,
+                len(body),
+                phases.script_errors,
             )
             self._observe(done)
             self._log(job, caller, picture, done, warnings, cache)
@@ -289,26 +297,28 @@ class Renderer:
         return rendered
 
     def _markup(self, job: RenderRequest) -> tuple[Template | None, str]:
-        if job.template is None:
-            return None, job.html or ""
-        template = self._templates.find(job.template)
-        check_files(template, job.assets)
-        return template, self._templates.render(template, job.data or {})
+        source = job.source
+        if isinstance(source, Html):
+            return None, source.html
+        template = self._templates.find(source.template)
+        check_files(template, job.files)
+        return template, self._templates.render(template, source.data or {})
 
     def _picture(self, job: RenderRequest, template: Template | None) -> CaptureOptions:
         """The job with every default filled in: the caller's word, the template's, ours."""
-        width = job.width or (template and template.width) or DEFAULT_WIDTH
-        height = job.height or (template and template.height) or DEFAULT_HEIGHT
-        check_pixels(job, width, height, self._limits)
-        lossy = job.format in ("jpeg", "webp")
+        options = job.options
+        width = options.width or (template and template.width) or DEFAULT_WIDTH
+        height = options.height or (template and template.height) or DEFAULT_HEIGHT
+        check_pixels(options, width, height, self._limits)
+        lossy = options.format in ("jpeg", "webp")
         return CaptureOptions(
             width=width,
             height=height,
-            scale=job.device_scale_factor,
-            format=job.format,
-            quality=(job.quality or DEFAULT_QUALITY) if lossy else None,
-            full_page=job.full_page,
-            background=job.colour(),
+            scale=options.device_scale_factor,
+            format=options.format,
+            quality=(options.quality or DEFAULT_QUALITY) if lossy else None,
+            full_page=options.full_page,
+            background=options.colour(),
             max_pixels=self._limits.max_pixels,
             max_messages=self._limits.max_messages,
             max_message_bytes=self._limits.max_message_bytes,
@@ -339,11 +349,11 @@ class Renderer:
                 )
                 slot.rendered()
                 share.set(len(body))
-                if work.job.png_compression == "fast":
+                if work.job.options.png_compression == "fast":
                     return body
                 with phases.phase("encode"):
                     await share.fit(2 * len(body) + size_of_rows(body))
-                    return await compressed(body, work.job.png_compression)
+                    return await compressed(body, work.job.options.png_compression)
         except TimeoutError as error:
             raise self._out_of_time(slot, deadline) from error
         except RenderFailed as error:
@@ -445,12 +455,12 @@ class Renderer:
             outcome=done.outcome,
             **({"cache": cache} if cache else {}),
             **({"caller": caller} if caller else {}),
-            source=job.template or "html",
+            source=job.source.label,
             format=done.format,
             width=picture.width,
             height=picture.height,
             scale=picture.scale,
-            html_chars=len(job.html or ""),
+            html_chars=len(job.source.html) if isinstance(job.source, Html) else 0,
             bytes=done.size,
             warnings=len(warnings),
             ms=round(done.seconds * 1000, 1),

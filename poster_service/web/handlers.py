@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from poster_service.buffers import SMALL
 from poster_service.settings import Settings
 from poster_service.web import metrics, playground, signed, status
-from poster_service.web.bodies import read_job
+from poster_service.web.bodies import read_request
 from poster_service.web.caller import CALLER
 from poster_service.web.incoming import expect_later
 from poster_service.web.parts import PARTS, Checks, Parts
@@ -20,7 +20,7 @@ async def render(request: web.Request) -> web.Response:
     """POST /render: the picture itself."""
     parts, caller = request.app[PARTS], request.get(CALLER, "")
     check_room(request, parts, caller)
-    job = await read_job(request, parts.limits)
+    job = await read_request(request, parts.limits)
     return await picture(request, job, caller)
 
 

@@ -1,5 +1,6 @@
 """Which requests are the same, and which pages may come out differently."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 from poster_service.render.cache import (
     CHUNK,
     DYNAMIC_MARKERS,
-    KEY_EXCLUDES,
     OVERLAP,
     is_static,
     key_of,
 )
 from poster_service.render.markup import Templates
+from poster_service.render.options import RenderOptions
 from poster_service.render.renderer import Renderer, Work
-from poster_service.render.request import Limits, RenderRequest
+from poster_service.render.request import Asset, Limits, RenderRequest
 from poster_service.settings import default_templates
 
 TEMPLATES = Templates(default_templates())
@@ -71,10 +72,17 @@ def test_quality_is_part_of_it_where_it_has_a_meaning() -> None:
 
 
 def test_no_option_is_forgotten() -> None:
-    """An option counts unless it is named; a new one counts by itself."""
-    fields = set(RenderRequest.model_fields)
-    assert fields >= KEY_EXCLUDES
-    assert fields - KEY_EXCLUDES <= set(work(html="x").job.model_dump(exclude=set(KEY_EXCLUDES)))
+    """An option counts unless its declaration says that it does not change the output."""
+    made = work(html="x")
+    excluded = set(RenderOptions.model_fields) - set(made.job.options.output_options())
+    assert excluded == {"timeout_ms", "cache_ttl"}
+
+
+def test_files_are_part_of_it() -> None:
+    """By name, type and bytes."""
+    files = [(), (Asset("a", "b", b"c"),), (Asset("a", "b", b"d"),), (Asset("b", "b", b"c"),)]
+    made = [replace(work(html="x").job, files=one) for one in files]
+    assert len({key_of(replace(work(html="x"), job=one), ()) for one in made}) == 4
 
 
 def test_the_place_is_part_of_it() -> None:
