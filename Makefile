@@ -5,7 +5,10 @@
 VENV ?= .venv
 export VENV
 # Under our own init: some tests orphan processes, and who reaps them must not be left to chance.
-PYTEST = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
+ALONE = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
+# Two workers (pytest-xdist) share the files of tests; JOBS=0 runs all in one process, for a debugger.
+JOBS ?= 2
+PYTEST = $(ALONE) -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,7 +26,7 @@ test-pythons: setup-dev ## the quick suite on every other Python (3.12, 3.13) th
 	@tools/pythons.sh
 
 endurance: setup-dev ## the long proofs, several hours: run them before a release
-	$(PYTEST) -m endurance $(ARGS)
+	$(ALONE) -m endurance $(ARGS)
 
 lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/ruff format --check .
@@ -37,8 +40,8 @@ setup: ## only set up, for running
 setup-dev: ## only set up, for tests
 	@tools/setup.sh dev
 
-lock: ## write the lock files anew (needs uv)
-	tools/lock.sh
+lock: ## write the lock files again (needs uv; ARGS=--upgrade for the newest versions)
+	tools/lock.sh $(ARGS)
 
 audit: ## known holes in the locked versions, and what of that could not be checked (ARGS=--offline)
 	tools/audit.sh $(ARGS)

@@ -20,13 +20,18 @@ from poster_service.clock import PauseAwareLoop
 from poster_service.errors import OperatorError, PosterError
 from poster_service.render import flags
 from poster_service.render.options import RenderOptions
-from poster_service.settings import SECRETS, Settings, describe, flag_of
+from poster_service.settings import RENAMED, SECRETS, Settings, flag_of
+from poster_service.settings.describe import describe, rows
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 LOADTEST = "drive a service with posters and hostile pages, and count what is left behind"
+MISSING_LOADTEST = (
+    "the load test needs the Python packages rich and pygal;"
+    " install poster-service[loadtest], in a clone with: pip install -e '.[loadtest]'"
+)
 #: What ending every Chrome may take after the renders are done, on a loaded machine.
 CLEAN_UP_SECONDS = 2.0
 #: What the same may take after a second signal, before init kills the service, whose folder then
@@ -51,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Any other command's stdout is its result.
         stream = settings.log_stream if serves else "stderr"
         logs.set_up(log_level(settings, options), settings.log_format, stream)
+        if not serves:
+            for warning in settings.warnings:
+                print(f"poster-service: warning: {warning}", file=sys.stderr)  # noqa: T201
         sys.exit(options.run(settings, options, given))
     except PosterError as error:
         print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
@@ -89,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     def command(
         name: str, run: Callable[..., int], help_: str, taken: Collection[str] = ()
     ) -> argparse.ArgumentParser:
-        settings = settings_flags(taken)
+        settings = setting_flags(taken)
         added = commands.add_parser(name, parents=[settings], help=help_, description=help_)
         added.set_defaults(run=run)
         return added
@@ -109,20 +117,28 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def settings_flags(taken: Collection[str] = ()) -> argparse.ArgumentParser:
-    """A flag for each setting, but for flags that a command needs for something else."""
-    settings = argparse.ArgumentParser(add_help=False)
-    group = settings.add_argument_group("settings", "each also as the variable in brackets")
-    for name, field in Settings.model_fields.items():
-        if name not in SECRETS and flag_of(name) not in taken:
-            group.add_argument(
-                flag_of(name), dest=f"set_{name}", help=describe(name, field), metavar="V"
-            )
-    hidden = [
-        describe(name, field) for name, field in Settings.model_fields.items() if name in SECRETS
-    ]
-    settings.add_argument_group("secrets, as variables only", "; ".join(hidden))
-    return settings
+def setting_flags(taken: Collection[str] = ()) -> argparse.ArgumentParser:
+    """A flag for every setting that is not a secret, by group; former names stay out of help.
+
+    Args:
+        taken: Flags that the command needs for something else.
+    """
+    made = argparse.ArgumentParser(add_help=False)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for row in rows():
+        if row.flag is None or row.flag in taken:
+            continue
+        if row.group not in groups:
+            groups[row.group] = made.add_argument_group(f"settings: {row.group}")
+        groups[row.group].add_argument(
+            row.flag, dest=f"set_{row.name}", help=describe(row), metavar="V"
+        )
+    for former, present in RENAMED.items():
+        if present not in SECRETS and flag_of(former) not in taken:
+            made.add_argument(flag_of(former), dest=f"set_{former}", help=argparse.SUPPRESS)
+    secrets = "; ".join(describe(row) for row in rows() if row.flag is None)
+    made.add_argument_group("settings: secrets, as variables only", secrets)
+    return made
 
 
 def add_render_options(
@@ -166,9 +182,10 @@ def read_settings(options: argparse.Namespace) -> Settings:
     """Settings from the environment and the flags.
 
     Raises:
-        InvalidSettings: Telling all faults together.
+        InvalidSettings: Names all faults together.
     """
-    flags = {name: getattr(options, f"set_{name}", None) for name in Settings.model_fields}
+    names = (*Settings.model_fields, *RENAMED)
+    flags = {name: getattr(options, f"set_{name}", None) for name in names}
     return Settings.load(os.environ, flags)
 
 
@@ -182,6 +199,8 @@ def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -
     """Serve, with init in front."""
     ensure_init(given, settings)
     logs.take_streams()
+    for warning in settings.warnings:  # here, because this process may just have replaced one
+        logs.event(logger, logging.WARNING, warning)
     give_memory_back()
     from poster_service.web.app import serve
 
@@ -278,7 +297,13 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
     Imported only here: its tables and plots would cost every start of the service 0.3 s.
     """
-    from poster_service.loadtest import command
+    try:
+        from poster_service.loadtest import command
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("rich", "pygal"):
+            raise
+        print(f"poster-service: {MISSING_LOADTEST}", file=sys.stderr)  # noqa: T201
+        return 1
 
     loadtest = argparse.ArgumentParser(prog="poster-service loadtest", description=LOADTEST)
     command.add_options(loadtest)
@@ -287,20 +312,22 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render one page without serving."""
+    from poster_service.engine import Engine, limits_of
+    from poster_service.render.job import RenderContext
     from poster_service.render.renderer import Rendered
     from poster_service.render.request import RenderRequest
-    from poster_service.web.parts import build, limits_of
 
     wanted = render_options(options)
-    job = RenderRequest.parse(wanted, limits_of(settings), strict=False)
+    request = RenderRequest.parse(wanted, limits_of(settings), strict=False)
 
     async def once() -> Rendered:
-        parts = build(settings)
-        await parts.start()
+        engine = Engine(settings)
+        await engine.start()
         try:
-            return await parts.renderer.render(job, beside=folder_of(options.file))
+            context = RenderContext(folder=folder_of(options.file))
+            return (await engine.render(request, context)).rendered
         finally:
-            await parts.stop()
+            await engine.stop()
 
     check_output(options.output)
     try:
@@ -365,10 +392,11 @@ def render_options(
 
 def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Print a signed address; needs no Chrome and no running service."""
+    from poster_service.engine import limits_of
     from poster_service.render.request import RenderRequest
     from poster_service.web import signed
     from poster_service.web.address_length import LONGEST, check_length
-    from poster_service.web.parts import keys_of, limits_of
+    from poster_service.web.service import keys_of
 
     keys = {one.name: one for one in reversed(keys_of(settings).entries)}
     name = options.key or next(reversed(keys), "")
@@ -380,10 +408,10 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
         wanted["data"] = parse_data(read_text(options.data))
     RenderRequest.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now
     seconds = duration(options.expires)
-    if seconds > settings.signed_max_seconds:
+    if seconds > settings.signed_url_max_seconds:
         raise OperatorError(
-            f"--expires {options.expires}: the service takes {settings.signed_max_seconds} s at"
-            " most; see POSTER_SIGNED_MAX_SECONDS"
+            f"--expires {options.expires}: the service takes {settings.signed_url_max_seconds} s at"
+            " most; see POSTER_SIGNED_URL_MAX_SECONDS"
         )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = options.base_url or f"http://{host}:{settings.port}"

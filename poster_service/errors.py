@@ -206,7 +206,7 @@ class CrossOriginForm(CallerError):
 
 
 class ForeignHost(CallerError):
-    """The Host header names neither the loopback, where that is meant, nor one of POSTER_HOSTS."""
+    """The Host header names neither loopback, where that is meant, nor POSTER_SERVER_NAMES."""
 
     code = "foreign_host"
 
@@ -236,7 +236,7 @@ class UrlExpired(Forbidden):
 
 
 class ExpiryTooFar(Forbidden):
-    """It is good for longer than POSTER_SIGNED_MAX_SECONDS from now."""
+    """It is good for longer than POSTER_SIGNED_URL_MAX_SECONDS from now."""
 
     code = "expiry_too_far"
 
@@ -253,7 +253,7 @@ class OverQuota(CallerError):
 
 
 class RateLimited(OverQuota):
-    """As many renders as POSTER_TOKEN_RATE allows in a minute."""
+    """As many renders as POSTER_TOKEN_RENDERS_PER_MINUTE allows in a minute."""
 
     code = "rate_limited"
 

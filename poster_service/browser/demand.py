@@ -1,53 +1,53 @@
-"""How many Chromes to keep ready: enough for the rate of leases, few when nobody comes.
+"""How many Chromes to keep ready: enough for the rate of leases, few when there are no requests.
 
-Plain arithmetic on a clock that the caller reads, so that any history can be tried on it.
+Plain arithmetic; the caller reads the clock, so that tests can try any history.
 """
 
 import math
 from collections import deque
 
-#: How far back the rate of leases looks, in seconds: a mean with this time constant.
+#: Time constant of the mean rate of leases, in seconds.
 MEMORY_SECONDS = 5.0
-#: After so long without a lease, in seconds, nobody is expected any more.
+#: After so long without a lease, in seconds, no more are expected.
 IDLE_SECONDS = 3.0
-#: What a start is believed to take before one has been seen, in seconds.
+#: The assumed time of a start until one has been measured, in seconds.
 START_SECONDS = 0.3
 
 
 class Demand:
-    """The rate of leases and the time of a start, and what follows from them.
+    """The rate of leases and the time of a start, and how many Chromes follow from them.
 
-    A lease takes a Chrome from those that are ready, and its replacement comes a start later: so
-    many as are leased during a start must be ready, and some more since they do not come evenly.
+    A lease takes a ready Chrome, and its replacement is there one start later. So as many must be
+    ready as are leased during a start, and some more since leases do not come evenly.
     """
 
     def __init__(self, least: int, most: int) -> None:
-        """Never fewer than `least` ready, never more than `most`."""
+        """`ready` never returns fewer than `least` nor more than `most`."""
         self._least = least
         self._most = most
         self._rate = 0.0
-        self._seen = 0.0
+        self._last_lease = 0.0
         self._start = START_SECONDS
         self._peaks: deque[tuple[float, int]] = deque()
 
     def leased(self, now: float) -> None:
-        """A lease began at this time, in seconds on any clock that only goes forward."""
+        """Note that a lease began at this time, in seconds on any monotonic clock."""
         self._rate = self._decayed(now) + 1 / MEMORY_SECONDS
-        self._seen = now
+        self._last_lease = now
 
     def started(self, seconds: float) -> None:
-        """A Chrome took so long to become ready."""
+        """Note that a Chrome took so many seconds to become ready."""
         self._start += (seconds - self._start) / 8
 
     def ready(self, now: float) -> int:
-        """Chromes to be kept ready at this time."""
-        if now - self._seen > IDLE_SECONDS:
+        """How many Chromes to keep ready at this time."""
+        if now - self._last_lease > IDLE_SECONDS:
             return self._least
         during_a_start = self._decayed(now) * self._start
         return max(self._least, min(self._most, math.ceil(during_a_start + 0.5)))
 
     def busy(self, leased: int, now: float) -> int:
-        """The most that were leased at once of late, those that are now included."""
+        """The most that were leased at once in the last `MEMORY_SECONDS`, `leased` included."""
         while self._peaks and self._peaks[0][0] < now - MEMORY_SECONDS:
             self._peaks.popleft()
         while self._peaks and self._peaks[-1][1] <= leased:
@@ -56,5 +56,5 @@ class Demand:
         return self._peaks[0][1]
 
     def _decayed(self, now: float) -> float:
-        """Leases a second, by now."""
-        return self._rate * math.exp(-(now - self._seen) / MEMORY_SECONDS)
+        """Leases per second at this time."""
+        return self._rate * math.exp(-(now - self._last_lease) / MEMORY_SECONDS)

@@ -1,31 +1,33 @@
-"""What is asked of a page about its text and its fonts, as scripts that run in it.
+"""Scripts that run in a page and find what its text lacks: glyphs, late fonts, WebGL.
 
-The page may have changed whatever these call, and so may answer anything; all that it gains is a
-warning more or less of its own render. Each script is bounded in nodes, characters and time.
+A page may have replaced any function that these call, and so may answer anything; all that it gains
+is a warning more or less about its own render. Each script is bounded in nodes, characters and
+time.
 """
 
 import base64
 from importlib import resources
 
-#: The most characters that a page is believed to show that few fonts have; others are not checked.
+#: At most so many of a page's less common characters are checked for glyphs.
 MAX_CHARACTERS = 4_096
-#: What a page may have met with, and the reason that the warning of it gives.
+#: What may have happened on a page, and the reason that its warning gives.
 SEEN_KINDS = {"webgl": "unavailable", "font_display": "late"}
 #: Code points named in a warning.
 MAX_NAMED = 20
-#: A font of one blank glyph, 16 em wide, for every code point from U+0180 on (a cmap of format 13):
-#: behind a page's own fonts it has what none of them has, and its width tells.
+#: A font of one blank glyph, 16 em wide, for every code point from U+0180 on (a cmap of format 13).
+#: As the last fallback behind a page's own fonts it draws what none of them has, which the width of
+#: the text shows.
 _WIDE = base64.b64encode(
     resources.files("poster_service.browser").joinpath("wide.ttf").read_bytes()
 ).decode()
 
-# Runs in every document before its own scripts. A proxy, so that the method is as native as before
-# to whoever inspects it.
+# Runs in every document before its own scripts. It uses proxies, so that scripts that inspect the
+# methods find native ones.
 LISTEN = """((key) => {
     const seen = new Set();
     Object.defineProperty(window, key, {value: seen});
     const failed = (event) => {
-        // Another context of the same canvas is no lack of ours.
+        // A canvas that has another context already: WebGL is not missing.
         if (/existing context/.test(event.statusMessage)) return;
         seen.add('webgl');
         try { top[key].add('webgl'); } catch {}  // another origin's
@@ -44,7 +46,7 @@ LISTEN = """((key) => {
             },
         });
     }
-    // What style sheets declare is mended before (render/font_display.py); this is for scripts.
+    // Style sheets are changed before they get here (render/font_display.py); this is for scripts.
     window.FontFace = new Proxy(window.FontFace, {
         construct(kind, words, target) {
             const font = Reflect.construct(kind, words, target);
@@ -112,9 +114,9 @@ TEXT = f"""(() => {{ try {{
     return [...seen].slice(0, {MAX_CHARACTERS}).join('');
 }} catch {{ return ''; }} }})()"""
 
-# Of characters that no installed font has: those that are displayed, and that the fonts which the
-# page brought do not have either. A font that has all of them is put behind those of the element;
-# where its width is measured, none before it had a glyph.
+# Of characters that no installed font has, finds those that are displayed and that the page's own
+# fonts lack too. A font that has all of them is the last fallback of the element; where its width
+# is measured, no font before it had a glyph.
 _UNDRAWN = f"""(async (wanted) => {{
     {_WALK}
     const until = performance.now() + 500, found = new Set(), name = 'poster-wide';
@@ -178,7 +180,7 @@ _UNDRAWN = f"""(async (wanted) => {{
     return [...found].join('');
 }})(new Set(%s))"""
 
-# What else this module's listeners have seen, beside fonts that came too late and are not used.
+# What LISTEN has seen, and fonts that came too late to be used.
 SEEN = """((seen) => { try {
     const late = (page) => [...page.fonts].some((font) =>
             font.display === 'optional' && font.status === 'loaded')
@@ -189,26 +191,26 @@ SEEN = """((seen) => { try {
 
 
 def undrawn(characters: str) -> str:
-    """The script that finds which of these characters are displayed and have no glyph.
+    """The script that finds which of these characters are displayed without a glyph.
 
-    Its value is a string of them.
+    Its value is a string of those characters.
     """
     listed = ",".join(f'"\\u{{{ord(one):x}}}"' for one in characters[:MAX_CHARACTERS])
     return _UNDRAWN % f"[{listed}]"
 
 
-def kinds_of(told: object) -> tuple[str, ...]:
-    """Which of `SEEN_KINDS` a page told; it may have told anything."""
-    return tuple(one for one in SEEN_KINDS if isinstance(told, list) and one in told)
+def parse_kinds(value: object) -> tuple[str, ...]:
+    """Which of `SEEN_KINDS` a page reports; the page may report anything."""
+    return tuple(kind for kind in SEEN_KINDS if isinstance(value, list) and kind in value)
 
 
-def characters_of(told: object) -> str:
-    """Characters as a page told them; it may have told anything."""
-    return told[:MAX_CHARACTERS] if isinstance(told, str) else ""
+def parse_characters(value: object) -> str:
+    """The characters that a page reports; the page may report anything."""
+    return value[:MAX_CHARACTERS] if isinstance(value, str) else ""
 
 
 def code_points(characters: str) -> dict[str, str]:
-    """The parameters of a warning that names characters: at most `MAX_NAMED`, and how many more."""
+    """The parameters of a warning about characters: at most `MAX_NAMED`, and how many more."""
     ordered = sorted(set(characters))
     named = " ".join(f"U+{ord(one):04X}" for one in ordered[:MAX_NAMED])
     more = len(ordered) - MAX_NAMED

@@ -6,9 +6,9 @@ wraps each message twice; that alone halves the CPU of the protocol (measured, F
 a render together with what follows from it).
 
 It also mends what makes pyppeteer's own connection unfit for a server: a cancelled call, a crashed
-page or an exception in a handler ends there and not with the receive loop of every page.
+page or an exception in a handler ends only itself, and not the loop that receives for every page.
 
-This file and `page.py` are the only ones that know pyppeteer.
+The only file that imports pyppeteer: others catch its errors by the name `ProtocolError`.
 """
 
 import asyncio
@@ -24,36 +24,38 @@ from typing import IO, Any
 import orjson
 from pyee import EventEmitter
 from pyppeteer.connection import CDPSession, Connection
-from pyppeteer.errors import NetworkError
+from pyppeteer.errors import NetworkError, PyppeteerError
+
+from poster_service.browser.types import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
+#: What a call raises that Chrome refused, or that the end of its target or of the pipe cut off.
+ProtocolError = PyppeteerError
+
 CLOSED = "Chrome's debugging pipe is closed"
 
-#: How Chrome's answer to a call begins; what it tells unasked begins with `{"method"`.
+#: How Chrome's answer to a call begins; an event, which it sends unasked, begins with `{"method"`.
 ANSWER = b'{"id":'
-#: What the pipe of Chrome's replies holds, in bytes, so that a picture comes in few pieces: what
-#: asyncio reads at once. All pipes of a user without privilege share 64 MiB (pipe(7)).
+#: Capacity of the pipe of Chrome's replies, in bytes, so that a picture comes in few pieces: as
+#: much as asyncio reads at once. All pipes of a user without privilege share 64 MiB (pipe(7)).
 PIPE_BYTES = 1 << 18
-#: From here on an answer is large, in bytes.
+#: From this size on an answer is large, in bytes.
 LARGE_BYTES = 1 << 16
-#: From here on an answer is not joined, in bytes: what that takes grows with it.
+#: From this size on the pieces of an answer are not joined, in bytes: the time for that grows with
+#: the size.
 HUGE_BYTES = 1 << 20
 #: How an answer with a picture or a PDF begins. That is base64, without a quote or an escape, so it
 #: need not be read as JSON, which takes longer than decoding it.
 PICTURE = re.compile(
     rb'\{"id":\d+,"result":\{(?:"hasDamage":(?:true|false),)?"(data|screenshotData)":"'
 )
-#: Messages that Chrome may send unasked before a page of a caller is there.
-MAX_MESSAGES = 10_000
-#: What Chrome may tell of one page unasked, in bytes, if nobody says otherwise: requests with their
-#: bodies, mostly. All of it is the page's to choose, is held in memory here, and is read in the
-#: event loop of everybody.
-MAX_TOLD_BYTES = 32 << 20
+#: Messages that Chrome may send unasked before a render has its page.
+STARTUP_MESSAGES = 10_000
 
 
 class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no types
-    """One Chrome's browser-level session, and the door to the sessions of its targets."""
+    """One Chrome's browser-level session, which opens the sessions of its targets."""
 
     def __init__(self, replies: int, commands: int) -> None:
         """Take over two descriptors: Chrome's replies to read, its commands to write.
@@ -76,24 +78,30 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._writer: asyncio.WriteTransport | None = None
         self._reader: asyncio.ReadTransport | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
-        #: Done when Chrome has told more, unasked, than it may.
+        #: Done when Chrome has sent more, unasked, than allowed.
         self.flooded: asyncio.Future[None] = loop.create_future()
-        self._messages_left = MAX_MESSAGES
-        self._bytes_left = MAX_TOLD_BYTES
-        #: Whether an answer may be of any size; a picture is.
+        self._messages_left = STARTUP_MESSAGES
+        self._bytes_left = MAX_MESSAGE_BYTES
+        #: Whether an answer may be of any size: a picture is awaited.
         self.expects_much = False
-        #: Told of each piece of a picture; what it gives is waited for before the next is read.
+        #: Called with the size of each piece of a picture, in bytes; if it returns a future,
+        #: nothing more is read until that is done.
         self.meter: Callable[[int], asyncio.Future[None] | None] = lambda _: None
 
-    def allow(self, messages: int, size: int = MAX_TOLD_BYTES) -> None:
-        """Let Chrome tell so much, unasked, from now on: in messages, and in bytes."""
+    def allow(self, messages: int, size: int = MAX_MESSAGE_BYTES) -> None:
+        """Let Chrome send so much, unasked, from now on: in messages, and in bytes."""
         self._messages_left, self._bytes_left = messages, size
 
     def charge(self, size: int, *, whole: bool, is_answer: bool) -> bool:
-        """Count what came; False when it is too much, and nothing more is to be taken.
+        """Count what came; False when it is too much, and nothing more is to be accepted.
 
-        An answer is counted too unless a picture is awaited: in one to a script, the page may have
-        a word.
+        An answer counts too unless a picture is awaited, since a page can decide what the answer to
+        a script is.
+
+        Args:
+            size: Bytes that came.
+            whole: Whether a message ends with them.
+            is_answer: Whether they are of an answer to a call.
         """
         if self.flooded.done():
             return False
@@ -125,12 +133,12 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._connected = True
 
     def _next_file(self) -> IO[bytes]:
-        """The next descriptor, which from now on its transport closes."""
+        """The next descriptor as a file; the transport that gets it closes it."""
         descriptor, mode = self._descriptors.pop(0)
         return os.fdopen(descriptor, mode, 0)
 
     def _unopened(self) -> Iterator[tuple[int, str]]:
-        """The descriptors that nothing has taken over yet; each is given out once."""
+        """The descriptors that no transport has taken over; each is yielded once."""
         while self._descriptors:
             yield self._descriptors.pop(0)
 
@@ -143,7 +151,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
             NetworkError: By the future, when Chrome refuses the command or the pipe is closed.
         """
         callback: asyncio.Future[Any] = self._loop.create_future()
-        callback.add_done_callback(_look_at)
+        callback.add_done_callback(_retrieve_exception)
         if not self._connected or self._writer is None:
             callback.set_exception(NetworkError(CLOSED))
             return callback
@@ -153,12 +161,13 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
             message["sessionId"] = session_id
         self._callbacks[self._lastId] = callback
         callback.session_id = session_id  # type: ignore[attr-defined]
-        callback.method = method  # type: ignore[attr-defined]  # named in the error, as pyppeteer does
+        # The method is for the error's text, as pyppeteer has it.
+        callback.method = method  # type: ignore[attr-defined]
         self._write(_packed(message))
         return callback
 
     def _write(self, message: bytes) -> None:
-        """Send it with all that is sent in the same turn of the loop: one call, one waking."""
+        """Send it with all that is sent in the same turn of the loop: one write, one wake-up."""
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(message)
@@ -170,12 +179,12 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         if sum(map(len, unsent)) < HUGE_BYTES:
             self._writer.write(b"\0".join((*unsent, b"")))
             return
-        for message in unsent:  # a page of megabytes is not copied once more
+        for message in unsent:  # megabytes are not copied once more
             self._writer.write(message)
             self._writer.write(b"\0")
 
     def pause_until(self, room: "asyncio.Future[None]") -> None:
-        """Read nothing more until there is room for it; meanwhile it stays with Chrome."""
+        """Read nothing more until there is room for it; meanwhile the data stays in Chrome."""
         if self._reader is not None:
             self._reader.pause_reading()
             room.add_done_callback(self._resume)
@@ -185,7 +194,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
             self._reader.resume_reading()
 
     def receive_pieces(self, pieces: list[bytes]) -> None:
-        """Hand over a message in pieces; those of a large picture are not joined."""
+        """Handle a message that came in pieces; those of a large picture are not joined."""
         message = _large_picture(pieces)
         if message is None:
             self.receive(b"".join(pieces))
@@ -193,7 +202,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
             self._answer(message)
 
     def receive(self, raw: bytes) -> None:
-        """Hand one message to whom it is for; nothing that happens there stops the pipe."""
+        """Pass one message to its call or session; an error in a handler does not stop the pipe."""
         message = _unpacked(raw)
         if "id" in message:
             self._answer(message)
@@ -233,7 +242,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
                     callback.set_exception(NetworkError("the target is gone"))
 
     async def createSession(self, targetInfo: dict[str, Any]) -> "FlatSession":  # noqa: N802, N803 - pyppeteer's names
-        """Attach to a target; pyppeteer's name for it."""
+        """Attach to a target; the name is pyppeteer's."""
         answer = await self.send(
             "Target.attachToTarget", {"targetId": targetInfo["targetId"], "flatten": True}
         )
@@ -242,7 +251,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         return session
 
     def lost(self) -> None:
-        """End every pending call; called when the pipe closes, from whichever side or from both."""
+        """End every pending call; called when either side closes the pipe, or both do."""
         self._connected = False
         for callback in self._callbacks.values():
             if not callback.done():
@@ -253,15 +262,15 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         reader, self._reader, writer, self._writer = self._reader, None, self._writer, None
         if reader is not None:
             reader.close()
-        if writer is not None and not writer.is_closing():  # asyncio fails when told twice
-            writer.abort()  # not `close`: a stopped Chrome would never take what is buffered
+        if writer is not None and not writer.is_closing():  # asyncio fails when it is aborted twice
+            writer.abort()  # not `close`: a stopped Chrome never reads what is buffered
         for descriptor, _ in self._unopened():
             os.close(descriptor)
         if not self.closed.done():
             self.closed.set_result(None)
 
     async def dispose(self) -> None:
-        """Close the pipe; pyppeteer's name for it."""
+        """Close the pipe; the name is pyppeteer's."""
         self.lost()
 
 
@@ -283,12 +292,12 @@ class FlatSession(CDPSession):  # type: ignore[misc]  # pyppeteer ships no types
 def _packed(message: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(message)
-    except TypeError:  # half a surrogate pair, or a number that JavaScript would not have
+    except TypeError:  # a lone surrogate, or a number beyond JavaScript's integers
         return json.dumps(message).encode()
 
 
 def _unpacked(raw: bytes) -> dict[str, Any]:
-    """A message; a large picture in it stays bytes."""
+    """A message as a dictionary; a large picture in it stays bytes."""
     message: dict[str, Any]
     picture = PICTURE.match(raw) if len(raw) > LARGE_BYTES else None
     try:
@@ -298,13 +307,13 @@ def _unpacked(raw: bytes) -> dict[str, Any]:
             begin, end = picture.end(), raw.find(b'"', picture.end())
             message = orjson.loads(raw[:begin] + raw[end:])
             message["result"][picture[1].decode()] = raw[begin:end]
-    except orjson.JSONDecodeError:  # half a surrogate pair, which a page may well have
+    except orjson.JSONDecodeError:  # a lone surrogate, which a page may well contain
         message = json.loads(raw)
     return message
 
 
 def _large_picture(pieces: list[bytes]) -> dict[str, Any] | None:
-    """The answer that is a large picture, which stays in pieces; None for any other message."""
+    """An answer with a large picture, which stays in pieces; None for any other message."""
     if sum(map(len, pieces)) < HUGE_BYTES:
         return None
     # What is around the picture may be cut anywhere, but is short.
@@ -325,7 +334,7 @@ class _Receiver(asyncio.Protocol):
         self._parts: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
-        *whole, rest = data.split(b"\0") if b"\0" in data else (data,)  # of many pieces, most
+        *whole, rest = data.split(b"\0") if b"\0" in data else (data,)  # most pieces have no end
         for part in whole:
             if not self._take(part, whole=True):
                 return
@@ -335,7 +344,7 @@ class _Receiver(asyncio.Protocol):
             self._take(rest, whole=False)
 
     def _take(self, part: bytes, *, whole: bool) -> bool:
-        """Keep a part of a message, if it is not too much."""
+        """Keep a part of a message; False, and nothing kept, if that is more than allowed."""
         is_answer = (self._parts[0] if self._parts else part).startswith(ANSWER)
         if not self._connection.charge(len(part), whole=whole, is_answer=is_answer):
             self._parts.clear()
@@ -351,7 +360,7 @@ class _Receiver(asyncio.Protocol):
         self._connection.lost()
 
 
-def _look_at(callback: "asyncio.Future[Any]") -> None:
-    """Retrieve the exception, so that a call nobody waits for any more is not reported as lost."""
+def _retrieve_exception(callback: "asyncio.Future[Any]") -> None:
+    """Retrieve the exception, so that asyncio does not log it as never retrieved."""
     if not callback.cancelled():
         callback.exception()

@@ -1,22 +1,20 @@
 """How a page is printed as a PDF: cut into sheets, or as one sheet that holds all of it.
 
-A module of its own because print layout is not the layout that is on the screen: the media type is
-`print`, `vh` and percentages are of the sheet, and pages may say what they like of sheets (@page).
+A module of its own because print layout differs from screen layout: the media type is `print`, `vh`
+and percentages refer to the sheet, and the page itself may set the size of sheets (@page).
 """
 
 import contextlib
 import json
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poster_service.browser.frames import Send
 from poster_service.browser.pieces import Base64
 from poster_service.browser.settle import settled
+from poster_service.browser.types import CaptureOptions
 from poster_service.errors import PageFailed, PictureTooLarge
-
-if TYPE_CHECKING:
-    from poster_service.browser.page import CaptureOptions
 
 #: While inside, an answer of Chrome may be as large as a picture is.
 ExpectData = Callable[[], contextlib.AbstractContextManager[None]]
@@ -27,11 +25,11 @@ MAX_PDF_SIDE = 19_200
 PIXELS_PER_INCH = 96
 #: CSS pixels to a point; Chrome rounds sheets to whole points.
 PIXELS_PER_POINT = 4 / 3
-#: What Chrome does not paint under a page that it prints: it takes the paper to be white.
+#: The background that Chrome does not paint when it prints: it takes the paper to be white.
 WHITE = (255, 255, 255, 255)
 
-#: The page's own rules for sheets (@page); those of a style sheet of another origin are not seen.
-#: What is added is a constructed sheet, since a Content-Security-Policy may forbid a style element.
+#: The page's own rules for sheets (@page); a style sheet of another origin cannot be read. Our own
+#: rules go into a constructed sheet, since a Content-Security-Policy may forbid a style element.
 SHEET_RULES = """
     const within = (rule) => rule instanceof CSSPageRule ? [rule]
         : [...rule.cssRules ?? []].flatMap(within);
@@ -56,8 +54,8 @@ WHITE_SHEETS = f"""(() => {{ {SHEET_RULES}
     add(white);
 }})()"""
 
-#: Takes from the page's rules for sheets all but the background (among `!important` ones in @page
-#: it is the first that wins, not the last), and adds others.
+#: Removes all but the background from the page's rules for sheets (of several `!important` ones in
+#: @page the first wins, not the last), and adds our own.
 OWN_SHEETS = f"""((rules) => {{ {SHEET_RULES}
     for (const {{style}} of sheets.flatMap(readable).flatMap(within))
         for (const name of [...style])
@@ -65,17 +63,16 @@ OWN_SHEETS = f"""((rules) => {{ {SHEET_RULES}
     add(rules);
 }})"""
 
-#: What pages do before they are printed is done before they are measured, and not again.
+#: Has the page's `beforeprint` handlers run before it is measured, and not again when it prints.
 BEFORE_PRINT = """(() => {
     dispatchEvent(new Event('beforeprint'));
     const only = (event) => event.stopImmediatePropagation();
     addEventListener('beforeprint', only, {capture: true});
 })()"""
 
-# Makes the root one piece that no sheet cuts (size containment), and keeps what it was: its size,
-# and what containment takes away, which is that the body's background, overflow, writing mode and
-# direction are the canvas's. Returns the root's size in its block direction, how far the second
-# sheet is in that direction, and whether that is horizontal.
+# Makes the root one piece that no sheet cuts (size containment), and keeps its size and what
+# containment takes away: that the body's background, overflow, writing mode and direction apply to
+# the canvas. Returns how far down, in the root's block direction, the second sheet begins.
 ONE_PIECE = """((width, height) => {
     const root = document.documentElement, body = document.body;
     const set = (one, name, value) => one.style.setProperty(name, value, 'important');
@@ -112,8 +109,8 @@ ONE_PIECE = """((width, height) => {
     return sum('margin-block-start') + sheet;
 })(%d, %d)"""
 
-#: The first sheet is as large as the viewport, so that `vh`, percentages and media queries are as
-#: there, and stays empty; the second one holds everything.
+#: The first sheet is as large as the viewport, so that `vh`, percentages and media queries are the
+#: same as there, and stays empty; the second one holds everything.
 TWO_SHEETS = """@page {{ margin: 0 !important; size: {across}pt {down}pt !important }}
 @page :left {{ margin: 0 !important; size: {across}pt {down}pt !important }}
 @page :first {{ margin: 0 !important; size: {width}px {height}px !important }}
@@ -129,31 +126,31 @@ class Printing:
         self._send = send
         self._expect_data = expect_data
 
-    async def pdf(self, picture: "CaptureOptions") -> Base64:
+    async def pdf(self, options: CaptureOptions) -> Base64:
         """The PDF, in base64.
 
         Raises:
-            PictureTooLarge: One sheet is wanted, and no reader would show it.
+            PictureTooLarge: The single sheet asked for is larger than PDF readers show.
             PageFailed: Chrome could not.
         """
-        if picture.background == WHITE:
+        if options.background == WHITE:
             await self._run(WHITE_SHEETS)
-        if not picture.full_page:
-            return await self._print(_paper(picture.width, picture.height))
-        return await self._one_sheet(picture)
+        if not options.full_page:
+            return await self._print(_paper(options.width, options.height))
+        return await self._one_sheet(options)
 
-    async def _one_sheet(self, picture: "CaptureOptions") -> Base64:
+    async def _one_sheet(self, options: CaptureOptions) -> Base64:
         """All of the page on one sheet, laid out for the viewport and not for the sheet.
 
-        Chrome cuts what it prints into sheets, and lays it out for the first of them: a page of
-        which something is `100vh` high never fits a sheet made for it. So there are two sheets: one
-        of the viewport's size, which the page's root leaves empty by its margin, and one of the
-        size that the page then has. Only the second is in the PDF.
+        Chrome cuts what it prints into sheets, and lays it out for the first of them: a page with
+        something `100vh` high never fits a sheet made for it. So there are two sheets: one of the
+        viewport's size, which the margin of the page's root leaves empty, and one of the size that
+        the page then has. Only the second is in the PDF.
         """
         await self._run(BEFORE_PRINT)
         await self._send("Emulation.setEmulatedMedia", {"media": "print"})
         await self._run(settled(everything=True))
-        offset = await self._run(ONE_PIECE % (picture.width, picture.height))
+        offset = await self._run(ONE_PIECE % (options.width, options.height))
         size = (await self._send("Page.getLayoutMetrics", {}))["cssContentSize"]
         across, down = math.ceil(size["width"]), math.ceil(size["height"])
         _check_sheet(across, down)
@@ -162,23 +159,23 @@ class Printing:
         rules = TWO_SHEETS.format(
             across=_points(across),
             down=_points(down),
-            width=picture.width,
-            height=picture.height,
+            width=options.width,
+            height=options.height,
             offset=offset,
         )
         await self._run(f"{OWN_SHEETS}({json.dumps(rules)})")
-        paper = _paper(picture.width, picture.height)  # of which media queries are
+        paper = _paper(options.width, options.height)  # the size that media queries see
         with contextlib.suppress(PageFailed):
             return await self._print(paper | {"pageRanges": "2"})
         return await self._print(paper)  # there was nothing to print
 
     async def _run(self, script: str) -> object:
-        """Run a script in the page; what it gives, None if it failed."""
-        told = await self._send(
+        """Run a script in the page; returns its value, None if it failed."""
+        answer = await self._send(
             "Runtime.evaluate",
             {"expression": script, "awaitPromise": True, "returnByValue": True},
         )
-        return None if "exceptionDetails" in told else told["result"].get("value")
+        return None if "exceptionDetails" in answer else answer["result"].get("value")
 
     async def _print(self, paper: dict[str, Any]) -> Base64:
         with self._expect_data():
@@ -188,7 +185,7 @@ class Printing:
 
 
 def _paper(width: int, height: int) -> dict[str, Any]:
-    """How Chrome prints, as CDP has it; the size in CSS pixels, unless the page names another."""
+    """Parameters of Page.printToPDF; the size in CSS pixels, unless the page sets another."""
     margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
     return {
         "paperWidth": width / PIXELS_PER_INCH,
@@ -200,15 +197,15 @@ def _paper(width: int, height: int) -> dict[str, Any]:
 
 
 def _points(pixels: int) -> int:
-    """CSS pixels in whole points, so many that all are there."""
+    """CSS pixels in whole points, rounded up."""
     return math.ceil(pixels / PIXELS_PER_POINT)
 
 
 def _check_sheet(width: int, height: int) -> None:
-    """Refuse a sheet that is larger than readers show.
+    """Refuse a sheet that is larger than PDF readers show.
 
     Raises:
-        PictureTooLarge: With the size and the bound.
+        PictureTooLarge: With the size and the limit.
     """
     if max(width, height) > MAX_PDF_SIDE:
         raise PictureTooLarge(

@@ -1,11 +1,11 @@
-"""What a page still waits for when it has loaded: fonts, pictures, and what is lazy."""
+"""What a page still needs when it has loaded: fonts, decoded pictures, lazy content."""
 
 import json
 
-# What is lazy loads with the page (`BLINK_SETTINGS` in chrome.py), below the viewport and in closed
-# shadow trees too. Here pictures are decoded; that fails for a broken one, no reason to wait. In a
-# full page, what `content-visibility: auto` skips outside the viewport is made visible, with the
-# containment that it has all the same.
+# Lazy pictures and frames load with the page (`BLINK_SETTINGS` in spec.py), below the
+# viewport and in closed shadow trees too. This script waits until pictures are decoded; a broken
+# one fails to, which is no reason to wait. In a full page, what `content-visibility: auto` skips
+# outside the viewport is made visible, with the containment that it has in any case.
 _SETTLE = """(async (everything) => {
     const reveal = (element) => {
         const style = getComputedStyle(element);
@@ -33,7 +33,7 @@ _SETTLE = """(async (everything) => {
 
 
 def settled(*, everything: bool) -> str:
-    """A script whose promise is kept when a page is ready to be painted.
+    """A script whose promise is fulfilled when a page is ready to be painted.
 
     Args:
         everything: Whether all of the page is painted and not only what the viewport shows.

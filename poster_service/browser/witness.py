@@ -1,34 +1,35 @@
-"""What Chrome knows of a page that no request shows: what it refused or could not use, and errors.
+"""What went wrong on a page and its route cannot see: unusable resources, script errors.
 
 Most of what a page asks for comes to its route. The rest does not: `file:` and mixed content, which
-Chrome refuses by itself, and what came but was rejected (CORS, integrity, MIME type, a font or a
-picture that does not decode). Two witnesses tell of it, both only once the page is painted, so that
-a page cannot keep the event loop busy with them:
+Chrome refuses by itself, and resources that came but were rejected (CORS, integrity, MIME type, a
+font or a picture that does not decode). There are two sources for these, both read only once the
+page is painted, so that a page cannot keep the event loop busy with them:
 
-- Chrome's own messages. The renderer holds the last 1000 of a page, console.log not among them;
-  `Log.enable` gives them all at once, and `Log.disable` with it keeps others from coming.
-- A script in the page, which sees elements that fail. It is the page's to deceive, about itself.
+- Chrome's own log. The renderer holds the last 1000 entries of a page, console.log not among them;
+  `Log.enable` has it send them all at once, and `Log.disable` right after it stops further ones.
+- A script in the page, which sees elements that fail. A page can deceive it, but only about itself.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-#: Errors of scripts, and elements, that one document tells of.
-COMPLAINTS, LOSSES = 8, 30
-#: Findings kept of one page; its answer shows fewer.
+#: Script errors, and elements that failed to load, that are reported for one document.
+MAX_SCRIPT_ERRORS, MAX_LOST_ELEMENTS = 8, 30
+#: Findings recorded for one page; the response shows fewer.
 MAX_FINDINGS = 100
-#: Characters of an address that are handed on by the page's script.
+#: Characters of an address that the script in the page reports.
 MAX_ADDRESS = 2_000
 
-# Runs before the page's own scripts. Of an error the kind and the place, never its words, which may
-# hold the caller's data. Listening costs nothing until something happens; Chrome's telling of it
-# (Runtime) would let a page that floods its console keep everybody's event loop busy.
+# Runs before the page's own scripts. It takes the kind and the place of an error, never its
+# message, which may contain the caller's data. Listening costs nothing until something happens.
+# Events of CDP's Runtime domain would let a page that floods its console keep the service's event
+# loop busy.
 LISTEN = """((key) => {
-    const said = [], lost = [];
+    const errors = [], lost = [];
     const note = (error, where) => {
         const kind = error instanceof Error ? error.constructor.name : typeof (error ?? '');
-        if (said.length < %d) said.push(kind + where);
+        if (errors.length < %d) errors.push(kind + where);
     };
     const lose = (element) => {
         const link = element.currentSrc || element.src || element.href || element.data || '';
@@ -40,13 +41,13 @@ LISTEN = """((key) => {
         else if (event.isTrusted) try { lose(event.target); } catch { }
     }, true);
     addEventListener('unhandledrejection', (event) => note(event.reason, ' in a promise'));
-    Object.defineProperty(window, key, {value: {said, lost}});
+    Object.defineProperty(window, key, {value: {errors, lost}});
 })(%s)"""
 
 # Chrome does not run LISTEN in a page without a script, and an error event does not leave a shadow
-# tree: so pictures are also looked for. Loading a `data:` address again only reads its beginning.
-# `body` is missing when the page stopped its own parser before the body began; Chrome would wait
-# for it for ever before it paints.
+# tree: so this also searches for broken pictures. Loading a `data:` URL again only reads its
+# beginning. `body` is missing when the page stopped its own parser before the body began; Chrome
+# would wait for a body for ever before it paints.
 SEARCH = """(async (heard) => {
     const lost = [], waits = [];
     const lose = (name, url) => {
@@ -75,23 +76,23 @@ SEARCH = """(async (heard) => {
     };
     search(document);
     await Promise.all(waits);
-    return {said: heard?.said, lost: [...heard?.lost ?? [], ...lost], empty: !document.body};
+    return {errors: heard?.errors, lost: [...heard?.lost ?? [], ...lost], empty: !document.body};
 })(window.%s)"""
 
-#: What a complaint looks like; the page could put anything there, and nothing else is believed.
-_COMPLAINT = re.compile(r"[A-Za-z_$][\w$]{0,39}( at \d{1,6}:\d{1,6}| in a promise)\Z", re.ASCII)
-_LOSS = re.compile(r"([a-z]{1,20}) (.+)\Z", re.DOTALL)
+#: The form of a script error. The page could report anything; what has another form is dropped.
+_SCRIPT_ERROR = re.compile(r"[A-Za-z_$][\w$]{0,39}( at \d{1,6}:\d{1,6}| in a promise)\Z", re.ASCII)
+_LOST_ELEMENT = re.compile(r"([a-z]{1,20}) (.+)\Z", re.DOTALL)
 #: Elements that show pictures.
 _PICTURES = frozenset(("img", "image", "input"))
 
 
 class Finding(NamedTuple):
-    """Something that a page did not get or cannot use.
+    """Something that a page did not get, or cannot use.
 
     Attributes:
-        verb: "denied" by a rule of Chrome, or "failed".
-        url: Its address, as the page or Chrome has it.
-        reason: Short and stable, for programs.
+        verb: "denied" by a rule of Chrome's, or "failed".
+        url: Its URL, as the page or Chrome has it.
+        reason: A short stable word, for programs.
     """
 
     verb: Literal["denied", "failed"]
@@ -99,8 +100,8 @@ class Finding(NamedTuple):
     reason: str
 
 
-#: Chrome's messages of which an address is a part, its verb and its reason. Only what is here
-#: counts: a message in other words than these is a matter of the page.
+#: Chrome's log entries that contain a URL, with the verb and reason of their finding. Others are
+#: ignored.
 MESSAGES: tuple[tuple[re.Pattern[str], Literal["denied", "failed"], str], ...] = tuple(
     (re.compile(text), verb, reason)  # type: ignore[misc]  # the table's own literals
     for text, verb, reason in (
@@ -122,29 +123,31 @@ MESSAGES: tuple[tuple[re.Pattern[str], Literal["denied", "failed"], str], ...] =
 _NETWORK = re.compile(r"Failed to load resource: net::ERR_([A-Z_]{1,40})")
 
 
-def complaints_of(told: object) -> tuple[str, ...]:
-    """Errors as a page told them, but only what has their form; it may have lied."""
-    return tuple(one for one in _strings(told, "said", COMPLAINTS) if _COMPLAINT.match(one))
+def parse_script_errors(value: object) -> tuple[str, ...]:
+    """The script errors in a page's report; what does not look like one is dropped."""
+    errors = _strings(value, "errors", MAX_SCRIPT_ERRORS)
+    return tuple(text for text in errors if _SCRIPT_ERROR.match(text))
 
 
-def losses_of(told: object) -> tuple[Finding, ...]:
-    """Elements that failed, as a page told them."""
+def parse_lost_elements(value: object) -> tuple[Finding, ...]:
+    """The elements in a page's report that failed to load."""
     return tuple(
         Finding("failed", found[2], "broken_image" if found[1] in _PICTURES else "unusable")
-        for one in _strings(told, "lost", 2 * LOSSES)
-        if (found := _LOSS.match(one[:MAX_ADDRESS])) is not None and found[1] != "source"
+        for text in _strings(value, "lost", 2 * MAX_LOST_ELEMENTS)
+        if (found := _LOST_ELEMENT.match(text[:MAX_ADDRESS])) is not None and found[1] != "source"
     )
 
 
-def _strings(told: object, name: str, most: int) -> Iterator[str]:
-    listed = told.get(name) if isinstance(told, dict) else None
-    for one in listed[:most] if isinstance(listed, list) else ():
-        if isinstance(one, str):
-            yield one
+def _strings(value: object, name: str, most: int) -> Iterator[str]:
+    """The strings in a list of a page's report, of which nothing can be taken for granted."""
+    listed = value.get(name) if isinstance(value, dict) else None
+    for text in listed[:most] if isinstance(listed, list) else ():
+        if isinstance(text, str):
+            yield text
 
 
 def finding_of(entry: dict[str, Any]) -> Finding | None:
-    """What a message of Chrome's (CDP: Log.LogEntry) says that a page went without."""
+    """The finding in an entry of Chrome's log (CDP: Log.LogEntry), if there is one."""
     text, url = str(entry.get("text", ""))[:4_000], str(entry.get("url", ""))
     for pattern, verb, reason in MESSAGES:
         if (found := pattern.search(text)) is not None:
@@ -155,31 +158,31 @@ def finding_of(entry: dict[str, Any]) -> Finding | None:
 
 
 class Witness:
-    """Collects the findings of one page."""
+    """Collects the findings and script errors of one page."""
 
     def __init__(self) -> None:
         self._refused: list[Finding] = []
         self._lost: tuple[Finding, ...] = ()
-        #: What went wrong in the page's scripts, e.g. "TypeError at 3:17".
+        #: Errors of the page's scripts, e.g. "TypeError at 3:17".
         self.script_errors: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All of them; Chrome's own, which say why, before those of the page's script."""
+        """All findings; Chrome's own, which give a reason, before those of the page's script."""
         return (*self._refused, *self._lost)
 
-    def hear(self, told: object) -> None:
-        """Take what the script in the page has heard, or found."""
-        self.script_errors = complaints_of(told)
-        self._lost = losses_of(told)
+    def hear(self, report: object) -> None:
+        """Take the report of the script in the page (`SEARCH`)."""
+        self.script_errors = parse_script_errors(report)
+        self._lost = parse_lost_elements(report)
 
     def read(self, event: dict[str, Any]) -> None:
-        """Take a message of Chrome's (CDP: Log.entryAdded)."""
+        """Take an entry of Chrome's log (CDP: Log.entryAdded)."""
         if (finding := finding_of(event["entry"])) is not None:
             self._add(finding)
 
-    def stayed(self, url: str) -> None:
-        """The page wanted to go elsewhere and was not let."""
+    def note_navigation(self, url: str) -> None:
+        """Note that the page tried to navigate away, which is denied."""
         self._add(Finding("denied", url, "navigation"))
 
     def _add(self, finding: Finding) -> None:

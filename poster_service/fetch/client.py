@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import aiohttp
 from yarl import URL
 
-from poster_service.browser.page import ADDRESS, Reply, Request, Route
+from poster_service.browser.types import ADDRESS, Reply, Request, Route
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.fetch.outbound import CONNECTIONS, OpenSockets, Outbound, Owner
 from poster_service.fetch.policy import (

@@ -11,7 +11,7 @@ from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 from urllib.request import parse_http_list
 
-from poster_service.browser.page import Reply
+from poster_service.browser.types import Reply
 
 #: What RFC 9111 (1.2.2) has for "longer than that".
 LONGEST = 2**31

@@ -14,7 +14,7 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
-from poster_service.browser.page import Reply, Request
+from poster_service.browser.types import Reply, Request
 from poster_service.fetch.http_cache import Freshness, freshness, header
 
 Key = tuple[str, tuple[tuple[str, str], ...]]

@@ -16,12 +16,13 @@ line, error texts, the table in the docs. An option may be a group itself (`clip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, to_jsonable_python
 
+from poster_service.browser.types import Format
 from poster_service.render.json_schema import (
     Json,
     allowed_words,
@@ -33,7 +34,6 @@ from poster_service.render.json_schema import (
     value_words,
 )
 
-Format = Literal["png", "jpeg", "webp", "pdf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 #: The format of an answer whose request names none.
 DEFAULT_FORMAT: Format = "png"

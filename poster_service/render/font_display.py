@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from itertools import islice
 
-from poster_service.browser.page import Reply, Request, Route
+from poster_service.browser.types import Reply, Request, Route
 
 _DECLARATION = re.compile(rb"(font-display\s{0,20}:\s{0,20})optional(?![\w-])", re.IGNORECASE)
 _BLOCK = b"block   "

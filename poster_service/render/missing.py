@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
-from poster_service.browser.page import ADDRESS, Reply, Request
+from poster_service.browser.types import ADDRESS, Reply, Request
 from poster_service.fetch.http_cache import header
 from poster_service.render.warnings import Verb, Warnings
 from poster_service.stats import Phases

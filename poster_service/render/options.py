@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from poster_service.browser.capture import MAX_SIDE
-from poster_service.render.declaration import DEFAULT_FORMAT, Format, Option, OptionGroup
+from poster_service.browser.types import MAX_SIDE, Format
+from poster_service.render.declaration import DEFAULT_FORMAT, Option, OptionGroup
 
 CONTENT_TYPES: Mapping[Format, str] = {
     "png": "image/png",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from poster_service.browser.capture import max_side
+from poster_service.browser.types import max_side
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
 from poster_service.render.declaration import option_of
 from poster_service.render.faults import broken_rules, shown, validated

@@ -16,7 +16,7 @@ from jinja2 import Environment, TemplateNotFound, nodes
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from poster_service.browser.capture import MAX_SIDE
+from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
 from poster_service.fetch.client import MEDIA_TYPES
 from poster_service.render.folder import Snapshot, snapshot

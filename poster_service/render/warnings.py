@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from poster_service.browser.page import ADDRESS
+from poster_service.browser.types import ADDRESS
 
 Verb = Literal["denied", "failed"]
 

@@ -12,13 +12,13 @@ from poster_service.credentials import owner_of
 from poster_service.errors import Fault, Unauthorized
 from poster_service.web import signed
 from poster_service.web.caller import CALLER
-from poster_service.web.parts import PARTS
+from poster_service.web.service import SERVICE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Where load balancers, orchestrators and lost people come; nothing there is anybody's.
 OPEN = frozenset({"/", "/healthz", "/readyz"})
-#: Open too with POSTER_OPEN_METRICS=1.
+#: Open too with POSTER_METRICS_UNAUTHENTICATED=1.
 METRICS = frozenset({"/metrics", "/status"})
 HOW = "Authorization: Bearer <token>"
 
@@ -40,7 +40,7 @@ def needs_token(request: web.Request) -> bool:
     # By what was matched and not by what was written, in which an encoded letter may hide.
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    return is_guarded(path, request.app[PARTS].settings.open_metrics)
+    return is_guarded(path, request.app[SERVICE].settings.metrics_unauthenticated)
 
 
 def is_guarded(path: str, open_metrics: bool) -> bool:
@@ -54,7 +54,7 @@ def caller_of(request: web.Request) -> str:
     Raises:
         Unauthorized: There are tokens, and this is none of them.
     """
-    tokens = request.app[PARTS].tokens.entries
+    tokens = request.app[SERVICE].tokens.entries
     if not tokens:
         return ""
     given = request.headers.getall("Authorization", [])

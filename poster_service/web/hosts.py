@@ -30,10 +30,10 @@ def check_host(request: web.Request, settings: Settings, *, guarded: bool) -> No
     """
     given = request.headers.get(hdrs.HOST, "")
     is_local = _is_loopback(settings.host)
-    if not given or not (settings.hosts or (is_local and not guarded)):
+    if not given or not (settings.server_names or (is_local and not guarded)):
         return
     name = name_of(given)
-    if name in settings.hosts or any(_matches(name, one) for one in settings.hosts):
+    if name in settings.server_names or any(_matches(name, one) for one in settings.server_names):
         return
     if is_local and _is_loopback(name):
         return
@@ -41,9 +41,9 @@ def check_host(request: web.Request, settings: Settings, *, guarded: bool) -> No
         Fault(
             "Host",
             f"{quoted(given)} is no name of this service",
-            "localhost or a loopback address, or a name that POSTER_HOSTS has"
+            "localhost or a loopback address, or a name that POSTER_SERVER_NAMES has"
             if is_local
-            else "a name that POSTER_HOSTS has",
+            else "a name that POSTER_SERVER_NAMES has",
         )
     )
 

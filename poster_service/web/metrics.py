@@ -20,82 +20,84 @@ from prometheus_client.registry import Collector
 
 from poster_service import __version__, logs
 from poster_service.process import census
-from poster_service.web.parts import PARTS, Parts
+from poster_service.web.service import SERVICE, Service
 from poster_service.web.status import own_process, shared_memory
 
 
 async def metrics(request: web.Request) -> web.Response:
     """GET /metrics: in Prometheus' text format."""
-    text = await asyncio.to_thread(exposition, request.app[PARTS])
+    text = await asyncio.to_thread(exposition, request.app[SERVICE])
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
-def exposition(parts: Parts) -> bytes:
+def exposition(service: Service) -> bytes:
     """All metrics as text. Reads /proc, 1 to 50 ms: call it from a thread."""
     now = CollectorRegistry()
-    now.register(_Now(parts))
-    return generate_latest(parts.counters.registry) + generate_latest(now)
+    now.register(_Now(service))
+    return generate_latest(service.counters.registry) + generate_latest(now)
 
 
 class _Now(Collector):
     """What is looked at and not kept."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def collect(self) -> Iterator[Metric]:
-        yield from about(self._parts)
-        yield from load(self._parts)
-        yield from caches(self._parts)
-        yield from chromes(self._parts)
-        yield from remains(self._parts)
+        yield from about(self._service)
+        yield from load(self._service)
+        yield from caches(self._service)
+        yield from chromes(self._service)
+        yield from remains(self._service)
         yield from orphans(read_ledger())
 
 
-def about(parts: Parts) -> Iterator[Metric]:
+def about(service: Service) -> Iterator[Metric]:
     """Which service this is, and whether it is fit to serve."""
     told = GaugeMetricFamily("poster_info", "Always 1.", labels=["version", "chrome", "sandbox"])
-    spec = parts.pool.spec
+    spec = service.engine.pool.spec
     told.add_metric([__version__, spec.program.name, spec.sandbox.value], 1)
     yield told
     started = psutil.Process().create_time()
     yield gauge("poster_start_time_seconds", "When this service started, since the epoch.", started)
-    yield gauge("poster_ready", "Whether /readyz says 200.", float(all(parts.checks().values())))
+    yield gauge(
+        "poster_ready", "Whether /readyz says 200.", float(all(service.engine.checks().values()))
+    )
     yield gauge(
         "poster_event_loop_longest_stall_seconds",
         "Longest time for which the event loop was stuck, since the start.",
-        parts.watchdog.longest,
+        service.engine.watchdog.longest,
     )
     yield counter(
         "poster_event_loop_stalls",
-        "How often the event loop was stuck for longer than POSTER_WATCHDOG_SECONDS.",
-        parts.watchdog.stalls,
+        "How often the event loop was stuck for longer than POSTER_STALL_WARN_SECONDS.",
+        service.engine.watchdog.stalls,
     )
     yield counter(
         "poster_process_pauses",
-        "How often the process did not run for longer than POSTER_WATCHDOG_SECONDS: stopped, frozen"
-        " or starved of CPU.",
-        parts.watchdog.pauses,
+        "How often the whole process did not run for longer than POSTER_STALL_WARN_SECONDS:"
+        " stopped, frozen or without CPU.",
+        service.engine.watchdog.pauses,
     )
     yield counter(
         "poster_log_lines_dropped", "Log lines dropped because nothing read them.", logs.dropped()
     )
 
 
-def load(parts: Parts) -> Iterator[Metric]:
+def load(service: Service) -> Iterator[Metric]:
     """The gate: what runs and waits, and how much may. Scale on these."""
-    now, settings = parts.admission.statistics(), parts.settings
+    now, settings = service.engine.admission.statistics(), service.settings
     yield gauge(
         "poster_renders_running", "Renders that hold a slot, cleaning included.", now.running
     )
     yield gauge("poster_renders_waiting", "Renders that wait for a slot.", now.waiting)
     yield gauge("poster_slots", "Renders that may run at once.", settings.concurrency)
-    yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue)
+    yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue_size)
     yield counter("poster_renders_refused", "Renders told to come back later.", now.refused)
     yield gauge(
         "poster_callers_waiting", "Different callers with a render that waits.", now.callers
     )
-    doors = parts.connections
+    doors = service.connections
     yield gauge("poster_connections", "Open connections.", doors.open)
     yield counter(
         "poster_connections_refused",
@@ -107,7 +109,7 @@ def load(parts: Parts) -> Iterator[Metric]:
         "Idle connections that were closed to make room for new ones.",
         doors.replaced,
     )
-    yield from buffers(parts.buffers.statistics())
+    yield from buffers(service.engine.buffers.statistics())
 
 
 def buffers(now: dict[str, float]) -> Iterator[Metric]:
@@ -131,16 +133,16 @@ def buffers(now: dict[str, float]) -> Iterator[Metric]:
     )
 
 
-def caches(parts: Parts) -> Iterator[Metric]:
+def caches(service: Service) -> Iterator[Metric]:
     """What was not painted or fetched again, and what is held for that."""
-    pictures, assets = parts.results.statistics(), parts.fetcher.cache.statistics()
+    pictures, assets = service.engine.cache.statistics(), service.engine.fetcher.cache.statistics()
     yield counters(
         "poster_cache_answers", "Pictures answered, by the word of X-Cache.", "outcome",
         pictures["answers"],
     )  # fmt: skip
     if "redis" in pictures:
         yield counters(
-            "poster_cache_redis", "What was asked of POSTER_CACHE_REDIS, by what came of it.",
+            "poster_cache_redis", "What was asked of POSTER_REDIS_URL, by what came of it.",
             "outcome", pictures["redis"],
         )  # fmt: skip
     yield counters(
@@ -151,9 +153,9 @@ def caches(parts: Parts) -> Iterator[Metric]:
     yield labelled("poster_cache_bytes", "Bytes held in caches.", "of", held)
 
 
-def chromes(parts: Parts) -> Iterator[Metric]:
+def chromes(service: Service) -> Iterator[Metric]:
     """The pool's books and what became of every Chrome."""
-    books = parts.pool.statistics()
+    books = service.engine.pool.statistics()
     yield labelled("poster_chromes", "Chromes by state.", "state", books.counts)
     yield gauge("poster_leases_waiting", "Renders that wait for a ready Chrome.", books.waiting)
     yield counter("poster_chromes_started", "Chromes that became ready.", books.started)
@@ -179,10 +181,10 @@ def chromes(parts: Parts) -> Iterator[Metric]:
     )
 
 
-def remains(parts: Parts) -> Iterator[Metric]:
+def remains(service: Service) -> Iterator[Metric]:
     """What the census sees: the living, the dead nobody waits for, what lies on disk; memory."""
-    spec, own = parts.pool.spec, own_process()
-    seen = census.take(spec.instance, spec.home)
+    spec, own = service.engine.pool.spec, own_process()
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     leases = {str(one.lease) for one in seen.alive}
     yield gauge("poster_processes", "Living processes of leases.", len(seen.alive))
     yield gauge("poster_zombies", "Dead processes of leases not waited for.", len(seen.zombies))
@@ -192,7 +194,7 @@ def remains(parts: Parts) -> Iterator[Metric]:
         "folder": sum(name not in leases for name in seen.folders),
         "shared_memory": len(shared_memory()),
         # Of earlier instances, tried again twice a minute.
-        "earlier_instance": parts.pool.statistics().leftovers,
+        "earlier_instance": service.engine.pool.statistics().leftovers,
     }
     yield labelled("poster_leftovers", "Files left by leases that are over.", "kind", left)
     yield labelled(

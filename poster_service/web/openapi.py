@@ -25,13 +25,13 @@ from poster_service.web.auth import is_guarded
 from poster_service.web.bodies import HTML_TYPE, JSON_TYPE
 from poster_service.web.openapi_requests import (
     TEXT,
-    Service,
+    Described,
     render_body,
     render_query,
     signed_parameters,
     status_query,
 )
-from poster_service.web.parts import PARTS, Parts
+from poster_service.web.service import SERVICE, Service
 
 Errors = tuple[type[errors.PosterError], ...]
 
@@ -86,8 +86,8 @@ class Operation:
     raises: Errors = ()
     never: Errors = ()
     headers: tuple[str, ...] = ()
-    parameters: Callable[[Service], list[Json]] = lambda _: []
-    body: Callable[[Service], Json | None] = lambda _: None
+    parameters: Callable[[Described], list[Json]] = lambda _: []
+    body: Callable[[Described], Json | None] = lambda _: None
 
 
 def ok(schemas: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
@@ -101,8 +101,8 @@ MADE = web.AppKey("made", dict[tuple[bool, int], str])
 
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json: this document."""
-    made, parts = request.app[MADE], request.app[PARTS]
-    state = bool(parts.tokens.entries), parts.templates.generation
+    made, service = request.app[MADE], request.app[SERVICE]
+    state = bool(service.tokens.entries), service.engine.templates.generation
     if state not in made:  # it takes 10 ms and more, which nobody else should wait for twice
         made.clear()
         made[state] = json.dumps(document(request.app), ensure_ascii=False)
@@ -118,11 +118,11 @@ def document(app: web.Application, kind: type[RenderRequest] = RenderRequest) ->
     Raises:
         KeyError: A route has a handler that `ABOUT` lacks.
     """
-    service = Service(app[PARTS], kind)
+    described = Described(app[SERVICE], kind)
     paths: dict[str, Json] = {}
     for path, method, handler in operations(app):
         identity = "_".join((method, *re.findall(r"\w+", path)))
-        paths.setdefault(path, {})[method] = operation(identity, path, handler, service)
+        paths.setdefault(path, {})[method] = operation(identity, path, handler, described)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -132,7 +132,7 @@ def document(app: web.Application, kind: type[RenderRequest] = RenderRequest) ->
         },
         "servers": [{"url": "."}],
         "paths": paths,
-        "components": components(service),
+        "components": components(described),
     }
 
 
@@ -143,17 +143,17 @@ def operations(app: web.Application) -> Iterator[tuple[str, str, Any]]:
             yield route.resource.canonical, route.method.lower(), route.handler
 
 
-def operation(identity: str, path: str, handler: Any, service: Service) -> Json:
+def operation(identity: str, path: str, handler: Any, described: Described) -> Json:
     """One method of one path."""
     about = ABOUT[handler]
     found: Json = {
         "operationId": identity,
         "summary": summary(handler),
-        "parameters": about.parameters(service),
-        "responses": responses(path, about, service.parts),
-        "security": security(path, about, service.parts),
+        "parameters": about.parameters(described),
+        "responses": responses(path, about, described.service),
+        "security": security(path, about, described.service),
     }
-    if (body := about.body(service)) is not None:
+    if (body := about.body(described)) is not None:
         found["requestBody"] = body
     return found
 
@@ -168,22 +168,24 @@ def summary(handler: Any) -> str:
 # --- who may -----------------------------------------------------------------------------------
 
 
-def asks_token(path: str, parts: Parts) -> bool:
+def asks_token(path: str, service: Service) -> bool:
     """Whether this service wants a token there."""
-    return bool(parts.tokens.entries) and is_guarded(path, parts.settings.open_metrics)
+    return bool(service.tokens.entries) and is_guarded(
+        path, service.settings.metrics_unauthenticated
+    )
 
 
-def security(path: str, about: Operation, parts: Parts) -> list[Json]:
+def security(path: str, about: Operation, service: Service) -> list[Json]:
     """A signature, a token, or nothing."""
     if about is SIGNED:
         return [{"signature": []}]
-    return [{"bearer": []}] if asks_token(path, parts) else []
+    return [{"bearer": []}] if asks_token(path, service) else []
 
 
 # --- what is answered --------------------------------------------------------------------------
 
 
-def responses(path: str, about: Operation, parts: Parts) -> Json:
+def responses(path: str, about: Operation, service: Service) -> Json:
     """Every status that there may be."""
     found: Json = {}
     for code, content in about.answers.items():
@@ -192,7 +194,7 @@ def responses(path: str, about: Operation, parts: Parts) -> Json:
             "headers": header_references("X-Request-Id", *about.headers),
             "content": {kind: {"schema": schema} for kind, schema in content.items()},
         }
-    for code, kinds in sorted(refusals(path, about, parts).items()):
+    for code, kinds in sorted(refusals(path, about, service).items()):
         nowhere = ("http_404",) if code == 404 and "{" in path else ()  # no name that could be
         refusal = problem_response(code, kinds, nowhere)
         if str(code) in found:  # an answer of its own, and a refusal of the same status
@@ -203,12 +205,12 @@ def responses(path: str, about: Operation, parts: Parts) -> Json:
 
 
 def refusals(
-    path: str, about: Operation, parts: Parts
+    path: str, about: Operation, service: Service
 ) -> dict[int, list[type[errors.PosterError]]]:
     """The leaves that an operation may end in, by status."""
     raised = {leaf for kind in about.raises + ANYWHERE for leaf in leaves(kind)}
     raised = {leaf for leaf in raised if not issubclass(leaf, about.never)}
-    if about is not SIGNED and asks_token(path, parts):
+    if about is not SIGNED and asks_token(path, service):
         raised.add(errors.Unauthorized)
     found: dict[int, list[type[errors.PosterError]]] = {problems.INTERNAL[0]: [errors.PosterError]}
     for leaf in sorted(raised, key=lambda one: one.__name__):
@@ -262,9 +264,9 @@ def header_references(*names: str) -> Json:
 # --- what there is -----------------------------------------------------------------------------
 
 
-def components(service: Service) -> Json:
+def components(described: Described) -> Json:
     """Everything that is referred to."""
-    schemas: Json = {"RenderRequest": service.request()}
+    schemas: Json = {"RenderRequest": described.request()}
     for kind in (problems.Problem, handlers.Health, handlers.Readiness, Listings):
         made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= made.pop("$defs", {})

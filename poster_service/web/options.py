@@ -5,13 +5,15 @@ from typing import Any
 from poster_service.render.declaration import entries
 from poster_service.render.json_schema import Json, branches, present
 from poster_service.render.request import RenderRequest
-from poster_service.web.parts import Parts
+from poster_service.web.service import Service
 
 
-def request_schema(parts: Parts, kind: type[RenderRequest] = RenderRequest) -> Json:
+def request_schema(service: Service, kind: type[RenderRequest] = RenderRequest) -> Json:
     """A request as JSON: source and options side by side, nested options as objects."""
-    schema = kind.json_schema(parts.limits)
-    present_template(schema)["enum"] = [listed["name"] for listed in parts.templates.list()]
+    schema = kind.json_schema(service.engine.limits)
+    present_template(schema)["enum"] = [
+        listed["name"] for listed in service.engine.templates.list()
+    ]
     return schema
 
 
@@ -21,7 +23,7 @@ def present_template(schema: Json) -> Json:
     return found
 
 
-def options(parts: Parts, kind: type[RenderRequest] = RenderRequest) -> dict[str, Json]:
+def options(service: Service, kind: type[RenderRequest] = RenderRequest) -> dict[str, Json]:
     """The options by name as they stand in a query or in a field of a form: nested ones dotted."""
     found: dict[str, Json] = {}
     for entry in entries(kind.declared):
@@ -32,7 +34,7 @@ def options(parts: Parts, kind: type[RenderRequest] = RenderRequest) -> dict[str
             plain = [one for one in branches(schema) if one["type"] not in ("object", "array")]
             schema = present({**schema, "anyOf": plain})
         if entry.option.limit:
-            schema["maximum"] = getattr(parts.limits, entry.option.limit)
+            schema["maximum"] = getattr(service.engine.limits, entry.option.limit)
         schema.pop("default", None)
         if isinstance(entry.default, str | int | float):
             schema["default"] = entry.default

@@ -39,8 +39,8 @@ from poster_service.render.flat import flatten
 from poster_service.render.request import RenderRequest
 from poster_service.render.source import SOURCE_FIELDS
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, parse_json
-from poster_service.web.parts import PARTS
 from poster_service.web.pictures import picture
+from poster_service.web.service import SERVICE
 from poster_service.web.template_data import from_pairs
 
 #: The route's name, by which `auth` knows that a signature is asked for and not a token.
@@ -53,14 +53,14 @@ ABOUT = ("key", "expires", "signature")
 
 async def render(request: web.Request) -> web.Response:
     """GET /render/{template}: the picture that the URL is signed for."""
-    parts = request.app[PARTS]
+    service = request.app[SERVICE]
     template = request.match_info["template"]
     pairs = list(request.query.items())
     now = time.time()
-    key, expires = verified(parts.keys.entries, template, pairs)
-    check_time(expires, now, parts.settings.signed_max_seconds)
+    key, expires = verified(service.keys.entries, template, pairs)
+    check_time(expires, now, service.settings.signed_url_max_seconds)
     given = options_of(template, pairs, request.app[BODY_LIMITS])
-    job = RenderRequest.parse(given, parts.limits, strict=False)
+    job = RenderRequest.parse(given, service.engine.limits, strict=False)
     caller = f"key:{key.name}"  # no name of a token has a colon
     answer = await picture(request, job, caller, expires)
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # for pages of any origin
@@ -98,7 +98,7 @@ def check_time(expires: int, now: float, longest: int) -> None:
 
     Raises:
         UrlExpired: Its expiry is in the past.
-        ExpiryTooFar: Its expiry is more than POSTER_SIGNED_MAX_SECONDS away.
+        ExpiryTooFar: Its expiry is more than POSTER_SIGNED_URL_MAX_SECONDS away.
     """
     if expires <= now:
         raise UrlExpired.of(Fault("expires", "has expired", "a newly signed URL"))

@@ -14,8 +14,7 @@ from poster_service import init
 from poster_service.settings import Settings, variable_of
 from poster_service.web.handlers import routes
 from tests.deploy.conftest import DOCKER, Exposed
-from tests.deploy.test_kubernetes import CONTAINER, ENV, MANIFESTS, VERSIONS, validate
-from tests.deploy.test_monitoring import MONITORING, unknown
+from tests.deploy.harness import CONTAINER, ENV, MANIFESTS, MONITORING, VERSIONS, unknown, validate
 
 #: What deploys the service or tells how; the image itself has tests of its own.
 FILES = sorted(
@@ -51,7 +50,7 @@ def test_values_given_are_ones_that_the_service_takes() -> None:
     for variables in given:
         Settings.load(variables, {})
         # Without this one the figures of memory and pids beside it mean nothing.
-        assert {"POSTER_CONCURRENCY", "POSTER_READY_MAX"} <= variables.keys()
+        assert {"POSTER_CONCURRENCY", "POSTER_MAX_READY_CHROMES"} <= variables.keys()
 
 
 def test_every_path_and_port_is_one_that_the_service_has() -> None:

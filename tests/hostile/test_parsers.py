@@ -295,5 +295,5 @@ async def test_random_requests_get_promised_answers_and_leave_nothing(
         ):
             assert all(status < 500 or status in (502, 503, 504) for status in told), one[:200]
     assert await service.at_rest()
-    await service.parts.stop()
+    await service.server.stop()
     assert left(service.instance, service.home) == []

@@ -9,14 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 import pytest
 
-from poster_service.process import census, cgroup
+from poster_service.process import census
 from poster_service.process.spawn import Command, Ending, Group
 from tests.conftest import is_shim, left, settled
+from tests.process.harness import cannot, group_v2
 
 #: Of this run only: what an earlier run's reaper is still slow to reap is none of ours.
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
@@ -59,25 +59,6 @@ async def test_a_stopped_shim_is_continued_and_does_its_work(work_dir: Path) -> 
     assert left(INSTANCE, work_dir) == []
 
 
-def cannot(reason: str) -> NoReturn:
-    """Skip with a reason; where CI runs it must be possible."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def group_v2(name: str) -> Path:
-    """A new control group of version 2, whose files are there even without any controller."""
-    mounts = cgroup._cgroup_mounts(Path("/proc/self/mountinfo").read_text())
-    roots = [mount for kind, _, _, mount in mounts if kind == "cgroup2"]
-    group = (roots or [Path("/nowhere")])[0] / f"poster-test-{name}-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        cannot(f"no writable cgroup v2: {error}")
-    return group
-
-
 async def test_a_shim_that_hangs_is_given_up_and_its_group_is_ended(work_dir: Path) -> None:
     """Frozen, the shim never reports: the backstop ends all by tag, the shim too."""
     freezer = group_v2("freeze")
@@ -89,7 +70,7 @@ async def test_a_shim_that_hangs_is_given_up_and_its_group_is_ended(work_dir: Pa
     group.end()
     ending = await gone(group)
     assert (ending.clean, ending.reason, ending.survivors) == (False, "late", ())
-    after = census.take(INSTANCE, work_dir)
+    after = census.snapshot(INSTANCE, work_dir)
     # The dead are reaped by whoever adopts them: under `serve` that is our init.
     assert (after.alive, after.folders) == ((), ())
     assert await settled(lambda: not (freezer / "cgroup.procs").read_text())
@@ -148,18 +129,16 @@ async def test_a_process_in_uninterruptible_sleep_is_named_and_waited_for_no_lon
 @pytest.mark.slow
 async def test_the_pool_never_forgets_a_survivor(work_dir: Path) -> None:
     """On the list until it is gone, then off it."""
-    from poster_service.browser import chrome
-    from poster_service.browser.pool import Pool
-    from poster_service.browser.pool_state import Place
+    from poster_service.browser.pool import Pool, PoolSize
+    from poster_service.browser.pool_state import PoolEntry
+    from poster_service.browser.spec import ChromeSpec, Sandbox
 
-    spec = chrome.ChromeSpec(
-        Path("/bin/true"), chrome.Sandbox.OFF, work_dir / "1", INSTANCE, start_timeout=1
-    )
-    pool = Pool(spec, ready=1, capacity=1)
+    spec = ChromeSpec(Path("/bin/true"), Sandbox.OFF, work_dir / "1", INSTANCE, start_timeout=1)
+    pool = Pool(spec, PoolSize(ready=1, capacity=1))
     alive = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    seen = census.look(alive.pid, 0)
+    seen = census.inspect(alive.pid, 0)
     assert seen is not None
-    pool._note(Place(1), Ending(clean=False, reason="late", survivors=(seen,)))
+    pool._note_ending(PoolEntry(1), Ending(clean=False, reason="late", survivors=(seen,)))
     assert [one.pid for one in pool.statistics().survivors] == [alive.pid]
     alive.communicate(b"\n")
     assert await settled(lambda: pool.statistics().survivors == ())

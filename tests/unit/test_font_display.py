@@ -2,7 +2,7 @@
 
 import pytest
 
-from poster_service.browser.page import Reply, Request
+from poster_service.browser.types import Reply, Request
 from poster_service.render.font_display import in_css, in_html, with_patient_fonts
 
 FACE = b"@font-face{font-family:W;font-display:optional;src:url(w)}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poster_service.browser.page import Reply
+from poster_service.browser.types import Reply
 from poster_service.fetch.http_cache import LONGEST, CacheLifetime, directives, freshness, moves
 
 NOW = 1_800_000_000.0

@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from poster_service.browser.page import ADDRESS, Reply, Request
-from poster_service.browser.witness import LOSSES, Finding, Witness, finding_of, losses_of
+from poster_service.browser.types import ADDRESS, Reply, Request
+from poster_service.browser.witness import (
+    MAX_LOST_ELEMENTS,
+    Finding,
+    Witness,
+    finding_of,
+    parse_lost_elements,
+)
 from poster_service.render.missing import add_findings, judge, similar_name
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Phases
@@ -128,11 +134,15 @@ def test_other_messages_are_no_findings(entry: dict[str, Any]) -> None:
 
 def test_a_page_cannot_say_much_in_its_own_script() -> None:
     """Only what has its form is believed, and only so many."""
-    assert losses_of(None) == losses_of({"lost": "img x"}) == losses_of({"lost": [1, None, "x"]})
-    many = losses_of({"lost": ["img https://a.test/" + "x" * 10_000] * 1_000})
-    assert len(many) == 2 * LOSSES
+    assert (
+        parse_lost_elements(None)
+        == parse_lost_elements({"lost": "img x"})
+        == parse_lost_elements({"lost": [1, None, "x"]})
+    )
+    many = parse_lost_elements({"lost": ["img https://a.test/" + "x" * 10_000] * 1_000})
+    assert len(many) == 2 * MAX_LOST_ELEMENTS
     assert max(len(one.url) for one in many) <= 2_000
     witness = Witness()
     for _ in range(1_000):
-        witness.stayed("https://a.test/")
+        witness.note_navigation("https://a.test/")
     assert len(witness.findings) == 100

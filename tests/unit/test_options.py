@@ -36,7 +36,7 @@ from poster_service.web import openapi, signed
 from poster_service.web.app import make_app
 from poster_service.web.bodies import BodyLimits
 from poster_service.web.options import options as query_options
-from poster_service.web.parts import build
+from poster_service.web.service import Service
 from poster_service.web.signed import options_of
 
 Length = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(mm|cm|in|px)$")]
@@ -148,7 +148,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The OpenAPI document of a service with the made-up options."""
     given_: dict[str, Any] = {"work_dir": tmp_path_factory.mktemp("w")}
     given_["signing_keys"] = "k=0123456789abcdef"
-    app = make_app(build(Settings(**given_)))
+    app = make_app(Service.build(Settings(**given_)))
     made: dict[str, Any] = json.loads(json.dumps(openapi.document(app, MadeUpRequest)))
     return made
 
@@ -433,8 +433,8 @@ def test_the_declaration_needs_neither_chrome_nor_an_encoder() -> None:
 def test_query_options_have_what_a_form_needs(tmp_path: Path) -> None:
     """Type, bounds, default and description of a value; of the service's own settings too."""
     given_: dict[str, Any] = {"timeout_ms": 500, "max_timeout_ms": 700}
-    parts = build(Settings(work_dir=tmp_path, **given_))
-    found = query_options(parts, MadeUpRequest)
+    service = Service.build(Settings(work_dir=tmp_path, **given_))
+    found = query_options(service, MadeUpRequest)
     assert found["timeout_ms"]["maximum"] == found["delay_ms"]["maximum"] == 700
     assert found["clip.width"]["exclusiveMinimum"] == 0
     assert (found["margin"]["type"], found["margin"]["default"]) == ("string", "0px")

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyppeteer.errors import NetworkError
 
-from poster_service.browser.pipe import MAX_TOLD_BYTES, FlatSession, PipeConnection, _Receiver
+from poster_service.browser.pipe import FlatSession, PipeConnection, _Receiver
+from poster_service.browser.types import MAX_MESSAGE_BYTES
 
 
 class Chrome:
@@ -398,7 +399,7 @@ async def test_a_message_without_an_end_is_a_flood(
     chrome.connection.expects_much = expects_much
     receiver = _Receiver(chrome.connection)
     receiver.data_received(begin)
-    for _ in range(MAX_TOLD_BYTES // (1 << 20) + 2):
+    for _ in range(MAX_MESSAGE_BYTES // (1 << 20) + 2):
         receiver.data_received(b"x" * (1 << 20))
     assert chrome.connection.flooded.done() == floods
     assert (sum(map(len, receiver._parts)) == 0) == floods

@@ -10,6 +10,7 @@ import pytest
 from poster_service import errors
 from poster_service.errors import Fault
 from poster_service.web import problems
+from tests.unit.public_errors import LEAVES, PUBLIC
 
 #: The codes that callers write programs against. A line may be added; none may change.
 CODES = {
@@ -42,21 +43,6 @@ CODES = {
     "ChromeDied": ("chrome_died", 502),
     "RenderTimeout": ("render_timeout", 504),
 }
-
-
-def leaves(
-    kind: type[errors.PosterError] = errors.PosterError,
-) -> Iterator[type[errors.PosterError]]:
-    """Every class of ours that has none below it."""
-    below = [one for one in kind.__subclasses__() if one.__module__.startswith("poster_service.")]
-    if not below:
-        yield kind
-    for one in below:
-        yield from leaves(one)
-
-
-LEAVES = sorted(leaves(), key=lambda kind: kind.__name__)
-PUBLIC = [kind for kind in LEAVES if not issubclass(kind, errors.OperatorError)]
 
 
 def answer(error: errors.PosterError) -> tuple[int, dict[str, Any], dict[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poster_service.browser.capture import MAX_SIDE
+from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidField
 from poster_service.render.faults import allowed_for
 from poster_service.render.options import CONTENT_TYPES

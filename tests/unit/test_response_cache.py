@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from poster_service.browser.page import Reply, Request
+from poster_service.browser.types import Reply, Request
 from poster_service.fetch.client import Denied, Failed, Fetcher, FetchLimits, page_route
 from poster_service.fetch.policy import Policy
 from poster_service.fetch.response_cache import ResponseCache
 from poster_service.render.warnings import Warnings
 from tests.conftest import settled
-from tests.unit.test_fetch_client import LOOPBACK, get, header, serving
+from tests.unit.fetching import LOOPBACK, get, header, serving
 
 
 @dataclass

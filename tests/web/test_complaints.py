@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poster_service.browser.witness import COMPLAINTS, complaints_of
+from poster_service.browser.witness import MAX_SCRIPT_ERRORS, parse_script_errors
 from tests.web.conftest import Service
 
 
@@ -49,19 +49,19 @@ async def test_a_flood_is_cut_and_lies_are_not_believed(
 ) -> None:
     """A page may fail a thousand times, and may write into the list itself."""
     flood = "<script>for (let n = 0; n < 1000; n++) setTimeout(() => null.x)</script>"
-    assert len((await line_of(service, caplog, flood))["script_errors"]) <= COMPLAINTS
+    assert len((await line_of(service, caplog, flood))["script_errors"]) <= MAX_SCRIPT_ERRORS
     lies = (
         "<script>const key = Object.getOwnPropertyNames(window).find(n => n.startsWith('poster_'));"
-        "window[key].said.push('the secret word'); window[key].said.push({a: 1})</script>"
+        "window[key].errors.push('the secret word'); window[key].errors.push({a: 1})</script>"
     )
     assert "script_errors" not in await line_of(service, caplog, lies)
 
 
 def test_only_what_looks_like_a_complaint_is_one() -> None:
     """Whatever else a page put there."""
-    told = {"said": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]}
-    assert complaints_of(told) == ("TypeError at 1:2", "My_Error$2 at 1:2")
+    told = {"errors": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]}
+    assert parse_script_errors(told) == ("TypeError at 1:2", "My_Error$2 at 1:2")
     nonsense: object
-    for nonsense in ("TypeError at 1:2", None, {}, {"said": "x"}, [], {"said": {"a": 1}}):
-        assert complaints_of(nonsense) == ()
-    assert len(complaints_of({"said": ["E at 1:1"] * 1000})) == COMPLAINTS
+    for nonsense in ("TypeError at 1:2", None, {}, {"errors": "x"}, [], {"errors": {"a": 1}}):
+        assert parse_script_errors(nonsense) == ()
+    assert len(parse_script_errors({"errors": ["E at 1:1"] * 1000})) == MAX_SCRIPT_ERRORS

@@ -18,10 +18,10 @@ from poster_service.render.request import OPTIONS, Limits, RenderRequest
 from poster_service.settings import Settings
 from poster_service.web import openapi, problems
 from poster_service.web.app import make_app
-from poster_service.web.parts import build
-from tests.unit.test_problems import PUBLIC
+from poster_service.web.service import Service
+from tests.unit.public_errors import PUBLIC
 from tests.web.conftest import StartService
-from tests.web.test_signed import KEYS
+from tests.web.signing import KEYS
 
 TOKEN = "web-token-0123456789"
 
@@ -29,7 +29,7 @@ TOKEN = "web-token-0123456789"
 def application(work_dir: Path, **given: Any) -> web.Application:
     """An application that is not started, with everything that there can be."""
     given = {"signing_keys": KEYS, "tokens": f"web={TOKEN}", **given}
-    return make_app(build(Settings(work_dir=work_dir, **given)))
+    return make_app(Service.build(Settings(work_dir=work_dir, **given)))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_it_says_where_a_token_is_needed(work_dir: Path) -> None:
 
     closed = {"/render", "/templates", "/openapi.json"}
     assert guarded() == closed | {"/status", "/metrics"}
-    assert guarded(open_metrics=True) == closed
+    assert guarded(metrics_unauthenticated=True) == closed
     assert guarded(tokens="") == set()
 
 

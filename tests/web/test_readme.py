@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import StartService
-from tests.web.test_serve import serving
+from tests.web.served import serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -96,7 +96,7 @@ async def test_by_the_readmes_code_every_caller_of_a_crowd_gets_a_picture(
     start_service: StartService,
 ) -> None:
     """Most are refused at first; each comes again when it is told to, and none is left out."""
-    service = await start_service(queue=4)
+    service = await start_service(queue_size=4)
     names: dict[str, Any] = {}
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(code, names)
@@ -105,7 +105,7 @@ async def test_by_the_readmes_code_every_caller_of_a_crowd_gets_a_picture(
         *(names["picture"](service.client, job, service.address) for _ in range(40))
     )
     assert all(one.startswith(MAGIC["png"]) for one in pictures)
-    assert service.parts.admission.statistics().refused >= 40 - 6
+    assert service.engine.admission.statistics().refused >= 40 - 6
     with pytest.raises(RuntimeError, match="invalid_field"):
         await names["picture"](service.client, {"html": ""}, service.address)
 
@@ -115,7 +115,7 @@ def test_the_readmes_figures_of_a_crowd_are_those_of_the_settings() -> None:
     from poster_service.settings import Settings
 
     queue = Settings.model_fields["queue"].default
-    assert f"`POSTER_QUEUE` ({queue}) wait in line" in README
+    assert f"`POSTER_QUEUE_SIZE` ({queue}) wait in line" in README
     rows = re.findall(r"^\| (\d+) \| \d+ \| (\d+) \| [\d.]+ \|$", README, re.MULTILINE)
     assert len(rows) == 4
     for cores, callers in rows:

@@ -1,0 +1,147 @@
+"""Calls to one page of Chrome, which end early when the page, its Chrome or its render ends.
+
+Its own file because every step of a render waits here: a call of a page that has crashed would
+otherwise wait for ever. What Chrome's protocol raises ends here and leaves as an error of ours.
+"""
+
+import asyncio
+import contextlib
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Iterator
+from typing import Any, TypeVar
+
+from poster_service.browser.pipe import FlatSession, PipeConnection, ProtocolError
+from poster_service.errors import ChromeDied, PageCrashed, PageFailed, RenderFailed
+
+T = TypeVar("T")
+
+#: How long after a failed call Chrome may still report a crash, in seconds.
+CRASH_REPORT_SECONDS = 0.3
+
+
+class PageCalls:
+    """Sends commands to one page and waits for their answers.
+
+    Attributes:
+        session: The page's session; commands that nothing needs to wait for go to it directly.
+        crashed: Done when the page's renderer process has died.
+    """
+
+    def __init__(self, connection: PipeConnection, session: FlatSession) -> None:
+        self._connection = connection
+        self.session = session
+        loop = asyncio.get_running_loop()
+        self.crashed: asyncio.Future[None] = loop.create_future()
+        self._given_up: asyncio.Future[str] = loop.create_future()
+
+    async def send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one command to the page; returns Chrome's answer.
+
+        Raises:
+            PageCrashed: The renderer process died.
+            ChromeDied: The pipe closed.
+            PageFailed: Chrome refused the command, or the page is gone.
+        """
+        try:
+            call = self.session.send(method, parameters)
+        except ProtocolError as error:  # when a Chrome ends, a page may be gone before the pipe is
+            await self.wait_for_crash_report()
+            raise PageFailed("the page is gone: it was closed") from error
+        answer: dict[str, Any] = await self.wait(call)
+        return answer
+
+    async def evaluate(self, expression: str, **parameters: Any) -> dict[str, Any]:
+        """Run a script in the page and wait for its promise (CDP: Runtime.evaluate).
+
+        Raises:
+            RenderFailed: As `send`.
+        """
+        return await self.send("Runtime.evaluate", evaluation(expression) | parameters)
+
+    async def wait(self, call: Awaitable[T]) -> T:
+        """Wait for a call, but only as long as there is a page to answer it.
+
+        Raises:
+            PageCrashed: The renderer process died. Calls to it would never return.
+            ChromeDied: The pipe closed.
+            PageFailed: Chrome refused the call, or `give_up` ended the render.
+        """
+        step = asyncio.ensure_future(call)
+        step.add_done_callback(retrieve_exception)  # it may fail after this wait has ended
+        await self._wait_first(step)
+        if step.cancelled():  # when the page was abandoned; the task that waits here was not
+            raise ChromeDied("Chrome ended during the render")
+        try:
+            return step.result()
+        except ProtocolError as error:
+            await self.wait_for_crash_report()
+            raise PageFailed("Chrome could not paint the page") from error
+
+    async def wait_for_crash_report(self) -> None:
+        """Wait briefly for a crash: Chrome fails a page's calls a moment before it reports it.
+
+        Raises:
+            RenderFailed: As `wait`, if the report comes.
+        """
+        await self._wait_first(asyncio.ensure_future(asyncio.sleep(CRASH_REPORT_SECONDS)))
+
+    async def _wait_first(self, step: "asyncio.Future[Any]") -> None:
+        """Wait for a step, or for the end of the page or its Chrome, which is raised."""
+        flooded = self._connection.flooded
+        ends: set[asyncio.Future[Any]] = {step, self.crashed, self._connection.closed, flooded}
+        await asyncio.wait(ends | {self._given_up}, return_when=FIRST_COMPLETED)
+        if self._given_up.done():
+            raise PageFailed(self._given_up.result())
+        if self.crashed.done():
+            raise PageCrashed("the page crashed: its process died, often for lack of memory")
+        if self._connection.closed.done():
+            raise ChromeDied("Chrome ended during the render")
+        if flooded.done():
+            raise PageFailed(
+                "the page keeps Chrome too busy: too many requests, windows, frames or dialogs, or"
+                " too much sent by it"
+            )
+
+    def give_up(self, why: str) -> None:
+        """End all waiting for this page with a PageFailed; `why` is its message, for the caller."""
+        if not self._given_up.done():
+            self._given_up.set_result(why)
+
+    @contextlib.contextmanager
+    def expecting_much(self) -> Iterator[None]:
+        """While inside, an answer of Chrome may be as large as a picture is."""
+        self._connection.expects_much = True
+        try:
+            yield
+        finally:
+            self._connection.expects_much = False
+
+
+def evaluation(expression: str) -> dict[str, Any]:
+    """Parameters of Runtime.evaluate: the value that the script's promise is fulfilled with."""
+    return {"expression": expression, "awaitPromise": True, "returnByValue": True}
+
+
+@contextlib.contextmanager
+def errors_end_chrome() -> Iterator[None]:
+    """While inside, every error means that this Chrome cannot be used: no render has its page yet.
+
+    Raises:
+        ChromeDied: Instead of the errors of the protocol and of a render.
+    """
+    try:
+        yield
+    except (ProtocolError, OSError, RenderFailed) as error:
+        raise ChromeDied("Chrome ended while its page was opened or closed") from error
+
+
+def retrieve_exception(step: "asyncio.Future[Any]") -> None:
+    """Retrieve the exception of a step, so that asyncio does not log it as never retrieved."""
+    if not step.cancelled():
+        step.exception()
+
+
+def settle(future: "asyncio.Future[None]") -> None:
+    """Mark a future as done, unless it is already."""
+    if not future.done():
+        future.set_result(None)
