@@ -33,8 +33,9 @@ from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.font_display import with_patient_fonts
 from poster_service.render.job import Deadline, RenderJob
 from poster_service.render.missing import add_findings
+from poster_service.render.options import CONTENT_TYPES
 from poster_service.render.report import RenderReport
-from poster_service.render.request import CONTENT_TYPES, Limits
+from poster_service.render.request import Limits
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Phases
 
@@ -168,7 +169,7 @@ class Renderer:
             self._fetcher,
             warnings,
             lifetime,
-            job.request.assets,
+            job.request.files,
             template.files if template else None,
             job.caller,
             job.context.folder,

@@ -275,7 +275,7 @@ async def test_our_own_templates_show_pictures_that_come_along(service: Service)
         (form(("template", "plain"), ("data.a", "1"), ("data.a.b", "1")), "data.a.b", ""),
         (form(("template", "plain"), ("template", "plain")), "template", "more than once"),
         (form(("template", "plain"), ("html", "<p>")), "html", ""),
-        (form(("template", "plain"), ("nonsense", "1")), "nonsense", "no such option"),
+        (form(("template", "plain"), ("nonsense", "1")), "nonsense", "unknown option"),
         (form(("template", "plain"), style__css=b"p{}"), "style.css", "of that name"),
         (form(("template", "plain"), more__css=b"p{}"), "more.css", "pictures, video and sound"),
         (form(("template", "plain"), more__js=b"1"), "more.js", "pictures, video and sound"),
