@@ -17,7 +17,7 @@ from typing import Any
 from cachetools import TLRUCache, TTLCache
 
 from poster_service.errors import Overloaded, RenderTimeout, Stopping
-from poster_service.render.admission import Admission
+from poster_service.render.admission import TIMED_OUT_QUEUED, Admission
 from poster_service.render.job import Deadline, RenderJob
 from poster_service.render.renderer import Rendered, Renderer
 from poster_service.render.report import RenderReport, recorded
@@ -297,7 +297,7 @@ class RenderCache:
         if flight.about.is_watched:
             return self._renderer.too_late(deadline)
         again = self._admission.retry_after()
-        return Overloaded("its time passed before its turn came", again)
+        return Overloaded(TIMED_OUT_QUEUED, again)
 
     async def _find_or_paint(self, job: RenderJob) -> Painted:
         """What another replica has painted, else painted here."""

@@ -28,7 +28,7 @@ from poster_service.errors import (
 from poster_service.fetch.client import Fetcher, page_route
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.logs import event
-from poster_service.render.admission import Admission, Slot
+from poster_service.render.admission import TIMED_OUT_QUEUED, Admission, Slot
 from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.font_display import with_patient_fonts
 from poster_service.render.job import Deadline, RenderJob
@@ -235,7 +235,7 @@ class Renderer:
         slot.rendered()
         if not lost_in_line:
             return self.too_late(deadline)
-        return Overloaded("its turn came too late for its time", self._admission.retry_after())
+        return Overloaded(TIMED_OUT_QUEUED, self._admission.retry_after())
 
     async def _missing_glyphs(self, page: PosterPage) -> str:
         """The characters that the page displays as boxes.

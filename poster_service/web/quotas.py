@@ -6,8 +6,8 @@ another cause costs nothing. With a Redis, replicas have each caller's bucket in
 
 The bucket is our own because `limits` 5.8 has windows only. A window of N gives a caller who has
 spent a burst nothing until the whole window is over, where a bucket gives the next render after one
-Nth of it; its windows are whole seconds, so 1,000 a minute with a burst of 1 cannot be said; and in
-memory a hit of its moving window takes 44 to 51 us of CPU (it starts a task and a thread hop), this 6.
+Nth of it; its windows are whole seconds, so 1,000 a minute with a burst of 1 cannot be said; and a
+hit of its moving window in memory takes 44 to 51 us of CPU (a task and a thread), this 6.5.
 """
 
 import math
@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from poster_service.errors import ConcurrencyLimited, RateLimited
-from poster_service.render.admission import whole
+from poster_service.render.admission import retry_seconds
 from poster_service.settings import Settings
 from poster_service.web.shared_rates import SharedRates
 
@@ -109,7 +109,7 @@ class Quotas:
             raise ConcurrencyLimited(
                 f"this caller has {self._running[caller]} renders under way; allowed:"
                 f" {self._at_once}",
-                retry_after=whole(expected_seconds),
+                retry_after=retry_seconds(expected_seconds),
             )
         left = self._left_now(caller)
         if self._rate is not None and left < 1 - ROUNDING:

@@ -35,7 +35,7 @@ async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
 ) -> None:
     """A JPEG, a page that fails in time, and the probe of the start."""
     await service.picture(html="<p>x", width=10, height=10, format="jpeg")
-    late = await service.render(html="<script>for(;;);</script>", timeout_ms=300, format="pdf")
+    late = await service.render(html="<script>for(;;);</script>", timeout_ms=2000, format="pdf")
     assert late.status == 504
     assert await service.at_rest()
     seen = await scrape(service)
