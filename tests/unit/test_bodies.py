@@ -325,7 +325,7 @@ async def test_pages_of_others_may_not_have_their_visitors_send_forms(
         told = await answer.json()
         assert answer.status == status, told
         if status == 403:
-            assert told["code"] == "foreign_page"
+            assert told["code"] == "cross_origin_form"
             assert told["field"] in ("Origin", "Sec-Fetch-Site")
 
 

@@ -122,9 +122,7 @@ def _no_blocking() -> BlockBuster:
         function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
         function.can_block_in("poster_service/fetch/client.py", {"asset"})
         # The tests' own searches; the service takes its census in a thread.
-        function.can_block_in(
-            "poster_service/process/census.py", {"snapshot", "tagged", "inspect"}
-        )
+        function.can_block_in("poster_service/process/census.py", {"snapshot", "tagged", "inspect"})
     return blockbuster
 
 
