@@ -114,7 +114,7 @@ def goals() -> str:
         worst = min(ratios) if least else max(ratios)
         reached = worst >= bound if least else worst <= bound
         rows.append([
-            what, f"{'at least' if least else 'at most'} {bound:g} x", f"{worst:.2f} x",
+            what, f"{'at least' if least else 'at most'} {bound:g} x", f"{worst:.3f} x",
             _yes(reached),
         ])  # fmt: skip
     own = figures("ours-fast", REFERENCE)["own"]
