@@ -15,7 +15,7 @@ import logging
 import secrets
 from asyncio import FIRST_COMPLETED
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +28,9 @@ from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
 from poster_service.browser.pieces import decoded
 from poster_service.browser.pipe import MAX_MESSAGES, MAX_TOLD_BYTES, FlatSession, PipeConnection
 from poster_service.browser.settle import settled
+from poster_service.browser.types import Reply as Reply  # noqa: PLC0414 - re-exported
+from poster_service.browser.types import Request as Request  # noqa: PLC0414 - re-exported
+from poster_service.browser.types import Route as Route  # noqa: PLC0414 - re-exported
 from poster_service.browser.witness import COMPLAINTS, LISTEN, LOSSES, MAX_ADDRESS, SEARCH, Witness
 from poster_service.buffers import Share
 from poster_service.errors import (
@@ -63,42 +66,6 @@ DEATH_SECONDS = 0.3
 STAY = "if (window === top) try { history.pushState(null, '', location.href); } catch {}\n"
 #: What a page gets that stopped its own parser before its body began; there is nothing to paint.
 EMPTY = "<!doctype html><body>"
-
-
-@dataclass(frozen=True)
-class Request:
-    """Something a page asks for.
-
-    Attributes:
-        url: As Chrome normalised it.
-        method: HTTP method.
-        headers: Request headers Chrome would send.
-        body: Request body, None when there is none.
-        kind: CDP resource type, e.g. "Image".
-        hops: Redirects that led here.
-        first: Where the first of them began; "" without any.
-    """
-
-    url: str
-    method: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    kind: str
-    hops: int = 0
-    first: str = ""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a page gets for a request."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-#: Answers what a page asks for; None means that it may not have it.
-Route = Callable[[Request], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True)

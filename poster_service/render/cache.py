@@ -107,7 +107,7 @@ class Kept:
         Warnings of what would be the same each time, as a missing glyph, are cached with it.
         """
         told = self.rendered
-        return told.is_reproducible and not (told.phases.script_errors or told.is_broken)
+        return told.is_reproducible and not told.is_broken
 
     @classmethod
     def of(cls, entry: Entry) -> "Kept":

@@ -27,12 +27,12 @@ from poster_service.errors import (
     RenderTimeout,
     Stopping,
 )
-from poster_service.fetch.client import Fetcher, page_route
+from poster_service.fetch.client import Fetcher
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.logs import event
 from poster_service.render.admission import Admission, Slot
 from poster_service.render.encode import compressed, size_of_rows, threads
-from poster_service.render.font_display import with_patient_fonts
+from poster_service.render.font_display import with_blocking_fonts
 from poster_service.render.job import (
     CONTENT_TYPES,
     DEFAULT_HEIGHT,
@@ -44,6 +44,8 @@ from poster_service.render.job import (
 )
 from poster_service.render.markup import Templates
 from poster_service.render.missing import add_findings
+from poster_service.render.observations import Observations
+from poster_service.render.page_route import PageSources, page_route
 from poster_service.render.template import Template, check_files
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases, ignore
@@ -232,28 +234,27 @@ class Renderer:
         folder, files = (
             (work.template.folder, work.template.files) if work.template else (None, None)
         )
-        route = page_route(
-            work.html,
-            folder,
-            self._fetcher,
-            warnings,
-            shelf,
-            job.assets,
-            files,
-            caller,
-            work.beside,
-        )
-        route = with_patient_fonts(route, work.html)
+        sources = PageSources(work.html, job.assets, folder, files, work.beside)
+        route = page_route(sources, self._fetcher, warnings, shelf, caller)
+        route = with_blocking_fonts(route, work.html)
+        observations = Observations()
         cache = ""
         phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
         try:
             try:
                 with self._buffers.open() as share:
                     body = await self._within_deadline(
-                        work, deadline, caller, route, phases, share, is_static=is_static
+                        work,
+                        deadline,
+                        caller,
+                        route,
+                        phases,
+                        observations,
+                        share,
+                        is_static=is_static,
                     )
             finally:
-                add_findings(warnings, phases)
+                add_findings(warnings, observations)
             if job.strict:
                 check_whole(warnings)
             etag = await etag_of(body)
@@ -281,7 +282,12 @@ class Renderer:
         finally:
             seconds = time.monotonic() - begin
             done = Done(
-                outcome, job.format, seconds, phases.milliseconds, len(body), phases.script_errors
+                outcome,
+                job.format,
+                seconds,
+                phases.milliseconds,
+                len(body),
+                observations.script_errors,
             )
             self._observe(done)
             self._log(job, caller, picture, done, warnings, cache)
@@ -321,6 +327,7 @@ class Renderer:
         caller: str,
         route: Route,
         phases: Phases,
+        observations: Observations,
         share: Share,
         *,
         is_static: bool,
@@ -335,7 +342,14 @@ class Renderer:
         try:
             async with deadline.watch():
                 body = await self._paint(
-                    slot, work.picture, route, phases, deadline, share, is_static=is_static
+                    slot,
+                    work.picture,
+                    route,
+                    phases,
+                    observations,
+                    deadline,
+                    share,
+                    is_static=is_static,
                 )
                 slot.rendered()
                 share.set(len(body))
@@ -372,6 +386,7 @@ class Renderer:
         picture: CaptureOptions,
         route: Route,
         phases: Phases,
+        observations: Observations,
         deadline: Deadline,
         share: Share,
         *,
@@ -385,7 +400,7 @@ class Renderer:
             page.meter(share)
             watch = asyncio.ensure_future(self._watch_memory(lease.chrome))
             undo.callback(watch.cancel)
-            undo.callback(_hear, page, phases)
+            undo.callback(_hear, page, observations)
             undo.callback(_listen_late(page, deadline).cancel)
             with phases.phase("setup"):
                 await page.set_up(picture)
@@ -393,9 +408,9 @@ class Renderer:
                 await page.load(route, is_static=is_static)
             with phases.phase("wait"):
                 await page.wait_painted(is_static=is_static)
-            phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
+            observations.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
             if page.text and (missing := await self._missing_glyphs(page)):
-                phases.notes.append(("missing_glyph", code_points(missing)))
+                observations.notes.append(("missing_glyph", code_points(missing)))
             with phases.phase("capture"):
                 return await page.capture(picture)
 
@@ -465,9 +480,10 @@ def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_at(when, page.listen)
 
 
-def _hear(page: PosterPage, phases: Phases) -> None:
+def _hear(page: PosterPage, observations: Observations) -> None:
     """Take what is known of a page, however its render ends."""
-    phases.script_errors, phases.findings = page.witness.script_errors, page.witness.findings
+    observations.script_errors = page.witness.script_errors
+    observations.findings = page.witness.findings
 
 
 async def etag_of(body: bytes) -> str:
@@ -488,12 +504,12 @@ def check_whole(warnings: Warnings) -> None:
         FetchDenied: A rule kept something from it; the addresses are named.
         FetchFailed: Something did not come or cannot be used; the addresses are named.
     """
-    told = warnings.told()
-    if not told:
+    missing = warnings.missing()
+    if not missing:
         return
-    named = [f"{one.url or 'no address'} ({one.reason})" for one in told[:MAX_NAMED]]
-    more = len(told) - len(named) + warnings.more
+    named = [f"{one.url or 'no address'} ({one.reason})" for one in missing[:MAX_NAMED]]
+    more = len(missing) - len(named) + warnings.more
     what = ", ".join(named) + (f" and {more} more" if more else "")
-    if any(one.verb == "denied" for one in told):
+    if any(one.verb == "denied" for one in missing):
         raise FetchDenied(f"the page asked for what it may not have: {what}")
     raise FetchFailed(f"the page did not get what it asked for: {what}")

@@ -135,8 +135,8 @@ def the_loop_must_not_block() -> Iterator[BlockBuster]:
             function.can_block_in("poster_service/process/spawn.py", {"start", "shim_left"})
             function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
             function.can_block_in("poster_service/browser/pool.py", {"close"})
-            function.can_block_in("poster_service/process/home.py", {"is_there"})
-            function.can_block_in("poster_service/render/assets.py", {"asset"})
+            function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
+            function.can_block_in("poster_service/render/page_files.py", {"template_file"})
             # The tests' own searches; the service takes its census in a thread.
             function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
         yield blockbuster
