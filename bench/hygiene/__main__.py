@@ -25,7 +25,7 @@ from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.process import census
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled
-from tests.process.test_spawn import server_up
+from tests.process.harness import server_up
 
 INSTANCE = 0xBE7C4
 PROGRAMS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")

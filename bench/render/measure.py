@@ -249,7 +249,7 @@ async def warm(service: Service, wish: Mapping[str, Any]) -> None:
 
 async def ready_memory(candidate: Candidate, cache: Path) -> float:
     """PSS of each of four ready Chromes, its shim included, in bytes. Raises Refused."""
-    async with service_of(candidate, cache, {"POSTER_READY": str(READY)}) as service:
+    async with service_of(candidate, cache, {"POSTER_READY_CHROMES": str(READY)}) as service:
         end = time.monotonic() + 30
         while (count := len((await service.status())["leases"])) < READY:
             if time.monotonic() > end:

@@ -13,7 +13,7 @@ VIEWPORT = {"width": 750, "height": 1334}
 CARD = "<!doctype html><body style='background: #0a0; font: 20px sans-serif'>A card"
 PATIENT = {
     "POSTER_TIMEOUT_MS": "600000", "POSTER_MAX_TIMEOUT_MS": "600000",
-    "POSTER_MAX_CONNECTIONS": "4096", "POSTER_QUEUE": "2000",
+    "POSTER_MAX_CONNECTIONS": "4096", "POSTER_QUEUE_SIZE": "2000",
 }  # fmt: skip
 
 

@@ -37,8 +37,8 @@ from poster_service.fetch.response_cache import Key, ResponseCache, conditions
 from poster_service.logs import event
 from poster_service.render.file_names import FileNames
 from poster_service.render.folder import Snapshot
-from poster_service.render.job import Asset
 from poster_service.render.missing import is_aside, is_icon, judge, settle, similar_name
+from poster_service.render.request import Asset
 from poster_service.render.template_lint import CONTENT_SECURITY_POLICY
 from poster_service.render.warnings import Warnings
 from poster_service.single_flight import Flights

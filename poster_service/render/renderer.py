@@ -1,23 +1,20 @@
-"""One render from job to bytes; holds the one deadline, and every step takes what is left of it.
+"""Paints a render job with Chrome; holds its one deadline, and every step takes what is left of it.
 
-The caller need not be an HTTP request. Cancelling `render` at any point frees its Chrome at once.
+Cancelling `render` at any point frees its Chrome at once.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.glyphs import SEEN_KINDS, code_points
 from poster_service.browser.page import PosterPage
 from poster_service.browser.pool import Pool
-from poster_service.browser.types import CaptureOptions, Route
+from poster_service.browser.types import Route
 from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
     FetchDenied,
@@ -31,35 +28,25 @@ from poster_service.errors import (
 from poster_service.fetch.client import Fetcher, page_route
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.logs import event
-from poster_service.render.admission import Admission, Slot
+from poster_service.render.admission import TIMED_OUT_QUEUED, Admission, Slot
 from poster_service.render.encode import compressed, size_of_rows, threads
 from poster_service.render.font_display import with_patient_fonts
-from poster_service.render.job import (
-    CONTENT_TYPES,
-    DEFAULT_HEIGHT,
-    DEFAULT_QUALITY,
-    DEFAULT_WIDTH,
-    Limits,
-    RenderJob,
-    check_pixels,
-)
-from poster_service.render.markup import Templates
+from poster_service.render.job import Deadline, RenderJob
 from poster_service.render.missing import add_findings
-from poster_service.render.template import Template, check_files
+from poster_service.render.options import CONTENT_TYPES
+from poster_service.render.report import RenderReport
+from poster_service.render.request import Limits
 from poster_service.render.warnings import Warnings
-from poster_service.stats import Done, Phases, ignore
+from poster_service.stats import Phases
 
 logger = logging.getLogger(__name__)
 
-#: How often the memory of a Chrome that renders is looked at, in seconds; 0.9 ms of CPU each time.
+#: How often the memory of a Chrome that renders is measured, in seconds; 0.9 ms of CPU each time.
 MEMORY_SECONDS = 0.25
-
-
 #: How long before its time is up a page is asked what its scripts have failed with, in seconds.
 LISTEN_SECONDS = 0.2
 #: Addresses that the error of a `strict` render names; the header has more.
 MAX_NAMED = 8
-
 #: From here on hashing takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
 
@@ -73,11 +60,12 @@ class Rendered:
         content_type: Its media type.
         phases: Where the time went.
         etag: Of the bytes: equal bytes have the same, whichever render they come from.
-        until: As long as this, on the monotonic clock, what the page fetched stays the same by its
-            servers' own word; infinite where it fetched nothing.
-        warnings: What the page went without, as the value of `X-Render-Warnings`; often empty.
-        is_broken: Whether a server had an error instead of what the page asked for.
+        until: As long as this, on the monotonic clock, what the page fetched stays the same as its
+            servers declare; infinite where it fetched nothing.
+        warnings: What the page did not get, as the value of `X-Render-Warnings`; often empty.
+        is_broken: Whether a server answered with an error instead of what the page asked for.
         is_reproducible: Whether the page has these warnings, if any, each time.
+        has_script_errors: Whether a script of the page failed.
     """
 
     body: bytes
@@ -88,317 +76,167 @@ class Rendered:
     warnings: str = ""
     is_broken: bool = False
     is_reproducible: bool = True
+    has_script_errors: bool = False
 
 
 @dataclass(frozen=True)
-class Work:
-    """A job with everything found and filled in that needs no Chrome; equal work, equal pictures.
+class Painting:
+    """What the steps of one render work with.
 
     Attributes:
-        template: None when the HTML is the caller's own.
-        html: The page as Chrome gets it.
-        picture: The look, with every default filled in.
-        beside: The folder of a page that is a local file, for its relative addresses. No caller
-            over HTTP has one.
+        route: Answers what the page asks for.
+        share: Its part of the memory for bodies and pictures in transit.
     """
 
     job: RenderJob
-    template: Template | None
-    html: str
-    picture: CaptureOptions
-    beside: Path | None = None
-
-
-class Deadline:
-    """When a render must be done; may be moved while it runs.
-
-    Attributes:
-        when: On the loop's clock.
-        milliseconds: What that was in the beginning, for the caller.
-    """
-
-    def __init__(self, milliseconds: int) -> None:
-        self.milliseconds = milliseconds
-        self.when = asyncio.get_running_loop().time() + milliseconds / 1000
-        self._alarm: asyncio.Timeout | None = None
-
-    @property
-    def left(self) -> float:
-        """Seconds until then, 0 afterwards."""
-        return max(0.0, self.when - asyncio.get_running_loop().time())
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether something runs that ends then."""
-        return self._alarm is not None
-
-    def move(self, when: float) -> None:
-        """Another time, unless it is too late for that."""
-        if self._alarm is not None:
-            if self._alarm.expired():
-                return
-            self._alarm.reschedule(when)
-        self.when = when
-
-    @contextlib.asynccontextmanager
-    async def watch(self) -> AsyncIterator[None]:
-        """End what is inside when the time is up, with a TimeoutError."""
-        async with asyncio.timeout_at(self.when) as alarm:
-            self._alarm = alarm
-            try:
-                yield
-            finally:
-                self._alarm = None
+    report: RenderReport
+    route: Route
+    share: Share
 
 
 class Renderer:
-    """Takes jobs, gives pictures; holds what all renders share."""
+    """Paints jobs; holds what all renders share.
+
+    Attributes:
+        last_success: When a render last succeeded, on the clock of `clock.py`; None before.
+    """
 
     def __init__(
         self,
         pool: Pool,
         admission: Admission,
-        templates: Templates,
         fetcher: Fetcher,
         limits: Limits,
-        observe: Callable[[Done], None] = ignore,
         buffers: Buffers | None = None,
     ) -> None:
-        self._buffers = buffers or Buffers()
         self._pool = pool
         self._admission = admission
-        self._templates = templates
         self._fetcher = fetcher
         self._limits = limits
-        self._observe = observe
-        threads()  # made now and not in the first render: it reads how many processors there are
-        #: When a render last succeeded, on the clock of `clock.py`; None before the first.
+        self._buffers = buffers or Buffers()
         self.last_success: float | None = None
+        threads()  # created now and not in the first render: it reads the number of processors
 
-    async def render(
-        self, job: RenderJob, caller: str = "", beside: Path | None = None
-    ) -> Rendered:
-        """Render one job.
+    async def render(self, job: RenderJob, report: RenderReport) -> Rendered:
+        """Paint one job.
 
         Args:
-            job: What to render.
-            caller: Whose it is; an opaque name by which slots are shared out, told in the log.
-            beside: The folder of a page that is a local file.
+            job: What to paint.
+            report: Filled in as the render goes on, whether it succeeds or not.
 
         Raises:
-            CallerError: The job cannot be served as it is.
-            LoadError: There is no room.
+            LoadError: There is no room, or its turn came too late.
+            CallerError: `strict` was asked for, and the page did not get all that it asked for.
             RenderFailed: The page or its Chrome failed, or time ran out.
         """
-        deadline = self.deadline(job)
-        work = await asyncio.to_thread(self.prepare, job) if job.template else self.prepare(job)
-        return await self.perform(replace(work, beside=beside), caller, deadline)
-
-    def prepare(self, job: RenderJob) -> Work:
-        """All that needs no Chrome; reads the disk for a template, so call it from a thread then.
-
-        Raises:
-            CallerError: The job cannot be served as it is.
-            PageFailed: Its template is at fault.
-        """
-        template, html = self._markup(job)
-        return Work(job, template, html, self._picture(job, template))
-
-    def deadline(self, job: RenderJob) -> Deadline:
-        """The job's own, from now on."""
-        return Deadline(job.timeout_ms or self._limits.timeout_ms)
-
-    async def perform(
-        self,
-        work: Work,
-        caller: str,
-        deadline: Deadline,
-        keep: Callable[[Rendered], str] = lambda _: "",
-        *,
-        is_static: bool = False,
-    ) -> Rendered:
-        """Render what was prepared.
-
-        Args:
-            work: What to render.
-            caller: As of `render`.
-            deadline: When it must be done.
-            keep: Told of the finished picture; gives the cache's word, for the log.
-            is_static: Whether nothing on the page runs or moves, as far as is known.
-
-        Raises:
-            PosterError: As `render`.
-        """
-        job, picture, warnings, shelf = work.job, work.picture, Warnings(), CacheLifetime()
-        folder, files = (
-            (work.template.folder, work.template.files) if work.template else (None, None)
-        )
-        route = page_route(
-            work.html,
-            folder,
-            self._fetcher,
-            warnings,
-            shelf,
-            job.assets,
-            files,
-            caller,
-            work.beside,
-        )
-        route = with_patient_fonts(route, work.html)
-        cache = ""
-        phases, begin, outcome, body = Phases(), time.monotonic(), "ok", b""
+        lifetime = CacheLifetime()
+        route = self._route(job, report.warnings, lifetime)
         try:
-            try:
-                with self._buffers.open() as share:
-                    body = await self._within_deadline(
-                        work, deadline, caller, route, phases, share, is_static=is_static
-                    )
-            finally:
-                add_findings(warnings, phases)
-            if job.strict:
-                check_whole(warnings)
-            etag = await etag_of(body)
-            rendered = Rendered(
-                body,
-                CONTENT_TYPES[job.format],
-                phases,
-                etag,
-                shelf.until,
-                warnings.header(),
-                shelf.is_broken,
-                warnings.is_reproducible,
-            )
-            cache = keep(rendered)
-        except PosterError as error:
-            outcome = error.code
-            error.server_timing, error.warnings = phases.server_timing(), warnings.header()
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        except Exception:
-            outcome = PosterError.code  # a fault of ours
-            raise
+            with self._buffers.open() as share:
+                body = await self._within_deadline(Painting(job, report, route, share))
         finally:
-            seconds = time.monotonic() - begin
-            done = Done(
-                outcome, job.format, seconds, phases.milliseconds, len(body), phases.script_errors
-            )
-            self._observe(done)
-            self._log(job, caller, picture, done, warnings, cache)
+            add_findings(report.warnings, report.phases)
+        if job.options.strict:
+            check_whole(report.warnings)
+        rendered = Rendered(
+            body,
+            CONTENT_TYPES[job.options.format],
+            report.phases,
+            await etag_of(body),
+            lifetime.until,
+            report.warnings.header(),
+            lifetime.is_broken,
+            report.warnings.is_reproducible,
+            bool(report.script_errors),
+        )
+        report.size = len(body)
         self.last_success = clock.now()
         return rendered
 
-    def _markup(self, job: RenderJob) -> tuple[Template | None, str]:
-        if job.template is None:
-            return None, job.html or ""
-        template = self._templates.find(job.template)
-        check_files(template, job.assets)
-        return template, self._templates.render(template, job.data or {})
-
-    def _picture(self, job: RenderJob, template: Template | None) -> CaptureOptions:
-        """The job with every default filled in: the caller's word, the template's, ours."""
-        width = job.width or (template and template.width) or DEFAULT_WIDTH
-        height = job.height or (template and template.height) or DEFAULT_HEIGHT
-        check_pixels(job, width, height, self._limits)
-        lossy = job.format in ("jpeg", "webp")
-        return CaptureOptions(
-            width=width,
-            height=height,
-            scale=job.device_scale_factor,
-            format=job.format,
-            quality=(job.quality or DEFAULT_QUALITY) if lossy else None,
-            full_page=job.full_page,
-            background=job.colour(),
-            max_pixels=self._limits.max_pixels,
-            max_messages=self._limits.max_messages,
-            max_message_bytes=self._limits.max_message_bytes,
-        )
-
-    async def _within_deadline(
-        self,
-        work: Work,
-        deadline: Deadline,
-        caller: str,
-        route: Route,
-        phases: Phases,
-        share: Share,
-        *,
-        is_static: bool,
-    ) -> bytes:
-        """A slot, then the painting, until the time is up.
-
-        The gate watches the deadline itself while the job waits, so that one who never had its
-        turn is told so (503, come back), and not that its page was too slow (504).
-        """
-        with phases.phase("queue"):
-            slot = await self._admission.acquire(caller, deadline.when)
-        try:
-            async with deadline.watch():
-                body = await self._paint(
-                    slot, work.picture, route, phases, deadline, share, is_static=is_static
-                )
-                slot.rendered()
-                share.set(len(body))
-                if work.job.png_compression == "fast":
-                    return body
-                with phases.phase("encode"):
-                    await share.fit(2 * len(body) + size_of_rows(body))
-                    return await compressed(body, work.job.png_compression)
-        except TimeoutError as error:
-            raise self._out_of_time(slot, deadline) from error
-        except RenderFailed as error:
-            if self._admission.is_closed:  # its Chrome was taken away, it did not fail
-                raise Stopping("the service stopped before the render was done") from error
-            raise
-
     def too_late(self, deadline: Deadline) -> RenderTimeout:
-        """What a caller is told whose time passed while the page was painted."""
+        """The error of a render whose time was up while the page was painted."""
         return RenderTimeout(
             f"the render was not done in {deadline.milliseconds} ms; more can be asked for with"
             f" timeout_ms, up to {self._limits.max_timeout_ms}"
         )
 
-    def _out_of_time(self, slot: Slot, deadline: Deadline) -> PosterError:
-        """What a caller is told: that it waited too long, or that its page is too slow."""
-        lost_in_line = slot.waited_in_vain
-        slot.rendered()
-        if not lost_in_line:
-            return self.too_late(deadline)
-        return Overloaded("its turn came too late for its time", self._admission.retry_after())
+    def _route(self, job: RenderJob, warnings: Warnings, lifetime: CacheLifetime) -> Route:
+        """The route that answers what the job's page asks for."""
+        template = job.template
+        route = page_route(
+            job.html,
+            template.folder if template else None,
+            self._fetcher,
+            warnings,
+            lifetime,
+            job.request.files,
+            template.files if template else None,
+            job.caller,
+            job.context.folder,
+        )
+        return with_patient_fonts(route, job.html)
 
-    async def _paint(
-        self,
-        slot: Slot,
-        picture: CaptureOptions,
-        route: Route,
-        phases: Phases,
-        deadline: Deadline,
-        share: Share,
-        *,
-        is_static: bool,
-    ) -> bytes:
-        """Lease, page, bytes; undone in reverse, however it is left."""
+    async def _within_deadline(self, painting: Painting) -> bytes:
+        """Wait for a slot, paint and compress, until the time is up.
+
+        The admission watches the deadline itself while the job waits, so that one that never had
+        its turn gets "come back later" (503), and not that its page was too slow (504).
+        """
+        job, phases = painting.job, painting.report.phases
+        with phases.phase("queue"):
+            slot = await self._admission.acquire(job.caller, job.deadline.when)
+        try:
+            async with job.deadline.watch():
+                body = await self._paint(slot, painting)
+                slot.rendered()
+                return await self._compressed(body, painting)
+        except TimeoutError as error:
+            raise self._out_of_time(slot, job.deadline) from error
+        except RenderFailed as error:
+            if self._admission.is_closed:  # its Chrome was taken away, it did not fail
+                raise Stopping("the service stopped before the render was done") from error
+            raise
+
+    async def _paint(self, slot: Slot, painting: Painting) -> bytes:
+        """Lease a Chrome and take the picture; undone in reverse order, however it is left."""
+        job, report, phases = painting.job, painting.report, painting.report.phases
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
                 lease = await undo.enter_async_context(self._pool.lease(slot.free))
             page = lease.chrome.page
-            page.meter(share)
-            watch = asyncio.ensure_future(self._watch_memory(lease.chrome))
-            undo.callback(watch.cancel)
-            undo.callback(_hear, page, phases)
-            undo.callback(_listen_late(page, deadline).cancel)
+            page.meter(painting.share)
+            undo.callback(asyncio.ensure_future(self._watch_memory(lease.chrome)).cancel)
+            undo.callback(_note_findings, page, report)
+            undo.callback(_listen_late(page, job.deadline).cancel)
             with phases.phase("setup"):
-                await page.set_up(picture)
+                await page.set_up(job.capture)
             with phases.phase("load"):
-                await page.load(route, is_static=is_static)
+                await page.load(painting.route, is_static=job.is_static)
             with phases.phase("wait"):
-                await page.wait_painted(is_static=is_static)
+                await page.wait_painted(is_static=job.is_static)
             phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
             if page.text and (missing := await self._missing_glyphs(page)):
                 phases.notes.append(("missing_glyph", code_points(missing)))
             with phases.phase("capture"):
-                return await page.capture(picture)
+                return await page.capture(job.capture)
+
+    async def _compressed(self, body: bytes, painting: Painting) -> bytes:
+        """The picture, compressed again where the job asks for that."""
+        painting.share.set(len(body))
+        compression = painting.job.options.png_compression
+        if compression == "fast":
+            return body
+        with painting.report.phases.phase("encode"):
+            await painting.share.fit(2 * len(body) + size_of_rows(body))
+            return await compressed(body, compression)
+
+    def _out_of_time(self, slot: Slot, deadline: Deadline) -> PosterError:
+        """The error of a render that waited too long, or whose page is too slow."""
+        lost_in_line = slot.waited_in_vain
+        slot.rendered()
+        if not lost_in_line:
+            return self.too_late(deadline)
+        return Overloaded(TIMED_OUT_QUEUED, self._admission.retry_after())
 
     async def _missing_glyphs(self, page: PosterPage) -> str:
         """The characters that the page displays as boxes.
@@ -414,50 +252,19 @@ class Renderer:
     async def _watch_memory(self, chrome: Chrome) -> None:
         """Have the page fail when its Chrome takes more memory than one may.
 
-        This needs no privilege and is a look four times a second, so a quick page may take more
-        for a moment; a control group (POSTER_CHROME_MEMORY_MB) is the hard limit.
+        This needs no privilege and measures four times a second, so a quick page may take more for
+        a moment; a control group (POSTER_CHROME_MEMORY_MIB) is the hard limit.
         """
         while True:
             await asyncio.sleep(MEMORY_SECONDS)
-            held = await asyncio.to_thread(chrome.memory)
+            used = await asyncio.to_thread(chrome.memory)
             chrome.trim()
-            if held > self._limits.memory:
-                event(logger, logging.WARNING, "a page takes too much memory", mib=held >> 20)
+            if used > self._limits.memory:
+                event(logger, logging.WARNING, "a page takes too much memory", mib=used >> 20)
                 chrome.page.give_up(
                     f"the page takes more memory than the {self._limits.memory >> 20} MiB allowed"
                 )
                 return
-
-    def _log(
-        self,
-        job: RenderJob,
-        caller: str,
-        picture: CaptureOptions,
-        done: Done,
-        warnings: Warnings,
-        cache: str,
-    ) -> None:
-        """One line for each render: names, sizes and times, never the page or its data."""
-        level = logging.INFO if done.outcome in ("ok", "cancelled") else logging.WARNING
-        event(
-            logger,
-            level,
-            "render",
-            outcome=done.outcome,
-            **({"cache": cache} if cache else {}),
-            **({"caller": caller} if caller else {}),
-            source=job.template or "html",
-            format=done.format,
-            width=picture.width,
-            height=picture.height,
-            scale=picture.scale,
-            html_chars=len(job.html or ""),
-            bytes=done.size,
-            warnings=len(warnings),
-            ms=round(done.seconds * 1000, 1),
-            phases={name: round(took, 1) for name, took in done.milliseconds.items()},
-            **({"script_errors": list(done.script_errors)} if done.script_errors else {}),
-        )
 
 
 def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
@@ -466,9 +273,10 @@ def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_at(when, page.listen)
 
 
-def _hear(page: PosterPage, phases: Phases) -> None:
-    """Take what is known of a page, however its render ends."""
-    phases.script_errors, phases.findings = page.witness.script_errors, page.witness.findings
+def _note_findings(page: PosterPage, report: RenderReport) -> None:
+    """Keep what is known of a page, however its render ends."""
+    report.phases.findings = page.witness.findings
+    report.script_errors = report.phases.script_errors = page.witness.script_errors
 
 
 async def etag_of(body: bytes) -> str:
@@ -483,18 +291,18 @@ def _etag(body: bytes) -> str:
 
 
 def check_whole(warnings: Warnings) -> None:
-    """What `strict` asks for: the page got all that it wanted.
+    """Check for `strict` that the page got all that it asked for.
 
     Raises:
         FetchDenied: A rule kept something from it; the addresses are named.
         FetchFailed: Something did not come or cannot be used; the addresses are named.
     """
-    told = warnings.told()
-    if not told:
+    missing = warnings.told()
+    if not missing:
         return
-    named = [f"{one.url or 'no address'} ({one.reason})" for one in told[:MAX_NAMED]]
-    more = len(told) - len(named) + warnings.more
-    what = ", ".join(named) + (f" and {more} more" if more else "")
-    if any(one.verb == "denied" for one in told):
-        raise FetchDenied(f"the page asked for what it may not have: {what}")
-    raise FetchFailed(f"the page did not get what it asked for: {what}")
+    named = [f"{one.url or 'no address'} ({one.reason})" for one in missing[:MAX_NAMED]]
+    more = len(missing) - len(named) + warnings.more
+    listed = ", ".join(named) + (f" and {more} more" if more else "")
+    if any(one.verb == "denied" for one in missing):
+        raise FetchDenied(f"the page asked for what it may not have: {listed}")
+    raise FetchFailed(f"the page did not get what it asked for: {listed}")

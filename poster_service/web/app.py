@@ -1,4 +1,4 @@
-"""The aiohttp application, and the one function that serves it until it is told to stop."""
+"""The aiohttp application, and the function that serves it until a signal stops it."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from poster_service.web.connections import (
 )
 from poster_service.web.headers import EVERY_ANSWER, with_cors
 from poster_service.web.hosts import check_host
-from poster_service.web.parts import PARTS, Parts, build
+from poster_service.web.service import SERVICE, Service
 
 logger = logging.getLogger(__name__)
 
@@ -40,31 +40,31 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: A caller's own request id is kept when it is plain enough to stand in a log line.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
-#: What a start may spend on reading Chrome's program in, in seconds, and a window's time on top. A
-#: fast disk takes a tenth of that; a slow one has read a part by then, and the rest stays as it is.
+#: How long a start may read Chrome's program into the page cache, in seconds, and the time of one
+#: window on top. A fast disk takes a tenth of that; a slow one has read a part of it by then.
 REFILL_SECONDS = 1.0
 
 
-def make_app(parts: Parts) -> web.Application:
-    """The application over parts that are started and stopped by somebody else."""
+def make_app(service: Service) -> web.Application:
+    """The application over a service that its caller starts and stops."""
     app = web.Application(middlewares=[with_request_id, with_cors, with_problems, with_caller])
-    app[PARTS] = parts
-    app[BODY_LIMITS] = BodyLimits.of(parts.settings)
+    app[SERVICE] = service
+    app[BODY_LIMITS] = BodyLimits.of(service.settings)
     app[openapi.MADE] = {}
-    incoming.threads()  # made now and not in a request: it reads how many processors there are
-    app.add_routes([*handlers.routes(parts.settings), openapi.ROUTE])
+    incoming.threads()  # created now and not in a request: it reads the number of processors
+    app.add_routes([*handlers.routes(service.settings), openapi.ROUTE])
     return app
 
 
 @web.middleware
 async def with_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every answer carries the id under which the log tells of it."""
+    """Give every answer the id of its lines in the log."""
     given = request.headers.get("X-Request-Id", "")
     identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
     request_id.set(identity)
-    parts = request.app[PARTS]
-    with parts.answers.one():
-        with parts.buffers.open() as request[incoming.SHARE]:
+    service = request.app[SERVICE]
+    with service.answers.one():
+        with service.engine.buffers.open() as request[incoming.SHARE]:
             response = await handler(request)
         response.headers.update(EVERY_ANSWER)
         response.headers["X-Request-Id"] = identity
@@ -76,35 +76,40 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def ends_connection(request: web.Request) -> bool:
-    """Whether nothing more is to be read: the rest of a body, or what may be one."""
+    """Whether the connection closes: the rest of a body, or what may be one, has not been read."""
     is_reserved = getattr(request.protocol, "is_reserved", False)
     return is_reserved or not request.content.is_eof() or not is_framed(request)
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
-    """Send from here and not after the return, so that a stop can wait for it; not for ever."""
-    parts = request.app[PARTS]
-    milliseconds = parts.settings.send_timeout_ms
+    """Send from here and not after the return, so that a stop can wait for it; bounded in time."""
+    service = request.app[SERVICE]
+    milliseconds = service.settings.send_timeout_ms
     try:
         async with asyncio.timeout(milliseconds / 1000):
             with contextlib.suppress(ConnectionError):
-                await sending.send(request, response, parts.buffers)
+                await sending.send(request, response, service.engine.buffers)
     except TimeoutError:
-        event(logger, logging.INFO, "an answer was not taken in time", milliseconds=milliseconds)
+        event(
+            logger,
+            logging.INFO,
+            "the client did not read its answer in time",
+            milliseconds=milliseconds,
+        )
         if request.transport is not None:
             request.transport.abort()
 
 
 @web.middleware
 async def with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves as problem+json; what happened inside goes to the log only."""
+    """Answer every error with problem+json; details of this process go to the log only."""
     identity = request_id.get()
     try:
-        parts = request.app[PARTS]
-        check_head(request, parts.settings.max_header_bytes)
+        service = request.app[SERVICE]
+        check_head(request, service.settings.max_header_bytes)
         check_place(request)
         if request.path not in HEALTH:
-            check_host(request, parts.settings, guarded=bool(parts.tokens.entries))
+            check_host(request, service.settings, guarded=bool(service.tokens.entries))
         return await handler(request)
     except PosterError as error:
         event(logger, logging.INFO, f"refused: {error}", code=error.code)
@@ -117,11 +122,11 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
         return problems.problem(error.status, error.reason, more, identity, kept)
     except Exception:
         logger.exception("a handler failed")
-        return problems.answer(PosterError("something went wrong here; the log knows"), identity)
+        return problems.answer(PosterError("internal error; the log has this request id"), identity)
 
 
 def _remedy(request: web.Request, error: web.HTTPException) -> str:
-    """What the caller of an address, or of a method, that there is not can do."""
+    """What a caller can do who asked for an address, or used a method, that does not exist."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         return problems.wrong_method(error.allowed_methods)
     if isinstance(error, web.HTTPNotFound):
@@ -130,11 +135,11 @@ def _remedy(request: web.Request, error: web.HTTPException) -> str:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Bind before anything else starts, so that a port in use costs nothing.
+    """Bind before anything else starts, so that a port in use is reported at once.
 
     Raises:
         AddressInUse: Naming the address and the settings that change it.
-        UnauthenticatedBind: Others than this machine could come, and nobody would ask who they are.
+        UnauthenticatedBind: Other machines could connect, and callers need no token.
     """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -148,7 +153,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def check_guarded(settings: Settings, address: str) -> None:
-    """Refuse to be open to a network by accident.
+    """Refuse to serve a network without tokens by accident.
 
     Raises:
         UnauthenticatedBind: Naming both remedies.
@@ -156,8 +161,8 @@ def check_guarded(settings: Settings, address: str) -> None:
     guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
     if not guarded and not is_loopback(ipaddress.ip_address(address)):
         raise UnauthenticatedBind(
-            f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
-            " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"
+            f"POSTER_HOST={settings.host} accepts connections from other machines, and there is no"
+            " token: set POSTER_TOKENS=name=token or POSTER_TOKENS_FILE, or set"
             " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"
         )
 
@@ -166,34 +171,34 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until TERM, INT or HUP; a second one, or QUIT, does not wait for running renders.
 
     Raises:
-        OperatorError: Something does not let the service start; nothing is left running.
+        OperatorError: The service cannot start; nothing is left running.
     """
     stop = _Stop(asyncio.get_running_loop())
     ensure_descriptors(settings)
-    parts = build(settings)
+    service = Service.build(settings)
     with listen(settings) as listener:
-        if not await _started(parts, stop):
+        if not await _started(service, stop):
             return
         runner = None
         try:
-            runner = await open_site(make_app(parts), listener, parts.connections, settings)
+            runner = await open_site(make_app(service), listener, service.connections, settings)
             announce(address_of(listener))
             await stop.first.wait()
             event(logger, logging.INFO, "stopping: running renders may finish")
-            await _stop_within(parts, stop, settings.stop_grace_seconds)
+            await _stop_within(service, stop, settings.stop_grace_seconds)
         finally:
-            await parts.stop()
+            await service.stop()
             if runner is not None:
                 await runner.cleanup()
             stop.ignore_more()
 
 
-async def _started(parts: Parts, stop: "_Stop") -> bool:
-    """Start all parts; False when a signal came meanwhile, and nothing is left then."""
-    starting = asyncio.ensure_future(_bring_up(parts))
-    told = asyncio.ensure_future(stop.first.wait())
-    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+async def _started(service: Service, stop: "_Stop") -> bool:
+    """Start the service; False when a signal came meanwhile, and nothing is left then."""
+    starting = asyncio.ensure_future(_bring_up(service))
+    stopped = asyncio.ensure_future(stop.first.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
     if not starting.done():
         starting.cancel()
         await asyncio.wait({starting})
@@ -202,17 +207,17 @@ async def _started(parts: Parts, stop: "_Stop") -> bool:
     return True
 
 
-async def _bring_up(parts: Parts) -> None:
-    # Before the first Chrome: what that maps stays as it is.
-    await asyncio.to_thread(page_cache.refill, parts.pool.spec.program, REFILL_SECONDS)
-    await parts.start()
+async def _bring_up(service: Service) -> None:
+    # Before the first Chrome: pages that a process has mapped are not replaced.
+    await asyncio.to_thread(page_cache.refill, service.engine.pool.spec.program, REFILL_SECONDS)
+    await service.start()
 
 
-async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:
-    """Let renders finish, until the grace is over or a second signal comes."""
-    parts.admission.close()
+async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
+    """Let renders finish, until the grace period is over or a second signal comes."""
+    service.engine.admission.close()
     waits = [
-        asyncio.ensure_future(_all_answered(parts)),
+        asyncio.ensure_future(_all_answered(service)),
         asyncio.ensure_future(stop.second.wait()),
     ]
     await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
@@ -220,18 +225,18 @@ async def _stop_within(parts: Parts, stop: "_Stop", grace: float) -> None:
         wait.cancel()
 
 
-async def _all_answered(parts: Parts) -> None:
-    """Wait until no render runs or waits, and every answer has been taken by its caller."""
-    await parts.admission.wait_idle()
-    await parts.answers.wait_none()
+async def _all_answered(service: Service) -> None:
+    """Wait until no render runs or waits, and every answer has been sent."""
+    await service.engine.admission.wait_idle()
+    await service.answers.wait_none()
 
 
 class _Stop:
-    """Counts the signals that mean to stop; the handler only takes a note.
+    """Counts the signals that stop the service; the handler only takes a note.
 
-    HUP is one of them: it comes when the terminal is closed. QUIT (Ctrl-backslash) asks for the end
-    at once, which is done as for a second signal, so that no folder stays. USR1, USR2 and ALRM mean
-    nothing here, and by default would end the process without any cleaning.
+    HUP is one of them: it comes when the terminal is closed. QUIT (Ctrl-backslash) stops at once,
+    as a second signal does, so that no folder is left. USR1, USR2 and ALRM mean nothing here; their
+    default action would end the process without cleanup.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -244,7 +249,7 @@ class _Stop:
             loop.add_signal_handler(number, self._ignore, number)
 
     def ignore_more(self) -> None:
-        """Nothing is left: a further signal must not change the exit status."""
+        """Ignore further signals: nothing is left to stop, and the exit status must not change."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             loop.remove_signal_handler(number)
@@ -258,4 +263,4 @@ class _Stop:
         self.second.set()
 
     def _ignore(self, number: signal.Signals) -> None:
-        event(logger, logging.INFO, "a signal without meaning here is ignored", signal=number.name)
+        event(logger, logging.INFO, "ignored a signal that has no meaning here", signal=number.name)

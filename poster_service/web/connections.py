@@ -440,7 +440,7 @@ def ensure_descriptors(settings: Settings) -> None:
     needed = (
         settings.max_connections
         + max(OTHER_DESCRIPTORS, settings.fetch_connections * 2 + FILES_OF_OUR_OWN)
-        + settings.chromes * DESCRIPTORS_OF_A_CHROME
+        + settings.max_chromes * DESCRIPTORS_OF_A_CHROME
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

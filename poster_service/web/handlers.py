@@ -7,24 +7,25 @@ from aiohttp import web
 from typing_extensions import TypedDict
 
 from poster_service.buffers import SMALL
+from poster_service.engine import Checks
 from poster_service.settings import Settings
 from poster_service.web import metrics, playground, signed, status
-from poster_service.web.bodies import read_job
+from poster_service.web.bodies import read_request
 from poster_service.web.caller import CALLER
 from poster_service.web.incoming import expect_later
-from poster_service.web.parts import PARTS, Checks, Parts
 from poster_service.web.pictures import picture
+from poster_service.web.service import SERVICE, Service
 
 
 async def render(request: web.Request) -> web.Response:
     """POST /render: the picture itself."""
-    parts, caller = request.app[PARTS], request.get(CALLER, "")
-    check_room(request, parts, caller)
-    job = await read_job(request, parts.limits)
+    service, caller = request.app[SERVICE], request.get(CALLER, "")
+    check_room(request, service, caller)
+    job = await read_request(request, service.engine.limits)
     return await picture(request, job, caller)
 
 
-def check_room(request: web.Request, parts: Parts, caller: str) -> None:
+def check_room(request: web.Request, service: Service, caller: str) -> None:
     """Refuse before the body is read what would be refused after it.
 
     A full line turns away what announces a large body, or none. A small one is read all the same:
@@ -34,15 +35,15 @@ def check_room(request: web.Request, parts: Parts, caller: str) -> None:
         OverQuota: As of `Quotas.check`.
         LoadError: As of `Admission.check`.
     """
-    parts.quotas.check(caller, parts.admission.mean_seconds)
+    service.quotas.check(caller, service.engine.admission.mean_seconds)
     size = request.content_length
-    if parts.admission.is_closed or size is None or size > SMALL:
-        parts.admission.check(caller)
+    if service.engine.admission.is_closed or size is None or size > SMALL:
+        service.engine.admission.check(caller)
 
 
 async def templates(request: web.Request) -> web.Response:
     """GET /templates: every template with its schema and a sample, and those with mistakes."""
-    found = request.app[PARTS].templates
+    found = request.app[SERVICE].engine.templates
     await asyncio.to_thread(found.refresh)
     listing = {"templates": found.list(), "faults": found.faults()}
     return web.json_response(listing, dumps=lambda value: json.dumps(value, ensure_ascii=False))
@@ -70,14 +71,14 @@ class Readiness(Checks):
 
 async def readyz(request: web.Request) -> web.Response:
     """GET /readyz: a Chrome is ready, a real render has worked lately, and we are not stopping."""
-    parts = request.app[PARTS]
-    checks, ago = parts.checks(), parts.last_render_ago()
+    service = request.app[SERVICE]
+    checks, ago = service.engine.checks(), service.engine.last_render_ago()
     ready = all(checks.values())
     body: Readiness = {
         "status": "ready" if ready else "not ready",
         "last_render_seconds_ago": None if ago is None else round(ago, 1),
         # Told, but no reason to take the replica out: it is in no other render's way.
-        "survivors": len(parts.pool.statistics().survivors),
+        "survivors": len(service.engine.pool.statistics().survivors),
         **checks,
     }
     return web.json_response(body, status=200 if ready else 503)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from poster_service.web.parts import PARTS
+from poster_service.web.service import SERVICE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,7 +36,7 @@ PREFLIGHT_SECONDS = 600
 @web.middleware
 async def with_cors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer preflights of origins that are named, and let their pages read answers."""
-    origins = request.app[PARTS].settings.cors_origins
+    origins = request.app[SERVICE].settings.cors_origins
     if not origins:
         return await handler(request)
     origin = request.headers.get(hdrs.ORIGIN, "")

@@ -1,4 +1,4 @@
-"""From a job to the HTTP answer with its picture, whether painted now or kept from before."""
+"""From a render request to the HTTP answer with its picture, cached or painted now."""
 
 import math
 import time
@@ -6,37 +6,39 @@ import time
 from aiohttp import hdrs, web
 
 from poster_service.fetch.http_cache import directives, seconds
-from poster_service.render.cache import Answer, CacheControl
-from poster_service.render.job import RenderJob
-from poster_service.web.parts import PARTS
+from poster_service.render.cache import Answer
+from poster_service.render.job import CacheControl, RenderContext
+from poster_service.render.request import RenderRequest
+from poster_service.web.service import SERVICE
 
 
 async def picture(
-    request: web.Request, job: RenderJob, caller: str, good_until: float | None = None
+    request: web.Request, wanted: RenderRequest, caller: str, good_until: float | None = None
 ) -> web.Response:
     """Render, within the caller's quota, and answer; 304 where the caller has these bytes already.
 
     Args:
-        request: Asks for it; its `Cache-Control` and `If-None-Match` are heeded.
-        job: What to render.
-        caller: Whose it is.
-        good_until: How long the address it was asked by is good, in seconds since the epoch, if
-            anybody with that address may have it; None if it is for this caller only.
+        request: The HTTP request; its `Cache-Control` and `If-None-Match` are heeded.
+        wanted: What to render.
+        caller: The caller's name.
+        good_until: When the signed address of the request expires, in seconds since the epoch;
+            until then caches may give the picture to anybody. None if it is for this caller only.
 
     Raises:
-        PosterError: As `RenderCache.get`, or the quota is used up.
+        PosterError: As `Engine.render`, or the quota is used up.
     """
-    parts = request.app[PARTS]
-    with parts.quotas.one(caller, parts.admission.mean_seconds):
-        answer = await parts.results.get(job, caller, wish_of(request))
+    service = request.app[SERVICE]
+    async with service.quotas.charge(caller, service.engine.admission.mean_seconds):
+        context = RenderContext(caller, cache_control_of(request))
+        answer = await service.engine.render(wanted, context)
     rendered = answer.rendered
     headers = {
-        "Server-Timing": answer.timing,
-        "X-Cache": answer.word,
+        "Server-Timing": answer.server_timing,
+        "X-Cache": answer.cache_status,
         hdrs.ETAG: rendered.etag,
         hdrs.CACHE_CONTROL: cache_control(answer, good_until),
     }
-    if answer.word == "hit":
+    if answer.cache_status == "hit":
         headers[hdrs.AGE] = str(answer.age)
     if rendered.warnings:
         headers["X-Render-Warnings"] = rendered.warnings
@@ -45,18 +47,18 @@ async def picture(
     return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
 
 
-def wish_of(request: web.Request) -> CacheControl:
-    """What the caller says of caching."""
-    said = directives(", ".join(request.headers.getall(hdrs.CACHE_CONTROL, ())) or None)
-    max_age = seconds(said["max-age"]) if "max-age" in said else math.inf
-    return CacheControl("no-cache" in said, "no-store" in said, max_age)
+def cache_control_of(request: web.Request) -> CacheControl:
+    """What the caller says about caching (RFC 9111, 5.2.1)."""
+    given = directives(", ".join(request.headers.getall(hdrs.CACHE_CONTROL, ())) or None)
+    max_age = seconds(given["max-age"]) if "max-age" in given else math.inf
+    return CacheControl("no-cache" in given, "no-store" in given, max_age)
 
 
 def cache_control(answer: Answer, good_until: float | None) -> str:
-    """What the caller's own caches may do.
+    """The `Cache-Control` of the answer.
 
-    A signed address is the same for all who have it, and good as long as it is, if its picture is
-    good as long; one that may come out differently next time is asked for each time.
+    The picture of a signed address may be cached by anybody until the address expires or the
+    picture does; a picture that may come out differently next time is asked for each time.
     """
     if good_until is None:
         return "private, no-cache"

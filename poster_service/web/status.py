@@ -17,14 +17,14 @@ from jinja2 import Environment, FileSystemLoader
 from poster_service import __version__
 from poster_service.process import census
 from poster_service.web.headers import page
-from poster_service.web.parts import PARTS, Parts
+from poster_service.web.service import SERVICE, Service
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
 
 
 async def status(request: web.Request) -> web.Response:
     """GET /status: JSON, or HTML for a browser (`Accept: text/html` or `?format=html`)."""
-    found = await asyncio.to_thread(gather, request.app[PARTS])
+    found = await asyncio.to_thread(gather, request.app[SERVICE])
     if not wants_html(request):
         return web.json_response(found)
     template = await asyncio.to_thread(_PAGES.get_template, "status.html")
@@ -39,11 +39,11 @@ def wants_html(request: web.Request) -> bool:
     return "text/html" in request.headers.get("Accept", "")
 
 
-def gather(parts: Parts) -> dict[str, Any]:
+def gather(service: Service) -> dict[str, Any]:
     """Everything there is to tell. Reads /proc, 1 to 10 ms: call it from a thread."""
-    spec = parts.pool.spec
+    spec = service.engine.pool.spec
     seen = census.snapshot(spec.instance, spec.instance_dir)
-    books = parts.pool.statistics()
+    books = service.engine.pool.statistics()
     return {
         "version": __version__,
         "instance": f"{spec.instance:x}",
@@ -56,32 +56,32 @@ def gather(parts: Parts) -> dict[str, Any]:
         "leases": leases(seen),
         "census": {
             "alive": len(seen.alive),
-            "zombies": [told(one) for one in seen.zombies],
+            "zombies": [process_info(one) for one in seen.zombies],
             "folders": list(seen.folders),
             "shared_memory": shared_memory(),
             "memory_bytes": sum(one.memory for one in seen.alive),
             "milliseconds": round(seen.seconds * 1000, 2),
         },
-        "pool": asdict(books) | {"survivors": [told(one) for one in books.survivors]},
-        "admission": asdict(parts.admission.statistics()),
-        "cache": parts.results.statistics(),
-        "asset_cache": parts.fetcher.cache.statistics(),
+        "pool": asdict(books) | {"survivors": [process_info(one) for one in books.survivors]},
+        "admission": asdict(service.engine.admission.statistics()),
+        "cache": service.engine.cache.statistics(),
+        "asset_cache": service.engine.fetcher.cache.statistics(),
         "connections": {
-            "open": parts.connections.open,
-            "limit": parts.connections.limit,
-            "refused": parts.connections.refused,
-            "replaced": parts.connections.replaced,
-            "limit_of_a_peer": parts.connections.of_a_peer,
+            "open": service.connections.open,
+            "limit": service.connections.limit,
+            "refused": service.connections.refused,
+            "replaced": service.connections.replaced,
+            "limit_of_a_peer": service.connections.of_a_peer,
         },
         "templates": {
-            "names": [one["name"] for one in parts.templates.list()],
-            "faults": list(parts.templates.faults()),
+            "names": [one["name"] for one in service.engine.templates.list()],
+            "faults": list(service.engine.templates.faults()),
         },
-        "buffers": parts.buffers.statistics(),
+        "buffers": service.engine.buffers.statistics(),
         "watchdog": {
-            "stalls": parts.watchdog.stalls,
-            "longest_seconds": round(parts.watchdog.longest, 3),
-            "pauses": parts.watchdog.pauses,
+            "stalls": service.engine.watchdog.stalls,
+            "longest_seconds": round(service.engine.watchdog.longest, 3),
+            "pauses": service.engine.watchdog.pauses,
         },
     }
 
@@ -111,14 +111,14 @@ def tree(members: list[census.Seen]) -> list[dict[str, Any]]:
 
     def walk(parent: int, depth: int) -> None:
         for one in below.get(parent, ()):
-            ordered.append(told(one) | {"depth": depth})
+            ordered.append(process_info(one) | {"depth": depth})
             walk(one.pid, depth + 1)
 
     walk(0, 0)
     return ordered
 
 
-def told(one: census.Seen) -> dict[str, Any]:
+def process_info(one: census.Seen) -> dict[str, Any]:
     """One process in words; of a zombie the parent is the one that fails to wait."""
     return {
         "pid": one.pid,

@@ -18,7 +18,7 @@ from pypdfium2 import PdfDocument, PdfPage
 
 from poster_service.browser import installed
 from tests.corpus.plain import PlainChromium, plain_chromium, web_of
-from tests.web.test_serve import serving
+from tests.web.served import serving
 
 HERE = Path(__file__).parent
 PAGES = HERE / "pages"

@@ -17,63 +17,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
 from poster_service import init
 from poster_service.cli import CLEAN_UP_SECONDS
 from poster_service.settings import Settings
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS
-
-FOLDER = DOCKER / "kubernetes"
-#: What brings the seccomp profile to the nodes.
-PROFILE = FOLDER / "seccomp"
-#: The oldest that is tried and the newest that the validator knows.
-VERSIONS = ("1.30", "1.37")
-OPERATOR = json.loads(
-    (Path(__file__).parent / "schemas/prometheus-operator.json").read_text("utf-8")
+from tests.deploy.harness import (
+    CONTAINER,
+    ENV,
+    FOLDER,
+    MANIFESTS,
+    POD,
+    VERSIONS,
+    kustomization,
+    validate,
 )
 
-#: Read by kustomize or helm, and no objects of a cluster.
-OTHERS = {"kustomization.yaml", "prometheus-adapter.yaml"}
-MANIFESTS = {
-    path.name: yaml.safe_load(path.read_text("utf-8"))
-    for path in sorted(FOLDER.rglob("*.yaml"))
-    if path.name not in OTHERS
-}
-POD = MANIFESTS["deployment.yaml"]["spec"]["template"]["spec"]
-[CONTAINER] = POD["containers"]
-ENV = {one["name"]: one["value"] for one in CONTAINER["env"]}
-
-
-def kustomization(folder: Path) -> dict[str, Any]:
-    """What a folder's kustomization says."""
-    found: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
-    return found
-
-
-def validate(manifest: dict[str, Any], version: str) -> None:
-    """Raise what the API would have against a manifest, unknown fields included."""
-    if manifest["kind"] in OPERATOR["schemas"]:
-        Draft202012Validator(closed(OPERATOR["schemas"][manifest["kind"]])).validate(manifest)
-    else:
-        kubernetes_validate.validate(manifest, version, strict=True)
-
-
-def closed(schema: Any) -> Any:
-    """A schema that refuses what it does not know; the API server would drop it."""
-    if isinstance(schema, list):
-        return [closed(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: closed(value) for key, value in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        made.setdefault("additionalProperties", False)
-    if made.get("properties", {}).keys() == {"apiVersion", "kind", "metadata", "spec", "status"}:
-        made["properties"]["metadata"] = {"type": "object"}  # the API's own, left open there
-    return made
+#: What brings the seccomp profile to the nodes.
+PROFILE = FOLDER / "seccomp"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -268,7 +231,10 @@ def test_a_stop_has_time_enough() -> None:
 def test_the_services_own_watchdog_comes_before_the_liveness_probe() -> None:
     """A kill by the kubelet tells nothing, the watchdog tells the stack."""
     probe = CONTAINER["livenessProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] > Settings.load({}, {}).wedged_seconds
+    assert (
+        probe["periodSeconds"] * probe["failureThreshold"]
+        > Settings.load({}, {}).stall_exit_seconds
+    )
     starting = CONTAINER["startupProbe"]
     allowed = starting["periodSeconds"] * starting["failureThreshold"] * 1000
     assert allowed >= 2 * Settings.load({}, {}).start_timeout_ms

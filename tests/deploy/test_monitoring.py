@@ -18,10 +18,9 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from poster_service import errors
-from tests.deploy.conftest import DOCKER, Exposed, tool
+from tests.deploy.conftest import Exposed, tool
+from tests.deploy.harness import MONITORING, selectors, unknown
 
-MONITORING = DOCKER / "monitoring"
 RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text("utf-8"))
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
@@ -47,42 +46,6 @@ def dashboard_queries() -> list[str]:
     for name, value in (("__rate_interval", "1m"), ("__range", "1h")):
         queries = [query.replace(f"${name}", value) for query in queries]
     return [re.sub(r"\$(job|instance)\b", ".*", query) for query in queries]
-
-
-def selectors(query: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each metric of ours that a query names, and the labels it is chosen by."""
-    for name, chosen in re.findall(r"\b(poster_\w+)\b(?:\{([^}]*)\})?", query):
-        yield name, dict(re.findall(r'(\w+)\s*=~?\s*"([^"]*)"', chosen))
-
-
-def outcomes() -> set[str]:
-    """Every outcome of a render that can be counted."""
-
-    def codes(kind: type[errors.PosterError]) -> set[str]:
-        return {kind.code}.union(*(codes(one) for one in kind.__subclasses__()))
-
-    return {"ok", "cancelled"} | codes(errors.PosterError)
-
-
-def unknown(query: str, exposed: Exposed) -> list[str]:
-    """What a query asks for that the service does not have."""
-    faults = []
-    for name, chosen in selectors(query):
-        labels = exposed.get(name)
-        if labels is None:
-            faults.append(name)
-            continue
-        for label, value in chosen.items():
-            if label in ("job", "instance"):  # Prometheus adds these
-                continue
-            known = outcomes() if label == "outcome" else labels.get(label)
-            if known is None or not set(value.split("|")) <= known | ALSO.get(label, set()):
-                faults.append(f'{name}{{{label}="{value}"}}')
-    return faults
-
-
-#: Values that this one service does not happen to have now.
-ALSO = {"sandbox": {"on", "off"}}
 
 
 def test_promtool_accepts_rules_and_configuration() -> None:
@@ -144,10 +107,10 @@ async def test_alerts_and_dashboard_rest_on_metrics_that_the_service_has(
 
 async def test_this_search_can_fail(exposed: Exposed) -> None:
     """One fault of each kind, and none where there is none."""
-    assert unknown('poster_memory_bytes{of="service", job="x"}', exposed) == []
+    assert unknown('poster_memory_bytes{component="service", job="x"}', exposed) == []
     assert unknown("poster_zombie > 0", exposed) == ["poster_zombie"]
     for wrong in (
-        'poster_memory_bytes{of="srvice"}', 'poster_memory_bytes{kind="service"}',
+        'poster_memory_bytes{component="srvice"}', 'poster_memory_bytes{kind="service"}',
         'poster_renders_total{outcome="timeout"}',
     ):  # fmt: skip
         assert unknown(wrong, exposed) == [wrong]

@@ -14,8 +14,7 @@ from poster_service import init
 from poster_service.settings import Settings, variable_of
 from poster_service.web.handlers import routes
 from tests.deploy.conftest import DOCKER, Exposed
-from tests.deploy.test_kubernetes import CONTAINER, ENV, MANIFESTS, VERSIONS, validate
-from tests.deploy.test_monitoring import MONITORING, unknown
+from tests.deploy.harness import CONTAINER, ENV, MANIFESTS, MONITORING, VERSIONS, unknown, validate
 
 #: What deploys the service or tells how; the image itself has tests of its own.
 FILES = sorted(
@@ -51,7 +50,7 @@ def test_values_given_are_ones_that_the_service_takes() -> None:
     for variables in given:
         Settings.load(variables, {})
         # Without this one the figures of memory and pids beside it mean nothing.
-        assert {"POSTER_CONCURRENCY", "POSTER_READY_MAX"} <= variables.keys()
+        assert {"POSTER_CONCURRENCY", "POSTER_MAX_READY_CHROMES"} <= variables.keys()
 
 
 def test_every_path_and_port_is_one_that_the_service_has() -> None:
@@ -106,9 +105,10 @@ def test_the_page_tells_what_every_file_is() -> None:
         assert name in told or beside or name == "README.md", name
 
 
-def test_the_alert_rules_become_a_prometheusrule_as_the_readme_says(tmp_path: Path) -> None:
+def test_the_alert_rules_become_a_prometheusrule_as_the_page_says(tmp_path: Path) -> None:
     """Its command is run as it stands there."""
-    [command] = re.findall(r"```sh\n(.*?)```", (DOCKER / "README.md").read_text("utf-8"), re.DOTALL)
+    page = (DOCKER.parent / "docs" / "operations.md").read_text("utf-8")
+    [command] = re.findall(r"```sh\n(\{ printf.*?)```", page, re.DOTALL)
     (tmp_path / "docker").symlink_to(DOCKER)
     subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=tmp_path, check=True)
     made = yaml.safe_load((tmp_path / "prometheusrule.yaml").read_text("utf-8"))

@@ -157,7 +157,7 @@ def _world(**settings: Any) -> Iterator[World]:
     if reason := _can_have_a_world():
         pytest.skip(reason)
     # Tables of hundreds of requests a page are not to be cut short by a limit that others test.
-    world = World(max_requests=100_000, max_messages=1_000_000, **settings)
+    world = World(fetch_max_requests=100_000, page_max_messages=1_000_000, **settings)
     yield world
     world.end()
 
@@ -176,7 +176,7 @@ def world() -> Iterator[World]:
 )
 def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A world in either mode of the pool; with few Chromes, so that each is had again soon."""
-    yield from _world(renders_per_chrome=request.param, concurrency=1, ready_max=1)
+    yield from _world(renders_per_chrome=request.param, concurrency=1, max_ready_chromes=1)
 
 
 #: Program and renders per Chrome of each world that hostile pages are tried in.
@@ -204,7 +204,7 @@ def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A world around each program in each mode of the pool; all but the first are slow tests."""
     if "chromium" in request.param and not FULL.exists():
         pytest.skip("no full Chromium here")
-    yield from _world(**WORLDS[request.param], concurrency=1, ready_max=1)
+    yield from _world(**WORLDS[request.param], concurrency=1, max_ready_chromes=1)
 
 
 @pytest.fixture(scope="module")

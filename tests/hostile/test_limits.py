@@ -191,7 +191,7 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
 def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> None:
     """In its time, whatever it floods; and the next render is as good as ever."""
     page, codes = FLOODS[name]
-    settings = {"max_messages": 5_000, "page_memory_mb": 1_024}
+    settings = {"page_max_messages": 5_000, "page_memory_mib": 1_024}
     begin = time.monotonic()
     seen = any_world.render(page, hold=LONG, timeout_ms=5_000, settings=settings)
     assert time.monotonic() - begin < 20
@@ -203,7 +203,7 @@ def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> Non
 def test_a_flood_of_each_kind_ends(either_world: World, name: str) -> None:
     """One by messages, one by bytes, one by memory; the rest are slow tests."""
     page, codes = FLOODS[name]
-    settings = {"max_messages": 1_000, "page_memory_mb": 512}
+    settings = {"page_max_messages": 1_000, "page_memory_mib": 512}
     ended(either_world.render(page, hold=LONG, timeout_ms=8_000, settings=settings), *codes)
 
 
@@ -280,7 +280,7 @@ def test_a_page_gets_so_many_bytes_in_all(world: World) -> None:
 def test_redirects_are_counted(any_world: World, hops: int, fine: bool) -> None:
     """Three are allowed here, and three are followed."""
     page = f"<img src='https://stranger.test/hops?n={hops}'>"
-    seen = any_world.render(page, settings={"max_redirects": 3})
+    seen = any_world.render(page, settings={"fetch_max_redirects": 3})
     assert ("reason=redirects" not in seen.warnings) == fine
     assert len([hit for hit in seen.hits if "/hops" in hit]) == 4
 
@@ -295,9 +295,9 @@ def test_a_redirect_to_itself_ends(any_world: World) -> None:
 
 
 def test_a_page_may_ask_for_so_many_things(any_world: World) -> None:
-    """POSTER_MAX_REQUESTS, and the answer says so."""
+    """POSTER_FETCH_MAX_REQUESTS, and the answer says so."""
     page = "".join(f"<img src='https://stranger.test/green?{i}'>" for i in range(30))
-    seen = any_world.render(page, hold=0, settings={"max_requests": 10})
+    seen = any_world.render(page, hold=0, settings={"fetch_max_requests": 10})
     assert len(seen.hits) == 10
     assert seen.warnings == 'denied;url="https://stranger.test/green";reason=requests'
 

@@ -32,7 +32,7 @@ from poster_service import logs
 from poster_service.process import census
 from poster_service.settings import Settings
 from poster_service.web.app import make_app
-from poster_service.web.parts import Parts, build
+from poster_service.web.service import Service
 from tests.conftest import left
 from tests.hostile import strangers
 
@@ -236,7 +236,7 @@ class World:
         self._folder = tempfile.TemporaryDirectory(prefix="w")
         Path(self._folder.name).chmod(0o711)  # Chrome may be somebody else
         self._settings: dict[str, Any] | None = None
-        self._parts: Parts | None = None
+        self._service: Service | None = None
         self._runner: web.AppRunner | None = None
         self._peak = [0, 0]
 
@@ -319,8 +319,8 @@ class World:
             one.cancel()
         await asyncio.wait(others)
         peak.cancel()
-        assert self._parts is not None
-        outbound = self._parts.fetcher.outbound
+        assert self._service is not None
+        outbound = self._service.engine.fetcher.outbound
         statistics = outbound.statistics
         await _until(lambda: not statistics().running + statistics().waiting, "fetches gone")
         await _until(lambda: not any(self._open()), "look-ups gone")
@@ -361,8 +361,8 @@ class World:
 
     def _look(self) -> dict[str, Any]:
         """Listening sockets of every Chrome, and the environment of each of its processes."""
-        assert self._parts is not None
-        spec = self._parts.pool.spec
+        assert self._service is not None
+        spec = self._service.engine.pool.spec
         seen = census.snapshot(spec.instance, spec.instance_dir)
         inodes = set()
         for table in ("tcp", "tcp6", "udp", "udp6"):
@@ -379,7 +379,7 @@ class World:
                 continue
             sockets += [f"{one.pid} {link}" for link in links if link[8:-1] in inodes]
             environments[str(one.pid)] = told
-        renewed = self._parts.pool.statistics().renewed
+        renewed = self._service.engine.pool.statistics().renewed
         return {"sockets": sockets, "environments": environments, "renewed": renewed}
 
     async def _serve(self, settings: dict[str, Any]) -> None:
@@ -393,10 +393,10 @@ class World:
             "cache_bytes": 0,
             **settings,
         }
-        self._parts = build(Settings(**given))
-        await self._parts.start()
+        self._service = Service.build(Settings(**given))
+        await self._service.start()
         self._runner = web.AppRunner(
-            make_app(self._parts), access_log=None, handler_cancellation=True
+            make_app(self._service), access_log=None, handler_cancellation=True
         )
         await self._runner.setup()
         await web.UnixSite(self._runner, f"{self._folder.name}/http").start()
@@ -404,13 +404,13 @@ class World:
 
     async def stop(self) -> None:
         """Stop the service and see that nothing of it is left."""
-        if self._parts is None or self._runner is None:
+        if self._service is None or self._runner is None:
             return
-        await self._parts.stop()
+        await self._service.stop()
         await self._runner.cleanup()
-        spec = self._parts.pool.spec
+        spec = self._service.engine.pool.spec
         assert left(spec.instance, spec.instance_dir) == []
-        self._parts = None
+        self._service = None
 
 
 async def _until(is_so: Callable[[], bool], what: str) -> None:

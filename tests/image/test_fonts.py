@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.generated_fonts import font_file
 from tests.image.harness import LOCKED_DOWN, Engine, container
-from tests.unit.test_fonts import font_file
 from tests.web.pictures import at, decode
 
 SCRIPTS = {

@@ -298,8 +298,8 @@ def test_a_look_at_five_hundred_processes_is_judged_in_no_time() -> None:
             for number in range(1, 5)
         ]
     snapshot = Snapshot(0, 0, 1, Place(1, 10), tuple(rows))
-    begin = time.perf_counter()
+    begin = time.process_time()
     rest = Rest(snapshot)
     assert (rest.left(snapshot), snapshot.orphans(), rest.leases) == ([], [], 100)
     assert snapshot.numbers()["tagged"] == 400
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5

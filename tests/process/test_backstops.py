@@ -9,14 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 import pytest
 
-from poster_service.process import census, cgroup
+from poster_service.process import census
 from poster_service.process.spawn import Command, Ending, Group
 from tests.conftest import is_shim, left, settled
+from tests.process.harness import cannot, group_v2
 
 #: Of this run only: what an earlier run's reaper is still slow to reap is none of ours.
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
@@ -57,25 +57,6 @@ async def test_a_stopped_shim_is_continued_and_does_its_work(work_dir: Path) -> 
     group.end()
     assert (await gone(group)).clean
     assert left(INSTANCE, work_dir) == []
-
-
-def cannot(reason: str) -> NoReturn:
-    """Skip with a reason; where CI runs it must be possible."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def group_v2(name: str) -> Path:
-    """A new control group of version 2, whose files are there even without any controller."""
-    mounts = cgroup._cgroup_mounts(Path("/proc/self/mountinfo").read_text())
-    roots = [mount for kind, _, _, mount in mounts if kind == "cgroup2"]
-    group = (roots or [Path("/nowhere")])[0] / f"poster-test-{name}-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        cannot(f"no writable cgroup v2: {error}")
-    return group
 
 
 async def test_a_shim_that_hangs_is_given_up_and_its_group_is_ended(work_dir: Path) -> None:

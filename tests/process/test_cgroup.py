@@ -10,7 +10,7 @@ from poster_service.process import census, cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups, Limits
 from poster_service.process.spawn import Command, Group
 from tests.conftest import left, settled
-from tests.process.test_backstops import cannot, group_v2
+from tests.process.harness import cannot, group_v2
 
 INSTANCE = 0xC6
 

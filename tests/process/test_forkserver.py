@@ -23,8 +23,8 @@ from poster_service.process import census, forkserver
 from poster_service.process.forkserver import Forked, ForkServer, by_path
 from poster_service.process.spawn import Command, Group
 from tests.conftest import left, settled
+from tests.process.harness import descriptors, gone
 from tests.process.init_harness import program
-from tests.process.test_spawn import descriptors, gone
 
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 

@@ -1,21 +1,19 @@
 """Each life of the service has its folder; what earlier lives left is swept, the living are not."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from poster_service.process import census
 from poster_service.process.instance_dir import InstanceDir, Swept, instances, lock_of, sweep
 from tests.conftest import left, settled
-from tests.process.test_backstops import cannot
-from tests.process.test_removal import dig
-from tests.web.test_serve import left_of, serving
+from tests.process.harness import cannot, dig
+from tests.processes import signal_all
+from tests.web.served import left_of, serving
 
 #: A process that carries the tag of a lease and does nothing.
 TAGGED = """
@@ -111,10 +109,8 @@ async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_
         assert len(helpers) >= 3
         # Suspended first, so that none of them can act on the death of another. The shim of the
         # Chrome by which the service proved itself may be leaving, and be gone between two lines.
-        for signal_number in (signal.SIGSTOP, signal.SIGKILL):
-            for one in helpers:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(signal_number)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            signal_all(helpers, number)
         await first.process.wait()
         async with serving(work_dir) as second:
             assert home not in second.homes()

@@ -14,9 +14,8 @@ import pytest
 from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled
+from tests.process.harness import cannot, server_up
 from tests.process.init_harness import program
-from tests.process.test_backstops import cannot
-from tests.process.test_spawn import server_up
 
 #: Far longer than any of these may hold up the loop; it would be for ever.
 LIMIT_SECONDS = 5.0

@@ -1,6 +1,5 @@
 """Lease folders are removed whatever a program left in them, and removal never raises."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,21 +7,9 @@ from pathlib import Path
 import pytest
 
 from poster_service.process.shim import remove_folder, remove_tree
-from tests.process.test_backstops import cannot
+from tests.process.harness import cannot, dig
 
 NOBODY = 65534
-
-
-def dig(folder: Path, levels: int, name: str) -> None:
-    """Folders in folders, a file in each; by descriptor, since no path is that long."""
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir(name, dir_fd=here)
-        below = os.open(name, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-        os.close(os.open("file", os.O_CREAT, dir_fd=here))
-    os.close(here)
 
 
 def open_descriptors() -> int:

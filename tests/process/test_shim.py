@@ -23,6 +23,7 @@ import pytest
 
 from poster_service.process import census
 from tests.conftest import left
+from tests.process.harness import is_known
 from tests.process.init_harness import (
     INIT,
     PYTHON,
@@ -91,15 +92,6 @@ class Hidden:
             self.pids.append(pid)
             with contextlib.suppress(ProcessLookupError):  # a comet has flown on already
                 self._pidfds.append(os.pidfd_open(pid))
-
-
-def is_known(pidfd: int) -> bool:
-    """Whether the kernel still has the process, be it as a zombie."""
-    try:
-        signal.pidfd_send_signal(pidfd, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 class Run:

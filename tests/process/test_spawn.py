@@ -20,9 +20,8 @@ from poster_service.process import census
 from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Ending, Group
 from tests.conftest import is_shim, left, settled
+from tests.process.harness import LIMIT_S, descriptors, gone, server_up
 from tests.process.init_harness import INIT, program, read
-
-LIMIT_S = 30.0
 
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 
@@ -86,31 +85,6 @@ async def start(work_dir: Path, how: str) -> AsyncIterator[Starter]:
     if server is not None:
         assert server.is_up, "they were run by path after all"
         server.close()
-
-
-async def server_up() -> ForkServer:
-    """A server that forks the next shim."""
-    server = ForkServer()
-    server.start()
-    assert await settled(lambda: server.is_up)
-    return server
-
-
-async def gone(group: Group) -> Ending:
-    """The ending, within a limit."""
-    async with asyncio.timeout(LIMIT_S):
-        return await group.wait_gone()
-
-
-def descriptors() -> list[str]:
-    """What this process has open, by kind; the listing itself is left out."""
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(f"{link.name} {link.readlink()}")
-        except OSError:
-            continue
-    return sorted(found)
 
 
 def pids() -> list[int]:

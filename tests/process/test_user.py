@@ -18,8 +18,7 @@ from poster_service.process.instance_dir import InstanceDir
 from poster_service.process.spawn import Command, Ending, Group
 from poster_service.process.user import UNUSED, is_root, missing_capabilities
 from tests.conftest import left, settled
-from tests.process.test_shim import is_known
-from tests.process.test_spawn import server_up
+from tests.process.harness import is_known, server_up
 
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 LIMIT_S = 30.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from poster_service.errors import Overloaded, Stopping
 from poster_service.render.admission import Admission, AdmissionStatistics, Slot
-from poster_service.render.estimate import Mean
+from poster_service.render.running_mean import RunningMean
 
 
 async def turns(count: int = 5) -> None:
@@ -265,7 +265,7 @@ async def test_who_would_be_too_late_is_told_at_once_and_when_to_come_back() -> 
     slot = await at_work(gate, 10.0)
     waiting = [asyncio.create_task(gate.acquire()) for _ in range(3)]
     await turns()
-    assert gate.wait_expected("") == 40.0
+    assert gate.expected_wait("") == 40.0
     with pytest.raises(Overloaded) as caught:
         await gate.acquire("", in_seconds(25))
     assert caught.value.retry_after in (15, 16)  # some microseconds have passed
@@ -284,7 +284,7 @@ async def test_one_of_another_caller_has_fewer_before_it() -> None:
     slot = await at_work(gate, 10.0)
     flood = [asyncio.create_task(gate.acquire("flood")) for _ in range(5)]
     await turns()
-    assert (gate.wait_expected("flood"), gate.wait_expected("other")) == (60.0, 20.0)
+    assert (gate.expected_wait("flood"), gate.expected_wait("other")) == (60.0, 20.0)
     other = asyncio.create_task(gate.acquire("other", in_seconds(25)))
     await turns()
     assert not other.done()
@@ -512,16 +512,16 @@ async def test_a_wrong_estimate_does_not_refuse_for_ever() -> None:
 @pytest.mark.parametrize("slow", [60.0, 600.0])
 def test_one_very_slow_render_is_not_taken_for_the_usual(slow: float) -> None:
     """It counts, and not by all of its length; many of them are the usual."""
-    mean = Mean(1.0)
+    mean = RunningMean(1.0)
     for _ in range(50):
-        mean.note(0.5)
-    mean.note(slow)
+        mean.add(0.5)
+    mean.add(slow)
     assert mean.seconds < 0.8
     for _ in range(100):
-        mean.note(slow)
+        mean.add(slow)
     assert mean.seconds == pytest.approx(slow, rel=0.1)
     for _ in range(100):
-        mean.note(0.5)
+        mean.add(0.5)
     assert mean.seconds == pytest.approx(0.5, rel=0.1)
 
 

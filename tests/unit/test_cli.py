@@ -3,6 +3,8 @@
 import argparse
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,11 +166,11 @@ def test_all_faulty_settings_are_told_before_anything_starts(
     """Those of the environment and those of the flags."""
     monkeypatch.setenv("POSTER_PROT", "1")
     with pytest.raises(SystemExit) as left:
-        main(["serve", "--port", "70000", "--queue", "x"])
+        main(["serve", "--port", "70000", "--queue-size", "x"])
     told = capsys.readouterr().err
     assert left.value.code == 1
-    assert told.startswith("poster-service: faulty settings:")
-    assert all(word in told for word in ("POSTER_PROT", "--port='70000'", "--queue='x'"))
+    assert told.startswith("poster-service: invalid settings:")
+    assert all(word in told for word in ("POSTER_PROT", "--port='70000'", "--queue-size='x'"))
 
 
 def test_every_command_takes_every_setting() -> None:
@@ -177,3 +179,18 @@ def test_every_command_takes_every_setting() -> None:
         given = parser().parse_args([*command, "--port", "0"])
         assert isinstance(given, argparse.Namespace)
         assert given.set_port == "0"
+
+
+@pytest.mark.parametrize("package", ["rich", "pygal"])
+def test_the_load_test_without_its_packages_says_what_to_install(package: str) -> None:
+    """They are an extra, which serving does not need."""
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"  # as if it were not installed
+        "from poster_service.cli import main; main(['loadtest', '--help'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("poster-service: the load test needs")
+    assert "poster-service[loadtest]" in done.stderr

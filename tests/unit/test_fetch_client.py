@@ -4,14 +4,13 @@ import asyncio
 import gzip
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from poster_service.browser.types import ADDRESS, Reply, Request
+from poster_service.engine import policy_of
 from poster_service.fetch.client import (
     Denied,
     Failed,
@@ -22,13 +21,10 @@ from poster_service.fetch.client import (
     page_route,
 )
 from poster_service.fetch.policy import BAD_PORTS, CheckedResolver, Policy, Refused, connector
-from poster_service.render.job import Asset
+from poster_service.render.request import Asset
 from poster_service.render.warnings import Warnings
 from poster_service.settings import Settings
-from poster_service.web.parts import policy_of
-
-PUBLIC = Policy(public=True)
-LOOPBACK = Policy(public=True, private=(ipaddress.ip_network("127.0.0.0/8"),))
+from tests.unit.fetching import LOOPBACK, PUBLIC, fetching, get, header, serving
 
 
 async def test_a_name_is_resolved_to_what_may_be_connected_to() -> None:
@@ -52,47 +48,6 @@ async def test_a_name_that_does_not_exist_is_an_os_error() -> None:
 
 
 # --- fetching ----------------------------------------------------------------------------------
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
-    """A real server on 127.0.0.1; its address."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def fetching(
-    policy: Policy = LOOPBACK, seconds: float = 20.0, max_bytes: int = 1000
-) -> AsyncIterator[Fetcher]:
-    """A fetcher, closed in the end."""
-    fetcher = Fetcher(policy, FetchLimits(timeout=seconds, max_bytes=max_bytes))
-    try:
-        yield fetcher
-    finally:
-        await fetcher.close()
-
-
-def get(url: str, kind: str = "Image", **headers: str) -> Request:
-    """A page's wish."""
-    return Request(
-        url, "GET", {name.replace("_", "-"): v for name, v in headers.items()}, None, kind
-    )
-
-
-def header(reply: Reply, name: str) -> list[str]:
-    """All values of a header."""
-    return [value for key, value in reply.headers if key.lower() == name]
 
 
 async def test_what_is_fetched_comes_as_the_server_sent_it() -> None:

@@ -1,6 +1,5 @@
 """What fonts cover, which characters are boxes, and what is wrong with a folder of fonts."""
 
-import io
 import os
 import subprocess
 import sys
@@ -9,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.ttLib.tables._g_l_y_f import Glyph
 
 from poster_service.browser.fonts import (
     HAN_FAMILIES,
@@ -31,6 +28,7 @@ from poster_service.browser.glyphs import (
 )
 from poster_service.errors import InvalidSettings
 from poster_service.settings import Settings
+from tests.generated_fonts import font_file
 
 LINES = [
     "TrueType|True|False|41-5a e01-e3a",
@@ -90,28 +88,6 @@ def test_characters_cannot_leave_the_script_that_they_are_put_into() -> None:
     assert "\\u{22}" in script
     assert "\u2028" not in script
     assert "ก" not in script
-
-
-def font_file(*code_points: int, family: str = "Test") -> bytes:
-    """A font whose glyphs are full squares."""
-    from fontTools.pens.ttGlyphPen import TTGlyphPen
-
-    pen = TTGlyphPen(None)
-    for point in ((0, 0), (0, 1000), (1000, 1000), (1000, 0)):
-        pen.lineTo(point) if pen.points else pen.moveTo(point)
-    pen.closePath()
-    builder = FontBuilder(1000, isTTF=True)
-    builder.setupGlyphOrder([".notdef", "square"])
-    builder.setupCharacterMap(dict.fromkeys(code_points, "square"))
-    builder.setupGlyf({".notdef": Glyph(), "square": pen.glyph()})
-    builder.setupHorizontalMetrics({".notdef": (1000, 0), "square": (1000, 0)})
-    builder.setupHorizontalHeader(ascent=1000, descent=0)
-    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
-    builder.setupOS2(sTypoAscender=1000, usWinAscent=1000)
-    builder.setupPost()
-    file = io.BytesIO()
-    builder.font.save(file)
-    return file.getvalue()
 
 
 def test_a_folder_of_fonts_that_cannot_be_used_is_refused_with_the_remedy(tmp_path: Path) -> None:

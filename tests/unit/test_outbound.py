@@ -11,7 +11,7 @@ from aiohttp import web
 
 from poster_service.fetch.outbound import OpenSockets, Outbound, Owner
 from poster_service.fetch.policy import connector
-from tests.unit.test_fetch_client import LOOPBACK, PUBLIC, fetching, get, serving
+from tests.unit.fetching import LOOPBACK, PUBLIC, fetching, get, serving
 
 
 class Crowd:

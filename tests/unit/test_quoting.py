@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from poster_service.errors import Fault, InvalidField
 from poster_service.quoting import QUOTED, escaped, plain_json, quoted
-from poster_service.render.job import Limits, RenderJob
+from poster_service.render.request import Limits, RenderRequest
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_fault_quotes_no_more_than_that() -> None:
 def test_an_error_lists_twenty_faults_and_counts_the_others(count: int) -> None:
     """Unknown options, one by one."""
     with pytest.raises(InvalidField) as caught:
-        RenderJob.parse({"html": "x", **{f"o{n}": n for n in range(count)}}, Limits())
+        RenderRequest.parse({"html": "x", **{f"o{n}": n for n in range(count)}}, Limits())
     assert len(caught.value.faults) == min(count, 20)
     assert caught.value.faults[0].field == "o0"
     assert (f"(and {count - 1} more)" in str(caught.value)) == (count > 1)

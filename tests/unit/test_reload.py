@@ -13,7 +13,7 @@ from poster_service.fetch.client import NO_STORE, asset
 from poster_service.render import folder as folders
 from poster_service.render.folder import is_settled, snapshot, stamps_of
 from poster_service.render.markup import Templates
-from tests.unit.test_mistakes import SAMPLE, make
+from tests.unit.template_folders import SAMPLE, make
 
 
 def shown(templates: Templates, name: str = "card", **data: Any) -> str:

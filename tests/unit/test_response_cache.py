@@ -14,7 +14,7 @@ from poster_service.fetch.policy import Policy
 from poster_service.fetch.response_cache import ResponseCache
 from poster_service.render.warnings import Warnings
 from tests.conftest import settled
-from tests.unit.test_fetch_client import LOOPBACK, get, header, serving
+from tests.unit.fetching import LOOPBACK, get, header, serving
 
 
 @dataclass

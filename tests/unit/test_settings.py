@@ -1,9 +1,12 @@
-"""Settings: read once, checked as a whole, and every one of them told in the help."""
+"""Settings: read once, checked as a whole, and every one of them in the help."""
 
 import contextlib
 import io
+import itertools
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,17 +15,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poster_service import settings as module
 from poster_service.cli import main
 from poster_service.errors import InvalidSettings
-from poster_service.settings import SECRETS, Settings, flag_of, processors, variable_of
+from poster_service.settings import (
+    RENAMED,
+    SECRETS,
+    Settings,
+    defaults,
+    flag_of,
+    processors,
+    variable_of,
+)
+from poster_service.settings.describe import rows
 
 NAMES = sorted(Settings.model_fields)
 DEFAULTS = Settings.load({}, {})
 
 
 def faults(environ: Mapping[str, str], **flags: str) -> str:
-    """What is said of faulty settings."""
+    """The error message about invalid settings."""
     with pytest.raises(InvalidSettings) as caught:
         Settings.load(environ, flags)
     return str(caught.value)
@@ -69,16 +80,16 @@ def test_every_fault_is_told_together() -> None:
             "POSTER_SANDBOX": "maybe",
             "POSTER_ALLOW_PRIVATE": "10.1.0.0/16,office",
             "POSTER_TIMOUT_MS": "5",
-            "POSTER_QUEUE": "-1",
+            "POSTER_QUEUE_SIZE": "-1",
             "POSTER_CHROME_USER": "1000:1000:0",
         },
         concurrency="none",
     )
     lines = said.splitlines()
-    assert lines[0] == "faulty settings:"
+    assert lines[0] == "invalid settings:"
     for told in (
         "POSTER_PORT='70000'", "65535", "POSTER_SANDBOX='maybe'", "'require'", "'office'",
-        "POSTER_ALLOW_PRIVATE", "POSTER_TIMOUT_MS: no such setting", "POSTER_QUEUE='-1'",
+        "POSTER_ALLOW_PRIVATE", "POSTER_TIMOUT_MS: no such setting", "POSTER_QUEUE_SIZE='-1'",
         "--concurrency='none'", "POSTER_CHROME_USER='1000:1000:0'", "uid:gid",
     ):  # fmt: skip
         assert told in said
@@ -160,28 +171,126 @@ def help_text() -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_in_the_help(name: str) -> None:
-    """Flag, meaning, variable and default; a secret has no flag, which `ps` would show."""
+    """Flag, meaning, variable, default and bounds; a secret has no flag, which `ps` would show."""
     text = help_text()
     field = Settings.model_fields[name]
     assert (f"{flag_of(name)} V" in text) == (name not in SECRETS)
     assert field.description is not None
     assert f"{field.description} [{variable_of(name)}; default: " in text
+    [row] = [row for row in rows() if row.name == name]
     default = getattr(DEFAULTS, name)
-    shown = str(default) if default not in (None, (), False) else "none"
-    assert f"{variable_of(name)}; default: {shown}]" in text
+    shown = str(default) if default not in (None, ()) else "none"
+    shown = shown.lower() if isinstance(default, bool) else shown
+    bounds = f"; {row.bounds}" if row.bounds else ""
+    assert f"{variable_of(name)}; default: {shown}{bounds}]" in text
+
+
+def test_every_setting_has_a_group_and_groups_stand_together() -> None:
+    """`--help` and the configuration page show one group after the other."""
+    groups = [row.group for row in rows()]
+    assert all(groups)
+    assert len([one for one, _ in itertools.groupby(groups)]) == len(set(groups))
+    assert sorted(row.name for row in rows()) == NAMES
+    assert all(f"settings: {group}:" in help_text() for group in groups)
+
+
+def test_numbers_have_bounds_and_rows_say_what_kind_they_are() -> None:
+    """What the table of the configuration page is made from."""
+    by_name = {row.name: row for row in rows()}
+    for row in by_name.values():
+        assert bool(row.bounds) == (row.type in ("integer", "number")), row
+        assert row.description.endswith("."), "each stands alone, as a sentence"
+    port, memory = by_name["port"], by_name["chrome_memory_mib"]
+    assert (port.type, port.default, port.bounds) == ("integer", "8080", "0 to 65,535")
+    assert (memory.type, memory.unit, memory.default) == ("integer", "MiB", "")
+    assert by_name["sandbox"].type == "auto | require | off"
+    assert by_name["tokens"].flag is None
+    assert by_name["work_dir"].computed
+    assert not by_name["port"].computed
 
 
 @pytest.mark.parametrize(
     ("name", "unit"),
-    [("_ms", "ms"), ("_seconds", "second"), ("_bytes", "bytes"), ("pixels", "pixel")],
+    [
+        ("_ms", "ms"),
+        ("_seconds", "seconds"),
+        ("_bytes", "bytes"),
+        ("pixels", "pixels"),
+        ("_mib", "MiB"),
+    ],
 )
 def test_a_setting_with_a_unit_says_so(name: str, unit: str) -> None:
     """In its name and in its description."""
-    some = [field for field in NAMES if field.endswith(name)]
-    assert some
-    for field in some:
-        described = Settings.model_fields[field].description or ""
-        assert unit in described or (field == "probe_seconds" and "often" in described)
+    found = [field for field in NAMES if field.endswith(name)]
+    assert found
+    for field in found:
+        assert unit in (Settings.model_fields[field].description or "").lower().replace(
+            "mib", "MiB"
+        )
+
+
+#: For each renamed setting a value that is not its default, as text.
+OTHER_VALUES = {
+    "server_names": "posters.example.com",
+    "metrics_unauthenticated": "true",
+    "redis_url": "redis://127.0.0.1/3",
+    "stall_exit_seconds": "77",
+    "stall_warn_seconds": "7",
+    "page_max_message_bytes": "2000000",
+    "fetch_max_redirects": "3",
+    "ready_chromes": "3",
+    "max_ready_chromes": "3",
+}
+
+
+@pytest.mark.parametrize("former", sorted(RENAMED))
+def test_a_renamed_setting_is_accepted_under_its_former_name(former: str) -> None:
+    """By variable and by flag, with one warning that names both; faults name what was written."""
+    present = RENAMED[former]
+    assert former not in Settings.model_fields
+    assert present in Settings.model_fields
+    text = OTHER_VALUES.get(present, "1234")
+    wanted = getattr(Settings.load({variable_of(present): text}, {}), present)
+    assert wanted != getattr(DEFAULTS, present)
+    by_variable = Settings.load({variable_of(former): text}, {})
+    assert getattr(by_variable, present) == wanted
+    [warning] = by_variable.warnings
+    assert warning.startswith(f"{variable_of(former)} is now called {variable_of(present)};")
+    assert Settings.load({variable_of(present): text}, {}).warnings == ()
+    both = faults({variable_of(former): text, variable_of(present): text})
+    assert f"{variable_of(former)}: {variable_of(present)} is set too" in both
+    if present not in SECRETS:
+        by_flag = Settings.load({}, {former: text})
+        assert getattr(by_flag, present) == wanted
+        [warning] = by_flag.warnings
+        assert warning.startswith(f"{flag_of(former)} is now called {flag_of(present)};")
+        assert "is set too" in faults({}, **{former: text, present: text})
+
+
+def test_a_flag_wins_over_a_variable_whichever_of_the_names_they_have() -> None:
+    """That is no conflict: a command line corrects its environment."""
+    assert Settings.load({"POSTER_QUEUE": "1"}, {"queue_size": "2"}).queue_size == 2
+    assert Settings.load({"POSTER_QUEUE_SIZE": "1"}, {"queue": "2"}).queue_size == 2
+    assert "POSTER_QUEUE='x'" in faults({"POSTER_QUEUE": "x"})
+
+
+def test_an_unknown_variable_comes_with_the_name_that_was_probably_meant() -> None:
+    """Where one is near."""
+    given = {"POSTER_TIMOUT_MS": "1", "POSTER_concurency": "2", "POSTER_XYZZY": "3"}
+    lines = faults(given).splitlines()
+    assert "  POSTER_TIMOUT_MS: no such setting; did you mean POSTER_TIMEOUT_MS?" in lines
+    assert "  POSTER_concurency: no such setting; did you mean POSTER_CONCURRENCY?" in lines
+    assert "  POSTER_XYZZY: no such setting" in lines
+
+
+def test_settings_made_by_hand_do_not_read_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only `load` does; a test's or a tool's settings are what they say."""
+    monkeypatch.setenv("POSTER_PORT", "1")
+    assert Settings().port == 8080
+    assert Settings.model_validate({"queue_size": 2}).port == 8080
+    assert Settings.load(os.environ, {}).port == 1
 
 
 def test_the_templates_inside_a_wheel_are_preferred(
@@ -190,10 +299,10 @@ def test_the_templates_inside_a_wheel_are_preferred(
     """In the package where there are some, else beside it."""
     package = tmp_path / "poster_service"
     package.mkdir()
-    monkeypatch.setattr(module, "__file__", str(package / "settings.py"))
-    assert module.default_templates() == tmp_path / "templates"
+    monkeypatch.setattr(defaults, "__file__", str(package / "settings" / "defaults.py"))
+    assert defaults.default_templates() == tmp_path / "templates"
     (package / "templates").mkdir()
-    assert module.default_templates() == package / "templates"
+    assert defaults.default_templates() == package / "templates"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +358,7 @@ def test_the_affinity_of_this_process_counts() -> None:
     ("environ", "told"),
     [
         ({"POSTER_NETWORK": "allowlist"}, "POSTER_ALLOW_HOSTS must name"),
-        ({"POSTER_ALLOW_HOSTS": "a.example"}, "means nothing unless POSTER_NETWORK=allowlist"),
+        ({"POSTER_ALLOW_HOSTS": "a.example"}, "has no effect unless POSTER_NETWORK=allowlist"),
         ({"POSTER_DENY_HOSTS": "https://a.example/"}, "neither a host name"),
         ({"POSTER_DENY_HOSTS": "*.*.example"}, "neither a host name"),
         ({"POSTER_DENY_HOSTS": "a b"}, "POSTER_DENY_HOSTS"),
@@ -286,10 +395,27 @@ def test_tokens_are_read_by_name_and_never_shown() -> None:
 
 def test_a_burst_without_a_rate_is_told() -> None:
     """It would mean nothing."""
-    assert "POSTER_TOKEN_RATE" in faults({"POSTER_TOKEN_BURST": "5"})
-    assert Settings.load({"POSTER_TOKEN_BURST": "5", "POSTER_TOKEN_RATE": "0.5"}, {}).token_burst
+    assert "POSTER_TOKEN_RENDERS_PER_MINUTE" in faults({"POSTER_TOKEN_BURST": "5"})
+    assert Settings.load(
+        {"POSTER_TOKEN_BURST": "5", "POSTER_TOKEN_RENDERS_PER_MINUTE": "0.5"}, {}
+    ).token_burst
 
 
 def test_an_empty_path_is_none() -> None:
     """As compose files have it."""
     assert Settings.load({"POSTER_TOKENS_FILE": "", "POSTER_TOKENS": ""}, {}) == DEFAULTS
+
+
+def test_a_redis_without_its_package_says_what_to_install() -> None:
+    """The client is an extra; nothing else needs it."""
+    program = (
+        "import sys; sys.modules['redis'] = None\n"  # imports of it fail as if it were not there
+        "from poster_service.settings import Settings\n"
+        "Settings.load({}, {})\n"
+        "Settings.load({'POSTER_REDIS_URL': 'redis://127.0.0.1'}, {})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "POSTER_REDIS_URL=(not shown): the Python package redis is missing" in done.stderr
+    assert "install poster-service[redis]" in done.stderr

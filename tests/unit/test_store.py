@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poster_service.errors import InvalidSettings
-from poster_service.render.cache import CacheControl, Kept
-from poster_service.render.job import Limits, RenderJob
+from poster_service.render.cache import CachedImage
+from poster_service.render.job import CacheControl, RenderContext
 from poster_service.render.renderer import Rendered
 from poster_service.render.store import Entry
 from poster_service.settings import Settings
 from poster_service.stats import Phases
+from tests.unit.jobs import build
 
 TIMES = st.floats(min_value=0, max_value=1e11)
 
@@ -43,17 +44,19 @@ def test_a_cut_off_picture_is_none() -> None:
         assert Entry.unpacked(other) is None
 
 
-def kept(*, ago: float, left: float) -> Kept:
+def cached(*, ago: float, left: float) -> CachedImage:
     """A picture of some seconds ago, good for some more."""
     now = time.monotonic()
-    return Kept(Rendered(b"x", "image/png", Phases(), "e", now + left), now - ago, now + left)
+    return CachedImage(
+        Rendered(b"x", "image/png", Phases(), "e", now + left), now - ago, now + left
+    )
 
 
 def test_times_mean_the_same_elsewhere() -> None:
     """Within what the clocks of two machines differ by; here none."""
     for left in (50.0, math.inf):
-        one = kept(ago=10, left=left)
-        other = Kept.of(one.entry())
+        one = cached(ago=10, left=left)
+        other = CachedImage.of(one.entry())
         assert other.since == pytest.approx(one.since, abs=0.5)
         assert other.until == pytest.approx(one.until, abs=0.5)
         assert (other.rendered.body, other.rendered.etag) == (b"x", "e")
@@ -62,8 +65,8 @@ def test_times_mean_the_same_elsewhere() -> None:
 
 def test_a_clock_that_is_ahead_makes_no_picture_of_the_future() -> None:
     """Its age is not negative."""
-    entry = kept(ago=-100, left=500).entry()
-    assert Kept.of(entry).since <= time.monotonic()
+    entry = cached(ago=-100, left=500).entry()
+    assert CachedImage.of(entry).since <= time.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -75,11 +78,9 @@ def test_a_clock_that_is_ahead_makes_no_picture_of_the_future() -> None:
 )  # fmt: skip
 def test_what_will_do(ago: float, left: float, ttl: int | None, max_age: float, good: bool) -> None:
     """By its own time, the job's and the caller's."""
-    job = RenderJob.parse({"html": "x", "cache_ttl": ttl}, Limits())
-    assert (
-        kept(ago=ago, left=left).is_good(job, CacheControl(max_age=max_age), time.monotonic())
-        is good
-    )
+    context = RenderContext(cache_control=CacheControl(max_age=max_age))
+    job = build(context, html="x", cache_ttl=ttl)
+    assert cached(ago=ago, left=left).is_good(job, time.monotonic()) is good
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,6 @@ def test_what_will_do(ago: float, left: float, ttl: int | None, max_age: float, 
 def test_an_address_of_something_else_is_refused(address: str) -> None:
     """Without telling it, since there may be a password in it."""
     with pytest.raises(InvalidSettings) as refused:
-        Settings.load({"POSTER_CACHE_REDIS": address + "secret"}, {})
-    assert "POSTER_CACHE_REDIS" in str(refused.value)
+        Settings.load({"POSTER_REDIS_URL": address + "secret"}, {})
+    assert "POSTER_REDIS_URL" in str(refused.value)
     assert "secret" not in str(refused.value)

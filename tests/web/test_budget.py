@@ -12,15 +12,7 @@ from poster_service import buffers
 from poster_service.browser import pieces
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import (
-    NOISE,
-    Streams,
-    answer,
-    busy,
-    connected,
-    request,
-    small_window,
-)
+from tests.web.raw_http import NOISE, Streams, answer, busy, connected, request, small_window
 
 MIB = 1 << 20
 JSON = {"Content-Type": "application/json"}
@@ -44,7 +36,7 @@ async def test_bodies_are_refused_where_all_of_them_would_be_too_much(
 ) -> None:
     """Large ones, with 503 before they are read; small ones are served beside them."""
     service = await start_service(max_body_bytes=MIB, buffer_bytes=8 * MIB)
-    budget = service.parts.buffers
+    budget = service.engine.buffers
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(3):  # each counts twice
             await begun(service, stack, MIB)
@@ -82,7 +74,7 @@ async def test_a_body_that_grows_unannounced_is_bounded_as_it_grows(
             return_when=asyncio.FIRST_COMPLETED,
         )  # fmt: skip
         assert {task.result()[0] for task in done} == {503}
-        assert service.parts.buffers.used <= 4 * MIB
+        assert service.engine.buffers.used <= 4 * MIB
         await service.picture(html="<p>x", width=10, height=10)
 
 
@@ -101,7 +93,7 @@ async def test_a_stalled_sender_gives_way(
     service = await start_service(max_body_bytes=MIB, buffer_bytes=4 * MIB)
     async with contextlib.AsyncExitStack() as stack:
         stalled = await begun(service, stack, MIB)
-        assert await settled(lambda: service.parts.buffers.used > MIB)
+        assert await settled(lambda: service.engine.buffers.used > MIB)
 
         async def sent() -> int:
             page = b"<p>" + b"x" * (MIB - 3)
@@ -113,7 +105,7 @@ async def test_a_stalled_sender_gives_way(
 
         await served(sent)
         assert (await answer(stalled))[0] == 503
-        assert service.parts.buffers.evicted == 1
+        assert service.engine.buffers.evicted == 1
 
 
 async def test_readers_that_do_not_read_are_bounded_and_give_way(
@@ -122,7 +114,7 @@ async def test_readers_that_do_not_read_are_bounded_and_give_way(
     """Each holds its picture once; where others need the room, they are cut off."""
     monkeypatch.setattr(buffers, "STALLED_SECONDS", 0.5)
     service = await start_service(max_body_bytes=MIB, buffer_bytes=8 * MIB)
-    budget = service.parts.buffers
+    budget = service.engine.buffers
     job = json.dumps({"html": NOISE, "width": 1200, "height": 1200}).encode()
     async with contextlib.AsyncExitStack() as stack:
         # Of four megabytes each; those that come before the first readers count as stalled get 503.
@@ -130,7 +122,7 @@ async def test_readers_that_do_not_read_are_bounded_and_give_way(
             _, writer = await stack.enter_async_context(small_window(service))
             writer.write(request("/render", "POST", job, JSON))
             await asyncio.sleep(0.2)
-            assert await settled(lambda: not service.parts.admission.statistics().running)
+            assert await settled(lambda: not service.engine.admission.statistics().running)
         assert await service.at_rest()
         assert budget.evicted >= 1
 
@@ -150,7 +142,7 @@ async def test_a_picture_larger_than_all_of_the_budget_is_made_all_the_same(
     jobs = [one, one | {"png_compression": "balanced"}, one | {"format": "webp", "quality": 100}]
     made = await asyncio.gather(*(service.picture(**job) for job in jobs * 2))
     assert min(map(len, made)) > MIB
-    assert await settled(lambda: service.parts.buffers.used == 0)
+    assert await settled(lambda: service.engine.buffers.used == 0)
 
 
 async def test_a_large_picture_is_not_decoded_in_the_event_loop(
@@ -201,10 +193,10 @@ async def test_a_full_line_and_a_quota_are_told_before_the_body(
     start_service: StartService,
 ) -> None:
     """Of a large one; a small one is read, since its picture may be cached."""
-    service = await start_service(concurrency=1, queue=0)
+    service = await start_service(concurrency=1, queue_size=0)
     endless = "<script>for (;;);</script>"
     running = asyncio.create_task(service.render(html=endless, timeout_ms=5000))
-    assert await settled(lambda: service.parts.admission.statistics().running == 1)
+    assert await settled(lambda: service.engine.admission.statistics().running == 1)
     headers = {"Expect": "100-continue", "Content-Type": "text/html", "Content-Length": "1000000"}
     async with connected(service) as streams:
         streams[1].write(request("/render", "POST", headers=headers))

@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import settled
+from tests.web.caching import PAGE, ask, renders, word
 from tests.web.conftest import Service, StartService
-from tests.web.test_callers import TOKENS, WEB, bearer
-from tests.web.test_endings import ENDLESS, chrome_of
-from tests.web.test_signed import DATA, KEYS, address
+from tests.web.leases import ENDLESS, chrome_of
+from tests.web.signing import DATA, KEYS, address
+from tests.web.tokens import TOKENS, WEB, bearer
 
-PAGE = {"html": "<p>the same</p>", "width": 40, "height": 40}
 #: Runs something and so is never shared by itself; takes a second.
 SLOW = "<script>const end = Date.now() + 1000; while (Date.now() < end);</script>"
 
@@ -25,30 +25,6 @@ SLOW = "<script>const end = Date.now() + 1000; while (Date.now() < end);</script
 async def keeping(start_service: StartService) -> Service:
     """A service with its caches on, whose pages may fetch from this machine."""
     return await start_service(cache_bytes=1 << 20, allow_private="127.0.0.0/8")
-
-
-async def ask(service: Service, job: dict[str, Any], **headers: str) -> aiohttp.ClientResponse:
-    """POST /render with headers; the body is read already."""
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    where = f"{service.address}/render"
-    answer = await service.client.post(where, json=job, headers=given)
-    await answer.read()
-    return answer
-
-
-def renders(service: Service) -> int:
-    """Renders that have ended, the first probe among them."""
-    families = service.parts.counters.registry.collect()
-    return int(sum(
-        sample.value for family in families for sample in family.samples
-        if sample.name == "poster_renders_total"
-    ))  # fmt: skip
-
-
-def word(answer: aiohttp.ClientResponse) -> str:
-    """What the cache says; the render must have worked."""
-    assert answer.status in (200, 304), answer.status
-    return answer.headers["X-Cache"]
 
 
 async def test_an_equal_request_gets_the_picture_of_the_first(keeping: Service) -> None:
@@ -235,7 +211,7 @@ async def started(
 
 def flights(service: Service) -> list[Any]:
     """Renders under way that may be joined."""
-    return list(service.parts.results._flights._by_key.values())
+    return list(service.engine.cache._flights._by_key.values())
 
 
 @pytest.mark.slow
@@ -243,7 +219,7 @@ async def test_equal_requests_at_once_are_one_render(keeping: Service) -> None:
     """One slot, one Chrome, the same bytes for all."""
     before = renders(keeping)
     tasks = await started(keeping, *[slow()] * 4)
-    assert keeping.parts.admission.statistics().running == 1
+    assert keeping.engine.admission.statistics().running == 1
     answers = [await task for task in tasks]
     assert [word(one) for one in answers] == ["miss", *["coalesced"] * 3]
     assert len({await one.read() for one in answers}) == 1
@@ -340,7 +316,7 @@ async def test_the_service_stops_with_a_shared_render_under_way(keeping: Service
     """All who wait are told so, and nothing is left."""
     job = slow(html=ENDLESS, timeout_ms=60_000)
     tasks = await started(keeping, job, job)
-    await keeping.parts.stop()
+    await keeping.server.stop()
     assert [(await (await task).json())["code"] for task in tasks] == ["stopping", "stopping"]
 
 

@@ -15,18 +15,12 @@ from poster_service.web.app import listen
 from poster_service.web.handlers import routes
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import answer, connected, request
-from tests.web.test_endings import ENDLESS
-from tests.web.test_serve import run
+from tests.web.leases import ENDLESS
+from tests.web.raw_http import answer, connected, request
+from tests.web.served import run
+from tests.web.tokens import APP, TOKENS, WEB, bearer
 
-WEB, APP = "web-token-0123456789", "app-token-0123456789"
-TOKENS = f"web={WEB},app=sha256:{hashlib.sha256(APP.encode()).hexdigest()}"
 OPEN = {"/", "/healthz", "/readyz"}
-
-
-def bearer(token: str) -> dict[str, str]:
-    """The header."""
-    return {"Authorization": f"Bearer {token}"}
 
 
 async def status_of(service: Service, path: str, method: str = "GET", **headers: str) -> int:
@@ -49,7 +43,7 @@ async def test_every_address_needs_a_token_but_those_for_everybody(
 ) -> None:
     """Closed by default, so that a new address is closed too; with a token all are there."""
     service = await start_service(tokens=TOKENS)
-    for route in routes(service.parts.settings):
+    for route in routes(service.engine.settings):
         path, method = route.path.replace("{template}", "share-poster"), route.method
         if "{" in route.path:
             continue  # signed addresses have tests of their own
@@ -84,7 +78,7 @@ async def test_who_has_no_token_is_told_before_the_body_has_come(
 
 async def test_metrics_and_status_can_be_opened(start_service: StartService) -> None:
     """For a scraper on a network of its own; nothing else comes with them."""
-    service = await start_service(tokens=TOKENS, open_metrics=True)
+    service = await start_service(tokens=TOKENS, metrics_unauthenticated=True)
     found = {path: await status_of(service, path) for path in ("/metrics", "/status", "/templates")}
     assert found == {"/metrics": 200, "/status": 200, "/templates": 401}
 
@@ -153,14 +147,14 @@ async def test_tokens_rotate_without_a_restart(start_service: StartService, tmp_
     assert await status_of(service, "/templates", **bearer(WEB)) == 200
     replace(f"web {APP}\n")
     new = hashlib.sha256(APP.encode()).digest()
-    assert await settled(lambda: service.parts.tokens.entries[0].digest == new, 10)
+    assert await settled(lambda: service.server.tokens.entries[0].digest == new, 10)
     assert await status_of(service, "/templates", **bearer(APP)) == 200
     assert await status_of(service, "/templates", **bearer(WEB)) == 401
 
 
 async def test_a_rate_is_429_with_the_time_to_come_back(start_service: StartService) -> None:
     """Two saved up, six a minute; the other caller has its own, and a refused job costs nothing."""
-    service = await start_service(tokens=TOKENS, token_rate=6, token_burst=2)
+    service = await start_service(tokens=TOKENS, token_renders_per_minute=6, token_burst=2)
     for _ in range(5):
         assert (await post(service, WEB, html="<p>x", width=0)).status == 400
     small = {"html": "<p>x", "width": 10, "height": 10}
@@ -177,10 +171,10 @@ async def test_so_many_at_once_are_429_beyond(start_service: StartService) -> No
     service = await start_service(tokens=TOKENS, token_concurrency=1)
     assert await service.at_rest()
     running = asyncio.create_task(post(service, WEB, html=ENDLESS, timeout_ms=4000))
-    assert await settled(lambda: service.parts.admission.statistics().running == 1)
+    assert await settled(lambda: service.engine.admission.statistics().running == 1)
     small = {"html": "<p>x", "width": 10, "height": 10}
     refused = await post(service, WEB, **small)
-    assert (refused.status, (await refused.json())["code"]) == (429, "too_many")
+    assert (refused.status, (await refused.json())["code"]) == (429, "concurrency_limited")
     assert int(refused.headers["Retry-After"]) >= 1
     assert (await post(service, APP, **small)).status == 200
     assert (await running).status == 504
@@ -190,7 +184,7 @@ async def test_so_many_at_once_are_429_beyond(start_service: StartService) -> No
 
 async def test_a_flood_of_one_caller_does_not_starve_another(start_service: StartService) -> None:
     """Forty renders wait; the other's is done before a fourth of them is."""
-    service = await start_service(tokens=TOKENS, concurrency=1, queue=40, timeout_ms=60_000)
+    service = await start_service(tokens=TOKENS, concurrency=1, queue_size=40, timeout_ms=60_000)
     small = {"html": "<p>x", "width": 10, "height": 10}
     order: list[str] = []
 
@@ -199,7 +193,7 @@ async def test_a_flood_of_one_caller_does_not_starve_another(start_service: Star
         order.append(token)
 
     flood = [asyncio.create_task(one(WEB)) for _ in range(20)]
-    assert await settled(lambda: service.parts.admission.statistics().waiting >= 15)
+    assert await settled(lambda: service.engine.admission.statistics().waiting >= 15)
     await one(APP)
     assert order.index(APP) < 10
     for task in flood:

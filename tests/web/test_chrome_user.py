@@ -1,6 +1,7 @@
 """Where the service is root, Chrome is somebody else, with its sandbox on; else it says so."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -12,16 +13,15 @@ from typing import Any
 import psutil
 import pytest
 
-from poster_service import doctor
+from poster_service import chrome_setup, doctor
+from poster_service.engine import Engine
 from poster_service.errors import ChromeNotStarted, InvalidSettings
 from poster_service.process import census
 from poster_service.process.user import UNUSED, is_root, missing_capabilities
 from poster_service.settings import Settings
-from poster_service.web import parts
-from poster_service.web.parts import build
 from tests.conftest import left, settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_serve import environment, left_of
+from tests.web.served import environment, left_of
 
 needs_root = pytest.mark.skipif(
     not is_root() or bool(missing_capabilities()),
@@ -38,10 +38,11 @@ def chromes(service: Service) -> list[dict[str, list[str]]]:
     """What /proc tells of every process of the service's Chromes but the shims."""
     found = []
     for one in census.tagged(service.instance):
-        text = Path(f"/proc/{one.pid}/status").read_text("latin-1")
-        status = {name: words.split() for name, _, words in map(_parted, text.splitlines())}
-        if psutil.Process(one.pid).ppid() != os.getpid():
-            found.append(status)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+            text = Path(f"/proc/{one.pid}/status").read_text("latin-1")
+            status = {name: words.split() for name, _, words in map(_parted, text.splitlines())}
+            if psutil.Process(one.pid).ppid() != os.getpid():
+                found.append(status)
     return found
 
 
@@ -122,12 +123,12 @@ async def test_a_work_folder_that_chrome_cannot_reach_is_told_and_endured(
 async def test_a_named_user_that_cannot_be_is_refused(work_dir: Path) -> None:
     """Whoever names one does not get root instead; nothing is left of the try."""
     work_dir.chmod(0o700)
-    service = build(settings(work_dir=work_dir / "x", chrome_user="nobody"))
+    service = Engine(settings(work_dir=work_dir / "x", chrome_user="nobody"))
     with pytest.raises(ChromeNotStarted, match=r"POSTER_CHROME_USER=nobody: .*Permission denied"):
         await service.start()
     assert left(service.pool.spec.instance, service.pool.spec.instance_dir) == []
     with pytest.raises(InvalidSettings, match="no user 'nobody-of-the-kind'"):
-        build(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
+        Engine(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
 
 
 async def rendered(work_dir: Path, *before: str, **more: str) -> tuple[int, str]:
@@ -203,10 +204,10 @@ def test_only_root_may_run_chrome_as_another(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is not root is told so; asked for nothing, it stays itself."""
-    monkeypatch.setattr(parts, "is_root", lambda: False)
+    monkeypatch.setattr(chrome_setup, "is_root", lambda: False)
     with pytest.raises(InvalidSettings, match="only root"):
-        build(settings(work_dir=work_dir, chrome_user="64999"))
-    assert build(settings(work_dir=work_dir)).pool.spec.user is None
+        Engine(settings(work_dir=work_dir, chrome_user="64999"))
+    assert Engine(settings(work_dir=work_dir)).pool.spec.user is None
 
 
 @needs_root

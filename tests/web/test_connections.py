@@ -7,9 +7,6 @@ import json
 import logging
 import random
 import resource
-import socket
-from collections.abc import AsyncIterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -20,52 +17,7 @@ from poster_service.settings import Settings
 from poster_service.web.connections import RESERVED, ensure_descriptors
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-
-#: Random pixels, so that the picture is larger than what sockets hold.
-NOISE = """<!doctype html><body style="margin: 0"><canvas id=c width=1200 height=1200></canvas>
-    <script>const context = c.getContext('2d'), data = context.createImageData(1200, 1200);
-    for (let at = 0; at < data.data.length; at += 65536)
-        crypto.getRandomValues(data.data.subarray(at, Math.min(at + 65536, data.data.length)));
-    context.putImageData(data, 0, 0)</script>"""
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@contextlib.asynccontextmanager
-async def connected(service: Service) -> AsyncIterator[Streams]:
-    """A bare connection."""
-    where = urlsplit(service.address)
-    reader, writer = await asyncio.open_connection(where.hostname, where.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-
-
-def request(
-    path: str = "/healthz",
-    method: str = "GET",
-    body: bytes = b"",
-    headers: dict[str, str] | None = None,
-) -> bytes:
-    """A request as bytes."""
-    headers = {"Host": "localhost", **(headers or {})}
-    if body:
-        headers["Content-Length"] = str(len(body))
-    lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-async def answer(streams: Streams) -> tuple[int, dict[str, Any], bytes]:
-    """Status, problem and head of what is answered."""
-    head = await asyncio.wait_for(streams[0].readuntil(b"\r\n\r\n"), 10)
-    [length] = [
-        int(line.split(b":")[1])
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"content-length:")
-    ]
-    body = await asyncio.wait_for(streams[0].readexactly(length), 10)
-    return int(head.split()[1]), json.loads(body), head
+from tests.web.raw_http import BEGUN, NOISE, answer, busy, connected, request, small_window
 
 
 async def test_connections_over_the_limit_are_told_503_and_closed(
@@ -73,7 +25,7 @@ async def test_connections_over_the_limit_are_told_503_and_closed(
 ) -> None:
     """Where all are busy: counted, told once in the log; when one goes there is room again."""
     service = await start_service(max_connections=5, max_peer_connections=5)
-    book = service.parts.connections
+    book = service.server.connections
     async with contextlib.AsyncExitStack() as stack:
         held = [await busy(service, stack) for _ in range(5)]
         # Those in the reserved places, which are told so when they have asked for something.
@@ -94,7 +46,7 @@ async def test_connections_over_the_limit_are_told_503_and_closed(
         async with connected(service) as again:
             again[1].write(request())
             assert (await answer(again))[0] == 200
-    assert await settled(lambda: service.parts.connections.open == 0)
+    assert await settled(lambda: service.server.connections.open == 0)
 
 
 async def test_a_flood_of_connections_never_runs_out_of_descriptors(
@@ -116,7 +68,7 @@ async def test_a_flood_of_connections_never_runs_out_of_descriptors(
             await over.wait()
             writer.transport.abort()
 
-    book = service.parts.connections
+    book = service.server.connections
 
     knocking: list[asyncio.Task[None]] = []
     try:
@@ -130,7 +82,7 @@ async def test_a_flood_of_connections_never_runs_out_of_descriptors(
     finally:
         over.set()
         await asyncio.gather(*knocking)
-    assert await settled(lambda: service.parts.connections.open == 0)
+    assert await settled(lambda: service.server.connections.open == 0)
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     await service.picture(html="<p>x", width=10, height=10)
     assert await service.at_rest()
@@ -215,7 +167,7 @@ async def test_a_slow_sender_holds_no_chrome_and_is_told_408(start_service: Star
         for _, writer in slow:
             writer.write(whole[:-50])
         await service.picture(html="<p>x", width=10, height=10)
-        assert service.parts.admission.statistics().running <= 1
+        assert service.engine.admission.statistics().running <= 1
         for streams in slow:
             status, problem, head = await answer(streams)
             assert (status, problem["code"]) == (408, "body_timeout")
@@ -243,38 +195,7 @@ async def test_a_slow_reader_holds_no_chrome(start_service: StartService) -> Non
             await asyncio.sleep(1)
             await service.picture(html="<p>x", width=10, height=10)
         assert await service.at_rest()
-        assert service.parts.connections.open >= 3
-
-
-#: A request whose body is never finished: it keeps its connection busy, and no Chrome.
-BEGUN = (
-    b"POST /render HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/html\r\n"
-    b"Content-Length: 1000\r\n\r\n<p>"
-)
-
-
-async def busy(service: Service, stack: contextlib.AsyncExitStack) -> Streams:
-    """A connection with a request under way."""
-    streams = await stack.enter_async_context(connected(service))
-    before = service.parts.answers.count
-    streams[1].write(BEGUN)
-    assert await settled(lambda: service.parts.answers.count > before)
-    return streams
-
-
-@contextlib.asynccontextmanager
-async def small_window(service: Service) -> AsyncIterator[Streams]:
-    """A connection whose reader takes little into its buffers."""
-    where = urlsplit(service.address)
-    plug = socket.socket()
-    plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    plug.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(plug, (where.hostname, where.port))
-    reader, writer = await asyncio.open_connection(sock=plug, limit=1024)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
+        assert service.server.connections.open >= 3
 
 
 async def test_an_answer_that_is_not_taken_is_cut_off_in_its_time(
@@ -285,8 +206,8 @@ async def test_an_answer_that_is_not_taken_is_cut_off_in_its_time(
     job = json.dumps({"html": NOISE, "width": 1200, "height": 1200}).encode()
     async with small_window(service) as (_, writer):
         writer.write(request("/render", "POST", job, {"Content-Type": "application/json"}))
-        assert await settled(lambda: service.parts.connections.open == 1)
-        assert await settled(lambda: service.parts.connections.open == 0)
+        assert await settled(lambda: service.server.connections.open == 1)
+        assert await settled(lambda: service.server.connections.open == 0)
     assert await service.at_rest()
 
 
@@ -330,13 +251,15 @@ def test_descriptors_are_raised_to_what_is_needed_or_it_is_refused(
     given: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: given.append(limits))
-    ensure_descriptors(settings(concurrency="2", ready="2", max_connections="1000"))
+    ensure_descriptors(settings(concurrency="2", ready_chromes="2", max_connections="1000"))
     assert given == [(1000 + 256 + 4 * 16, 4096)]
-    many = settings(concurrency="2", ready="2", max_connections="1000", fetch_connections="200")
+    many = settings(
+        concurrency="2", ready_chromes="2", max_connections="1000", fetch_connections="200"
+    )
     ensure_descriptors(many)
     assert given.pop() == (1000 + 200 * 2 + 64 + 4 * 16, 4096)
     with pytest.raises(InvalidSettings) as caught:
-        ensure_descriptors(settings(concurrency="2", ready="2", max_connections="4000"))
+        ensure_descriptors(settings(concurrency="2", ready_chromes="2", max_connections="4000"))
     assert "POSTER_MAX_CONNECTIONS=4000" in str(caught.value)
     assert "ulimit -Hn" in str(caught.value)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (8192, 8192))
@@ -423,13 +346,13 @@ async def test_no_bytes_make_the_service_fail(
     assert {200, 400, 403} <= seen
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert await service.at_rest()
-    assert await settled(lambda: service.parts.connections.open <= 1)
+    assert await settled(lambda: service.server.connections.open <= 1)
 
 
 async def test_heads_that_are_never_finished_keep_nobody_out(start_service: StartService) -> None:
     """Far more than there are places, from one address: a render, /healthz and /status all work."""
     service = await start_service(max_connections=20)
-    book = service.parts.connections
+    book = service.server.connections
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(60):
             _, writer = await stack.enter_async_context(connected(service))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import NOISE, answer, connected, request, small_window
+from tests.web.raw_http import NOISE, answer, connected, request, small_window
 
 NAMES = ("flood", "one", "two", "three")
 TOKENS = ",".join(f"{name}={name}-token-0123456789" for name in NAMES)
@@ -96,16 +96,19 @@ class Crowd:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_sixty_four_callers_against_two_slots(start_service: StartService) -> None:
-    """For a minute and a half, with hang-ups, slow senders and slow readers among them."""
+@pytest.mark.parametrize("seconds", [30, pytest.param(90, marks=pytest.mark.endurance)])
+async def test_sixty_four_callers_against_two_slots(
+    start_service: StartService, seconds: float
+) -> None:
+    """With hang-ups, slow senders and slow readers among them."""
     service = await start_service(
-        concurrency=2, queue=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
+        concurrency=2, queue_size=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
     )
     assert await service.at_rest()
     process = psutil.Process()
     before = process.memory_info().rss
     most = 0
-    crowd = Crowd(service, 90)
+    crowd = Crowd(service, seconds)
 
     async def watch() -> None:
         nonlocal most
@@ -129,4 +132,4 @@ async def test_sixty_four_callers_against_two_slots(start_service: StartService)
         assert crowd.longest[name] < 15, told
     assert most - before < 150 << 20, told
     assert await service.at_rest()
-    assert await settled(lambda: service.parts.connections.open <= 41)  # the client keeps its own
+    assert await settled(lambda: service.server.connections.open <= 41)  # the client keeps its own

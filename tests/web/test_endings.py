@@ -13,46 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 from aiohttp import web
 
 from poster_service.errors import InvalidSettings
 from poster_service.logs import request_id
 from poster_service.process import census
-from tests.conftest import is_shim, left, settled
-from tests.process.test_backstops import cannot
+from tests.conftest import left, settled
+from tests.process.harness import cannot
 from tests.web.conftest import Service, StartService
-
-ENDLESS = "<!doctype html><script>for (;;) {}</script>"
-
-
-def chrome_of(service: Service, kind: str | None) -> psutil.Process:
-    """The leased Chrome's process of a kind ("renderer"); None is the browser process.
-
-    The process table of our own tagged processes only, told apart by Chrome's `--type` switch.
-    """
-    ready = min(one.lease for one in census.tagged(service.instance))
-    for one in census.tagged(service.instance):
-        process = psutil.Process(one.pid)
-        types = [word for word in process.cmdline() if word.startswith("--type=")]
-        found = types == [f"--type={kind}"] if kind else not types and not is_shim(one.pid)
-        if one.lease == ready and found:
-            return process
-    raise AssertionError(f"no {kind or 'browser'} process")
-
-
-async def leased(service: Service) -> None:
-    """Wait until a render has its Chrome."""
-    assert await settled(lambda: service.counts()["leased"] == 1)
-
-
-async def busy(service: Service, html: str = ENDLESS, **options: Any) -> "asyncio.Task[Any]":
-    """A render that has its Chrome, the only one leased, and will not be done by itself."""
-    assert await service.at_rest()
-    task = asyncio.create_task(service.render(html=html, **options))
-    await leased(service)
-    return task
+from tests.web.leases import ENDLESS, busy, chrome_of, leased
 
 
 async def test_after_success_nothing_is_left(service: Service) -> None:
@@ -75,17 +45,17 @@ async def test_after_success_nothing_is_left(service: Service) -> None:
     ids=lambda value: getattr(value, "name", value or "browser"),
 )
 async def test_a_ready_chrome_with_a_dead_or_stopped_part_is_replaced(
-    service: Service, kind: str | None, number: signal.Signals
+    fresh_service: Service, kind: str | None, number: signal.Signals
 ) -> None:
     """It says nothing by itself; no caller gets it, and the dead part does not stay a zombie."""
-    assert await service.at_rest()
-    before = {one.lease for one in census.tagged(service.instance)}
-    chrome_of(service, kind).send_signal(number)
+    assert await fresh_service.at_rest()
+    before = {one.lease for one in census.tagged(fresh_service.instance)}
+    chrome_of(fresh_service, kind).send_signal(number)
     assert await settled(
-        lambda: before.isdisjoint(one.lease for one in census.tagged(service.instance))
+        lambda: before.isdisjoint(one.lease for one in census.tagged(fresh_service.instance))
     )
-    assert await service.at_rest()
-    await service.picture(html="<p>by another one", timeout_ms=5000)
+    assert await fresh_service.at_rest()
+    await fresh_service.picture(html="<p>by another one", timeout_ms=5000)
 
 
 async def test_after_a_refused_request_no_chrome_was_used(service: Service) -> None:
@@ -119,16 +89,16 @@ async def test_after_a_timeout_nothing_is_left(service: Service) -> None:
     ("kind", "code"), [("renderer", "page_crashed"), (None, "chrome_died")], ids=["page", "chrome"]
 )
 async def test_after_a_crash_nothing_is_left_and_the_caller_is_told(
-    service: Service, kind: str | None, code: str
+    fresh_service: Service, kind: str | None, code: str
 ) -> None:
     """Renderer or browser process killed in the middle: 502 at once, not at the deadline."""
-    render = await busy(service, timeout_ms=60_000)
-    chrome_of(service, kind).send_signal(signal.SIGKILL)
+    render = await busy(fresh_service, timeout_ms=60_000)
+    chrome_of(fresh_service, kind).send_signal(signal.SIGKILL)
     response = await asyncio.wait_for(render, 20)
     assert response.status == 502
     assert (await response.json())["code"] == code
-    assert await service.at_rest()
-    assert (await service.render(html="<p>next")).status == 200
+    assert await fresh_service.at_rest()
+    assert (await fresh_service.render(html="<p>next")).status == 200
 
 
 async def test_a_stopped_chrome_is_killed_at_the_deadline(service: Service) -> None:
@@ -156,7 +126,7 @@ async def test_a_caller_who_hangs_up_while_waiting_gives_up_its_place(
     service = await start_service(concurrency=1)
     running = await busy(service, timeout_ms=60_000)
     waiting = asyncio.create_task(service.render(html="<p>waits"))
-    admission = service.parts.admission
+    admission = service.engine.admission
     assert await settled(lambda: admission.statistics().waiting == 1)
     waiting.cancel()
     assert await settled(lambda: admission.statistics().waiting == 0)
@@ -185,27 +155,27 @@ async def test_hanging_up_at_every_stage_leaves_nothing(
     assert await service.at_rest()
 
 
-async def test_a_ready_chrome_that_dies_is_replaced(service: Service) -> None:
+async def test_a_ready_chrome_that_dies_is_replaced(fresh_service: Service) -> None:
     """Nobody asked for anything; the pool notices and mends itself."""
-    assert await service.at_rest()
-    (lease,) = {one.lease for one in census.tagged(service.instance)}
-    chrome_of(service, None).send_signal(signal.SIGKILL)
+    assert await fresh_service.at_rest()
+    (lease,) = {one.lease for one in census.tagged(fresh_service.instance)}
+    chrome_of(fresh_service, None).send_signal(signal.SIGKILL)
     assert await settled(
-        lambda: lease not in {one.lease for one in census.tagged(service.instance)}
+        lambda: lease not in {one.lease for one in census.tagged(fresh_service.instance)}
     )
-    assert await service.at_rest()
-    assert (await service.render(html="<p>")).status == 200
+    assert await fresh_service.at_rest()
+    assert (await fresh_service.render(html="<p>")).status == 200
 
 
-async def test_stopping_ends_running_renders_and_leaves_nothing(service: Service) -> None:
+async def test_stopping_ends_running_renders_and_leaves_nothing(fresh_service: Service) -> None:
     """The service goes while a render runs: 503, and no Chrome of any state."""
-    render = await busy(service, timeout_ms=60_000)
-    await service.parts.stop()
+    render = await busy(fresh_service, timeout_ms=60_000)
+    await fresh_service.server.stop()
     response = await render
     assert response.status == 503
     assert (await response.json())["code"] == "stopping"
-    assert left(service.instance, service.home) == []
-    assert (await service.render(html="<p>")).status == 503
+    assert left(fresh_service.instance, fresh_service.home) == []
+    assert (await fresh_service.render(html="<p>")).status == 503
 
 
 async def test_the_search_finds_what_is_left_on_purpose(service: Service) -> None:
@@ -262,10 +232,10 @@ async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: 
 @pytest.mark.slow
 async def test_a_full_queue_is_told_at_once_when_to_come_back(start_service: StartService) -> None:
     """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
-    service = await start_service(concurrency=1, queue=1)
+    service = await start_service(concurrency=1, queue_size=1)
     running = await busy(service, timeout_ms=3000)
     waiting = asyncio.create_task(service.render(html="<p>"))
-    assert await settled(lambda: service.parts.admission.statistics().waiting == 1)
+    assert await settled(lambda: service.engine.admission.statistics().waiting == 1)
     refused = await service.render(html="<p>")
     assert refused.status == 503
     assert int(refused.headers["Retry-After"]) >= 1
@@ -290,7 +260,7 @@ async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     start_service: StartService,
 ) -> None:
     """With a limit per Chrome the kernel ends the greedy one; the next render is served."""
-    limits = {"chrome_memory_mb": 400, "chrome_pids": 200}
+    limits = {"chrome_memory_mib": 400, "chrome_pids": 200}
     try:
         service = await start_service(**limits)
     except InvalidSettings as error:
@@ -304,22 +274,22 @@ async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     assert await service.at_rest()
 
 
-async def test_a_ready_chrome_whose_page_dies_is_replaced(service: Service) -> None:
+async def test_a_ready_chrome_whose_page_dies_is_replaced(fresh_service: Service) -> None:
     """The renderer of the ready Chrome is killed: no caller gets the dead one."""
-    assert await service.at_rest()
-    (lease,) = {one.lease for one in census.tagged(service.instance)}
-    chrome_of(service, "renderer").send_signal(signal.SIGKILL)
+    assert await fresh_service.at_rest()
+    (lease,) = {one.lease for one in census.tagged(fresh_service.instance)}
+    chrome_of(fresh_service, "renderer").send_signal(signal.SIGKILL)
     assert await settled(
-        lambda: lease not in {one.lease for one in census.tagged(service.instance)}
+        lambda: lease not in {one.lease for one in census.tagged(fresh_service.instance)}
     )
-    assert (await service.render(html="<p>")).status == 200
+    assert (await fresh_service.render(html="<p>")).status == 200
 
 
 async def test_chromes_made_for_callers_who_hung_up_are_ended(start_service: StartService) -> None:
     """Four callers come and go at once; afterwards there is one ready Chrome, not four."""
     service = await start_service(concurrency=4)
     callers = [asyncio.create_task(service.render(html=ENDLESS)) for _ in range(4)]
-    assert await settled(lambda: service.parts.admission.statistics().running == 4)
+    assert await settled(lambda: service.engine.admission.statistics().running == 4)
     for caller in callers:
         caller.cancel()
     assert await service.at_rest()
@@ -390,10 +360,10 @@ async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrom
     response = await service.render(html="<p>", timeout_ms=1500)
     assert response.status == 503
     assert int(response.headers["Retry-After"]) >= 1
-    assert "before its turn" in (await response.json())["detail"]
+    assert "while queued" in (await response.json())["detail"]
     assert response.headers["Server-Timing"].startswith("queue;dur=")
     assert "lease" not in response.headers["Server-Timing"]
     assert service.counts()["leased"] == 1
     assert (await running).status == 504
-    assert sum(service.parts.pool.statistics().endings.values()) <= 2  # the probe's and that one
+    assert sum(service.engine.pool.statistics().endings.values()) <= 2  # the probe's and that one
     assert await service.at_rest()

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.chrome.conftest import PROGRAMS, installed
-from tests.unit.test_fonts import font_file
+from tests.generated_fonts import font_file
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import at, decode, ink
 

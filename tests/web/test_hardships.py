@@ -16,7 +16,8 @@ import pytest
 
 from poster_service.process.instance_dir import lock_of
 from tests.conftest import settled
-from tests.web.test_serve import Served, environment, left_of, run, serving
+from tests.processes import end
+from tests.web.served import Served, environment, left_of, run, serving
 
 GREEN = "<!doctype html><body style='background: green'>"
 
@@ -42,15 +43,17 @@ async def test_a_pause_far_longer_than_a_loop_may_be_stuck_harms_nothing(work_di
 
     Nothing is counted as an unclean ending.
     """
-    timing = ("--watchdog-seconds", "0.5", "--wedged-seconds", "2", "--probe-seconds", "1")
+    timing = ("--stall-warn-seconds", "0.5", "--stall-exit-seconds", "2", "--probe-seconds", "1")
     async with serving(work_dir, *timing) as served:
         service = served.tree()[1]
         running = await served.busy(GREEN, timeout_ms=5000)
         await running
         assert await becomes_ready(served)
         service.suspend()
-        await asyncio.sleep(8)  # the pause itself
-        service.resume()
+        try:
+            await asyncio.sleep(8)  # the pause itself
+        finally:
+            service.resume()
         assert await served.render(GREEN) == 200
         assert await becomes_ready(served)
         assert service.is_running()
@@ -72,7 +75,7 @@ async def unread(work_dir: Path, stream: str) -> AsyncIterator[Served]:
     port = work_dir.parent / "port"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "poster_service", "serve", "--port", "0", "--log-stream", stream,
-        "--watchdog-seconds", "0.5", "--wedged-seconds", "3", "--log-level", "debug",
+        "--stall-warn-seconds", "0.5", "--stall-exit-seconds", "3", "--log-level", "debug",
         stdout=writer, stderr=writer, env=environment(work_dir),
     )  # fmt: skip
     port.touch()
@@ -81,11 +84,10 @@ async def unread(work_dir: Path, stream: str) -> AsyncIterator[Served]:
         async with aiohttp.ClientSession() as client:
             yield Served(process, address, work_dir, client)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+        is_ended = await end(process)
         os.close(reader)
         os.close(writer)
+        assert is_ended, "the service had to be killed"
 
 
 async def address_of(init: int) -> str:

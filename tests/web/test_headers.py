@@ -9,7 +9,7 @@ from poster_service.errors import InvalidSettings
 from poster_service.settings import Settings
 from poster_service.web import headers
 from tests.web.conftest import Service, StartService
-from tests.web.test_signed import KEYS, address
+from tests.web.signing import KEYS, address
 
 APP = "https://app.example.com"
 TOKEN = "web-token-0123456789"

@@ -4,7 +4,7 @@ import pytest
 
 from poster_service.web.hosts import name_of
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import answer, connected, request
+from tests.web.raw_http import answer, connected, request
 
 LOCAL = ["localhost", "localhost:8080", "LOCALHOST", "a.localhost", "127.0.0.1:9", "127.1.2.3",
          "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]", "localhost."]  # fmt: skip
@@ -19,8 +19,8 @@ async def status_of(service: Service, host: str, path: str = "/templates", **mor
         streams[1].write(request(path, headers={"Host": host, **more}))
         status, problem, _ = await answer(streams)
         if status == 421:
-            assert (problem["code"], problem["field"]) == ("foreign_host", "Host")
-            assert "POSTER_HOSTS" in problem["allowed"]
+            assert (problem["code"], problem["field"]) == ("unknown_host", "Host")
+            assert "POSTER_SERVER_NAMES" in problem["allowed"]
         return status
 
 
@@ -38,7 +38,7 @@ async def test_an_open_service_on_loopback_answers_to_loopback_names_only(
 
 async def test_the_operator_names_more_hosts(start_service: StartService) -> None:
     """Exactly, or all below a suffix; then no other."""
-    service = await start_service(hosts="posters.example.com,*.internal")
+    service = await start_service(server_names="posters.example.com,*.internal")
     for host in ("posters.example.com", "Posters.Example.COM:443", "a.b.internal", "localhost"):
         assert await status_of(service, host) == 200
     for host in ("example.com", "internal", "xinternal", "posters.example.com.evil.example"):
@@ -46,12 +46,12 @@ async def test_the_operator_names_more_hosts(start_service: StartService) -> Non
 
 
 async def test_with_tokens_any_name_will_do(start_service: StartService) -> None:
-    """No page has one. With POSTER_HOSTS the names count all the same."""
+    """No page has one. With POSTER_SERVER_NAMES the names count all the same."""
     token = "0123456789abcdef"
     bearer = {"Authorization": f"Bearer {token}"}
     service = await start_service(tokens=f"a={token}")
     assert await status_of(service, "posters.example.com", **bearer) == 200
-    named = await start_service(tokens=f"a={token}", hosts="posters.example.com")
+    named = await start_service(tokens=f"a={token}", server_names="posters.example.com")
     assert await status_of(named, "posters.example.com", **bearer) == 200
     assert await status_of(named, "other.example.com", **bearer) == 421
 

@@ -14,14 +14,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from poster_service import errors
 from poster_service.errors import InvalidField
-from poster_service.render.job import OPTIONS, Limits, RenderJob
+from poster_service.render.request import OPTIONS, Limits, RenderRequest
 from poster_service.settings import Settings
 from poster_service.web import openapi, problems
 from poster_service.web.app import make_app
-from poster_service.web.parts import build
-from tests.unit.test_problems import PUBLIC
+from poster_service.web.service import Service
+from tests.unit.public_errors import PUBLIC
 from tests.web.conftest import StartService
-from tests.web.test_signed import KEYS
+from tests.web.signing import KEYS
 
 TOKEN = "web-token-0123456789"
 
@@ -29,7 +29,7 @@ TOKEN = "web-token-0123456789"
 def application(work_dir: Path, **given: Any) -> web.Application:
     """An application that is not started, with everything that there can be."""
     given = {"signing_keys": KEYS, "tokens": f"web={TOKEN}", **given}
-    return make_app(build(Settings(work_dir=work_dir, **given)))
+    return make_app(Service.build(Settings(work_dir=work_dir, **given)))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_every_option_is_in_it_in_all_three_ways(document: dict[str, Any]) -> No
     render = document["paths"]["/render"]["post"]
     content = render["requestBody"]["content"]
     assert set(content) == {"application/json", "text/html", "multipart/form-data"}
-    assert set(document["components"]["schemas"]["RenderJob"]["properties"]) == set(OPTIONS)
+    assert set(document["components"]["schemas"]["RenderRequest"]["properties"]) == set(OPTIONS)
     others = set(OPTIONS) - {"html", "template", "data"}
     assert {one["name"] for one in render["parameters"]} == others
     form = content["multipart/form-data"]["schema"]
@@ -139,14 +139,14 @@ def test_it_says_where_a_token_is_needed(work_dir: Path) -> None:
 
     closed = {"/render", "/templates", "/openapi.json"}
     assert guarded() == closed | {"/status", "/metrics"}
-    assert guarded(open_metrics=True) == closed
+    assert guarded(metrics_unauthenticated=True) == closed
     assert guarded(tokens="") == set()
 
 
 def test_it_has_the_bounds_of_this_service(work_dir: Path) -> None:
     """Those that the settings make."""
     document = openapi.document(application(work_dir, timeout_ms=500, max_timeout_ms=700))
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["timeout_ms"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["timeout_ms"]
     assert schema["anyOf"][0]["maximum"] == 700
 
 
@@ -175,11 +175,11 @@ NEAR = st.fixed_dictionaries(
 def test_the_schema_of_a_job_takes_what_the_service_takes(options: dict[str, Any]) -> None:
     """And refuses what it refuses: rules between options, nulls, types that are nearly right."""
     try:
-        RenderJob.parse(options, Limits())
+        RenderRequest.parse(options, Limits())
         taken = True
     except InvalidField:
         taken = False
-    assert Draft202012Validator(RenderJob.model_json_schema()).is_valid(options) == taken
+    assert Draft202012Validator(RenderRequest.json_schema(Limits())).is_valid(options) == taken
 
 
 async def test_who_has_a_token_reads_it(start_service: StartService) -> None:

@@ -16,7 +16,7 @@ async def test_a_hundred_at_once_are_served_or_told_to_come_back(
     start_service: StartService,
 ) -> None:
     """With Retry-After; none of them waits until its time is over, or is told that it was slow."""
-    service = await start_service(concurrency=2, queue=64)
+    service = await start_service(concurrency=2, queue_size=64)
 
     async def one(number: int) -> tuple[int, str]:
         told = await service.render(html=SLOW % number, width=40, height=40, timeout_ms=6000)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from poster_service.render.job import OPTIONS
+from poster_service.render.request import OPTIONS
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import decode
 

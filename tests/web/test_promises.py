@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.conftest import StartService
-from tests.web.test_signed import KEYS
+from tests.web.signing import KEYS
 
 TOKEN = "web-token-0123456789"
 SIGNING = Path(__file__).parent / "programs" / "signing.py"

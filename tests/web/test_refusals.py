@@ -1,11 +1,13 @@
 """Every refusal is problem+json that names the field and the values allowed, and nothing inside."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.web.conftest import Service, StartService
+from tests.web.service import running_in_own_folder
 
 INSIDE = ("Traceback", "poster_service", "/usr/", "/tmp", "/home", "pyppeteer", "net::", "Protocol")
 
@@ -24,10 +26,11 @@ async def problem_of(service: Service, **request: Any) -> tuple[int, dict[str, A
     return response.status, problem
 
 
-@pytest.fixture
-async def shared(start_service: StartService) -> Service:
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[Service]:
     """One service for a whole list of bad requests."""
-    return await start_service(max_body_bytes=20_000, max_pixels=4_000_000)
+    async with running_in_own_folder(max_body_bytes=20_000, max_pixels=4_000_000) as found:
+        yield found
 
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
@@ -208,7 +211,7 @@ async def test_the_log_has_what_the_caller_is_not_told(
 
 async def test_bounds_that_the_operator_set_are_kept(start_service: StartService) -> None:
     """Values of a template's data, and bytes that a page has Chrome tell."""
-    service = await start_service(max_data_values=30, max_message_bytes=1 << 20)
+    service = await start_service(max_data_values=30, page_max_message_bytes=1 << 20)
     data = {"title": "x", "tags": ["t"] * 40}
     status, problem = await problem_of(service, json={"template": "article-card", "data": data})
     assert (status, problem["code"]) == (422, "invalid_data")

@@ -4,12 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -18,125 +15,15 @@ import pytest
 
 from poster_service.browser import installed, page_cache
 from poster_service.settings import default_templates
-from tests.conftest import is_shim, left, settled
+from tests.conftest import is_shim, settled
 from tests.web.pictures import at, decode
+from tests.web.served import Served, environment, fed, left_of, run, serving
 
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
 #: Busy for about a second: long enough to be stopped in the middle.
 SLOW = """<!doctype html><script>
     const end = performance.now() + 1000; while (performance.now() < end) {}
     document.write('<body style="background: green">')</script>"""
-
-
-@dataclass
-class Served:
-    """A service in processes of its own."""
-
-    process: asyncio.subprocess.Process
-    address: str
-    work_dir: Path
-    client: aiohttp.ClientSession
-
-    def tree(self) -> list[psutil.Process]:
-        """Init and everything below it."""
-        init = psutil.Process(self.process.pid)
-        return [init, *init.children(recursive=True)]
-
-    def helpers(self) -> list[psutil.Process]:
-        """Those of the tree that are no Chrome: init, the service, the shims and their server."""
-        found = []
-        for one in self.tree():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if "chrom" not in one.name():
-                    found.append(one)
-        return found
-
-    async def render(self, html: str, **options: object) -> int:
-        """The status of one render."""
-        body = {"html": html, **options}
-        async with self.client.post(f"{self.address}/render", json=body) as response:
-            await response.read()
-            return response.status
-
-    async def busy(self, html: str, **options: object) -> "asyncio.Task[int]":
-        """A render that is at work: the page has been asked for, a second Chrome is being made."""
-        before = len(self.folders())
-        task = asyncio.create_task(self.render(html, **options))
-        assert await settled(lambda: len(self.folders()) > before)
-        return task
-
-    def homes(self) -> list[Path]:
-        """The folders of instances there are."""
-        return [entry for entry in self.work_dir.iterdir() if entry.is_dir()]
-
-    def folders(self) -> list[str]:
-        """The lease folders there are."""
-        return [entry.name for home in self.homes() for entry in home.iterdir()]
-
-    async def gone(self) -> bool:
-        """Wait until nothing is left, whichever instance it belonged to."""
-        return await settled(lambda: left_of(self.work_dir) == [])
-
-
-def left_of(work_dir: Path) -> list[str]:
-    """All that is left of a service with this work folder."""
-    found = []
-    for entry in work_dir.iterdir():
-        found.append(entry.name)
-        if entry.is_dir():
-            found += left(int(entry.name, 16), entry)
-    return found
-
-
-def environment(work_dir: Path) -> dict[str, str]:
-    """Ours, with nothing set for the service but its work folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTER_")}
-    return kept | {"POSTER_WORK_DIR": str(work_dir)}
-
-
-async def run(work_dir: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
-    """Run the command to its end; status, stdout, stderr."""
-    return await fed(work_dir, b"", *arguments, **more)
-
-
-async def fed(
-    work_dir: Path, standard_input: bytes, *arguments: str, **more: str
-) -> tuple[int, str, str]:
-    """The same, with something on its stdin."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "poster_service", *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=environment(work_dir) | more,
-    )  # fmt: skip
-    out, err = await process.communicate(standard_input)
-    return process.returncode or 0, out.decode(), err.decode()
-
-
-@contextlib.asynccontextmanager
-async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
-    """`poster-service serve` on a free port; ended and searched for leftovers."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "poster_service", "serve", "--port", "0", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=environment(work_dir),
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        line = (await process.stdout.readline()).decode()
-        address = re.search(r"http://\S+", line)
-        assert address, f"no address in {line!r}"
-        async with aiohttp.ClientSession() as client:
-            served = Served(process, address[0], work_dir, client)
-            # The Chrome by which the service proved itself at the start may still be ending.
-            assert await settled(lambda: len(served.folders()) == 1)
-            yield served
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-            process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
-        await process.wait()
-        assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)
 
 
 @pytest.mark.slow
@@ -170,6 +57,18 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
             return False
 
         assert await settled(at_rest)
+
+
+async def test_a_former_name_of_a_setting_is_warned_of_once(work_dir: Path) -> None:
+    """By the service behind init, not by the process that init replaces; and by other commands."""
+    given = ("--chrome", "/nonexistent", "--queue", "3")
+    for command in ("serve", "doctor"):
+        _, out, err = await run(work_dir, command, *given, POSTER_WEDGED_SECONDS="99")
+        for former, present in (
+            ("--queue", "--queue-size"),
+            ("POSTER_WEDGED_SECONDS", "POSTER_STALL_EXIT_SECONDS"),
+        ):
+            assert (out + err).count(f"{former} is now called {present};") == 1
 
 
 @pytest.mark.slow
@@ -353,11 +252,11 @@ async def test_what_keeps_it_from_starting_is_one_clear_line(
 
 async def test_faulty_settings_are_reported_together(work_dir: Path) -> None:
     """Three faults, three lines, each with the name its owner knows and the value seen."""
-    faulty = {"POSTER_QUEUE": "many", "POSTER_QUEU": "1"}
+    faulty = {"POSTER_QUEUE_SIZE": "many", "POSTER_QUEU": "1"}
     status, _, err = await run(work_dir, "serve", "--port", "x", **faulty)
     assert status == 1
     assert "--port='x'" in err
-    assert "POSTER_QUEUE='many'" in err
+    assert "POSTER_QUEUE_SIZE='many'" in err
     assert "POSTER_QUEU:" in err
 
 

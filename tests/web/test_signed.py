@@ -3,28 +3,16 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from poster_service.credentials import SigningKey
-from poster_service.settings import default_templates
 from poster_service.web import signed
 from tests.web.conftest import Service, StartService
-from tests.web.test_serve import run
-
-KEYS = "old=0123456789abcdef,new=fedcba9876543210"
-OLD, NEW = SigningKey("old", b"0123456789abcdef"), SigningKey("new", b"fedcba9876543210")
-SAMPLE = json.loads((default_templates() / "article-card/sample.json").read_text("utf-8"))
-#: Its own avatar is an image of 2 kB, and an address is not the place for it.
-DATA = {**SAMPLE, "author": {"name": "Lin Wan 林晚"}}
-
-
-def address(service: Service, seconds: float = 60, key: SigningKey = NEW, **options: Any) -> str:
-    """A signed address of the service."""
-    job = {"template": "article-card", "data": DATA, **options}
-    return signed.address(key, service.address, job, int(time.time() + seconds))
+from tests.web.served import run
+from tests.web.service import running_in_own_folder
+from tests.web.signing import DATA, KEYS, NEW, OLD, address
 
 
 async def refusal(service: Service, where: str) -> tuple[int, str]:
@@ -33,10 +21,11 @@ async def refusal(service: Service, where: str) -> tuple[int, str]:
         return answer.status, (await answer.json())["code"]
 
 
-@pytest.fixture
-async def signing(start_service: StartService) -> Service:
+@pytest.fixture(scope="module")
+async def signing() -> AsyncIterator[Service]:
     """A service with keys, and with tokens, which signed addresses need none of."""
-    return await start_service(signing_keys=KEYS, tokens="web=web-token-0123456789")
+    async with running_in_own_folder(signing_keys=KEYS, tokens="web=web-token-0123456789") as found:
+        yield found
 
 
 async def test_an_address_gives_its_picture_and_may_be_kept_as_long_as_it_is_good(
@@ -85,7 +74,7 @@ async def test_each_way_of_not_being_good_is_a_403_with_its_code(
     start_service: StartService,
 ) -> None:
     """Tampered, expired, good for too long, by a key that is not in force."""
-    service = await start_service(signing_keys=KEYS, signed_max_seconds=100)
+    service = await start_service(signing_keys=KEYS, signed_url_max_seconds=100)
     good = address(service)
     assert await refusal(service, good.replace("key=new", "key=gone")) == (403, "unknown_key")
     assert await refusal(service, good.replace("key=new", "key=old")) == (403, "bad_signature")
@@ -127,7 +116,7 @@ async def test_keys_rotate_with_their_file(start_service: StartService, tmp_path
     async with service.client.get(by_old) as answer:
         assert answer.status == 200
     file.write_text("new fedcba9876543210\n")
-    await asyncio.to_thread(service.parts.keys.look)
+    await asyncio.to_thread(service.server.keys.look)
     assert await refusal(service, by_old) == (403, "unknown_key")
     async with service.client.get(by_new) as answer:
         assert answer.status == 200
@@ -158,7 +147,7 @@ async def test_the_command_makes_an_address_that_the_service_takes(
         (("--key", "gone"), KEYS, "there are: new, old"),
         (("--expires", "soon"), KEYS, "30s, 10m, 1h or 7d"),
         (("--expires", "0s"), KEYS, "30s, 10m, 1h or 7d"),
-        (("--expires", "8d"), KEYS, "POSTER_SIGNED_MAX_SECONDS"),
+        (("--expires", "8d"), KEYS, "POSTER_SIGNED_URL_MAX_SECONDS"),
         (("--width", "0"), KEYS, "width"),
         (("--max-length", "0"), KEYS, "--max-length 0: must be a whole number"),
         (("--max-length", "9" * 5000), KEYS, "must be a whole number"),
@@ -197,5 +186,5 @@ async def test_an_address_with_a_picture_in_it_is_refused_and_a_long_one_warned_
     status, out, err = await run(work_dir, *words, **keys)
     assert status == 0
     assert out.startswith("https://p.example.com/render/share-poster?data=")
-    assert err.startswith("poster-service: warning: the address has 2,")
+    assert err.startswith("poster-service: warning: the URL has 2,")
     assert len(err.splitlines()) == 1

@@ -15,7 +15,7 @@ from poster_service.fetch.http_cache import directives
 from poster_service.web import media_type
 from poster_service.web.part_names import extended
 from tests.web.conftest import Service, StartService
-from tests.web.test_connections import answer, connected, request
+from tests.web.raw_http import answer, connected, request
 
 
 async def problem_of(service: Service, raw: bytes) -> tuple[int, str, int]:

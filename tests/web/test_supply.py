@@ -30,7 +30,7 @@ async def test_no_line_of_urllib3_or_websockets_is_run(start_service: StartServi
     try:
         service = await start_service()
         await service.picture(html="<img src='https://a.invalid/x'><script>fetch('/y')</script>")
-        await service.parts.stop()
+        await service.server.stop()
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
@@ -50,6 +50,13 @@ def test_the_run_time_lock_has_nothing_that_only_builds() -> None:
     assert wanted <= build.keys()
     assert not build.keys() & locked("requirements.lock").keys()
     assert build.items() <= locked("requirements-dev.lock").items()
+
+
+def test_serving_has_a_redis_client_and_nothing_of_the_load_test() -> None:
+    """The image serves with a Redis; tables and plots are for whoever runs the load test."""
+    assert "redis" in locked("requirements.lock")
+    assert not {"rich", "pygal"} & locked("requirements.lock").keys()
+    assert {"redis", "rich", "pygal"} <= locked("requirements-dev.lock").keys()
 
 
 def locked(name: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from poster_service.settings import default_templates
 from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import BLUE, GREEN, RED, at, decode
-from tests.web.test_serve import run
+from tests.web.served import run
+from tests.web.service import running_in_own_folder
 
 SAMPLE = json.loads((default_templates() / "share-poster/sample.json").read_text("utf-8"))
 CSS = "body { margin: 0; background: %s } img { display: block; width: 50px; height: 50px }"
@@ -88,9 +90,9 @@ async def test_a_file_that_changes_under_a_render_is_not_kept_under_its_old_vers
     hold = asyncio.create_task(
         service.render(html="<script>for (;;);</script>", timeout_ms=1500, width=9, height=9)
     )
-    assert await settled(lambda: service.parts.admission.statistics().running == 1)
+    assert await settled(lambda: service.engine.admission.statistics().running == 1)
     waiting = asyncio.create_task(service.render(**job(cache_ttl=60)))
-    assert await settled(lambda: service.parts.admission.statistics().waiting == 1)
+    assert await settled(lambda: service.engine.admission.statistics().waiting == 1)
     (folder / "style.css").write_text(CSS % "blue")
     assert (await hold).status == 504
     answer = await waiting
@@ -113,13 +115,13 @@ async def test_folders_come_and_go_while_the_service_runs(
     assert await colour(service, name="later") == BLUE
     assert [one["name"] for one in (await listing(service))["templates"]] == ["later", "plain"]
     document = await listing(service, "/openapi.json")
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["template"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later", "plain"]
     shutil.rmtree(tmp_path / "plain")
     status, told = await problem(service)
     assert (status, told["code"], told["allowed"]) == (404, "unknown_template", "later")
     document = await listing(service, "/openapi.json")
-    schema = document["components"]["schemas"]["RenderJob"]["properties"]["template"]
+    schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later"]
 
 
@@ -218,11 +220,12 @@ SHOWN = PAGE + '<img src="{{ photo }}">'
 DATA = '{"title": "", "photo": "my/photo.png"}'
 
 
-@pytest.fixture
-async def shows(start_service: StartService, tmp_path: Path) -> Service:
+@pytest.fixture(scope="module")
+async def shows(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service with a template that shows a picture of its data."""
-    make(tmp_path, page=SHOWN)
-    return await start_service(templates=tmp_path)
+    folder = make(tmp_path_factory.mktemp("templates"), page=SHOWN)
+    async with running_in_own_folder(templates=folder.parent) as found:
+        yield found
 
 
 async def test_a_picture_comes_with_the_data_that_names_it(shows: Service) -> None:
@@ -272,7 +275,7 @@ async def test_our_own_templates_show_pictures_that_come_along(service: Service)
         (form(("template", "plain"), ("data.a", "1"), ("data.a.b", "1")), "data.a.b", ""),
         (form(("template", "plain"), ("template", "plain")), "template", "more than once"),
         (form(("template", "plain"), ("html", "<p>")), "html", ""),
-        (form(("template", "plain"), ("nonsense", "1")), "nonsense", "no such option"),
+        (form(("template", "plain"), ("nonsense", "1")), "nonsense", "unknown option"),
         (form(("template", "plain"), style__css=b"p{}"), "style.css", "of that name"),
         (form(("template", "plain"), more__css=b"p{}"), "more.css", "pictures, video and sound"),
         (form(("template", "plain"), more__js=b"1"), "more.js", "pictures, video and sound"),

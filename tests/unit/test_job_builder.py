@@ -1,37 +1,24 @@
-"""Which requests are the same, and which pages may come out differently."""
+"""The job built from a request: which are the same, and which pages may come out differently."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poster_service.render.cache import (
-    CHUNK,
-    DYNAMIC_MARKERS,
-    KEY_EXCLUDES,
-    OVERLAP,
-    is_static,
-    key_of,
-)
-from poster_service.render.job import Limits, RenderJob
-from poster_service.render.markup import Templates
-from poster_service.render.renderer import Renderer, Work
-from poster_service.settings import default_templates
-
-TEMPLATES = Templates(default_templates())
-
-
-def work(**options: Any) -> Work:
-    """Prepared as for a render; nothing of that needs a pool or a network."""
-    nothing: Any = None
-    renderer = Renderer(nothing, nothing, TEMPLATES, nothing, Limits())
-    return renderer.prepare(RenderJob.parse(options, Limits()))
+from poster_service.render.job import RenderContext
+from poster_service.render.job_builder import cache_key
+from poster_service.render.options import RenderOptions
+from poster_service.render.request import Asset
+from poster_service.render.static_page import CHUNK, DYNAMIC_MARKERS, OVERLAP, is_static
+from tests.unit.jobs import TEMPLATES, build
 
 
 def key(**options: Any) -> bytes:
-    """The key of a job."""
-    return key_of(work(**options), ("caller",))
+    """The cache key of a job."""
+    return build(**options).cache_key
 
 
 @pytest.mark.parametrize(
@@ -71,16 +58,36 @@ def test_quality_is_part_of_it_where_it_has_a_meaning() -> None:
 
 
 def test_no_option_is_forgotten() -> None:
-    """An option counts unless it is named; a new one counts by itself."""
-    fields = set(RenderJob.model_fields)
-    assert fields >= KEY_EXCLUDES
-    assert fields - KEY_EXCLUDES <= set(work(html="x").job.model_dump(exclude=set(KEY_EXCLUDES)))
+    """An option counts unless its declaration says that it does not change the output."""
+    options = build(html="x").options.output_options()
+    assert set(RenderOptions.model_fields) - set(options) == {"timeout_ms", "cache_ttl"}
 
 
-def test_the_place_is_part_of_it() -> None:
-    """Whose it is, the template's version, and Chrome's."""
-    one = work(html="<p>x")
-    assert key_of(one, ("a", 1)) != key_of(one, ("b", 1)) != key_of(one, ("b", 2))
+def test_files_are_part_of_it() -> None:
+    """By name, type and bytes."""
+    job = build(html="x")
+    files = [(), (Asset("a", "b", b"c"),), (Asset("a", "b", b"d"),), (Asset("b", "b", b"c"),)]
+    requests = [replace(job.request, files=some) for some in files]
+    assert len({cache_key(one, job.capture, job.html, ()) for one in requests}) == 4
+
+
+def test_callers_and_chromes_have_pictures_of_their_own(tmp_path: Path) -> None:
+    """A caller's key is its own unless pictures are shared; another Chrome paints another."""
+    one, other = RenderContext("a"), RenderContext("b")
+    assert key(context=one, html="x") != key(context=other, html="x")
+    assert key(context=one, html="x", shared=True) == key(context=other, html="x", shared=True)
+    program = tmp_path / "chrome"
+    program.write_text("one")
+    assert key(program=str(program), html="x") != key(html="x")
+
+
+def test_an_upgraded_chrome_has_other_keys(tmp_path: Path) -> None:
+    """An upgrade in place is noticed by the file's size or its time."""
+    program = tmp_path / "chrome"
+    program.write_text("one")
+    before = key(program=str(program), html="x")
+    program.write_text("another")
+    assert key(program=str(program), html="x") != before
 
 
 def test_data_is_the_same_in_any_order() -> None:

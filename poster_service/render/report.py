@@ -1,0 +1,100 @@
+"""What becomes known of one render while it runs, and the one log line that says it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from poster_service.errors import PosterError
+from poster_service.logs import event
+from poster_service.render.warnings import Warnings
+from poster_service.stats import Done, Phases
+
+if TYPE_CHECKING:
+    from poster_service.render.job import RenderJob
+
+logger = logging.getLogger(__name__)
+
+
+class RenderReport:
+    """Filled in by those who work on a render.
+
+    Attributes:
+        phases: Where the time went.
+        warnings: What the page did not get, or could not use.
+        script_errors: What went wrong in the page's scripts.
+        cache_status: How the cache took part, one of `cache.STATUSES`; "" while it is not known.
+        size: Bytes of the picture; 0 while there is none.
+        outcome: "ok", "cancelled", or the stable code of the error.
+    """
+
+    def __init__(self, cache_status: str = "") -> None:
+        self.phases = Phases()
+        self.warnings = Warnings()
+        self.script_errors: tuple[str, ...] = ()
+        self.cache_status = cache_status
+        self.size = 0
+        self.outcome = "ok"
+
+    def write(self, job: "RenderJob") -> None:
+        """Log the line of a request: names, sizes and times, never the page or its data."""
+        level = logging.INFO if self.outcome in ("ok", "cancelled") else logging.WARNING
+        options, capture, phases = job.options, job.capture, self.phases.milliseconds
+        painted = {
+            "width": capture.width,
+            "height": capture.height,
+            "scale": capture.scale,
+            "html_chars": len(job.html),
+            "warnings": len(self.warnings),
+            "phases": {name: round(took, 1) for name, took in phases.items()},
+        }
+        event(
+            logger,
+            level,
+            "render",
+            outcome=self.outcome,
+            **({"cache": self.cache_status} if self.cache_status else {}),
+            **({"caller": job.caller} if job.caller else {}),
+            source=job.source_name,
+            format=options.format,
+            bytes=self.size,
+            ms=round((time.monotonic() - job.begin) * 1000, 1),
+            **(painted if phases else {}),
+            **({"script_errors": list(self.script_errors)} if self.script_errors else {}),
+        )
+
+
+@contextlib.contextmanager
+def recorded(job: "RenderJob", observe: Callable[[Done], None]) -> Iterator[RenderReport]:
+    """Record a render that Chrome works on: its outcome is counted and logged, however it ends.
+
+    An error leaves with the phases and warnings up to then, for the answer's headers.
+    """
+    report = RenderReport()
+    try:
+        yield report
+    except PosterError as error:
+        report.outcome = error.code
+        error.server_timing = report.phases.server_timing()
+        error.warnings = report.warnings.header()
+        raise
+    except asyncio.CancelledError:
+        report.outcome = "cancelled"
+        raise
+    except Exception:
+        report.outcome = PosterError.code  # a fault of ours
+        raise
+    finally:
+        observe(
+            Done(
+                report.outcome,
+                job.options.format,
+                time.monotonic() - job.begin,
+                report.phases.milliseconds,
+                report.size,
+                report.script_errors,
+            )
+        )
+        report.write(job)

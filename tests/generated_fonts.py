@@ -1,0 +1,28 @@
+"""Fonts generated for a test, whose every glyph is one filled square."""
+
+import io
+
+from fontTools.fontBuilder import FontBuilder
+from fontTools.ttLib.tables._g_l_y_f import Glyph
+
+
+def font_file(*code_points: int, family: str = "Test") -> bytes:
+    """A font whose glyphs are full squares."""
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    for point in ((0, 0), (0, 1000), (1000, 1000), (1000, 0)):
+        pen.lineTo(point) if pen.points else pen.moveTo(point)
+    pen.closePath()
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "square"])
+    builder.setupCharacterMap(dict.fromkeys(code_points, "square"))
+    builder.setupGlyf({".notdef": Glyph(), "square": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "square": (1000, 0)})
+    builder.setupHorizontalHeader(ascent=1000, descent=0)
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
+    builder.setupOS2(sTypoAscender=1000, usWinAscent=1000)
+    builder.setupPost()
+    file = io.BytesIO()
+    builder.font.save(file)
+    return file.getvalue()
