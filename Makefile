@@ -1,6 +1,6 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-pythons endurance lint setup setup-dev lock audit clean
+.PHONY: help run test test-quick test-pythons endurance lint docs setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
@@ -22,7 +22,7 @@ test: setup-dev lint ## set up what is missing, then lint, types, every test
 test-quick: setup-dev ## the tests that take seconds
 	$(PYTEST) -m "not slow and not endurance" $(ARGS)
 
-test-pythons: setup-dev ## the quick suite on every other Python (3.12, 3.13) that this machine has
+test-pythons: setup-dev ## what proves that every other Python (3.12, 3.13) of this machine works
 	@tools/pythons.sh
 
 endurance: setup-dev ## the long proofs, several hours: run them before a release
@@ -33,6 +33,10 @@ lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: setup-dev ## write what the docs generate, build the site into dist/site; a dead link fails
+	$(VENV)/bin/python -m tools.docs
+	$(VENV)/bin/zensical build --clean --strict
 
 setup: ## only set up, for running
 	@tools/setup.sh run
@@ -47,4 +51,4 @@ audit: ## known holes in the locked versions, and what of that could not be chec
 	tools/audit.sh $(ARGS)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) .venv-python dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-python dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

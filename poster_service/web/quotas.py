@@ -6,8 +6,8 @@ another cause costs nothing. With a Redis, replicas have each caller's bucket in
 
 The bucket is our own because `limits` 5.8 has windows only. A window of N gives a caller who has
 spent a burst nothing until the whole window is over, where a bucket gives the next render after one
-Nth of it; its windows are whole seconds, so 1,000 a minute with a burst of 1 cannot be said; and in
-memory a hit of its moving window takes 44 to 51 us of CPU (a task and a thread hop), this 6.
+Nth of it; its windows are whole seconds, so 1,000 a minute with a burst of 1 cannot be said; and a
+hit of its moving window in memory takes 44 to 51 us of CPU (a task and a thread), this 6.5.
 """
 
 import math

@@ -120,11 +120,9 @@ def _no_blocking() -> BlockBuster:
         function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
         function.can_block_in("poster_service/browser/pool.py", {"close"})
         function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
-        function.can_block_in("poster_service/fetch/client.py", {"asset"})
+        function.can_block_in("poster_service/render/page_files.py", {"template_file"})
         # The tests' own searches; the service takes its census in a thread.
-        function.can_block_in(
-            "poster_service/process/census.py", {"snapshot", "tagged", "_inspect"}
-        )
+        function.can_block_in("poster_service/process/census.py", {"snapshot", "tagged", "inspect"})
     return blockbuster
 
 

@@ -64,7 +64,7 @@ async def test_what_one_has_painted_the_other_need_not(
     assert (renders(other), outcomes(other)) == (before, asked)
     assert word(await ask(other, PAGE | {"width": 41})) == "miss"
     told = await (await other.get("/metrics")).text()
-    assert 'poster_cache_redis_total{outcome="hit"} 1.0' in told
+    assert 'poster_redis_cache_requests_total{outcome="hit"} 1.0' in told
     status = await (await other.get("/status")).json()
     assert status["cache"]["redis"]["hit"] == 1
     with redis.client() as client:
