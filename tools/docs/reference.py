@@ -2,16 +2,17 @@
 
 import ast
 import itertools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from poster_service import errors
-from poster_service.render.request import OPTIONS, RenderRequest
+from poster_service.render.declaration import FORMATS, options_table
+from poster_service.render.options import RenderOptions
+from poster_service.render.source import KINDS
 from poster_service.settings.describe import Row
 from poster_service.settings.describe import rows as setting_rows
 from poster_service.web.problems import TABLE
-from tools.docs.markdown import code, either, plain, size, table
+from tools.docs.markdown import code, either, size, table
 
 PACKAGE = Path(errors.__file__).parent
 LOW_AND_HIGH = 2
@@ -20,48 +21,17 @@ COUNTERS = ("counter", "counters", "Counter", "CounterMetricFamily")
 
 
 def options() -> str:
-    """The options of a render, from the model that checks them."""
-    schema = RenderRequest.model_json_schema()
-    shared = schema.get("$defs", {})
-    rows = []
-    for name in OPTIONS:
-        found = schema["properties"][name]
-        default = found.get("default")
-        rows.append(
-            [code(name), _values(found, shared), _json_default(default), found["description"]]
-        )
-    return table(["option", "values", "default", "meaning"], rows)
+    """What a request may have: its source, and the options of a render, from their declarations."""
+    rows = [
+        [code(one.name), one.allowed, one.default, _formats(one.formats), one.description]
+        for group in (*KINDS, RenderOptions)
+        for one in options_table(group)
+    ]
+    return table(["option", "values", "default", "formats", "meaning"], rows)
 
 
-def _values(found: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
-    """What a property of a JSON Schema allows, in a few words."""
-    if "anyOf" in found:
-        kinds = [one for one in found["anyOf"] if one.get("type") != "null"]
-        outer = {key: value for key, value in found.items() if key != "anyOf"}
-        return " or ".join(_values({**outer, **one}, shared) for one in kinds)
-    if "$ref" in found:
-        return _values(shared[found["$ref"].rsplit("/", 1)[1]], shared)
-    if "enum" in found:
-        return either([str(value) for value in found["enum"]])
-    if found.get("pattern") == "^(transparent|#[0-9a-fA-F]{6})$":
-        return "`transparent` or `#rrggbb`"
-    words = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
-    kind = words.get(found["type"], str(found["type"]))
-    return kind + _range(found.get("minimum"), found.get("maximum"))
-
-
-def _range(least: float | None, most: float | None) -> str:
-    if least is not None and most is not None:
-        return f", {plain(least)} to {plain(most)}"
-    if least is not None:
-        return f", at least {plain(least)}"
-    return f", at most {plain(most)}" if most is not None else ""
-
-
-def _json_default(default: object) -> str:
-    if default is None:
-        return ""
-    return code(str(default).lower() if isinstance(default, bool) else default)
+def _formats(formats: Sequence[str]) -> str:
+    return "all" if formats == FORMATS else ", ".join(formats)
 
 
 def settings() -> str:
