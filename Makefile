@@ -22,7 +22,7 @@ test: setup-dev lint ## set up what is missing, then lint, types, every test
 test-quick: setup-dev ## the tests that take seconds
 	$(PYTEST) -m "not slow and not endurance" $(ARGS)
 
-test-pythons: setup-dev ## the quick suite on every other Python (3.12, 3.13) that this machine has
+test-pythons: setup-dev ## what proves that every other Python (3.12, 3.13) of this machine works
 	@tools/pythons.sh
 
 endurance: setup-dev ## the long proofs, several hours: run them before a release

@@ -482,6 +482,7 @@ async def test_a_byte_order_mark_is_no_part_of_json(service: str) -> None:
         zlib.compress(b"<p>xy"),
         zlib.compress(b"<p>xy")[2:-4],
     ],
+    ids=["gzip", "zlib", "deflate"],  # gzip's bytes hold the time: a name must not change
 )
 async def test_packed_bodies_of_all_kinds_are_unpacked(service: str, packed: bytes) -> None:
     """Several files of gzip, deflate with its header and without."""

@@ -2,12 +2,12 @@
 
 import ast
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 from poster_service import errors
-from poster_service.render.declaration import FORMATS, options_table
-from poster_service.render.options import RenderOptions
+from poster_service.render.declaration import Row as OptionRow
+from poster_service.render.declaration import options_table
+from poster_service.render.options import CONTENT_TYPES, RenderOptions
 from poster_service.render.source import KINDS
 from poster_service.settings.describe import Row
 from poster_service.settings.describe import rows as setting_rows
@@ -21,17 +21,25 @@ COUNTERS = ("counter", "counters", "Counter", "CounterMetricFamily")
 
 
 def options() -> str:
-    """What a request may have: its source, and the options of a render, from their declarations."""
+    """The sources and options of a render, from the declarations that check them."""
+    found = [row for group in (*KINDS, RenderOptions) for row in options_table(group)]
     rows = [
-        [code(one.name), one.allowed, one.default, _formats(one.formats), one.description]
-        for group in (*KINDS, RenderOptions)
-        for one in options_table(group)
+        [code(row.name), _words(row.allowed), _words(row.default), _about(row)] for row in found
     ]
-    return table(["option", "values", "default", "formats", "meaning"], rows)
+    return table(["option", "values", "default", "meaning"], rows)
 
 
-def _formats(formats: Sequence[str]) -> str:
-    return "all" if formats == FORMATS else ", ".join(formats)
+def _words(text: str) -> str:
+    """Words of a declaration, as they stand in a cell."""
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+def _about(row: OptionRow) -> str:
+    """The description, and the formats if the option has no meaning in the others."""
+    only = (
+        "" if len(row.formats) == len(CONTENT_TYPES) else f" Only for {' and '.join(row.formats)}."
+    )
+    return row.description + only
 
 
 def settings() -> str:
