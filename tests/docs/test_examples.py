@@ -12,6 +12,7 @@ import pytest
 from poster_service.settings import Settings
 from tests.docs.pages import ROOT, blocks
 from tests.docs.service import environment, started
+from tools.docs.reference import error_codes
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 CALLERS = 40
@@ -24,6 +25,7 @@ async def test_every_caller_of_a_crowd_gets_a_picture(work_dir: Path) -> None:
     (code,) = [block.text for block in blocks(OPERATIONS) if block.language == "python"]
     names: dict[str, Any] = {}
     exec(code, names)
+    assert names["WORTH_A_RETRY"] <= set(re.findall(r"`(\w+)`", error_codes()))
     job = {"html": "<h1>Hello</h1>", "width": 60, "height": 30, "cache_ttl": 0}
     serve = (
         sys.executable,

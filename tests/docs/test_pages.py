@@ -13,7 +13,7 @@ from poster_service import init
 from poster_service.settings import Settings, variable_of
 from tests.docs.pages import PAGES, ROOT, name_of, prose
 from tools.docs import __main__ as generator
-from tools.docs.reference import metrics
+from tools.docs.reference import error_codes, metrics
 
 MOST_BYTES = 8 * 1024
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -143,3 +143,11 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     tests = "\n".join(file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", text):
         assert f"def {name}(" in tests, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_error_code_of_a_page_is_one(page: Path) -> None:
+    """Each that stands beside a status."""
+    known = {*re.findall(r"`(\w+)`", error_codes()), "http_404", "http_405"}
+    named = re.findall(r"\b[45]\d\d `(\w+)`", page.read_text("utf-8"))
+    assert set(named) <= known
