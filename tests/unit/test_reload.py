@@ -88,7 +88,7 @@ def test_the_last_good_version_stays_until_it_is_mended(
             templates.refresh()
         errors = [one for one in caplog.records if one.levelname == "ERROR"]
         assert len(errors) == number
-        assert "the version before it stays in use" in errors[-1].getMessage()
+        assert "its previous version stays in use" in errors[-1].getMessage()
         (fault,) = templates.faults()
         assert (fault["name"], fault["in_use"]) == ("card", True)
         assert fault["mistakes"][0].startswith(file)
