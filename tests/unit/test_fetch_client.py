@@ -86,7 +86,7 @@ async def fetching(
 
 
 def get(url: str, kind: str = "Image", **headers: str) -> Request:
-    """A page's wish."""
+    """A GET request of a page."""
     return Request(
         url, "GET", {name.replace("_", "-"): v for name, v in headers.items()}, None, kind
     )

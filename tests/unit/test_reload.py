@@ -137,7 +137,7 @@ def test_an_include_that_was_missing_is_found_when_it_comes(root: Path) -> None:
 def test_a_folder_of_templates_that_vanishes_leaves_what_was_read(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A volume that is away for a moment takes no template out of the list; told once."""
+    """A volume that is away for a moment takes no template out of the list; logged once."""
     templates = Templates(root)
     root.rename(root.parent / "away")
     templates.refresh()

@@ -228,7 +228,7 @@ async def test_pages_that_ask_at_once_share_one_fetch() -> None:
 
 
 async def test_a_page_that_cannot_afford_it_does_not_take_it_from_others() -> None:
-    """It is told so by its own budget."""
+    """It gets the error of its own budget."""
 
     def spent(_: int) -> None:
         raise RequestDenied("bytes")
