@@ -274,7 +274,7 @@ def test_looking_at_a_template_that_did_not_change_reads_no_file(
 
 
 def test_what_is_no_file_and_what_is_hidden_holds_nothing_up(root: Path) -> None:
-    """A pipe that nobody writes to, a link to nowhere; a hidden folder is no template."""
+    """A FIFO without a writer, a dangling link; a hidden folder is no template."""
     os.mkfifo(root / "card/pipe")
     (root / "card/nowhere").symlink_to("gone")
     make(root, "{{ nmae }}", ".git")
