@@ -123,18 +123,8 @@ class Fetcher:
             RequestDenied: The policy forbids it.
             RequestFailed: No usable response: no connection, a timeout, or a body too large.
         """
-        try:
-            url = URL(request.url, encoded=True)  # as Chrome normalised it: signatures stay valid
-            self._check(url)
-        except ValueError as error:
-            raise RequestDenied("scheme", f"not a valid http or https URL: {error}") from error
-        headers = {
-            name: value
-            for name, value in request.headers.items()
-            if name.lower() not in NOT_FORWARDED
-        }
-        outgoing = OutgoingRequest(url, request, headers, count, owner or Owner())
-        key = self.cache.key(request, headers)
+        outgoing = self._outgoing(request, count, owner or Owner())
+        key = self.cache.key(request, outgoing.headers)
         if key is None:
             self.cache.outcomes["bypass"] += 1
             return await self._send(outgoing)
@@ -149,6 +139,24 @@ class Fetcher:
                 return await self._coalesce(key, outgoing, timer)
         except TimeoutError as error:
             raise _fetch_error(error) from error
+
+    def _outgoing(self, request: Request, count: ByteCounter, owner: Owner) -> OutgoingRequest:
+        """Check a page's request, and choose the headers to send.
+
+        Raises:
+            RequestDenied: The URL is invalid, or its scheme, host or port is not allowed.
+        """
+        try:
+            url = URL(request.url, encoded=True)  # as Chrome normalised it: signatures stay valid
+            self._check(url)
+        except ValueError as error:
+            raise RequestDenied("scheme", f"not a valid http or https URL: {error}") from error
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in NOT_FORWARDED
+        }
+        return OutgoingRequest(url, request, headers, count, owner)
 
     async def _coalesce(self, key: Key, outgoing: OutgoingRequest, timer: asyncio.Timeout) -> Reply:
         """Fetch what is not cached, once for all pages that request it at the same time.

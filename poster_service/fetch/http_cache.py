@@ -3,6 +3,23 @@
 This is the view of a shared cache: it does not store `private` responses, and it obeys `s-maxage`.
 Where the server gives no lifetime it assumes none (section 4.2.2 would allow a heuristic one): a
 poster with last week's picture is wrong.
+
+hishel 2.0.0 was tried in place of this module. Its core needs no transport, but it gives another
+lifetime on 21 of the 35 inputs of `tests/unit/test_http_cache.py`, and still on 12 of them where
+every response without a Date is given one. All but one of these are less strict:
+
+- Without a Date the age is always 0, so the response never becomes stale.
+- Age and the duration of the request are ignored: `max-age=60` with `Age: 50` counts 60 seconds,
+  not 10. With a Date 20 seconds ahead `max-age=60` counts 80 seconds.
+- Without an explicit lifetime it takes one from Last-Modified, and has no option against that:
+  111,111 seconds for a file that changed 1,000,000 seconds ago.
+- It stores 500 and 503 with `max-age`, and responses with Set-Cookie (without that header).
+- It reuses responses with `no-cache="x, y"` and `private="set-cookie"` as if they had neither.
+- After an invalid `max-age=soon` it obeys Expires; of a repeated max-age the last one counts; `+5`,
+  `1_000` and digits other than ASCII are numbers to it.
+
+Code that corrects all of this would be as long as this module. hishel also takes about seven times
+the CPU: 216 us to store and reuse one response, where reading its headers here takes 27 us.
 """
 
 import time

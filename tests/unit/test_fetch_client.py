@@ -1,4 +1,4 @@
-"""What a page may fetch: decided on the address, fetched by us, bounded in every way."""
+"""What a page may fetch: decided on the address, fetched by the service, with limits."""
 
 import asyncio
 import gzip
@@ -359,7 +359,7 @@ def test_ports_that_are_not_for_the_web_are_refused() -> None:
 
 
 async def test_the_socket_itself_is_made_for_checked_addresses_only() -> None:
-    """The last look, at what is connected to; a name would be resolved anew, so it is refused."""
+    """The last check is of the address itself; a name would be resolved again, so it is refused."""
     tcp = connector(PUBLIC)
     make = tcp._socket_factory
     assert make is not None

@@ -1,4 +1,4 @@
-"""How long what servers send stays good: their own word, never a guess."""
+"""How long a response stays fresh: what its server states, no heuristics."""
 
 import time
 from email.utils import formatdate
@@ -64,7 +64,7 @@ def date(offset: float) -> str:
     ],
 )
 def test_the_time_left_is_what_the_server_says(headers: dict[str, str], left: float) -> None:
-    """RFC 9111, section 4.2, as a shared cache reads it."""
+    """RFC 9111, section 4.2, for a shared cache."""
     answer = Reply(200, tuple((k.replace("_", "-"), v) for k, v in headers.items()), b"x")
     assert freshness(answer, NOW, NOW).left == left
 
@@ -76,7 +76,7 @@ def test_the_time_that_the_answer_took_counts() -> None:
 
 @pytest.mark.parametrize(("status", "left"), [(200, 60), (301, 60), (404, 60), (206, 0), (500, 0)])
 def test_only_whole_answers_and_those_for_everybody_are_kept(status: int, left: float) -> None:
-    """A server in trouble may say max-age in vain."""
+    """The max-age of a server error has no effect."""
     assert freshness(reply(status, cache_control="max-age=60"), NOW, NOW).left == left
 
 
@@ -85,7 +85,7 @@ TEXT = st.text(st.characters(max_codepoint=0x17F), max_size=60)
 
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_no_header_breaks_it(control: str, expires: str, made: str, age: str) -> None:
-    """Whatever a stranger's server says; the time left is a time."""
+    """Whatever an untrusted server sends, the lifetime is a number in bounds."""
     said = freshness(
         reply(cache_control=control, expires=expires, date=made, age=age), NOW, NOW
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_lifetime_is_as_short_as_the_shortest_of_what_was_fetched() -> None:
     ("status", "broken"), [(200, False), (301, False), (404, True), (503, True)]
 )
 def test_an_error_of_a_server_is_seen(status: int, broken: bool) -> None:
-    """Its picture has a hole that is not there tomorrow."""
+    """Its picture lacks something that may be there tomorrow."""
     lifetime = CacheLifetime()
     lifetime.add_fetched("Image", "GET", Reply(status, (), b""))
     lifetime.add_fetched("Image", "GET", reply(cache_control="max-age=1000"))
@@ -123,7 +123,7 @@ def test_an_error_of_a_server_is_seen(status: int, broken: bool) -> None:
 
 
 def test_what_was_sent_is_never_the_same_again() -> None:
-    """A POST is answered anew each time, whatever the answer says."""
+    """Each POST is sent to the server, whatever the response allows."""
     lifetime = CacheLifetime()
     lifetime.add_fetched("Fetch", "POST", reply(cache_control="max-age=1000"))
     assert lifetime.until <= time.monotonic()

@@ -60,7 +60,7 @@ def test_a_picture_is_one_by_its_bytes(body: bytes, media: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_picture_or_not_all_of_one_is_broken(body: bytes, media: str) -> None:
-    """Also where only the end is missing, which Chrome paints in part and never tells of."""
+    """Also where only the end is missing, which Chrome paints in part and never reports."""
     assert judged(body, media=media) == "broken_image"
 
 

@@ -88,7 +88,7 @@ def test_the_last_good_version_stays_until_it_is_mended(
             templates.refresh()
         errors = [one for one in caplog.records if one.levelname == "ERROR"]
         assert len(errors) == number
-        assert "the version before it stays in use" in errors[-1].getMessage()
+        assert "its previous version stays in use" in errors[-1].getMessage()
         (fault,) = templates.faults()
         assert (fault["name"], fault["in_use"]) == ("card", True)
         assert fault["mistakes"][0].startswith(file)
@@ -137,7 +137,7 @@ def test_an_include_that_was_missing_is_found_when_it_comes(root: Path) -> None:
 def test_a_folder_of_templates_that_vanishes_leaves_what_was_read(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A volume that is away for a moment takes no template out of the list; told once."""
+    """A volume that is away for a moment takes no template out of the list; logged once."""
     templates = Templates(root)
     root.rename(root.parent / "away")
     templates.refresh()
@@ -274,7 +274,7 @@ def test_looking_at_a_template_that_did_not_change_reads_no_file(
 
 
 def test_what_is_no_file_and_what_is_hidden_holds_nothing_up(root: Path) -> None:
-    """A pipe that nobody writes to, a link to nowhere; a hidden folder is no template."""
+    """A FIFO without a writer, a dangling link; a hidden folder is no template."""
     os.mkfifo(root / "card/pipe")
     (root / "card/nowhere").symlink_to("gone")
     make(root, "{{ nmae }}", ".git")

@@ -25,7 +25,7 @@ def test_warnings_are_bounded_and_fit_for_a_header() -> None:
     assert len(warnings) >= 1000
 
 
-def test_each_thing_is_told_once_and_in_its_own_form() -> None:
+def test_each_warning_is_listed_once_and_in_its_own_form() -> None:
     """The forms that programs read."""
     warnings = Warnings()
     assert not warnings
