@@ -1,6 +1,6 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-pythons endurance lint setup setup-dev lock audit clean
+.PHONY: help run test test-quick test-pythons endurance lint docs setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
@@ -34,17 +34,21 @@ lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+docs: setup-dev ## write what the docs generate, build the site into dist/site; a dead link fails
+	$(VENV)/bin/python -m tools.docs
+	$(VENV)/bin/zensical build --clean --strict
+
 setup: ## only set up, for running
 	@tools/setup.sh run
 
 setup-dev: ## only set up, for tests
 	@tools/setup.sh dev
 
-lock: ## write the lock files anew (needs uv)
-	tools/lock.sh
+lock: ## write the lock files again (needs uv; ARGS=--upgrade for the newest versions)
+	tools/lock.sh $(ARGS)
 
 audit: ## known holes in the locked versions, and what of that could not be checked (ARGS=--offline)
 	tools/audit.sh $(ARGS)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) .venv-python dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-python dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,28 +13,28 @@
     │   ├── FormTooComplex
     │   ├── UnsupportedMediaType
     │   ├── PictureTooLarge         known only after the page was laid out
-    │   ├── FetchDenied             strict, and a rule of ours kept something from the page
-    │   ├── Unauthorized            no token, or none of ours
-    │   ├── CrossOriginForm             a form that a page of another origin sent
-    │   ├── ForeignHost             a Host header that names another service
-    │   ├── Forbidden               a signed address that is not, or no longer, good
+    │   ├── FetchDenied             strict, and the network policy denied a fetch
+    │   ├── Unauthorized            no token, or an unknown one
+    │   ├── CrossOriginForm         a form that a page of another origin sent
+    │   ├── UnknownHost             a Host header with a name that is not in POSTER_SERVER_NAMES
+    │   ├── Forbidden               a signed URL that is invalid or has expired
     │   │   ├── BadSignature
     │   │   ├── UnknownKey
     │   │   ├── UrlExpired
     │   │   └── ExpiryTooFar
-    │   └── OverQuota               this caller has had its share, whatever room there is
+    │   └── OverQuota               the caller has used up its quota
     │       ├── RateLimited
     │       └── ConcurrencyLimited
-    ├── LoadError                   we have no room for it now
+    ├── LoadError                   the service has no room now
     │   ├── Overloaded
     │   └── Stopping
     ├── RenderFailed                the page or its Chrome is at fault
     │   ├── PageCrashed
     │   ├── PageFailed
     │   ├── ChromeDied
-    │   ├── FetchFailed             strict, and something that the page asked for did not come
+    │   ├── FetchFailed             strict, and a fetch of the page failed
     │   └── RenderTimeout
-    └── OperatorError               the service cannot run; told in one line on stderr
+    └── OperatorError               the service cannot run; one line on stderr
         ├── InvalidSettings
         ├── ChromeNotFound
         ├── ChromeNotStarted
@@ -42,8 +42,8 @@
         ├── AddressInUse
         └── UnauthenticatedBind
 
-An error carries a short public sentence that names the remedy; what happened inside travels as
-its cause, to the log only. `web/problems.py` holds the one table that turns a leaf into a status.
+An error has a short public sentence: what is wrong, the value seen, what is allowed. Its cause is
+for the log only. `web/problems.py` has the one table that gives each error its HTTP status.
 """
 
 from collections.abc import Sequence
@@ -52,19 +52,19 @@ from typing import Self
 
 from poster_service.quoting import quoted
 
-#: Faults that one error lists, and characters of the sentence of each; what a caller wrote in it is
-#: shorter (`quoting.QUOTED`). A request of megabytes must not be answered by as many.
+#: Most faults that one error lists, and longest message of a fault, in characters; a caller's text
+#: in it is shorter (`quoting.QUOTED`). A request of megabytes must not get a response of megabytes.
 MOST_FAULTS, MOST_CHARACTERS = 20, 500
 
 
 class PosterError(Exception):
-    """Root of the tree. `str(error)` is fit for the caller of the service to read.
+    """Root of the tree. `str(error)` may be shown to the caller of the service.
 
     Attributes:
         code: Short and stable, for programs.
-        server_timing: Where the time went before it failed; empty when nothing had begun.
-        warnings: What the page went without until then, as a header's value.
-        retry_after: Whole seconds after which trying again is sensible; None where it is not.
+        server_timing: Value of `Server-Timing` until the failure; empty before a render began.
+        warnings: Value of `X-Render-Warnings` until the failure.
+        retry_after: Seconds after which to try again; None if that is not sensible.
     """
 
     code = "internal_error"
@@ -88,13 +88,13 @@ class Fault:
     allowed: str | None = None
 
     def __post_init__(self) -> None:
-        """Bound and escape what may be the caller's own text."""
+        """Shorten and escape text that may be the caller's."""
         object.__setattr__(self, "field", quoted(self.field))
         object.__setattr__(self, "message", quoted(self.message, MOST_CHARACTERS))
 
     def __str__(self) -> str:
-        told = f"{self.field}: {self.message}" if self.field else self.message
-        return f"{told} (allowed: {self.allowed})" if self.allowed else told
+        text = f"{self.field}: {self.message}" if self.field else self.message
+        return f"{text} (allowed: {self.allowed})" if self.allowed else text
 
 
 class CallerError(PosterError):
@@ -110,8 +110,8 @@ class CallerError(PosterError):
     def of(cls, *faults: Fault, unlisted: int = 0) -> Self:
         """An error that lists the first `MOST_FAULTS` of `faults`.
 
-        Its sentence is that of the first and the number of all others, `unlisted` ones (counted by
-        the caller of this and never made) among them.
+        Its sentence is that of the first fault and the number of all others, including `unlisted`
+        ones, which were only counted.
         """
         others = len(faults) - 1 + unlisted
         more = f" (and {others} more)" if others else ""
@@ -183,16 +183,16 @@ class PictureTooLarge(CallerError):
 
 
 class FetchDenied(CallerError):
-    """A strict render whose page asked for something that it may not have."""
+    """A strict render whose page made a request that the network policy denies."""
 
     code = "fetch_denied"
 
 
 class Unauthorized(CallerError):
-    """The address is for holders of a token.
+    """The path needs a token.
 
     Attributes:
-        sent: Whether one was sent, and is none of ours.
+        sent: Whether a token was sent, and is unknown.
     """
 
     code = "unauthorized"
@@ -202,47 +202,47 @@ class Unauthorized(CallerError):
 class CrossOriginForm(CallerError):
     """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
 
-    code = "foreign_page"
+    code = "cross_origin_form"
 
 
-class ForeignHost(CallerError):
+class UnknownHost(CallerError):
     """The Host header names neither loopback, where that is meant, nor POSTER_SERVER_NAMES."""
 
-    code = "foreign_host"
+    code = "unknown_host"
 
 
 class Forbidden(CallerError):
-    """The address is signed, and not so that it would be served."""
+    """A signed URL that is not served."""
 
     code = "forbidden"
 
 
 class BadSignature(Forbidden):
-    """It is not signed, or was changed after it was."""
+    """The URL is not signed, or was changed after it was signed."""
 
     code = "bad_signature"
 
 
 class UnknownKey(Forbidden):
-    """The key that it names is not, or no longer, in force."""
+    """The URL names a signing key that does not exist, or no longer."""
 
     code = "unknown_key"
 
 
 class UrlExpired(Forbidden):
-    """Its time is over."""
+    """The URL has expired."""
 
     code = "url_expired"
 
 
 class ExpiryTooFar(Forbidden):
-    """It is good for longer than POSTER_SIGNED_URL_MAX_SECONDS from now."""
+    """The URL expires later than POSTER_SIGNED_URL_MAX_SECONDS from now."""
 
     code = "expiry_too_far"
 
 
 class OverQuota(CallerError):
-    """The caller has used up what one caller may."""
+    """The caller has used up its quota."""
 
     code = "over_quota"
     retry_after: int
@@ -253,15 +253,15 @@ class OverQuota(CallerError):
 
 
 class RateLimited(OverQuota):
-    """As many renders as POSTER_TOKEN_RENDERS_PER_MINUTE allows in a minute."""
+    """The caller has used up its POSTER_TOKEN_RENDERS_PER_MINUTE."""
 
     code = "rate_limited"
 
 
 class ConcurrencyLimited(OverQuota):
-    """As many renders at once as POSTER_TOKEN_CONCURRENCY allows."""
+    """The caller has as many renders under way as POSTER_TOKEN_CONCURRENCY allows."""
 
-    code = "too_many"
+    code = "concurrency_limited"
 
 
 class LoadError(PosterError):
@@ -280,13 +280,13 @@ class Overloaded(LoadError):
 
 
 class Stopping(LoadError):
-    """The service is on its way out."""
+    """The service is shutting down."""
 
     code = "stopping"
 
 
 class RenderFailed(PosterError):
-    """The render began and did not come to an end."""
+    """The render began and failed."""
 
     code = "render_failed"
 
@@ -310,13 +310,13 @@ class ChromeDied(RenderFailed):
 
 
 class FetchFailed(RenderFailed):
-    """A strict render whose page asked for something that did not come."""
+    """A strict render in which a fetch of the page failed."""
 
     code = "fetch_failed"
 
 
 class RenderTimeout(RenderFailed):
-    """The time given ran out."""
+    """The render took longer than its timeout."""
 
     code = "render_timeout"
 
@@ -328,19 +328,19 @@ class OperatorError(PosterError):
 
 
 class InvalidSettings(OperatorError):
-    """One or more settings are faulty; the message tells all of them."""
+    """One or more settings are invalid; the message lists all of them."""
 
 
 class ChromeNotFound(OperatorError):
-    """No Chrome on this machine."""
+    """No Chrome was found on this machine."""
 
 
 class ChromeNotStarted(OperatorError):
-    """Chrome is there and does not come up.
+    """Chrome was found and does not start.
 
     Attributes:
-        sandbox: Whether it said that its sandbox is what does not work here.
-        user: Whether it could not be run as the other user that it was to run as.
+        sandbox: Whether it reported that its sandbox does not work here.
+        user: Whether it could not be started as the other user.
     """
 
     def __init__(self, message: str, *, sandbox: bool = False, user: bool = False) -> None:
@@ -350,12 +350,12 @@ class ChromeNotStarted(OperatorError):
 
 
 class TemplatesBroken(OperatorError):
-    """The template folder is missing, or a template in it is not whole."""
+    """The template folder is missing, or a template in it is incomplete."""
 
 
 class AddressInUse(OperatorError):
-    """The address to listen on cannot be had."""
+    """The address to listen on is in use or cannot be bound."""
 
 
 class UnauthenticatedBind(OperatorError):
-    """The service would listen to others than this machine, and has no token to tell them apart."""
+    """The service would listen on an address other than loopback without any token."""

@@ -52,7 +52,7 @@ def is_shim(pid: int) -> bool:
 
 def left(instance: int | None, folder: Path) -> list[str]:
     """Everything of an instance that is still there, in words; an empty list is the promise."""
-    seen = census.take(instance, folder)
+    seen = census.snapshot(instance, folder)
     words = [f"alive: {one}" for one in seen.alive] + [f"zombie: {one}" for one in seen.zombies]
     return words + [f"folder: {name}" for name in seen.folders]
 

@@ -1,7 +1,7 @@
-"""What is counted as it happens: renders, their phases, the endings of Chromes.
+"""Counters and histograms: renders, their phases, the endings of Chromes.
 
-A registry of its own for each service, so that two in one process do not add up; what can be read
-off the service at any moment is not counted here but looked at in `metrics.py`.
+Each service has a registry of its own, so that two in one process do not add up. Gauges that can be
+read at any moment are in `metrics.py`.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 
 from poster_service.errors import PosterError
 from poster_service.process.spawn import Ending
-from poster_service.render.request import CONTENT_TYPES
+from poster_service.render.options import CONTENT_TYPES
 from poster_service.stats import Done
 
 # One more series for every counter, which the text format has no use for.
@@ -23,7 +23,7 @@ SIZE_BUCKETS = tuple(1024 * 4**power for power in range(9))  # 1 KiB to 64 MiB
 
 
 def outcomes() -> list[str]:
-    """Every outcome that a render can have: all codes there are, and two that are no errors."""
+    """Every outcome of a render: the codes of all errors, `ok` and `cancelled`."""
     kinds: list[type[PosterError]] = [PosterError]
     codes = {"ok", "cancelled"}
     for kind in kinds:
@@ -39,29 +39,32 @@ class Counters:
         self.registry = CollectorRegistry()
         self._renders = Counter(
             "poster_renders",
-            'Renders that have ended, by outcome ("ok", "cancelled" or the code of the error).',
+            'Renders that ended, by format and outcome ("ok", "cancelled" or an error code).',
             ["outcome", "format"],
             registry=self.registry,
         )
         for outcome, form in itertools.product(outcomes(), CONTENT_TYPES):
-            self._renders.labels(outcome, form)  # there from the start, or its first would not show
+            self._renders.labels(
+                outcome, form
+            )  # present from the start, so that the first one counts as an increase
         self._seconds = Histogram(
             "poster_render_seconds",
-            "Whole time of a render that gave a picture, waiting included.",
+            "Time of a successful render from request to picture, queueing included, in seconds.",
             ["format"],
             buckets=RENDER_BUCKETS,
             registry=self.registry,
         )
         self._phases = Histogram(
             "poster_phase_seconds",
-            "Time of each phase of a render; cleanup is from its end to its Chrome seen gone.",
+            "Time of each phase of a render, in seconds; cleanup lasts until no process of its"
+            " Chrome is left.",
             ["phase"],
             buckets=PHASE_BUCKETS,
             registry=self.registry,
         )
         self._bytes = Histogram(
             "poster_picture_bytes",
-            "Size of a picture.",
+            "Size of a rendered picture, in bytes.",
             ["format"],
             buckets=SIZE_BUCKETS,
             registry=self.registry,
@@ -77,5 +80,5 @@ class Counters:
             self._bytes.labels(done.format).observe(done.size)
 
     def chrome_ended(self, _: Ending, seconds: float) -> None:
-        """Count how long the cleaning after one Chrome took."""
+        """Record how long the clean-up after one Chrome took."""
         self._phases.labels("cleanup").observe(seconds)

@@ -57,7 +57,7 @@ class CredentialFile(Generic[Credential]):
             self._seen = stamp_of(self.file.stat())
             self._read(self.file)
         except (OSError, ValueError) as error:
-            raise InvalidSettings(f"{self._variable}={self.file}: {told(error)}") from None
+            raise InvalidSettings(f"{self._variable}={self.file}: {reason_of(error)}") from None
 
     async def keep_looking(self) -> None:
         """Follow the file for as long as the service lives; at once over where there is none."""
@@ -77,7 +77,7 @@ class CredentialFile(Generic[Credential]):
         except OSError as error:
             if self._seen is not None:  # told once, and not every second
                 self._seen = None
-                self._complain(told(error))
+                self._complain(reason_of(error))
             return
         if stamp == self._seen:
             return
@@ -85,7 +85,7 @@ class CredentialFile(Generic[Credential]):
         try:
             self._read(self.file)
         except (OSError, ValueError) as error:
-            self._complain(told(error))
+            self._complain(reason_of(error))
         else:
             event(logger, logging.INFO, f"{self._variable} was read again", entries=self.names())
 
@@ -123,7 +123,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def told(error: OSError | ValueError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
     """A fault in words that hold nothing of the file."""
     if isinstance(error, OSError):
         return error.strerror or "it cannot be read"

@@ -1,7 +1,7 @@
-"""Which names this service answers to: the defence against DNS rebinding.
+"""Which host names this service accepts: the defence against DNS rebinding.
 
-A page on the web may have its own name lead to the loopback; its requests are then of the same
-origin for a browser, and nothing but the name in `Host` tells them from the visitor's own.
+A web page may have its own host name resolve to loopback. For a browser its requests then have the
+same origin, and only the name in `Host` distinguishes them from the visitor's own.
 """
 
 import ipaddress
@@ -9,24 +9,24 @@ from functools import lru_cache
 
 from aiohttp import hdrs, web
 
-from poster_service.errors import Fault, ForeignHost
+from poster_service.errors import Fault, UnknownHost
 from poster_service.quoting import quoted
 from poster_service.settings import Settings, canonical_host
 
-#: Longest name there is, with a port (RFC 1035, 2.3.4).
+#: Longest host name with a port (RFC 1035, 2.3.4).
 MOST_CHARACTERS = 262
 
 
 def check_host(request: web.Request, settings: Settings, *, guarded: bool) -> None:
-    """Refuse a request that is addressed to a name which is none of ours.
+    """Refuse a request whose `Host` is not a name of this service.
 
     Args:
-        request: Whose `Host` is looked at; one without that header comes from no browser.
-        settings: Names the hosts; on loopback its own names are always among them.
-        guarded: Whether there are tokens, which no page has.
+        request: Its `Host` is checked; a request without one does not come from a browser.
+        settings: Its `server_names` are accepted; on loopback also localhost and its addresses.
+        guarded: Whether a token is needed, which a page of another origin does not have.
 
     Raises:
-        ForeignHost: With the setting that names hosts.
+        UnknownHost: Names the setting.
     """
     given = request.headers.get(hdrs.HOST, "")
     is_local = _is_loopback(settings.host)
@@ -37,19 +37,19 @@ def check_host(request: web.Request, settings: Settings, *, guarded: bool) -> No
         return
     if is_local and _is_loopback(name):
         return
-    raise ForeignHost.of(
+    raise UnknownHost.of(
         Fault(
             "Host",
-            f"{quoted(given)} is no name of this service",
-            "localhost or a loopback address, or a name that POSTER_SERVER_NAMES has"
+            f"unknown host name {quoted(given)}",
+            "localhost, a loopback address, or a name in POSTER_SERVER_NAMES"
             if is_local
-            else "a name that POSTER_SERVER_NAMES has",
+            else "a name in POSTER_SERVER_NAMES",
         )
     )
 
 
 def name_of(given: str) -> str:
-    """The host of a `Host` header in its one form, without the port; empty where it is none."""
+    """The host of a `Host` header in canonical form, without the port; empty if it is malformed."""
     if len(given) > MOST_CHARACTERS:
         return ""
     host, colon, port = given.rpartition(":")
@@ -69,7 +69,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
-    """Whether it is `localhost`, a name below it (RFC 6761, 6.3), or an address of the loopback."""
+    """Whether it is `localhost`, a name below it (RFC 6761, 6.3), or a loopback address."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

@@ -1,7 +1,7 @@
-"""A request's body: read piece by piece, unpacked, within its bytes, its time and the budget.
+"""Reads request bodies: chunk by chunk, decompressed, bounded in bytes, time and memory.
 
-Nothing of it is trusted: bytes count after they were unpacked, framing counts too (a chunk of one
-byte costs as much as one of a thousand), and a sender that stalls gives way to others.
+Bytes are counted after decompression, framing is counted too (a chunk of one byte costs as much as
+one of a thousand), and a sender that stalls is cut off when others need its memory.
 """
 
 import asyncio
@@ -30,37 +30,37 @@ from poster_service.settings import processors
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: What a request's body, and then its job, takes of the budget; opened by the first middleware.
+#: The share of the buffers that a request's body takes; opened by the first middleware.
 SHARE = web.RequestKey("share", Share)
-#: What one byte of a body takes while it is read and understood: itself, and what is made of it.
+#: Bytes of memory for each byte of a body while it is read and parsed.
 COST = 2
 
-#: Codings of a body that are undone, as zlib's `wbits` (RFC 9110, 8.4.1). Brotli and Zstandard are
-#: not: no client sends them unasked, and each is one more decoder for strangers' bytes.
+#: Content codings that are decoded, as zlib's `wbits` (RFC 9110, 8.4.1). Brotli and Zstandard are
+#: not: no client sends them unasked, and each is one more decoder for untrusted bytes.
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 ACCEPTED = "gzip, deflate, or no Content-Encoding"
-#: Files behind each other that one gzip body may be.
+#: Most gzip members that one body may consist of.
 MOST_MEMBERS = 1000
-STALLED = "the body had stalled and others needed its room"
-#: Unpacked in the event loop at once, in bytes; more is unpacked in a thread, in larger pieces.
+STALLED = "the request body stalled, and other requests needed its memory"
+#: Bytes decompressed at once in the event loop; more is decompressed in a thread, in larger chunks.
 QUICK, PIECE = 64 << 10, 1 << 20
 
-#: Bytes of chunked framing (sizes, extensions, line ends) that a body may have, and one more for
-#: each so many of its own. A chunk has 5 at least and costs some 2 us, whatever is in it.
+#: Bytes of chunked framing (sizes, extensions, line ends) that a body may have, plus one for each
+#: `BYTES_PER_FRAMING` of its own. A chunk has at least 5 and costs about 2 us, whatever is in it.
 FRAMING, BYTES_PER_FRAMING = 128 << 10, 64
 
-#: From here on work on a body is done in a thread, in bytes: a millisecond or two of the loop's.
+#: Work on a body of this many bytes or more is done in a thread: 1 to 2 ms of the event loop.
 LARGE = 256 << 10
 
 
 @functools.cache
 def threads() -> ThreadPoolExecutor:
-    """One for each processor, for work on bodies only: what comes in a flood waits here."""
+    """One thread per processor, for work on bodies only: a flood of bodies queues here."""
     return ThreadPoolExecutor(processors(), thread_name_prefix="body")
 
 
 async def beside(size: int, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
-    """Do work on `size` bytes: at once if that is quick, else in a thread beside the event loop."""
+    """Do work on `size` bytes: at once if they are few, else in a thread."""
     if size < LARGE:
         return work(*args, **more)
     call = functools.partial(work, *args, **more)
@@ -68,16 +68,16 @@ async def beside(size: int, work: Callable[P, T], *args: P.args, **more: P.kwarg
 
 
 async def read(request: web.Request, most: int, seconds: float) -> bytes:
-    """All of a body, unpacked.
+    """The whole body of a request, decompressed.
 
     Args:
-        request: Whose; a `100 Continue` that it waits for is sent first.
-        most: Bytes that it may have, unpacked.
-        seconds: Time for all of it to come.
+        request: If it waits for `100 Continue`, that is sent first.
+        most: Most bytes, after decompression.
+        seconds: Time for the whole body to arrive.
 
     Raises:
-        CallerError: It is too large, too slow, in a coding that is not undone, or not what it says.
-        Overloaded: There is no room for it.
+        CallerError: It is too large, too slow, in an unsupported coding, or corrupt.
+        Overloaded: The buffers have no room for it.
     """
     coding, announced = coding_of(request), request.content_length or 0
     if announced > most:
@@ -91,23 +91,27 @@ async def read(request: web.Request, most: int, seconds: float) -> bytes:
             return await _all(request, most, share, Unpacker(coding) if coding else None)
     except TimeoutError as error:
         raise BodyTooSlow.of(
-            Fault("", "the body did not come in time", f"up to {seconds:g} s for all of it")
+            Fault("", "the request body took too long", f"up to {seconds:g} s")
         ) from error
     except (aiohttp.ClientPayloadError, web.RequestPayloadError, zlib.error) as error:
         raise BadRequest.of(
-            Fault("", "the body cannot be decoded", "a body of the Content-Encoding it names")
+            Fault(
+                "",
+                "the request body cannot be decoded",
+                "a body in the Content-Encoding that the header names",
+            )
         ) from error
     finally:
         share.waits_for(None)
 
 
 async def _all(request: web.Request, most: int, share: Share, unpacker: "Unpacker | None") -> bytes:
-    body, came, told = bytearray(), 0, 0
+    body, came, counted = bytearray(), 0, 0
     while piece := await request.content.readany():
         came += len(piece)
         check_framing(request)
-        if came - told >= STEP:
-            told = came
+        if came - counted >= STEP:
+            counted = came
             share.moved()
         async for part in unpacked(unpacker, piece):
             share.require(COST * (len(body) + len(part)))
@@ -115,57 +119,59 @@ async def _all(request: web.Request, most: int, share: Share, unpacker: "Unpacke
             if len(body) > most:
                 raise too_large(most)
     if unpacker is not None and not unpacker.is_whole:
-        raise zlib.error("it ends too early")
+        raise zlib.error("truncated")
     return bytes(body)
 
 
 def share_of(request: web.Request) -> Share:
-    """The request's share of the budget; one of its own where none was opened for it."""
+    """The request's share of the buffers; an unbounded one where none was opened for it."""
     if SHARE not in request:
         request[SHARE] = Share(Buffers(), None)
     return request[SHARE]
 
 
 def too_large(most: int) -> BodyTooLarge:
-    """The refusal of a body of too many bytes."""
-    return BodyTooLarge.of(Fault("", "the body is too large", f"up to {most} bytes, unpacked"))
+    """The error for a body of more than `most` bytes."""
+    return BodyTooLarge.of(
+        Fault("", "the request body is too large", f"up to {most} bytes, uncompressed")
+    )
 
 
 def coding_of(request: web.Request) -> str:
-    """The coding of the body, empty for none.
+    """The content coding of the body; empty for none.
 
     Raises:
-        UnsupportedMediaType: It is none that is undone.
+        UnsupportedMediaType: It is not in `CODINGS`.
     """
     given = ", ".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())).strip().lower()
     if given in ("", "identity"):
         return ""
     if given not in CODINGS:
         raise UnsupportedMediaType.of(
-            Fault("Content-Encoding", f"{quoted(given)} is not supported", ACCEPTED)
+            Fault("Content-Encoding", f"unsupported coding {quoted(given)}", ACCEPTED)
         )
     return given
 
 
 async def expect_later(request: web.Request) -> None:
-    """Answer `Expect: 100-continue` only when the body is read: most refusals come before."""
+    """Leave `Expect: 100-continue` unanswered until the body is read: most refusals come before."""
     if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
         raise web.HTTPExpectationFailed(reason="Unknown expectation")
 
 
 async def go_on(request: web.Request) -> None:
-    """Ask for the body, of a client that waits to be asked."""
+    """Send `100 Continue` to a client that waits for it."""
     if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
         writer = request.writer
         await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        writer.output_size = 0  # the answer itself has not begun
+        writer.output_size = 0  # the response itself has not begun
 
 
 def check_framing(request: web.Request) -> None:
     """Refuse a chunked body that is mostly framing.
 
     Raises:
-        BadRequest: With what would do.
+        BadRequest: Says which chunks are allowed.
     """
     content = request.content
     if hdrs.TRANSFER_ENCODING not in request.headers or content.is_eof():
@@ -175,14 +181,14 @@ def check_framing(request: web.Request) -> None:
         raise BadRequest.of(
             Fault(
                 "Transfer-Encoding",
-                "the body comes in too many too small chunks",
-                "chunks of some hundred bytes or more, or Content-Length",
+                "the chunks of the request body are too small",
+                "chunks of at least some hundred bytes, or Content-Length",
             )
         )
 
 
 class Unpacker:
-    """Undoes a coding piece by piece, never making more than it is asked for."""
+    """Decompresses chunk by chunk, never more than was asked for."""
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
@@ -193,11 +199,11 @@ class Unpacker:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what came so far is complete."""
+        """Whether the data so far is complete."""
         return self._inflate.eof
 
     def feed(self, piece: bytes) -> None:
-        """Take what came."""
+        """Take a chunk of compressed data."""
         if not self._begun:
             self._begun = True
             if self._coding == "deflate" and piece[0] & 0x0F != zlib.DEFLATED:
@@ -207,10 +213,10 @@ class Unpacker:
         self._packed = piece
 
     def next(self, most: int) -> bytes:
-        """At most so many bytes more; none when all that came is unpacked.
+        """At most `most` more bytes; none when every chunk so far is decompressed.
 
         Raises:
-            zlib.error: It is not of that coding, or something comes after its end.
+            zlib.error: The data is corrupt, or goes on after its end.
         """
         while self._packed or self._is_full:
             if self._inflate.eof:
@@ -225,15 +231,15 @@ class Unpacker:
         return b""
 
     def _next_member(self) -> None:
-        """A gzip file may be several behind each other (RFC 1952, 2.2)."""
+        """Go on to the next gzip member; a gzip file may have several (RFC 1952, 2.2)."""
         self._members += 1
         if self._coding == "deflate" or self._members > MOST_MEMBERS:
-            raise zlib.error("something comes after its end")
+            raise zlib.error("data after the end")
         self._inflate = zlib.decompressobj(CODINGS[self._coding])
 
 
 async def unpacked(unpacker: Unpacker | None, piece: bytes) -> AsyncIterator[bytes]:
-    """A piece as it is, or what it unpacks to in parts of `PIECE` at most."""
+    """A chunk as it is, or decompressed in parts of at most `PIECE` bytes."""
     if unpacker is None:
         yield piece
         return

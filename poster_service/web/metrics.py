@@ -1,7 +1,7 @@
-"""GET /metrics: everything counted, and everything that can be seen now, for Prometheus.
+"""GET /metrics: counters, and gauges read at the moment of the scrape, for Prometheus.
 
-What must be zero is a gauge of its own (`poster_zombies`, `poster_survivors`, `poster_leftovers`),
-so that an alert on it needs no arithmetic.
+What must be zero has a metric of its own (`poster_zombies`, `poster_survivors`,
+`poster_leftovers`), so that an alert on it needs no arithmetic.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 def exposition(service: Service) -> bytes:
-    """All metrics as text. Reads /proc, 1 to 50 ms: call it from a thread."""
+    """All metrics as text, encoded. Reads /proc for 1 to 50 ms: call it from a thread."""
     now = CollectorRegistry()
     now.register(_Now(service))
     return generate_latest(service.counters.registry) + generate_latest(now)
 
 
 class _Now(Collector):
-    """What is looked at and not kept."""
+    """Metrics read at the moment of the scrape."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -53,181 +53,226 @@ class _Now(Collector):
 
 
 def about(service: Service) -> Iterator[Metric]:
-    """Which service this is, and whether it is fit to serve."""
-    told = GaugeMetricFamily("poster_info", "Always 1.", labels=["version", "chrome", "sandbox"])
+    """Which service this is, and whether it can serve."""
+    info = GaugeMetricFamily(
+        "poster_info",
+        "Version, Chrome and sandbox of the service as labels; the value is always 1.",
+        labels=["version", "chrome", "sandbox"],
+    )
     spec = service.engine.pool.spec
-    told.add_metric([__version__, spec.program.name, spec.sandbox.value], 1)
-    yield told
+    info.add_metric([__version__, spec.program.name, spec.sandbox.value], 1)
+    yield info
     started = psutil.Process().create_time()
-    yield gauge("poster_start_time_seconds", "When this service started, since the epoch.", started)
     yield gauge(
-        "poster_ready", "Whether /readyz says 200.", float(all(service.engine.checks().values()))
+        "poster_start_time_seconds",
+        "Time at which the service started, in seconds since the Unix epoch.",
+        started,
+    )
+    yield gauge(
+        "poster_ready",
+        "1 if /readyz returns 200, else 0.",
+        float(all(service.engine.checks().values())),
     )
     yield gauge(
         "poster_event_loop_longest_stall_seconds",
-        "Longest time for which the event loop was stuck, since the start.",
+        "Longest time for which the event loop was blocked since the service started, in seconds.",
         service.engine.watchdog.longest,
     )
     yield counter(
         "poster_event_loop_stalls",
-        "How often the event loop was stuck for longer than POSTER_STALL_WARN_SECONDS.",
+        "Times that the event loop was blocked for longer than POSTER_STALL_WARN_SECONDS.",
         service.engine.watchdog.stalls,
     )
     yield counter(
         "poster_process_pauses",
-        "How often the whole process did not run for longer than POSTER_STALL_WARN_SECONDS:"
-        " stopped, frozen or without CPU.",
+        "Times that the service process did not run for longer than POSTER_STALL_WARN_SECONDS:"
+        " stopped, frozen or without CPU time.",
         service.engine.watchdog.pauses,
     )
     yield counter(
-        "poster_log_lines_dropped", "Log lines dropped because nothing read them.", logs.dropped()
+        "poster_log_lines_dropped",
+        "Log lines dropped because the reader of the log was too slow.",
+        logs.dropped(),
     )
 
 
 def load(service: Service) -> Iterator[Metric]:
-    """The gate: what runs and waits, and how much may. Scale on these."""
+    """Admission: how many renders run and wait, and how many may. Autoscale on these."""
     now, settings = service.engine.admission.statistics(), service.settings
     yield gauge(
-        "poster_renders_running", "Renders that hold a slot, cleaning included.", now.running
+        "poster_renders_running", "Renders that hold a slot, clean-up included.", now.running
     )
-    yield gauge("poster_renders_waiting", "Renders that wait for a slot.", now.waiting)
-    yield gauge("poster_slots", "Renders that may run at once.", settings.concurrency)
-    yield gauge("poster_queue_slots", "Renders that may wait.", settings.queue_size)
-    yield counter("poster_renders_refused", "Renders told to come back later.", now.refused)
+    yield gauge("poster_renders_waiting", "Renders that wait in the queue for a slot.", now.waiting)
     yield gauge(
-        "poster_callers_waiting", "Different callers with a render that waits.", now.callers
+        "poster_slots", "Renders that may run at once, POSTER_CONCURRENCY.", settings.concurrency
     )
-    doors = service.connections
-    yield gauge("poster_connections", "Open connections.", doors.open)
+    yield gauge(
+        "poster_queue_size",
+        "Renders that may wait in the queue, POSTER_QUEUE_SIZE.",
+        settings.queue_size,
+    )
+    yield counter(
+        "poster_renders_refused",
+        "Renders refused with 503 because the queue was full or the wait too long.",
+        now.refused,
+    )
+    yield gauge(
+        "poster_callers_waiting", "Callers with at least one render in the queue.", now.callers
+    )
+    connections = service.connections
+    yield gauge("poster_connections", "Open client connections.", connections.open)
     yield counter(
         "poster_connections_refused",
-        "Connections refused: over POSTER_MAX_CONNECTIONS, or over POSTER_MAX_PEER_CONNECTIONS.",
-        doors.refused,
+        "Client connections refused by POSTER_MAX_CONNECTIONS or POSTER_MAX_PEER_CONNECTIONS.",
+        connections.refused,
     )
     yield counter(
         "poster_connections_replaced",
-        "Idle connections that were closed to make room for new ones.",
-        doors.replaced,
+        "Idle client connections closed to make room for new ones.",
+        connections.replaced,
     )
     yield from buffers(service.engine.buffers.statistics())
 
 
 def buffers(now: dict[str, float]) -> Iterator[Metric]:
-    """The memory of bodies and pictures in transit."""
+    """The memory of request bodies and pictures in transit."""
     yield gauge(
         "poster_buffer_bytes", "Memory of request bodies and pictures in transit, in bytes.",
         now["used_bytes"],
     )  # fmt: skip
     yield gauge(
-        "poster_buffer_limit_bytes", "The most that they may take, POSTER_BUFFER_BYTES.",
+        "poster_buffer_limit_bytes", "Limit of poster_buffer_bytes, POSTER_BUFFER_BYTES, in bytes.",
         now["limit_bytes"],
     )  # fmt: skip
     yield counter(
-        "poster_buffer_refusals", "Bodies refused with 503 because the buffers were full.",
+        "poster_buffer_refusals", "Request bodies refused with 503: POSTER_BUFFER_BYTES in use.",
         now["refused"],
     )  # fmt: skip
     yield counter(
         "poster_buffer_evictions",
-        "Stalled senders and readers that were cut off because others needed their room.",
+        "Stalled clients cut off because other requests needed their buffer memory.",
         now["evicted"],
     )
 
 
 def caches(service: Service) -> Iterator[Metric]:
-    """What was not painted or fetched again, and what is held for that."""
+    """Responses from the caches of pictures and of fetched resources, and their size."""
     pictures, assets = service.engine.cache.statistics(), service.engine.fetcher.cache.statistics()
     yield counters(
-        "poster_cache_answers", "Pictures answered, by the word of X-Cache.", "outcome",
+        "poster_cache_responses", "Pictures sent, by the value of X-Cache.", "outcome",
         pictures["answers"],
     )  # fmt: skip
     if "redis" in pictures:
         yield counters(
-            "poster_cache_redis", "What was asked of POSTER_REDIS_URL, by what came of it.",
+            "poster_redis_cache_requests", "Requests to the picture cache in Redis, by outcome.",
             "outcome", pictures["redis"],
         )  # fmt: skip
     yield counters(
-        "poster_asset_cache_fetches", "Things that pages fetched, by how the cache took part.",
+        "poster_asset_cache_fetches", "Resources that pages fetched, by use of the asset cache.",
         "outcome", assets["fetches"],
     )  # fmt: skip
     held = {"pictures": pictures["bytes"], "assets": assets["bytes"]}
-    yield labelled("poster_cache_bytes", "Bytes held in caches.", "of", held)
+    yield labelled("poster_cache_bytes", "Memory of the cache, in bytes.", "cache", held)
 
 
 def chromes(service: Service) -> Iterator[Metric]:
-    """The pool's books and what became of every Chrome."""
+    """The pool's Chromes by state, and how the others ended."""
     books = service.engine.pool.statistics()
-    yield labelled("poster_chromes", "Chromes by state.", "state", books.counts)
-    yield gauge("poster_leases_waiting", "Renders that wait for a ready Chrome.", books.waiting)
-    yield counter("poster_chromes_started", "Chromes that became ready.", books.started)
+    yield labelled("poster_chromes", "Chrome instances by state.", "state", books.counts)
+    yield gauge(
+        "poster_leases_waiting",
+        "Renders that hold a slot and wait for a ready Chrome.",
+        books.waiting,
+    )
+    yield counter("poster_chromes_started", "Chrome starts that succeeded.", books.started)
     yield counter(
-        "poster_chrome_renewals", "Renders after which a Chrome was made ready for another.",
+        "poster_chrome_reuses", "Times that a Chrome was made ready for another render.",
         books.renewed,
     )  # fmt: skip
-    yield counter("poster_chrome_starts_failed", "Chromes that did not.", books.failed_starts)
+    yield counter("poster_chrome_starts_failed", "Chrome starts that failed.", books.failed_starts)
     ended = CounterMetricFamily(
         "poster_chromes_ended",
-        'Ended Chromes by cause: "asked" as usual, "exited" by itself, "term", "lost" and "late"'
-        " those whose shim failed.",
+        'Chromes that ended, by cause: "asked" by the pool (the normal case), "exited" by itself,'
+        ' "term" because its shim got SIGTERM, "lost" because its shim died, "late" because its'
+        " shim did not report in time.",
         labels=["cause"],
     )
     for cause in ("asked", "exited", "term", "lost", "late"):
         ended.add_metric([cause], books.endings.get(cause, 0))
     yield ended
-    yield counter("poster_chromes_ended_unclean", "Endings that needed a backstop.", books.unclean)
+    yield counter(
+        "poster_chromes_ended_unclean",
+        "Chromes that the service had to end itself because their shim failed.",
+        books.unclean,
+    )
     yield gauge(
         "poster_survivors",
-        "Processes that outlived SIGKILL and the backstops.",
+        "Processes of Chromes that outlived SIGKILL.",
         len(books.survivors),
     )
 
 
 def remains(service: Service) -> Iterator[Metric]:
-    """What the census sees: the living, the dead nobody waits for, what lies on disk; memory."""
+    """The census: living processes, zombies, leftover files; and memory."""
     spec, own = service.engine.pool.spec, own_process()
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     leases = {str(one.lease) for one in seen.alive}
-    yield gauge("poster_processes", "Living processes of leases.", len(seen.alive))
-    yield gauge("poster_zombies", "Dead processes of leases not waited for.", len(seen.zombies))
+    yield gauge("poster_processes", "Living processes of Chromes and their shims.", len(seen.alive))
+    yield gauge(
+        "poster_zombies",
+        "Zombies: exited processes of Chromes that their parent has not waited for.",
+        len(seen.zombies),
+    )
     left = {
-        # A folder of a lease that has no process any more; one about to be removed counts for
-        # the moment that takes.
+        # Folders of leases without a process; one that is being removed counts for that moment.
         "folder": sum(name not in leases for name in seen.folders),
         "shared_memory": len(shared_memory()),
-        # Of earlier instances, tried again twice a minute.
+        # Of previous instances; removing them is tried again twice a minute.
         "earlier_instance": service.engine.pool.statistics().leftovers,
     }
-    yield labelled("poster_leftovers", "Files left by leases that are over.", "kind", left)
+    yield labelled(
+        "poster_leftovers",
+        "Files and folders left behind by renders that have ended.",
+        "kind",
+        left,
+    )
     yield labelled(
         "poster_memory_bytes",
-        "Resident memory (RSS) by whose it is; pages that Chromes share count for each.",
-        "of",
+        "Resident memory (RSS) by component, in bytes; memory shared by Chromes counts for each.",
+        "component",
         {
             "service": own["memory_bytes"],
             "init": memory_of_init(),
             "chromes": sum(one.memory for one in seen.alive),
         },
     )
-    yield gauge("poster_open_descriptors", "Open descriptors.", own["descriptors"])
+    yield gauge(
+        "poster_open_descriptors",
+        "Open file descriptors of the service process.",
+        own["descriptors"],
+    )
 
 
 def orphans(ledger: dict[str, Any]) -> Iterator[Metric]:
-    """What init has adopted and reaped, by name; nothing where init keeps no ledger."""
+    """Orphans that init has adopted and reaped, by name; nothing without init's status file."""
     if not ledger:
         return
     reaped = CounterMetricFamily(
-        "poster_orphans_reaped", "Orphans that init adopted and reaped.", labels=["name"]
+        "poster_orphans_reaped",
+        "Orphaned processes that init adopted and reaped, by name.",
+        labels=["name"],
     )
     for name, account in ledger.get("by_command", {}).items():
         reaped.add_metric([name], account.get("reaped", 0))
     yield reaped
     yield counter(
-        "poster_orphans_killed", "Of those, how many init had to kill at the end.",
+        "poster_orphans_killed", "Orphaned processes that init had to kill while stopping.",
         ledger.get("orphans_killed", 0),
     )  # fmt: skip
 
 
 def read_ledger() -> dict[str, Any]:
-    """Init's ledger (see `init.py`), {} where there is none or it cannot be read."""
+    """Init's status file (see `init.py`); {} if there is none or it cannot be read."""
     path = os.environ.get("POSTER_INIT_STATUS")
     if not path:
         return {}
@@ -239,7 +284,7 @@ def read_ledger() -> dict[str, Any]:
 
 
 def memory_of_init() -> int:
-    """Resident memory of the init in front of us, 0 where there is none in sight."""
+    """Resident memory of our init in bytes; 0 if there is none."""
     pid = os.environ.get("POSTER_INIT_PID", "")
     try:
         return int(psutil.Process(int(pid)).memory_info().rss)

@@ -28,7 +28,7 @@ async def picture(
         PosterError: As `Engine.render`, or the quota is used up.
     """
     service = request.app[SERVICE]
-    with service.quotas.one(caller, service.engine.admission.mean_seconds):
+    async with service.quotas.charge(caller, service.engine.admission.mean_seconds):
         context = RenderContext(caller, cache_control_of(request))
         answer = await service.engine.render(wanted, context)
     rendered = answer.rendered

@@ -1,7 +1,7 @@
-"""The one table that turns an error into an HTTP answer: problem+json (RFC 9457).
+"""Errors as HTTP responses: one table of statuses and titles, and problem+json (RFC 9457).
 
-A test walks the tree in `errors.py` and finds no leaf without a line here. Nothing internal leaves
-through here: only the public sentence, the stable code, the faults.
+A test walks the tree in `errors.py` and fails for an error without a row here. A response has only
+the public sentence, the stable code and the faults, nothing internal.
 """
 
 import json
@@ -14,43 +14,45 @@ from typing_extensions import TypedDict
 from poster_service import errors
 from poster_service.quoting import quoted
 
-#: Characters of `detail`; whatever it quotes of a caller or a page is shorter.
+#: Longest `detail`, in characters; what it quotes of a caller or a page is shorter.
 MOST_DETAIL = 1000
 
-#: Status and title by class; the nearest ancestor decides.
+#: Status and title by class; those of the nearest ancestor apply.
 TABLE: dict[type[errors.PosterError], tuple[int, str]] = {
-    errors.BadRequest: (400, "The request cannot be read"),
-    errors.InvalidField: (400, "An option is not as it must be"),
-    errors.UnknownTemplate: (404, "There is no such template"),
-    errors.InvalidData: (422, "The data does not fit the template's schema"),
-    errors.BodyTooLarge: (413, "The body is too large"),
-    errors.BodyTooSlow: (408, "The body did not come in time"),
-    errors.HeadersTooLarge: (431, "The head of the request is too large"),
-    errors.JsonTooComplex: (400, "The JSON is too complex"),
-    errors.FormTooComplex: (400, "The form is too complex"),
-    errors.UnsupportedMediaType: (415, "The content type is not supported"),
-    errors.PictureTooLarge: (422, "The picture would be too large"),
-    errors.FetchDenied: (422, "The page asked for something it may not have"),
-    errors.Unauthorized: (401, "A token is needed"),
-    errors.CrossOriginForm: (403, "Pages of that origin may not send forms"),
-    errors.ForeignHost: (421, "That is no name of this service"),
-    errors.Forbidden: (403, "The address is not signed as it must be"),
-    errors.OverQuota: (429, "This caller has had its share for now"),
-    errors.Overloaded: (503, "There is no room at the moment"),
-    errors.Stopping: (503, "The service is stopping"),
-    errors.PageCrashed: (502, "The page crashed"),
-    errors.PageFailed: (502, "The page could not be rendered"),
+    errors.BadRequest: (400, "Unreadable request"),
+    errors.InvalidField: (400, "Invalid option"),
+    errors.UnknownTemplate: (404, "Unknown template"),
+    errors.InvalidData: (422, "Invalid template data"),
+    errors.BodyTooLarge: (413, "Request body too large"),
+    errors.BodyTooSlow: (408, "Request body too slow"),
+    errors.HeadersTooLarge: (431, "Request headers too large"),
+    errors.JsonTooComplex: (400, "JSON too complex"),
+    errors.FormTooComplex: (400, "Form too complex"),
+    errors.UnsupportedMediaType: (415, "Unsupported media type"),
+    errors.PictureTooLarge: (422, "Picture too large"),
+    errors.FetchDenied: (422, "Fetch denied"),
+    errors.Unauthorized: (401, "Authentication required"),
+    errors.CrossOriginForm: (403, "Cross-origin form refused"),
+    errors.UnknownHost: (421, "Unknown host name"),
+    errors.Forbidden: (403, "Signed URL refused"),
+    errors.OverQuota: (429, "Quota exceeded"),
+    errors.RateLimited: (429, "Rate limit exceeded"),
+    errors.ConcurrencyLimited: (429, "Concurrency limit exceeded"),
+    errors.Overloaded: (503, "Service overloaded"),
+    errors.Stopping: (503, "Service stopping"),
+    errors.PageCrashed: (502, "Page crashed"),
+    errors.PageFailed: (502, "Page failed"),
     errors.ChromeDied: (502, "Chrome died"),
-    errors.FetchFailed: (502, "Something the page needs did not come"),
-    errors.RenderTimeout: (504, "Time ran out"),
-    errors.OperatorError: (503, "The service cannot render at the moment"),
+    errors.FetchFailed: (502, "Fetch failed"),
+    errors.RenderTimeout: (504, "Render timed out"),
+    errors.OperatorError: (503, "Rendering unavailable"),
 }
 CHALLENGE = 'Bearer realm="poster-service"'
-INTERNAL = (500, "Something went wrong here")
+INTERNAL = (500, "Internal error")
 
 
-class FaultTold(TypedDict):
-    """One thing that is wrong with one field, and the values allowed."""
+class FaultEntry(TypedDict):
+    """One field of the request that is at fault, and the values allowed."""
 
     field: str
     message: str
@@ -58,7 +60,7 @@ class FaultTold(TypedDict):
 
 
 class Problem(TypedDict):
-    """What every error is told as (RFC 9457); `code` is the one to write programs against."""
+    """Every error response (RFC 9457); `code` is stable and meant for programs."""
 
     type: str
     title: str
@@ -68,11 +70,11 @@ class Problem(TypedDict):
     request_id: str
     field: NotRequired[str]
     allowed: NotRequired[str | None]
-    errors: NotRequired[list[FaultTold]]
+    errors: NotRequired[list[FaultEntry]]
 
 
 def status_of(error: errors.PosterError) -> tuple[int, str]:
-    """Status and title of an error."""
+    """Status and title of an error; 500 for one without a row in `TABLE`."""
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
@@ -80,7 +82,7 @@ def status_of(error: errors.PosterError) -> tuple[int, str]:
 
 
 def answer(error: errors.PosterError, request_id: str) -> web.Response:
-    """The response for an error of ours."""
+    """The problem+json response for an error, with its Retry-After and other headers."""
     status, title = status_of(error)
     detail = str(error) if not isinstance(error, errors.OperatorError) else title
     body: dict[str, Any] = {"code": error.code, "detail": quoted(detail, MOST_DETAIL)}
@@ -98,7 +100,7 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
         headers["Retry-After"] = str(error.retry_after)
     elif status == 503:
         headers["Retry-After"] = "5"
-    if isinstance(error, errors.Forbidden):  # tomorrow's answer may be another
+    if isinstance(error, errors.Forbidden):  # a new key would make it valid
         headers["Cache-Control"] = "no-store"
     if error.server_timing:
         headers["Server-Timing"] = error.server_timing
@@ -108,25 +110,25 @@ def answer(error: errors.PosterError, request_id: str) -> web.Response:
 
 
 ADDRESSES = (
-    "the addresses of this service are POST /render, GET /templates, /openapi.json, /status,"
+    "no such path; this service has POST /render, GET /templates, /openapi.json, /status,"
     " /metrics, /healthz, /readyz and /"
 )
 UNSIGNED = (
-    "this service has no signing key, so there are no signed addresses (GET /render/TEMPLATE): set"
+    "this service has no signing key and so no GET /render/TEMPLATE: set"
     " POSTER_SIGNING_KEYS or POSTER_SIGNING_KEYS_FILE, or send the template and its data as JSON to"
     " POST /render"
 )
 SIGNED = (
-    "a signed address is GET /render/TEMPLATE, and the name of a template has only a-z, 0-9 and -"
+    "no such path; a signed URL is GET /render/TEMPLATE, where TEMPLATE has only a-z, 0-9 and -"
 )
 
 
 def not_found(path: str, *, signs: bool) -> str:
-    """What to do instead of asking for an address that there is not.
+    """The `detail` of a 404: which paths there are.
 
     Args:
-        path: Of the request, decoded.
-        signs: Whether the service has signing keys, and so the addresses that they sign.
+        path: The request's path, decoded.
+        signs: Whether the service has signing keys, and so serves signed URLs.
     """
     if path.startswith("/render/"):
         return SIGNED if signs else UNSIGNED
@@ -134,8 +136,8 @@ def not_found(path: str, *, signs: bool) -> str:
 
 
 def wrong_method(allowed: Iterable[str]) -> str:
-    """What to do instead of using a method that an address does not have."""
-    return f"this address does not take that method; it takes {', '.join(sorted(allowed))}"
+    """The `detail` of a 405: which methods are allowed."""
+    return f"method not allowed; allowed: {', '.join(sorted(allowed))}"
 
 
 def problem(

@@ -1,6 +1,6 @@
-"""An answer on its way: in slices, so that what its reader has not taken lies in memory once.
+"""Sends responses in slices, so that what the client has not read is in memory only once.
 
-Written in one piece, a picture would be copied whole into the buffer of each connection.
+Written at once, a picture would be copied whole into the buffer of each connection.
 """
 
 import functools
@@ -11,16 +11,16 @@ from poster_service.buffers import STEP, Buffers
 
 
 async def send(request: web.Request, response: web.StreamResponse, buffers: Buffers) -> None:
-    """Send an answer to its end.
+    """Send a whole response.
 
     Args:
-        request: To whom.
-        response: Prepared here; not to be written to by anybody else.
-        buffers: What a large body takes is counted there while its reader takes it, and a reader
-            that has stalled is cut off where others need the room.
+        request: The request that it answers.
+        response: Prepared here; nothing else may write to it.
+        buffers: Where the memory of a large body is counted while the client reads it. A client
+            that stalls is cut off when others need the memory.
 
     Raises:
-        ConnectionError: The reader has gone, or was cut off.
+        ConnectionError: The client has gone, or was cut off.
     """
     body = getattr(response, "body", None)
     if not isinstance(body, bytes) or len(body) <= STEP:
@@ -37,11 +37,11 @@ async def send(request: web.Request, response: web.StreamResponse, buffers: Buff
                 await writer.write(view[at : at + STEP])
                 await writer.drain()
                 share.moved()
-            response.body = None  # it is sent, and not to be sent again
+            response.body = None  # sent; must not be sent again
         await response.write_eof()
 
 
 def _cut(request: web.Request) -> None:
-    """End the connection now; what its reader has not taken is dropped."""
+    """Close the connection now; what the client has not read is dropped."""
     if request.transport is not None:
         request.transport.abort()

@@ -57,9 +57,7 @@ class Service:
             ),
             tokens,
             keys,
-            Quotas(
-                settings.token_renders_per_minute, settings.token_burst, settings.token_concurrency
-            ),
+            Quotas.of(settings),
         )
 
     @property
@@ -85,6 +83,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await self.engine.stop()
+        await self.quotas.close()
 
 
 SERVICE = web.AppKey("service", Service)

@@ -42,7 +42,7 @@ def wants_html(request: web.Request) -> bool:
 def gather(service: Service) -> dict[str, Any]:
     """Everything there is to tell. Reads /proc, 1 to 10 ms: call it from a thread."""
     spec = service.engine.pool.spec
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     books = service.engine.pool.statistics()
     return {
         "version": __version__,
@@ -56,13 +56,13 @@ def gather(service: Service) -> dict[str, Any]:
         "leases": leases(seen),
         "census": {
             "alive": len(seen.alive),
-            "zombies": [told(one) for one in seen.zombies],
+            "zombies": [process_info(one) for one in seen.zombies],
             "folders": list(seen.folders),
             "shared_memory": shared_memory(),
             "memory_bytes": sum(one.memory for one in seen.alive),
             "milliseconds": round(seen.seconds * 1000, 2),
         },
-        "pool": asdict(books) | {"survivors": [told(one) for one in books.survivors]},
+        "pool": asdict(books) | {"survivors": [process_info(one) for one in books.survivors]},
         "admission": asdict(service.engine.admission.statistics()),
         "cache": service.engine.cache.statistics(),
         "asset_cache": service.engine.fetcher.cache.statistics(),
@@ -111,14 +111,14 @@ def tree(members: list[census.Seen]) -> list[dict[str, Any]]:
 
     def walk(parent: int, depth: int) -> None:
         for one in below.get(parent, ()):
-            ordered.append(told(one) | {"depth": depth})
+            ordered.append(process_info(one) | {"depth": depth})
             walk(one.pid, depth + 1)
 
     walk(0, 0)
     return ordered
 
 
-def told(one: census.Seen) -> dict[str, Any]:
+def process_info(one: census.Seen) -> dict[str, Any]:
     """One process in words; of a zombie the parent is the one that fails to wait."""
     return {
         "pid": one.pid,

@@ -107,10 +107,10 @@ async def test_alerts_and_dashboard_rest_on_metrics_that_the_service_has(
 
 async def test_this_search_can_fail(exposed: Exposed) -> None:
     """One fault of each kind, and none where there is none."""
-    assert unknown('poster_memory_bytes{of="service", job="x"}', exposed) == []
+    assert unknown('poster_memory_bytes{component="service", job="x"}', exposed) == []
     assert unknown("poster_zombie > 0", exposed) == ["poster_zombie"]
     for wrong in (
-        'poster_memory_bytes{of="srvice"}', 'poster_memory_bytes{kind="service"}',
+        'poster_memory_bytes{component="srvice"}', 'poster_memory_bytes{kind="service"}',
         'poster_renders_total{outcome="timeout"}',
     ):  # fmt: skip
         assert unknown(wrong, exposed) == [wrong]

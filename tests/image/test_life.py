@@ -66,7 +66,7 @@ async def test_a_killed_container_comes_back_clean(engine: Engine, image: str) -
         assert one.exit_code == 137
         engine.ask("start", one.name)
         await one.ready()
-        assert "swept after an earlier life" in one.logs()
+        assert "removed leftovers of a previous instance" in one.logs()
         await one.picture(html="<p>again")
         folders = one.exec("sh", "-c", "ls /tmp/poster | grep -v lock").splitlines()
         assert len(folders) == 1

@@ -117,11 +117,11 @@ def test_a_live_process_is_seen_with_all_that_is_known_of_it(tagged: Tagged) -> 
 def test_a_zombie_is_seen_as_one_until_it_is_reaped(tagged: Tagged, tmp_path: Path) -> None:
     """The tag can still be read of the dead."""
     process = tagged.zombie()
-    counted = census.take(tagged.instance, tmp_path)
+    counted = census.snapshot(tagged.instance, tmp_path)
     assert [seen.pid for seen in counted.zombies] == [process.pid]
     assert counted.alive == ()
     process.wait()
-    after = census.take(tagged.instance, tmp_path)
+    after = census.snapshot(tagged.instance, tmp_path)
     assert (after.alive, after.zombies, after.folders) == ((), (), ())
 
 
@@ -130,7 +130,7 @@ def test_a_stopped_process_counts_as_alive(tagged: Tagged, tmp_path: Path) -> No
     process = tagged.start()
     process.send_signal(signal.SIGSTOP)
     wait_until(lambda: read(Path(f"/proc/{process.pid}/stat")).split()[2] == "T", "it is stopped")
-    assert [seen.pid for seen in census.take(tagged.instance, tmp_path).alive] == [process.pid]
+    assert [seen.pid for seen in census.snapshot(tagged.instance, tmp_path).alive] == [process.pid]
 
 
 def test_only_the_instance_asked_for_is_counted(tagged: Tagged) -> None:
@@ -155,8 +155,8 @@ def test_folders_are_listed_in_order(tagged: Tagged, tmp_path: Path, names: list
     """Whatever lies in the work folder counts, and no folder at all is none left."""
     for name in names:
         (tmp_path / name).mkdir()
-    assert census.take(tagged.instance, tmp_path).folders == tuple(sorted(names))
-    assert census.take(tagged.instance, tmp_path / "missing").folders == ()
+    assert census.snapshot(tagged.instance, tmp_path).folders == tuple(sorted(names))
+    assert census.snapshot(tagged.instance, tmp_path / "missing").folders == ()
 
 
 async def test_the_backstop_ends_a_lease_and_touches_no_other(
@@ -167,8 +167,8 @@ async def test_the_backstop_ends_a_lease_and_touches_no_other(
     ours[0].send_signal(signal.SIGSTOP)
     others = [tagged.start(lease=2), tagged.start(lease=1, instance=tagged.instance ^ 1)]
     others.append(tagged.untagged())
-    struck = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
-    assert struck == census.KillResult(killed=3)
+    result = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
+    assert result == census.KillResult(killed=3)
     assert [process.wait(20) for process in ours] == [-signal.SIGKILL] * 3
     assert [process.poll() for process in others] == [None] * 3
     assert len(left(tagged.instance, tmp_path)) == 1
@@ -178,8 +178,8 @@ async def test_the_backstop_has_nothing_to_do_with_the_dead(tagged: Tagged) -> N
     """A zombie is its parent's: it is not waited for, and not counted."""
     process = tagged.zombie()
     async with asyncio.timeout(10):
-        struck = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
-    assert struck == census.KillResult(killed=0)
+        result = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
+    assert result == census.KillResult(killed=0)
     assert [seen.pid for seen in census.tagged(tagged.instance)] == [process.pid]
 
 
@@ -191,7 +191,7 @@ async def test_the_backstop_catches_those_that_are_born_meanwhile(tagged: Tagged
     assert await settled(lambda: len(list(census.tagged(tagged.instance))) > 1)
     assert (await census.end_all(tag.__eq__)).killed >= 2
     process.wait(20)
-    alive = census.take(tagged.instance, Path("/nonexistent")).alive
+    alive = census.snapshot(tagged.instance, Path("/nonexistent")).alive
     assert alive == ()
     assert await settled(lambda: left(tagged.instance, Path("/nonexistent")) == [])
 

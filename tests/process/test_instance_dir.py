@@ -40,7 +40,7 @@ def abandon(work_dir: Path, instance: int) -> Path:
     for lease in ("7", "8"):
         (home.path / lease / "profile").mkdir(parents=True)
         (home.path / lease / "profile" / "file").write_text("left")
-    home._let_go()  # as the kernel does for a dead process
+    home._release()  # as the kernel does for a dead process
     return home.path
 
 
@@ -116,7 +116,7 @@ async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_
             assert home not in second.homes()
             assert len(second.homes()) == 1
             instance = int(home.name, 16)
-            assert await settled(lambda: not census.take(instance, home).alive)
+            assert await settled(lambda: not census.snapshot(instance, home).alive)
     assert left_of(work_dir) == []
 
 
@@ -146,7 +146,7 @@ async def test_a_life_whose_lock_or_folder_was_removed_still_lives(
     assert not home.is_there()
     process.kill()
     process.communicate()
-    home._let_go()
+    home._release()
 
 
 @pytest.mark.parametrize("witness", ["_socket", "_lock", "_folder"])
@@ -176,7 +176,7 @@ async def test_a_folder_that_was_removed_is_made_again_with_its_locks(work_dir: 
     home.path.rmdir()
     home.path.parent.rmdir()
     assert not home.is_there()
-    home.make_again()
+    home.recreate()
     assert home.is_there()
     assert home.path.stat().st_mode & 0o777 == 0o711
     assert await sweep(home.path.parent) == []

@@ -35,11 +35,14 @@ LIMITS = bodies.BodyLimits(
 
 async def _echo(request: web.Request) -> web.Response:
     try:
-        job = await bodies.read_job(request, Limits())
+        job = await bodies.read_request(request, Limits())
     except CallerError as error:
         return problems.answer(error, "request-1")
-    page = (job.html or "").encode()  # no half character may come as far as here
-    told = json.loads(job.model_dump_json(exclude_defaults=True))
+    source = job.source.model_dump(exclude_defaults=True)
+    page = source.get("html", "").encode()  # no half character may come as far as here
+    told = source | job.options.model_dump(exclude_defaults=True)
+    if job.files:
+        told["files"] = [file.digest() for file in job.files]
     return web.json_response(told | {"bytes": len(page)})
 
 
@@ -223,7 +226,7 @@ async def test_a_form_has_a_page_its_files_and_options(service: str) -> None:
         status, job = await post_form(service + "?width=5", *order)
         assert status == 200, job
         sums = [hashlib.sha256(body).hexdigest() for body in (b"\xff\0", b"p {}")]
-        assert job.pop("assets") == [
+        assert job.pop("files") == [
             ["b.bin", "application/octet-stream", sums[0]], ["css/a.css", "text/css", sums[1]]
         ]  # fmt: skip
         assert job == {"html": "你好", "width": 5, "full_page": True, "bytes": 6}
@@ -250,7 +253,7 @@ async def test_a_page_alone_is_a_form_too(service: str) -> None:
         ("", [PAGE, ("width", "wide", None)], "width"),
         ("", [PAGE, ("template", "article-card", None)], "template"),
         ("", [PAGE, ("html", "<p>", None)], "html"),
-        ("", [PAGE, ("assets", "[]", None)], "assets"),
+        ("", [PAGE, ("files", "[]", None)], "files"),
         ("", [PAGE, ("a.css", "p {}", None)], "a.css"),
         ("", [("index.html", "", "index.html")], "html"),
     ],
@@ -322,17 +325,17 @@ async def test_pages_of_others_may_not_have_their_visitors_send_forms(
         told = await answer.json()
         assert answer.status == status, told
         if status == 403:
-            assert told["code"] == "foreign_page"
+            assert told["code"] == "cross_origin_form"
             assert told["field"] in ("Origin", "Sec-Fetch-Site")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
 async def test_files_come_in_forms_only(service: str, kind: str) -> None:
     """A file is no option, and JSON cannot make one."""
-    where = service if kind == "application/json" else service + "?assets=x"
-    body = b'{"html": "x", "assets": []}' if kind == "application/json" else b"x"
+    where = service if kind == "application/json" else service + "?files=x"
+    body = b'{"html": "x", "files": []}' if kind == "application/json" else b"x"
     status, problem = await post(where, body, kind)
-    assert (status, problem["code"], problem["field"]) == (400, "invalid_field", "assets")
+    assert (status, problem["code"], problem["field"]) == (400, "invalid_field", "files")
 
 
 async def test_an_empty_page_is_told_as_such(service: str) -> None:

@@ -3,6 +3,8 @@
 import argparse
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,3 +179,18 @@ def test_every_command_takes_every_setting() -> None:
         given = parser().parse_args([*command, "--port", "0"])
         assert isinstance(given, argparse.Namespace)
         assert given.set_port == "0"
+
+
+@pytest.mark.parametrize("package", ["rich", "pygal"])
+def test_the_load_test_without_its_packages_says_what_to_install(package: str) -> None:
+    """They are an extra, which serving does not need."""
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"  # as if it were not installed
+        "from poster_service.cli import main; main(['loadtest', '--help'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("poster-service: the load test needs")
+    assert "poster-service[loadtest]" in done.stderr

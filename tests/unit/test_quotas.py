@@ -21,70 +21,75 @@ class Clock:
         return self.now
 
 
-def test_the_burst_is_had_at_once_and_then_one_by_one() -> None:
+async def test_the_burst_is_had_at_once_and_then_one_by_one() -> None:
     """30 a minute, 3 saved up: a fourth comes after two seconds, which are told."""
     clock = Clock()
     quotas = Quotas(30, 3, None, clock)
     for _ in range(3):
-        with quotas.one("web"):
+        async with quotas.charge("web"):
             pass
-    with pytest.raises(RateLimited) as caught, quotas.one("web"):
-        pass
+    with pytest.raises(RateLimited) as caught:
+        async with quotas.charge("web"):
+            pass
     assert caught.value.retry_after == 2
-    assert "30 renders a minute" in str(caught.value)
+    assert "allowed: 30 per minute" in str(caught.value)
     clock.now += 2
-    with quotas.one("web"):
+    async with quotas.charge("web"):
         pass
-    with pytest.raises(RateLimited), quotas.one("web"):
-        pass
-    with quotas.one("app"):  # another caller has its own
+    with pytest.raises(RateLimited):
+        async with quotas.charge("web"):
+            pass
+    async with quotas.charge("app"):  # another caller has its own
         pass
 
 
-def test_the_time_to_come_back_is_the_time_that_is_enough() -> None:
+async def test_the_time_to_come_back_is_the_time_that_is_enough() -> None:
     """Exactly after it there is one, for any rate."""
     for rate in (0.5, 1, 7, 59, 60, 1000):
         clock = Clock()
         quotas = Quotas(rate, 1, None, clock)
-        with quotas.one("web"):
+        async with quotas.charge("web"):
             pass
-        with pytest.raises(RateLimited) as caught, quotas.one("web"):
-            pass
+        with pytest.raises(RateLimited) as caught:
+            async with quotas.charge("web"):
+                pass
         assert caught.value.retry_after == max(1, math.ceil(60 / rate))
         clock.now += 60 / rate
-        with quotas.one("web"):
+        async with quotas.charge("web"):
             pass
 
 
-def test_so_many_at_once_and_no_more_and_a_failed_one_counts_out() -> None:
+async def test_so_many_at_once_and_no_more_and_a_failed_one_counts_out() -> None:
     """However a render ends it is no longer under way; who is refused spends nothing."""
     clock = Clock()
     quotas = Quotas(60, 4, 2, clock)
-    with quotas.one("web"), quotas.one("web"):
+    async with quotas.charge("web"), quotas.charge("web"):
         for _ in range(10):
-            with pytest.raises(ConcurrencyLimited) as caught, quotas.one("web", 2.5):
-                pass
+            with pytest.raises(ConcurrencyLimited) as caught:
+                async with quotas.charge("web", 2.5):
+                    pass
             assert caught.value.retry_after == 3
-        with quotas.one("app"):
+        async with quotas.charge("app"):
             pass
-    with pytest.raises(ZeroDivisionError), quotas.one("web"):
-        raise ZeroDivisionError
-    with quotas.one("web"):
+    with pytest.raises(ZeroDivisionError):
+        async with quotas.charge("web"):
+            raise ZeroDivisionError
+    async with quotas.charge("web"):
         pass
 
 
-def test_nobody_in_particular_is_not_limited() -> None:
+async def test_nobody_in_particular_is_not_limited() -> None:
     """Where there are no tokens, there are no callers to tell apart."""
     quotas = Quotas(1, 1, 1)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         for _ in range(100):
-            stack.enter_context(quotas.one(""))
+            await stack.enter_async_context(quotas.charge(""))
 
 
 @given(
     st.lists(st.floats(0, 20), min_size=1, max_size=200), st.floats(0.1, 600), st.integers(1, 20)
 )
-def test_never_more_than_burst_and_rate_together(
+async def test_never_more_than_burst_and_rate_together(
     pauses: list[float], rate: float, burst: int
 ) -> None:
     """Over any time from the start, whatever the pauses."""
@@ -93,6 +98,7 @@ def test_never_more_than_burst_and_rate_together(
     had = 0
     for pause in pauses:
         clock.now += pause
-        with contextlib.suppress(RateLimited), quotas.one("web"):
-            had += 1
+        with contextlib.suppress(RateLimited):
+            async with quotas.charge("web"):
+                had += 1
         assert had <= burst + (clock.now - 1000) * rate / 60 + 1e-6

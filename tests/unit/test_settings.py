@@ -5,6 +5,8 @@ import io
 import itertools
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -402,3 +404,18 @@ def test_a_burst_without_a_rate_is_told() -> None:
 def test_an_empty_path_is_none() -> None:
     """As compose files have it."""
     assert Settings.load({"POSTER_TOKENS_FILE": "", "POSTER_TOKENS": ""}, {}) == DEFAULTS
+
+
+def test_a_redis_without_its_package_says_what_to_install() -> None:
+    """The client is an extra; nothing else needs it."""
+    program = (
+        "import sys; sys.modules['redis'] = None\n"  # imports of it fail as if it were not there
+        "from poster_service.settings import Settings\n"
+        "Settings.load({}, {})\n"
+        "Settings.load({'POSTER_REDIS_URL': 'redis://127.0.0.1'}, {})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "POSTER_REDIS_URL=(not shown): the Python package redis is missing" in done.stderr
+    assert "install poster-service[redis]" in done.stderr

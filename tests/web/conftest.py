@@ -1,13 +1,15 @@
 """Services for the tests of HTTP: one for all tests of a file, or one for a test alone."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from aiohttp import web
 
+from tests.web import redis_server
 from tests.web.service import GUARD, Service, SharedService, running
 
 __all__ = ["Service", "StartService"]
@@ -91,3 +93,14 @@ def serve_pages() -> Callable[..., Any]:
             await runner.cleanup()
 
     return serve
+
+
+@pytest.fixture
+def redis() -> Iterator[redis_server.Server]:
+    """A Redis of this test's own."""
+    if redis_server.SERVER is None:
+        pytest.skip("no Redis here: apt-get install redis-tools")
+    with tempfile.TemporaryDirectory() as folder:
+        server = redis_server.Server(Path(folder))
+        yield server
+        server.stop()

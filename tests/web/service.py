@@ -58,7 +58,7 @@ class Service:
     @property
     def home(self) -> Path:
         """Where its lease folders are."""
-        return self.engine.pool.spec.home
+        return self.engine.pool.spec.instance_dir
 
     def counts(self) -> dict[str, int]:
         """Chromes by state."""
@@ -68,7 +68,7 @@ class Service:
         """Wait until there is one ready Chrome, and no process or folder but its own."""
 
         def rest() -> bool:
-            seen = census.take(self.instance, self.home)
+            seen = census.snapshot(self.instance, self.home)
             leases = {one.lease for one in seen.alive}
             counts = {state: number for state, number in self.counts().items() if number}
             alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
@@ -120,9 +120,9 @@ def _no_blocking() -> BlockBuster:
         function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
         function.can_block_in("poster_service/browser/pool.py", {"close"})
         function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
-        function.can_block_in("poster_service/fetch/client.py", {"asset"})
+        function.can_block_in("poster_service/render/page_files.py", {"template_file"})
         # The tests' own searches; the service takes its census in a thread.
-        function.can_block_in("poster_service/process/census.py", {"take", "tagged", "_look"})
+        function.can_block_in("poster_service/process/census.py", {"snapshot", "tagged", "inspect"})
     return blockbuster
 
 
@@ -158,7 +158,7 @@ async def running(**changes: Any) -> AsyncIterator[Service]:
             with GUARD.paused():
                 await server.stop()
                 await runner.cleanup()
-            assert left(spec.instance, spec.home) == [], "something was left behind"
+            assert left(spec.instance, spec.instance_dir) == [], "something was left behind"
 
 
 @contextlib.asynccontextmanager

@@ -174,7 +174,7 @@ async def test_so_many_at_once_are_429_beyond(start_service: StartService) -> No
     assert await settled(lambda: service.engine.admission.statistics().running == 1)
     small = {"html": "<p>x", "width": 10, "height": 10}
     refused = await post(service, WEB, **small)
-    assert (refused.status, (await refused.json())["code"]) == (429, "too_many")
+    assert (refused.status, (await refused.json())["code"]) == (429, "concurrency_limited")
     assert int(refused.headers["Retry-After"]) >= 1
     assert (await post(service, APP, **small)).status == 200
     assert (await running).status == 504

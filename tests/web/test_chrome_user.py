@@ -126,7 +126,7 @@ async def test_a_named_user_that_cannot_be_is_refused(work_dir: Path) -> None:
     service = Engine(settings(work_dir=work_dir / "x", chrome_user="nobody"))
     with pytest.raises(ChromeNotStarted, match=r"POSTER_CHROME_USER=nobody: .*Permission denied"):
         await service.start()
-    assert left(service.pool.spec.instance, service.pool.spec.home) == []
+    assert left(service.pool.spec.instance, service.pool.spec.instance_dir) == []
     with pytest.raises(InvalidSettings, match="no user 'nobody-of-the-kind'"):
         Engine(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
 

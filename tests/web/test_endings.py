@@ -360,7 +360,7 @@ async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrom
     response = await service.render(html="<p>", timeout_ms=1500)
     assert response.status == 503
     assert int(response.headers["Retry-After"]) >= 1
-    assert "before its turn" in (await response.json())["detail"]
+    assert "while queued" in (await response.json())["detail"]
     assert response.headers["Server-Timing"].startswith("queue;dur=")
     assert "lease" not in response.headers["Server-Timing"]
     assert service.counts()["leased"] == 1

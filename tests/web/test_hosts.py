@@ -19,7 +19,7 @@ async def status_of(service: Service, host: str, path: str = "/templates", **mor
         streams[1].write(request(path, headers={"Host": host, **more}))
         status, problem, _ = await answer(streams)
         if status == 421:
-            assert (problem["code"], problem["field"]) == ("foreign_host", "Host")
+            assert (problem["code"], problem["field"]) == ("unknown_host", "Host")
             assert "POSTER_SERVER_NAMES" in problem["allowed"]
         return status
 

@@ -83,6 +83,22 @@ async def test_what_must_be_zero_is_there_and_is_zero(fresh_service: Service) ->
     assert seen["poster_memory_bytes", "chromes"] > 10 << 20
 
 
+async def test_every_help_text_can_be_read_alone(service: Service) -> None:
+    """A sentence that names its subject, with the unit that the name of the metric has."""
+    text = await (await service.get("/metrics")).text()
+    families = list(text_string_to_metric_families(text))
+    assert len(families) > 30
+    for family in families:
+        words = family.documentation.split()
+        assert len(words) >= 3, family.name
+        assert words[-1].endswith("."), family.name
+        assert not {"told", "nobody", "whoever", "that", "those"} & {words[0].lower()}, family.name
+        assert "did not." not in family.documentation
+        for suffix in ("seconds", "bytes"):
+            if family.name.endswith(suffix):
+                assert suffix in family.documentation, family.name
+
+
 async def test_the_gauges_follow_what_runs(fresh_service: Service) -> None:
     """A render under way; a service that stops is no longer ready."""
     render = await busy(fresh_service)

@@ -13,7 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
-from poster_service.browser import chrome, page_cache
+from poster_service.browser import installed, page_cache
 from poster_service.settings import default_templates
 from tests.conftest import is_shim, settled
 from tests.web.pictures import at, decode
@@ -32,7 +32,7 @@ async def test_chromes_program_is_read_in_first(work_dir: Path) -> None:
     async with serving(work_dir) as served:
         _, service, *_ = served.tree()
         read = service.io_counters().read_chars
-        assert read >= min(chrome.find(None).stat().st_size, page_cache.WINDOW)
+        assert read >= min(installed.find(None).stat().st_size, page_cache.WINDOW)
 
 
 async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:
@@ -57,6 +57,18 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
             return False
 
         assert await settled(at_rest)
+
+
+async def test_a_former_name_of_a_setting_is_warned_of_once(work_dir: Path) -> None:
+    """By the service behind init, not by the process that init replaces; and by other commands."""
+    given = ("--chrome", "/nonexistent", "--queue", "3")
+    for command in ("serve", "doctor"):
+        _, out, err = await run(work_dir, command, *given, POSTER_WEDGED_SECONDS="99")
+        for former, present in (
+            ("--queue", "--queue-size"),
+            ("POSTER_WEDGED_SECONDS", "POSTER_STALL_EXIT_SECONDS"),
+        ):
+            assert (out + err).count(f"{former} is now called {present};") == 1
 
 
 @pytest.mark.slow

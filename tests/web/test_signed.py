@@ -186,5 +186,5 @@ async def test_an_address_with_a_picture_in_it_is_refused_and_a_long_one_warned_
     status, out, err = await run(work_dir, *words, **keys)
     assert status == 0
     assert out.startswith("https://p.example.com/render/share-poster?data=")
-    assert err.startswith("poster-service: warning: the address has 2,")
+    assert err.startswith("poster-service: warning: the URL has 2,")
     assert len(err.splitlines()) == 1

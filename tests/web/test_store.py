@@ -2,86 +2,19 @@
 
 import asyncio
 import logging
-import os
-import shutil
 import signal
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis import Redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
 from poster_service import doctor
 from poster_service.render import store as stores
 from tests.conftest import settled
 from tests.web.caching import PAGE, ask, renders, word
 from tests.web.conftest import Service, StartService
+from tests.web.redis_server import Server
 from tests.web.tokens import APP, TOKENS, WEB, bearer
-
-#: Debian's server is the tools' program under another name.
-SERVER = shutil.which("redis-server") or shutil.which("redis-check-rdb")
-
-
-class Server:
-    """A Redis that listens on a socket in a folder, and can be taken away."""
-
-    def __init__(self, folder: Path) -> None:
-        self._socket = folder / "redis.sock"
-        self.address = f"unix://{self._socket}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
-        self._process = subprocess.Popen(
-            [
-                "redis-server", "--port", "0", "--unixsocket", str(self._socket), "--save", "",
-                "--dir", str(self._socket.parent),
-            ],
-            executable=SERVER, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        with self.client() as client:
-            client.ping()
-
-    def client(self) -> Any:
-        """One that is patient with a server that has just been started."""
-        retry = Retry(ConstantBackoff(0.05), 200)
-        return Redis(unix_socket_path=str(self._socket), retry=retry)
-
-    def stored(self) -> list[bytes]:
-        """All that is in it."""
-        with self.client() as client:
-            found: list[bytes] = client.keys()
-            return found
-
-    def send(self, number: int) -> None:
-        """A signal."""
-        assert self._process is not None
-        os.kill(self._process.pid, number)
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self.send(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-@pytest.fixture
-def redis() -> Iterator[Server]:
-    """A Redis of this test's own."""
-    if SERVER is None:
-        pytest.skip("no Redis here: apt-get install redis-tools")
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
-        yield server
-        server.stop()
 
 
 async def replica(start_service: StartService, redis: Server, **more: Any) -> Service:
@@ -131,7 +64,7 @@ async def test_what_one_has_painted_the_other_need_not(
     assert (renders(other), outcomes(other)) == (before, asked)
     assert word(await ask(other, PAGE | {"width": 41})) == "miss"
     told = await (await other.get("/metrics")).text()
-    assert 'poster_cache_redis_total{outcome="hit"} 1.0' in told
+    assert 'poster_redis_cache_requests_total{outcome="hit"} 1.0' in told
     status = await (await other.get("/status")).json()
     assert status["cache"]["redis"]["hit"] == 1
     with redis.client() as client:
@@ -204,11 +137,11 @@ async def test_renders_go_on_without_it_and_it_comes_back(
         assert word(await ask(one, PAGE | {"width": width})) == "miss"
     assert outcomes(one)["failed"] == 1
     redis.stop()
-    monkeypatch.setattr(store, "_asleep_until", 0.0)
+    monkeypatch.setattr(store, "_paused_until", 0.0)
     assert word(await ask(one, PAGE | {"width": 50})) == "miss"
     assert outcomes(one)["failed"] == 2
     redis.start()
-    monkeypatch.setattr(store, "_asleep_until", 0.0)
+    monkeypatch.setattr(store, "_paused_until", 0.0)
     assert word(await ask(one, PAGE | {"width": 60})) == "miss"
     await store_of(one).settled()
     assert len(redis.stored()) == 1
@@ -308,7 +241,7 @@ async def test_a_huge_picture_stays_at_home(
     start_service: StartService, redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would not come in time, and take the others' turn."""
-    monkeypatch.setattr(stores, "LARGEST", 100)
+    monkeypatch.setattr(stores, "MAX_BYTES", 100)
     one = await painter(start_service, redis)
     assert redis.stored() == []
     assert word(await ask(one, PAGE)) == "hit"

@@ -52,6 +52,13 @@ def test_the_run_time_lock_has_nothing_that_only_builds() -> None:
     assert build.items() <= locked("requirements-dev.lock").items()
 
 
+def test_serving_has_a_redis_client_and_nothing_of_the_load_test() -> None:
+    """The image serves with a Redis; tables and plots are for whoever runs the load test."""
+    assert "redis" in locked("requirements.lock")
+    assert not {"rich", "pygal"} & locked("requirements.lock").keys()
+    assert {"redis", "rich", "pygal"} <= locked("requirements-dev.lock").keys()
+
+
 def locked(name: str) -> dict[str, str]:
     """Versions by package of a lock file; each has a hash."""
     text = (ROOT / name).read_text("utf-8")

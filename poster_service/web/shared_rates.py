@@ -1,0 +1,100 @@
+"""Token buckets that replicas have in common, in Redis: one per caller, by Redis' own clock.
+
+A Redis that does not answer within `TIMEOUT_SECONDS` refuses no one: it is logged once, left alone
+for `PAUSE_SECONDS`, and meanwhile each replica counts by itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from typing import Any
+
+from poster_service.logs import event
+
+logger = logging.getLogger(__name__)
+
+#: For one answer, connecting included: shorter than any render.
+TIMEOUT_SECONDS = 0.25
+#: After a failure, so that a Redis which is down costs one wait and not one for each render.
+PAUSE_SECONDS = 5.0
+MAX_CONNECTIONS = 16
+
+#: Takes one render from a bucket and returns "0", or leaves it and returns the seconds until one is
+#: there. A bucket that would be full again is forgotten.
+TAKE = """
+local burst, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
+local left, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
+left = math.min(burst, left + math.max(0, now - at) * rate)
+if left < 1 - 0.000001 then return string.format('%.6f', (1 - left) / rate) end
+redis.call('HSET', KEYS[1], 'left', string.format('%.9f', left - 1),
+           'at', string.format('%.6f', now))
+redis.call('EXPIRE', KEYS[1], math.ceil(math.min(burst / rate, 1000000000)) + 1)
+return '0'
+"""
+
+
+class SharedRates:
+    """The buckets of all callers of all replicas that have the same rate and burst."""
+
+    def __init__(self, url: str, per_minute: float, burst: int) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            url: As `Settings.redis_url`.
+            per_minute: Renders per minute of one caller.
+            burst: Renders that a caller may save up.
+        """
+        # Imported here: 50 ms and some megabytes, for services with a Redis only.
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=MAX_CONNECTIONS, timeout=None,
+            socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
+            driver_info=None,  # it would look for its own version on disk for each connection
+        )  # fmt: skip
+        self._redis: Any = Redis.from_pool(pool)
+        self._take: Any = self._redis.register_script(TAKE)
+        self._numbers = (burst, per_minute / 60)
+        # Replicas with other numbers, say during a rollout, count apart.
+        self._prefix = f"poster-service:rate:{per_minute:g}:{burst}:"
+        self._paused_until = -math.inf
+        self._is_down = False
+
+    async def take(self, caller: str) -> float:
+        """Take one render; 0, or the seconds until there is one. 0 if Redis does not answer."""
+        if time.monotonic() < self._paused_until:
+            return 0.0
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answer = await self._take(keys=[self._prefix + caller], args=self._numbers)
+            wait = float(answer)
+        except Exception as error:
+            self._failed(error)
+            return 0.0
+        if self._is_down:
+            self._is_down = False
+            event(logger, logging.INFO, "Redis answers again; replicas count renders together")
+        return wait
+
+    def _failed(self, error: Exception) -> None:
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+        if not self._is_down:
+            self._is_down = True
+            event(
+                logger, logging.WARNING,
+                "Redis failed; each replica counts the renders of a token by itself",
+                error=str(error) or f"no answer in {TIMEOUT_SECONDS * 1000:.0f} ms",
+            )  # fmt: skip
+
+    async def close(self) -> None:
+        """Close the connections."""
+        with contextlib.suppress(Exception):  # a server that does not answer does not hang up
+            await self._redis.aclose()

@@ -1,0 +1,117 @@
+"""Replicas count the renders of a token together where they share a Redis: a real one, here."""
+
+import asyncio
+import logging
+import signal
+import time
+
+import pytest
+
+from poster_service.errors import RateLimited
+from poster_service.settings import Settings
+from poster_service.web.quotas import Quotas
+from poster_service.web.shared_rates import PAUSE_SECONDS, TIMEOUT_SECONDS
+from tests.web.conftest import StartService
+from tests.web.redis_server import Server
+from tests.web.tokens import TOKENS, WEB, bearer
+
+BODY = {"html": "<p>x", "width": 10, "height": 10}
+
+
+def quotas(redis: Server, per_minute: float, burst: int) -> Quotas:
+    """The quotas of one replica."""
+    return Quotas.of(
+        Settings(redis_url=redis.address, token_renders_per_minute=per_minute, token_burst=burst)
+    )
+
+
+async def had(replica: Quotas, caller: str = "web") -> bool:
+    """Whether a caller may have one more render of a replica."""
+    try:
+        async with replica.charge(caller):
+            return True
+    except RateLimited:
+        return False
+
+
+async def test_two_replicas_have_one_bucket_per_caller(redis: Server) -> None:
+    """A burst of 4 is 4 over both; the next is there when Retry-After says so, for either."""
+    one, other = quotas(redis, 60, 4), quotas(redis, 60, 4)
+    assert [await had(replica) for replica in (one, other, one, other)] == [True] * 4
+    assert not await had(one)
+    assert await had(other, "app")  # another caller has its own
+    with pytest.raises(RateLimited, match="allowed: 60 per minute") as refused:
+        async with other.charge("web"):
+            pass
+    assert refused.value.retry_after == 1
+    await asyncio.sleep(1.05)
+    assert await had(other)
+    assert not await had(one)
+    await one.close()
+    await other.close()
+
+
+async def test_many_at_once_over_two_replicas_get_the_burst_and_no_more(redis: Server) -> None:
+    """Nothing lies between looking and taking, in Redis neither."""
+    replicas = [quotas(redis, 0.5, 7), quotas(redis, 0.5, 7)]
+    answers = await asyncio.gather(*(had(replicas[n % 2]) for n in range(40)))
+    assert sum(answers) == 7
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_a_bucket_is_forgotten_when_it_would_be_full(redis: Server) -> None:
+    """Callers that do not come back leave nothing in Redis; a fraction of a render is kept."""
+    replica = quotas(redis, 600, 2)
+    assert await had(replica)
+    with redis.client() as client:
+        [key] = redis.stored()
+        assert key == b"poster-service:rate:600:2:web"
+        assert 0 < client.ttl(key) <= 2
+    await replica.close()
+
+
+async def test_a_redis_that_hangs_or_is_gone_refuses_nobody_and_costs_one_wait(
+    redis: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The replica counts by itself meanwhile; logged once, and when it is over."""
+    caplog.set_level(logging.INFO)
+    replica = quotas(redis, 6, 10)
+    assert await had(replica)
+    redis.send(signal.SIGSTOP)
+    begin = time.monotonic()
+    assert await had(replica)
+    assert TIMEOUT_SECONDS * 0.9 <= time.monotonic() - begin < TIMEOUT_SECONDS + 1
+    begin = time.monotonic()
+    assert [await had(replica) for _ in range(3)] == [True] * 3
+    assert time.monotonic() - begin < TIMEOUT_SECONDS
+    redis.stop()
+    await asyncio.sleep(PAUSE_SECONDS)
+    assert await had(replica)
+    alone = quotas(redis, 6, 2)
+    assert [await had(alone) for _ in range(3)] == [True, True, False], "its own bucket"
+    await alone.close()
+    failures = [one for one in caplog.records if "each replica counts" in one.message]
+    assert len(failures) == 2, "one of each replica"
+    redis.start()
+    await asyncio.sleep(PAUSE_SECONDS + 0.1)
+    assert await had(replica)
+    assert [one.message for one in caplog.records if "answers again" in one.message]
+    assert len(redis.stored()) == 1
+    await replica.close()
+
+
+@pytest.mark.slow
+async def test_replicas_answer_429_over_both(start_service: StartService, redis: Server) -> None:
+    """The whole way over HTTP, with the time after which to come back."""
+    given = {"tokens": TOKENS, "token_renders_per_minute": 6, "token_burst": 2}
+    one = await start_service(redis_url=redis.address, **given)
+    other = await start_service(redis_url=redis.address, **given)
+    answers = []
+    for service in (one, other, one, other):
+        async with service.client.post(
+            f"{service.address}/render", json=BODY, headers=bearer(WEB)
+        ) as response:
+            answers.append((response.status, int(response.headers.get("Retry-After", 0))))
+    assert [status for status, _ in answers] == [200, 200, 429, 429]
+    assert all(1 <= after <= 10 for _, after in answers[2:])
