@@ -133,7 +133,14 @@ GUARD = LoopGuard()
 async def running(**changes: Any) -> AsyncIterator[Service]:
     """A service with the settings of these tests and some changes; nothing may be left of it."""
     # Every request of these tests renders, except in the tests of the cache.
-    given = {"concurrency": 2, "ready_chromes": 1, "cache_bytes": 0, **changes}
+    # The pool keeps one Chrome ready and no more, however slow the machine: `at_rest` counts on it.
+    given = {
+        "ready_chromes": 1,
+        "max_ready_chromes": 1,
+        "concurrency": 2,
+        "cache_bytes": 0,
+        **changes,
+    }
     with contextlib.ExitStack() as stack:
         stack.enter_context(GUARD.paused())
         settings = Settings(**given)
