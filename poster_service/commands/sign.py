@@ -76,7 +76,7 @@ def whole_number(flag: str, text: str) -> int:
     """A number above 0.
 
     Raises:
-        OperatorError: It is none; names the flag.
+        OperatorError: It is not such a number; names the flag.
     """
     if re.fullmatch(r"[1-9][0-9]{0,8}", text) is None:
         raise OperatorError(f"{flag} {text[:100]}: must be a whole number from 1 to 999999999")
@@ -87,7 +87,7 @@ def duration(text: str) -> int:
     """Seconds from 90, 30s, 10m, 1h or 7d.
 
     Raises:
-        OperatorError: It is none of these.
+        OperatorError: The text has another form.
     """
     found = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
     if found is None or not int(found[1]):

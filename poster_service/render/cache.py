@@ -323,7 +323,7 @@ class RenderCache:
         return MISS
 
     def _expires_at(self, _: bytes, image: CachedImage, now: float) -> float:
-        """When a picture leaves the cache, whoever might still want it."""
+        """When a picture leaves the cache in any case."""
         return image.since + self._max_seconds
 
     def _answer_painted(self, painted: Painted, job: RenderJob) -> Answer:
