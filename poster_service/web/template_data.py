@@ -66,7 +66,7 @@ def from_pairs(
     options = nest((pair for pair in pairs if not pair[0].startswith(PREFIX)), group)
     if data and "data" in options:
         raise InvalidField.of(
-            Fault("data", "is given both as a whole and in parts", "data, or data.name")
+            Fault("data", "is given more than once: whole and in parts", "data, or data.name")
         )
     if data:
         options["data"] = nested(data, max_depth)

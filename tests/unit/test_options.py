@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
+from aiohttp import FormData, web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -36,7 +37,7 @@ from poster_service.render.request import Limits, RenderRequest
 from poster_service.settings import Settings
 from poster_service.web import openapi, signed
 from poster_service.web.app import make_app
-from poster_service.web.bodies import BodyLimits
+from poster_service.web.bodies import BODY_LIMITS, BodyLimits, read_request
 from poster_service.web.options import options as query_options
 from poster_service.web.service import Service
 from poster_service.web.signed import options_of
@@ -190,6 +191,40 @@ def test_an_option_is_read_from_a_signed_url(name: str) -> None:
     found = options_of("card", given_, LIMITS, MadeUpRequest)
     made = MadeUpRequest.parse(found, Limits(), strict=False)
     assert made.options == parse(good(name))
+
+
+@pytest.mark.parametrize("way", ["json", "query", "form"])
+async def test_every_option_is_read_over_http(way: str) -> None:
+    """By the reader of bodies: JSON, HTML with a query, a form."""
+
+    async def echo(request: web.Request) -> web.Response:
+        try:
+            made = await read_request(request, Limits(), MadeUpRequest)
+        except InvalidField as error:
+            return web.Response(status=400, text=str(error))
+        return web.Response(text=made.options.model_dump_json())
+
+    app = web.Application()
+    app[BODY_LIMITS] = LIMITS
+    app.router.add_post("/", echo)
+    async with TestClient(TestServer(app)) as client:
+        for name in EVERY:
+            flat = pairs(good(name))
+            if way == "json":
+                sent = client.post("/", json={"html": "x", **good(name)})
+            elif way == "query":
+                sent = client.post(
+                    "/", params=flat, data="x", headers={"Content-Type": "text/html"}
+                )
+            else:
+                form = FormData(default_to_multipart=True)
+                for field, text in (("index.html", "x"), *flat):
+                    form.add_field(field, text)
+                sent = client.post("/", data=form)
+            async with sent as answer:
+                text = await answer.text()
+                assert answer.status == 200, text
+                assert MadeUp.model_validate_json(text) == parse(good(name))
 
 
 def words_of(options: dict[str, Any]) -> list[str]:
