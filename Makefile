@@ -1,11 +1,14 @@
 # Two targets are enough: `make run` serves, `make test` tests. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-pythons endurance lint setup setup-dev lock audit clean
+.PHONY: help run test test-quick test-pythons endurance lint docs setup setup-dev lock audit clean
 
 VENV ?= .venv
 export VENV
 # Under our own init: some tests orphan processes, and who reaps them must not be left to chance.
-PYTEST = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
+ALONE = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
+# Two workers (pytest-xdist) share the files of tests; JOBS=0 runs all in one process, for a debugger.
+JOBS ?= 2
+PYTEST = $(ALONE) -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,17 +22,21 @@ test: setup-dev lint ## set up what is missing, then lint, types, every test
 test-quick: setup-dev ## the tests that take seconds
 	$(PYTEST) -m "not slow and not endurance" $(ARGS)
 
-test-pythons: setup-dev ## the quick suite on every other Python (3.12, 3.13) that this machine has
+test-pythons: setup-dev ## what proves that every other Python (3.12, 3.13) of this machine works
 	@tools/pythons.sh
 
 endurance: setup-dev ## the long proofs, several hours: run them before a release
-	$(PYTEST) -m endurance $(ARGS)
+	$(ALONE) -m endurance $(ARGS)
 
 lint: setup-dev ## format, lint, types, the ladder of imports
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: setup-dev ## write what the docs generate, build the site into dist/site; a dead link fails
+	$(VENV)/bin/python -m tools.docs
+	$(VENV)/bin/zensical build --clean --strict
 
 setup: ## only set up, for running
 	@tools/setup.sh run
@@ -44,4 +51,4 @@ audit: ## known holes in the locked versions, and what of that could not be chec
 	tools/audit.sh $(ARGS)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) .venv-python dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-python dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

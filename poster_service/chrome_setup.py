@@ -7,8 +7,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from poster_service.browser import chrome
 from poster_service.browser.fonts import FontOptions, Fonts, check_folders, default_language
+from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance, with_test_switches
 from poster_service.errors import ChromeNotStarted, InvalidSettings
 from poster_service.process import cgroup
 from poster_service.process.cgroup import CannotLimit, Cgroups
@@ -17,18 +17,18 @@ from poster_service.process.user import UNUSED, User, is_root, missing_capabilit
 from poster_service.settings import Settings
 
 
-def chrome_spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
+def chrome_spec(settings: Settings, program: Path) -> ChromeSpec:
     """How to start this Chrome, for a new instance of the service.
 
     Raises:
         InvalidSettings: The user, the fonts or the control groups cannot be had here.
     """
     user = user_of(settings)
-    instance = chrome.new_instance()
-    return chrome.ChromeSpec(
+    instance = new_instance()
+    spec = ChromeSpec(
         program=program,
         sandbox=sandbox_of(settings, user),
-        home=settings.work_dir / f"{instance:x}",
+        instance_dir=settings.work_dir / f"{instance:x}",
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
         renders=settings.renders_per_chrome,
@@ -38,11 +38,12 @@ def chrome_spec(settings: Settings, program: Path) -> chrome.ChromeSpec:
         fonts=fonts_of(settings, user),
         webgl=settings.webgl,
     )
+    return with_test_switches(spec, os.environ)
 
 
 def without_what_failed(
-    spec: chrome.ChromeSpec, settings: Settings, error: ChromeNotStarted
-) -> chrome.ChromeSpec:
+    spec: ChromeSpec, settings: Settings, error: ChromeNotStarted
+) -> ChromeSpec:
     """How to start Chrome after a failure: without what failed, where the settings allow that.
 
     Only Chrome's own message turns its sandbox off, and only the shim's makes it root: never a slow
@@ -55,11 +56,11 @@ def without_what_failed(
         if settings.chrome_user != "auto":
             raise ChromeNotStarted(f"POSTER_CHROME_USER={settings.chrome_user}: {error}") from error
         return replace(spec, user=None, sandbox=sandbox_of(settings, None))
-    if spec.sandbox is chrome.Sandbox.OFF or not error.sandbox:
+    if spec.sandbox is Sandbox.OFF or not error.sandbox:
         raise error
     if settings.sandbox == "require":
         raise ChromeNotStarted(f"POSTER_SANDBOX=require: {error}") from error
-    return replace(spec, sandbox=chrome.Sandbox.OFF)
+    return replace(spec, sandbox=Sandbox.OFF)
 
 
 def fonts_of(settings: Settings, user: User | None) -> Fonts:
@@ -108,11 +109,11 @@ def missing_rights() -> str:
     return f"this service lacks the capabilities {', '.join(missing)} (docker run --cap-add)"
 
 
-def sandbox_of(settings: Settings, user: User | None) -> chrome.Sandbox:
+def sandbox_of(settings: Settings, user: User | None) -> Sandbox:
     """Whether Chrome's sandbox is tried first."""
     root = is_root() and user is None  # Chrome refuses its sandbox as root
     off = settings.sandbox == "off" or (settings.sandbox == "auto" and root)
-    return chrome.Sandbox.OFF if off else chrome.Sandbox.ON
+    return Sandbox.OFF if off else Sandbox.ON
 
 
 def _cgroups(settings: Settings) -> Cgroups:

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -18,6 +18,8 @@ from poster_service import __version__, logs
 from poster_service.bytecode import compiled
 from poster_service.clock import PauseAwareLoop
 from poster_service.errors import OperatorError, PosterError
+from poster_service.render import flags
+from poster_service.render.options import RenderOptions
 from poster_service.settings import RENAMED, SECRETS, Settings, flag_of
 from poster_service.settings.describe import describe, rows
 
@@ -83,7 +85,6 @@ def ensure_standard_streams() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every setting is a flag of every command."""
-    settings = setting_flags()
     top = argparse.ArgumentParser(
         prog="poster-service",
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
@@ -93,15 +94,20 @@ def parser() -> argparse.ArgumentParser:
         required=True, metavar="serve | render | sign | loadtest | doctor"
     )
 
-    def command(name: str, run: Callable[..., int], help_: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[..., int], help_: str, taken: Collection[str] = ()
+    ) -> argparse.ArgumentParser:
+        settings = setting_flags(taken)
         added = commands.add_parser(name, parents=[settings], help=help_, description=help_)
         added.set_defaults(run=run)
         return added
 
     command("serve", run_serve, "serve HTTP until SIGTERM or Ctrl-C")
-    render = command("render", run_render, "render one page to a file and leave")
+    # `--timeout-ms` is a setting, and an option of one render; the option is what is meant here.
+    taken = flags.flags(RenderOptions)
+    render = command("render", run_render, "render one page to a file and leave", taken)
     add_render_options(render)
-    sign = command("sign", run_sign, "print a signed address of a template's picture, for <img>")
+    sign = command("sign", run_sign, "print a signed URL of a template's picture, for <img>", taken)
     add_sign_options(sign)
     doctor = command(
         "doctor", run_doctor, "say what was found on this machine, render a test picture"
@@ -111,27 +117,33 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def setting_flags() -> argparse.ArgumentParser:
-    """A flag for every setting that is not a secret, by group; former names stay out of help."""
-    flags = argparse.ArgumentParser(add_help=False)
+def setting_flags(taken: Collection[str] = ()) -> argparse.ArgumentParser:
+    """A flag for every setting that is not a secret, by group; former names stay out of help.
+
+    Args:
+        taken: Flags that the command needs for something else.
+    """
+    made = argparse.ArgumentParser(add_help=False)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for row in rows():
-        if row.flag is None:
+        if row.flag is None or row.flag in taken:
             continue
         if row.group not in groups:
-            groups[row.group] = flags.add_argument_group(f"settings: {row.group}")
+            groups[row.group] = made.add_argument_group(f"settings: {row.group}")
         groups[row.group].add_argument(
             row.flag, dest=f"set_{row.name}", help=describe(row), metavar="V"
         )
     for former, present in RENAMED.items():
-        if present not in SECRETS:
-            flags.add_argument(flag_of(former), dest=f"set_{former}", help=argparse.SUPPRESS)
+        if present not in SECRETS and flag_of(former) not in taken:
+            made.add_argument(flag_of(former), dest=f"set_{former}", help=argparse.SUPPRESS)
     secrets = "; ".join(describe(row) for row in rows() if row.flag is None)
-    flags.add_argument_group("settings: secrets, as variables only", secrets)
-    return flags
+    made.add_argument_group("settings: secrets, as variables only", secrets)
+    return made
 
 
-def add_render_options(render: argparse.ArgumentParser) -> None:
+def add_render_options(
+    render: argparse.ArgumentParser, declared: type[RenderOptions] = RenderOptions
+) -> None:
     """The options of one render; their values are checked where those over HTTP are."""
     render.add_argument(
         "file", nargs="?", metavar="FILE",
@@ -141,43 +153,29 @@ def add_render_options(render: argparse.ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="OUT", help="file to write; - is stdout"
     )
     render.add_argument("--template", metavar="NAME", help="render this template instead of FILE")
-    render.add_argument(
-        "--strict", action="store_true", default=None,
-        help="fail if the page does not get something that it asks for, or cannot use it",
-    )  # fmt: skip
-    add_job_options(render)
+    render.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
+    flags.add_flags(render, declared)
 
 
-def add_sign_options(sign: argparse.ArgumentParser) -> None:
+def add_sign_options(
+    sign: argparse.ArgumentParser, declared: type[RenderOptions] = RenderOptions
+) -> None:
     """The options of `sign`; the key comes from the settings."""
     sign.add_argument("template", metavar="TEMPLATE", help="name of the template")
+    sign.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
     sign.add_argument(
         "--expires", default="1h", metavar="TIME", help="how long it is good: 30s, 10m, 1h, 7d (1h)"
     )
     sign.add_argument(
         "--base-url", metavar="URL", help="where callers reach the service; by default its own"
     )
-    sign.add_argument(
-        "--cache-ttl", metavar="S", help="seconds for which one picture will do (see the README)"
-    )
     sign.add_argument("--key", metavar="NAME", help="the key to sign with; by default the first")
     sign.add_argument(
         "--max-length",
         metavar="CHARACTERS",
-        help="refuse an address that is longer (8000); never more than POSTER_MAX_HEADER_BYTES",
+        help="refuse a URL that is longer (8000); never more than POSTER_MAX_HEADER_BYTES",
     )
-    add_job_options(sign)
-
-
-def add_job_options(command: argparse.ArgumentParser) -> None:
-    """What render and sign have in common."""
-    command.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
-    for name, metavar in (
-        ("width", "PX"), ("height", "PX"), ("device-scale-factor", "N"),
-        ("format", "png|jpeg|webp|pdf"), ("quality", "1-100"), ("background", "COLOUR"),
-    ):  # fmt: skip
-        command.add_argument(f"--{name}", metavar=metavar)
-    command.add_argument("--full-page", action="store_true", default=None)
+    flags.add_flags(sign, declared)
 
 
 def read_settings(options: argparse.Namespace) -> Settings:
@@ -374,14 +372,14 @@ def check_output(name: str) -> None:
         raise OperatorError(f"cannot write {name}: there is no folder {folder}")
 
 
-def render_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The job as the command line says it; the format defaults to the output's suffix."""
-    wanted = look_options(options)
+def render_options(
+    options: argparse.Namespace, declared: type[RenderOptions] = RenderOptions
+) -> dict[str, Any]:
+    """The request of a command line; the format defaults to the output's suffix."""
+    wanted = flags.given_options(options, declared)
     suffix = Path(options.output).suffix.lower().lstrip(".").replace("jpg", "jpeg")
     if suffix and options.output != "-":
-        wanted.setdefault("format", suffix)  # one that there is not is told as any other fault
-    if options.strict:
-        wanted["strict"] = True
+        wanted.setdefault("format", suffix)  # an unknown format is reported with all other faults
     if options.template is not None:
         wanted["template"] = options.template
         wanted["data"] = {}
@@ -390,20 +388,6 @@ def render_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.file is not None:
         wanted["html"] = read_text(options.file)
     return wanted
-
-
-def look_options(options: argparse.Namespace) -> dict[str, Any]:
-    """How the picture is to be, as far as the command line says."""
-    names = (
-        "width",
-        "height",
-        "device_scale_factor",
-        "format",
-        "quality",
-        "background",
-        "full_page",
-    )
-    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
@@ -419,9 +403,7 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
     if name not in keys:
         known = ", ".join(sorted(keys)) or "none: set POSTER_SIGNING_KEYS=name=key"
         raise OperatorError(f"--key {name or '(none)'}: there is no such key (there are: {known})")
-    wanted = {"template": options.template, **look_options(options)}
-    if options.cache_ttl is not None:
-        wanted["cache_ttl"] = options.cache_ttl
+    wanted = {"template": options.template, **flags.given_options(options, RenderOptions)}
     if options.data is not None:
         wanted["data"] = parse_data(read_text(options.data))
     RenderRequest.parse(wanted, limits_of(settings), strict=False)  # faults are told here and now

@@ -1,6 +1,6 @@
-"""What `poster-service doctor` finds on this machine, told in a line each, and a test picture.
+"""`poster-service doctor`: what is found on this machine, a line each, and a test picture.
 
-Looks only; whatever is missing is named with its remedy. It asks
+It changes nothing; what is missing is named with its remedy. It asks
 `chrome_setup` how the engine would start Chrome.
 """
 
@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from poster_service.browser import chrome
+from poster_service.browser import installed
 from poster_service.chrome_setup import fonts_of, user_of
 from poster_service.engine import Engine
 from poster_service.errors import PosterError
@@ -18,7 +18,7 @@ from poster_service.process.user import is_root
 from poster_service.render.store import Store
 from poster_service.settings import Settings
 
-#: What a poster needs to show, and the Debian package that shows it.
+#: Scripts that a poster may contain, and the Debian package with a font for each.
 FONTS = (
     ("Latin", ":lang=en", "fonts-liberation"),
     ("Chinese", ":lang=zh-cn", "fonts-noto-cjk"),
@@ -37,11 +37,11 @@ def chrome_path(settings: Settings) -> Path:
     Raises:
         ChromeNotFound: With the line that installs one.
     """
-    return chrome.find(settings.chrome)
+    return installed.find(settings.chrome)
 
 
 async def examine(settings: Settings) -> int:
-    """Print all findings; the exit status is 0 only when the test picture came out."""
+    """Print all findings; the exit status is 0 only when the test picture was rendered."""
     ok = True
     for name, finding in findings(settings):
         _say(name, finding)
@@ -60,7 +60,7 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
     try:
         program = chrome_path(settings)
         yield "chrome", str(program)
-        yield "version", chrome.version(program)
+        yield "version", installed.version(program)
     except PosterError as error:
         yield "chrome", f"MISSING: {error}"
     yield "user", user(settings)
@@ -75,13 +75,13 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def user(settings: Settings) -> str:
-    """Who this is, and whom Chrome is to run as."""
+    """The user of the service, and the user of Chrome."""
     try:
         other = user_of(settings)
     except PosterError as error:
         return f"WRONG: {error}"
     if other is not None:
-        return f"uid {os.geteuid()}; Chrome is to run as {other}"
+        return f"uid {os.geteuid()}; Chrome runs as {other}"
     return f"uid {os.geteuid()}, Chrome too{' (root: it refuses its sandbox)' * is_root()}"
 
 
@@ -99,13 +99,13 @@ def user_namespaces() -> str:
 
 
 def font(pattern: str, package: str) -> str:
-    """The font that would be used for a language, as fontconfig answers."""
+    """The font that fontconfig chooses for a language."""
     if shutil.which("fc-list") is None:
         return "unknown: fc-list is not installed (package fontconfig)"
-    told = subprocess.run(  # noqa: S603 - fixed arguments
+    listed = subprocess.run(  # noqa: S603 - fixed arguments
         ["fc-list", pattern, "family"], capture_output=True, text=True, check=False  # noqa: S607
     )  # fmt: skip
-    families = sorted({line.split(",")[0] for line in told.stdout.splitlines() if line})
+    families = sorted({line.split(",")[0] for line in listed.stdout.splitlines() if line})
     if not families:
         return f"MISSING: apt-get install -y {package}"
     return f"{families[0]}{f' and {len(families) - 1} more' if len(families) > 1 else ''}"
@@ -121,7 +121,7 @@ def own_fonts(settings: Settings) -> str:
 
 
 def init() -> str:
-    """Who is PID 1 here; `serve` puts our init in front where it is not."""
+    """What PID 1 is; `serve` runs under poster-init where it is not PID 1 itself."""
     name = read("/proc/1/comm") or "unknown"
     return f"PID 1 is {name!r}; serve puts poster-init in front of itself"
 
@@ -131,7 +131,7 @@ def free(folder: Path) -> str:
     try:
         return f"{shutil.disk_usage(folder).free >> 20} MiB free"
     except OSError as error:
-        return f"cannot be looked at: {error.strerror}"
+        return f"cannot be read: {error.strerror}"
 
 
 def cgroup() -> str:
@@ -142,8 +142,8 @@ def cgroup() -> str:
     else:
         names = {"memory": "memory/memory.limit_in_bytes", "pids": "pids/pids.max"}
         version, root = "v1", Path("/sys/fs/cgroup")
-    told = ", ".join(f"{name} {read(root / file) or 'not shown'}" for name, file in names.items())
-    return f"{version}; {told}"
+    shown = ", ".join(f"{name} {read(root / file) or 'not shown'}" for name, file in names.items())
+    return f"{version}; {shown}"
 
 
 def limits() -> str:
@@ -158,7 +158,7 @@ def limits() -> str:
 
 
 async def redis(address: str) -> str:
-    """Whether the Redis of finished pictures answers; its address may have a password in it."""
+    """Whether the Redis of cached pictures answers; its address may hold a password."""
     store = Store(address, 1)
     wrong = await store.ping()
     await store.close()

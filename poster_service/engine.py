@@ -9,13 +9,15 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypedDict
 
 from poster_service import clock
-from poster_service.browser import chrome
-from poster_service.browser.pool import Pool
+from poster_service.browser import installed
+from poster_service.browser.pool import Pool, PoolSize
+from poster_service.browser.spec import Sandbox
 from poster_service.buffers import Buffers
 from poster_service.chrome_setup import chrome_spec, missing_rights, without_what_failed
 from poster_service.errors import ChromeNotStarted, PosterError
@@ -93,7 +95,7 @@ class Engine:
         self.settings = settings
         self.limits = limits_of(settings)
         self.templates = Templates(settings.templates, settings.max_data_values)
-        program = chrome.find(settings.chrome)
+        program = installed.find(settings.chrome)
         self.admission = Admission(running=settings.concurrency, waiting=settings.queue_size)
         self.fetcher = Fetcher(
             policy_of(settings),
@@ -101,14 +103,7 @@ class Engine:
             settings.asset_cache_bytes,
             settings.fetch_connections,
         )
-        self.pool = Pool(
-            chrome_spec(settings, program),
-            ready=settings.ready_chromes,
-            capacity=settings.max_chromes,
-            most_ready=settings.max_ready_chromes,
-            starts=max(2, processors()),
-            on_ending=observers.chrome_ended,
-        )
+        self.pool = _pool(settings, program, observers)
         self.buffers = Buffers(settings.buffer_limit)
         self.renderer = Renderer(self.pool, self.admission, self.fetcher, self.limits, self.buffers)
         self.cache = RenderCache(
@@ -207,7 +202,7 @@ class Engine:
         spec = self.pool.spec
         if is_root() and spec.user is None and self.settings.chrome_user == "auto":
             event(logger, logging.WARNING, CHROME_IS_ROOT.format(reason))
-        if spec.sandbox is chrome.Sandbox.OFF:
+        if spec.sandbox is Sandbox.OFF:
             event(logger, logging.WARNING, SANDBOX_OFF)
 
     async def _first_probe(self) -> None:
@@ -231,6 +226,16 @@ class Engine:
                 event(logger, logging.WARNING, f"the probe render failed: {error}", code=error.code)
             except Exception:  # an idle service must keep proving itself, whatever went wrong
                 logger.exception("the probe render failed")
+
+
+def _pool(settings: Settings, program: Path, observers: Observers) -> Pool:
+    size = PoolSize(
+        ready=settings.ready_chromes,
+        capacity=settings.max_chromes,
+        most_ready=settings.max_ready_chromes,
+        starts=max(2, processors()),
+    )
+    return Pool(chrome_spec(settings, program), size, on_ending=observers.chrome_ended)
 
 
 def _store(settings: Settings) -> Store | None:

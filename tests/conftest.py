@@ -4,6 +4,7 @@ Every test that starts processes ends by finding none of them, no zombie and no 
 """
 
 import asyncio
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,19 +52,37 @@ def is_shim(pid: int) -> bool:
 
 def left(instance: int | None, folder: Path) -> list[str]:
     """Everything of an instance that is still there, in words; an empty list is the promise."""
-    seen = census.take(instance, folder)
+    seen = census.snapshot(instance, folder)
     words = [f"alive: {one}" for one in seen.alive] + [f"zombie: {one}" for one in seen.zombies]
     return words + [f"folder: {name}" for name in seen.folders]
 
 
-@pytest.fixture
-def work_dir() -> Iterator[Path]:
-    """A short folder for leases (full Chrome dies of a long TMPDIR).
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one file on one worker, where they share services; likewise all of images.
 
-    None of pytest's: those are closed to all but their owner, and Chrome may be somebody else.
+    `make test` runs two workers. The tests of images share an engine and the names of images.
+    """
+    for item in items:
+        folder, file = item.path.parent.name, item.path.stem.removeprefix("test_")
+        group = folder if folder == "image" else f"{folder}/{file}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder for leases with a short path (full Chrome dies of a long TMPDIR).
+
+    It is not below pytest's tmp_path, which only its owner may enter: Chrome may be another user.
     """
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as base:
         Path(base).chmod(0o711)
         folder = Path(base) / "w"
         folder.mkdir()
+        yield folder
+
+
+@pytest.fixture
+def work_dir() -> Iterator[Path]:
+    """A folder for the leases of one test."""
+    with short_folder() as folder:
         yield folder

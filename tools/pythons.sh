@@ -1,5 +1,7 @@
 #!/bin/sh
-# Runs the quick suite on every Python that the project is meant for and this machine has.
+# Runs what proves compatibility on every Python that the project is meant for and this machine has:
+# every module is imported, all units are tested, init and shims start and end processes, and real
+# Chrome renders pictures over HTTP. All else does not depend on the Python and runs in `make test`.
 #
 #   tools/pythons.sh [VERSION...]     by default all of them but the one of .venv, which `make test` runs
 #
@@ -9,6 +11,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 known="3.11 3.12 3.13"
+tests="tests/web/test_pictures.py tests/web/test_health.py tests/process/test_spawn.py
+    tests/process/test_init_reaping.py tests/process/test_init_signals.py tests/unit"
 
 say() { printf '%s\n' "pythons: $*" >&2; }
 
@@ -33,11 +37,12 @@ default_versions() {
 }
 
 test_on() { # VERSION PYTHON
-    say "the quick suite on $("$2" --version)"
+    say "compatibility with $("$2" --version)"
     venv=.venv-python/$1
     PYTHON=$2 VENV=$venv tools/setup.sh dev
     "$venv/bin/poster-init" -- "$venv/bin/python" -m pytest -m "not slow and not endurance" \
-        -o cache_dir="$venv/.pytest_cache" ${ARGS:-}
+        -n "${JOBS:-2}" --dist loadgroup --no-loadscope-reorder \
+        -o cache_dir="$venv/.pytest_cache" ${ARGS:-$tests}
 }
 
 failed=""

@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.render.posters import REFERENCE, html
-from poster_service.browser import chrome, frames, page_cache
+from poster_service.browser import frames, installed, page_cache
+from poster_service.browser.spec import FEWER_PROCESSES, SWITCHES
 from poster_service.browser.types import ADDRESS
 from poster_service.process.shim import PR_SET_CHILD_SUBREAPER, prctl
 
@@ -43,9 +44,7 @@ LEAN = (
     *PLAIN, "--in-process-gpu", "--enable-features=NetworkServiceInProcess2", "--incognito",
     "--disable-software-rasterizer",
 )  # fmt: skip
-OURS = tuple(
-    one for one in (*chrome.SWITCHES, *chrome.FEWER_PROCESSES) if one != "--remote-debugging-pipe"
-)
+OURS = tuple(one for one in (*SWITCHES, *FEWER_PROCESSES) if one != "--remote-debugging-pipe")
 #: Name and switches; those of `WAYS` have the display clock, which needs a page made for it.
 VARIANTS: Mapping[str, Sequence[str]] = {
     "plain": PLAIN,
@@ -251,7 +250,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the raw figures here as JSON")
     given = parser.parse_args()
     if not Path(PROGRAM).exists():
-        sys.exit(f"{PROGRAM} is not there; {chrome.INSTALL_LINE}")
+        sys.exit(f"{PROGRAM} is not there; {installed.INSTALL_LINE}")
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     page = html(REFERENCE.name)
     lives: dict[str, list[dict[str, float]]] = {name: [] for name in (*VARIANTS, *WAYS, BY_FAULTS)}

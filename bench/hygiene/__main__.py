@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from poster_service.browser import chrome
-from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
+from poster_service.browser.chrome import Chrome
+from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
 from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.process import census
 from poster_service.process.spawn import Command, Group
@@ -59,9 +59,9 @@ async def measure_census(home: Path, processes: int, looks: int) -> dict[str, An
     tag = census.make_tag(INSTANCE, 1)
     argv = ("/bin/sh", "-c", script)
     group = Group.start(Command(argv, folder, tag, {"PATH": os.environ["PATH"]}))
-    assert await settled(lambda: len(census.take(INSTANCE, home).alive) >= processes)
+    assert await settled(lambda: len(census.snapshot(INSTANCE, home).alive) >= processes)
     begin = time.process_time()
-    seconds = [census.take(INSTANCE, home).seconds for _ in range(looks)]
+    seconds = [census.snapshot(INSTANCE, home).seconds for _ in range(looks)]
     cpu = (time.process_time() - begin) / looks
     group.end()
     await group.wait_gone()
@@ -71,7 +71,7 @@ async def measure_census(home: Path, processes: int, looks: int) -> dict[str, An
 async def measure_endings(home: Path, program: str, rounds: int) -> dict[str, Any]:
     """From the moment the picture is there to the lease seen gone: no process, no folder."""
     off = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
-    spec = ChromeSpec(Path(program), off, home, chrome.new_instance(), 30)
+    spec = ChromeSpec(Path(program), off, home, new_instance(), 30)
     seconds = []
     for lease in range(1, rounds + 1):
         one = await Chrome.start(spec, lease)

@@ -20,8 +20,8 @@ from pathlib import Path
 from bench.render.accounts import used_seconds
 from bench.render.environments import CHROME
 from bench.render.posters import REFERENCE
-from poster_service.browser import chrome
-from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
+from poster_service.browser.chrome import Chrome
+from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
 from poster_service.browser.types import CaptureOptions, Reply, Request
 
 PICTURE = CaptureOptions(
@@ -40,7 +40,7 @@ async def page(_: Request) -> Reply:
 async def measure(usage: Path, rounds: int, home: Path) -> dict[str, float]:
     """Medians over so many Chromes that have painted."""
     sandbox = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
-    spec = ChromeSpec(Path(CHROME), sandbox, home, chrome.new_instance(), 30)
+    spec = ChromeSpec(Path(CHROME), sandbox, home, new_instance(), 30)
     cpu, wall = [], []
     for lease in range(1, rounds + 1):
         one = await Chrome.start(spec, lease)

@@ -64,7 +64,7 @@ class Capture:
         for a bug of Chrome's own): media queries change and change back, `resize` fires,
         transitions start and are captured half way, and at times Chrome waits for a frame that
         never comes. All else that it does is to have Chrome record what lies outside the viewport,
-        which `BLINK_SETTINGS` (command_line.py) do from the start. So nothing is laid out again:
+        which `BLINK_SETTINGS` (spec.py) do from the start. So nothing is laid out again:
         `100vh` and fixed or sticky elements refer to the viewport. Compared on 31 pages, at scale 1
         and 2, pixels are the same.
 

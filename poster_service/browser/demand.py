@@ -26,14 +26,14 @@ class Demand:
         self._least = least
         self._most = most
         self._rate = 0.0
-        self._seen = 0.0
+        self._last_lease = 0.0
         self._start = START_SECONDS
         self._peaks: deque[tuple[float, int]] = deque()
 
     def leased(self, now: float) -> None:
         """Note that a lease began at this time, in seconds on any monotonic clock."""
         self._rate = self._decayed(now) + 1 / MEMORY_SECONDS
-        self._seen = now
+        self._last_lease = now
 
     def started(self, seconds: float) -> None:
         """Note that a Chrome took so many seconds to become ready."""
@@ -41,7 +41,7 @@ class Demand:
 
     def ready(self, now: float) -> int:
         """How many Chromes to keep ready at this time."""
-        if now - self._seen > IDLE_SECONDS:
+        if now - self._last_lease > IDLE_SECONDS:
             return self._least
         during_a_start = self._decayed(now) * self._start
         return max(self._least, min(self._most, math.ceil(during_a_start + 0.5)))
@@ -57,4 +57,4 @@ class Demand:
 
     def _decayed(self, now: float) -> float:
         """Leases per second at this time."""
-        return self._rate * math.exp(-(now - self._seen) / MEMORY_SECONDS)
+        return self._rate * math.exp(-(now - self._last_lease) / MEMORY_SECONDS)

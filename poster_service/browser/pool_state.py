@@ -1,8 +1,8 @@
-"""The pool's books: who is starting, ready, leased, renewing or retiring, and who waits.
+"""The pool's state: which Chromes are starting, ready, leased, renewing or retiring, and who waits.
 
-Plain functions that change state at once and say what must be started or ended; nothing in here
-awaits, starts or kills, so a cancellation can never leave them half written. A file of its own so
-that every order of events can be tried on them without a single Chrome.
+Plain functions that change the state at once and return what must be started or ended. Nothing in
+here awaits, starts or kills, so a cancellation can never leave the state half changed. A file of
+its own so that tests can try every order of events without a single Chrome.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class State(Enum):
     GONE = "gone"
 
 
-#: The only moves there are.
+#: The only legal changes of state.
 MOVES = MappingProxyType(
     {
         State.STARTING: {State.READY, State.RETIRING, State.GONE},
@@ -39,36 +39,48 @@ MOVES = MappingProxyType(
 )
 
 
-class Place:
-    """One Chrome's line in the books."""
+class PoolEntry:
+    """One Chrome of the pool, from before its start until nothing of it is left.
+
+    Attributes:
+        number: Its number within the pool, from 1; also the number of its lease folder and tag.
+        state: Where it is in its life.
+        chrome: None until it is ready for the first time.
+        served: Leases that it has served to their end.
+        on_gone: Called by the pool once nothing of it is left.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.state = State.STARTING
         self.chrome: Chrome | None = None
-        #: Leases that it has served to their end.
         self.served = 0
-        #: Called by the pool once nothing of it is left.
         self.on_gone: list[Callable[[], None]] = []
 
     def move(self, to: State) -> None:
-        """Change state; only along MOVES."""
+        """Change the state.
+
+        Raises:
+            AssertionError: The change is not in MOVES.
+        """
         if to not in MOVES[self.state]:
             raise AssertionError(f"Chrome {self.number}: {self.state.value} to {to.value}")
         self.state = to
 
 
 class PoolState:
-    """Who is starting, ready, leased, renewing or retiring, and who waits.
+    """All entries of a pool, and the callers that wait for one.
 
     Never awaits, starts or kills.
 
     Attributes:
-        capacity: Chromes at most, those that are being ended too.
-        ready: Chromes to be kept ready; may be changed at any time.
-        busy: Leases at once that are to be expected. Where Chromes come back from their leases, so
-            many are kept for them; 0 where they do not.
+        capacity: Chromes at most, including those that are being ended.
+        ready: Chromes to keep ready; may be changed at any time.
+        busy: Concurrent leases to expect. Where Chromes return from their leases, so many are kept
+            for them; 0 where they do not.
         starts: Chromes that may start at once.
+        entries: By number, those that are ready in the order in which they became so.
+        waiters: Futures of the callers that wait for a ready Chrome, the first in line first.
     """
 
     def __init__(self, capacity: int, ready: int, starts: int | None = None) -> None:
@@ -76,105 +88,105 @@ class PoolState:
         self.ready = ready
         self.busy = 0
         self.starts = starts or capacity
-        self.places: dict[int, Place] = {}
-        self.waiters: deque[asyncio.Future[Place]] = deque()
+        self.entries: dict[int, PoolEntry] = {}
+        self.waiters: deque[asyncio.Future[PoolEntry]] = deque()
         self._numbers = itertools.count(1)
 
     def count(self, *states: State) -> int:
-        """How many are in any of these states."""
-        return sum(place.state in states for place in self.places.values())
+        """How many entries are in any of these states."""
+        return sum(entry.state in states for entry in self.entries.values())
 
-    def some(self, state: State) -> list[Place]:
-        """Those in a state, in the order of the books."""
-        return [place for place in self.places.values() if place.state is state]
+    def in_state(self, state: State) -> list[PoolEntry]:
+        """The entries in a state, in the order of `entries`."""
+        return [entry for entry in self.entries.values() if entry.state is state]
 
-    def _kept(self) -> int:
-        """Chromes that are to be ready, or on their way: for who waits, comes back, or may come."""
+    def _target(self) -> int:
+        """Chromes that should be ready or coming: for waiters, returning leases and new ones."""
         returning = max(0, self.busy - self.count(State.LEASED))
         return self.ready + returning + self.waiting()
 
-    def to_start(self) -> list[Place]:
-        """Enter as many new places as need and capacity say; the caller starts them."""
-        self._drop_gone_waiters()
+    def to_start(self) -> list[PoolEntry]:
+        """Add as many entries as are needed and fit; the caller starts their Chromes."""
+        self._drop_done_waiters()
         coming = self.count(State.STARTING, State.READY, State.RENEWING)
-        wanted = self.ready + self.waiting() - coming
-        room = self.capacity - len(self.places)
-        may = self.starts - self.count(State.STARTING)
-        return [self.enter() for _ in range(max(0, min(wanted, room, may)))]
+        needed = self.ready + self.waiting() - coming
+        room = self.capacity - len(self.entries)
+        may_start = self.starts - self.count(State.STARTING)
+        return [self.add() for _ in range(max(0, min(needed, room, may_start)))]
 
-    def surplus(self) -> list[Place]:
-        """Ready Chromes beyond those to be kept and waited for.
+    def surplus(self) -> list[PoolEntry]:
+        """Ready Chromes beyond the target.
 
         Their callers have hung up, or there are fewer callers than there were.
         """
-        return self.some(State.READY)[self._kept() :]
+        return self.in_state(State.READY)[self._target() :]
 
-    def unwanted(self) -> list[Place]:
-        """Starts that nobody waits for any more, the newest first to go."""
+    def unwanted(self) -> list[PoolEntry]:
+        """Starts beyond the target, of which the newest are given up."""
         there = self.count(State.READY, State.RENEWING)
-        return self.some(State.STARTING)[max(0, self._kept() - there) :]
+        return self.in_state(State.STARTING)[max(0, self._target() - there) :]
 
-    def became_ready(self, place: Place, chrome: Chrome) -> None:
-        """Note a started or renewed Chrome and hand it to the first who waits."""
-        place.chrome = chrome
-        place.move(State.READY)
-        self.places[place.number] = self.places.pop(place.number)  # `take` goes by this order
+    def became_ready(self, entry: PoolEntry, chrome: Chrome) -> None:
+        """Note that a Chrome was started or renewed, and give it to the first waiter."""
+        entry.chrome = chrome
+        entry.move(State.READY)
+        self.entries[entry.number] = self.entries.pop(entry.number)  # `take` uses this order
         self.serve_waiters()
 
-    def take(self) -> Place | None:
-        """Lease the ready Chrome that has waited longest, if there is one."""
-        for place in self.places.values():
-            if place.state is State.READY:
-                place.move(State.LEASED)
-                return place
+    def take(self) -> PoolEntry | None:
+        """Lease the Chrome that has been ready longest; None if none is ready."""
+        for entry in self.entries.values():
+            if entry.state is State.READY:
+                entry.move(State.LEASED)
+                return entry
         return None
 
     def serve_waiters(self) -> None:
-        """Give ready Chromes to those who wait, first come first served."""
-        self._drop_gone_waiters()
-        while self.waiters and (place := self.take()) is not None:
-            self.waiters.popleft().set_result(place)
-            self._drop_gone_waiters()
+        """Give ready Chromes to the waiters, first come, first served."""
+        self._drop_done_waiters()
+        while self.waiters and (entry := self.take()) is not None:
+            self.waiters.popleft().set_result(entry)
+            self._drop_done_waiters()
 
-    def renew(self, place: Place) -> None:
-        """Note that a lease has ended well and its Chrome is made ready for another."""
-        place.served += 1
-        place.move(State.RENEWING)
+    def renew(self, entry: PoolEntry) -> None:
+        """Note that a lease ended well and its Chrome is made ready for another."""
+        entry.served += 1
+        entry.move(State.RENEWING)
 
-    def retire(self, place: Place) -> bool:
-        """Mark a Chrome as ending; False when it was already."""
-        if place.state in (State.RETIRING, State.GONE):
+    def retire(self, entry: PoolEntry) -> bool:
+        """Mark a Chrome as ending; False if it was already."""
+        if entry.state in (State.RETIRING, State.GONE):
             return False
-        place.move(State.RETIRING)
+        entry.move(State.RETIRING)
         return True
 
-    def gone(self, place: Place) -> None:
-        """Strike a Chrome of which nothing is left."""
-        place.move(State.GONE)
-        del self.places[place.number]
+    def remove(self, entry: PoolEntry) -> None:
+        """Remove the entry of a Chrome of which nothing is left."""
+        entry.move(State.GONE)
+        del self.entries[entry.number]
 
     def fail_waiters(self, error: Exception) -> None:
-        """Tell everyone who waits that there will be nothing."""
-        self._drop_gone_waiters()
+        """Fail every waiter with this error."""
+        self._drop_done_waiters()
         while self.waiters:
             self.waiters.popleft().set_exception(error)
-            self._drop_gone_waiters()
+            self._drop_done_waiters()
 
     def waiting(self) -> int:
-        """How many wait who have not hung up."""
+        """How many callers wait that have not hung up."""
         return sum(not waiter.done() for waiter in self.waiters)
 
-    def enter(self) -> Place:
-        """Open a new line in the books, for a Chrome about to be started."""
-        place = Place(next(self._numbers))
-        self.places[place.number] = place
-        return place
+    def add(self) -> PoolEntry:
+        """Add the entry of a Chrome that is about to be started."""
+        entry = PoolEntry(next(self._numbers))
+        self.entries[entry.number] = entry
+        return entry
 
-    def _drop_gone_waiters(self) -> None:
+    def _drop_done_waiters(self) -> None:
         while self.waiters and self.waiters[0].done():
             self.waiters.popleft()
 
     def __repr__(self) -> str:
-        counts = Counter(place.state.value for place in self.places.values())
-        told = ", ".join(f"{counts[state.value]} {state.value}" for state in State)
-        return f"<PoolState {told}, {self.waiting()} waiting, capacity {self.capacity}>"
+        counts = Counter(entry.state.value for entry in self.entries.values())
+        states = ", ".join(f"{counts[state.value]} {state.value}" for state in State)
+        return f"<PoolState {states}, {self.waiting()} waiting, capacity {self.capacity}>"

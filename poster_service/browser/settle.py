@@ -2,7 +2,7 @@
 
 import json
 
-# Lazy pictures and frames load with the page (`BLINK_SETTINGS` in command_line.py), below the
+# Lazy pictures and frames load with the page (`BLINK_SETTINGS` in spec.py), below the
 # viewport and in closed shadow trees too. This script waits until pictures are decoded; a broken
 # one fails to, which is no reason to wait. In a full page, what `content-visibility: auto` skips
 # outside the viewport is made visible, with the containment that it has in any case.

@@ -1,8 +1,8 @@
-"""Who is alive, who is a zombie, what is left on disk: a witness, and the last backstop.
+"""Which processes are alive or zombies, and what is left on disk: a check, and the last backstop.
 
-Processes are recognised by their tag, a soft RLIMIT_LOCKS value that the shim sets on itself and
-every process of its lease inherits, in every sandbox mode, and that can be read even of a zombie.
-Names and command lines are never used to find anything.
+Processes are recognised by their tag, a soft RLIMIT_LOCKS value that the shim sets on itself. Every
+process of its lease inherits it, in every sandbox mode, and it can be read even of a zombie. Names
+and command lines are never used to find anything.
 """
 
 import asyncio
@@ -26,22 +26,23 @@ _LOCKS = re.compile(rb"^Max file locks +(\d+)", re.MULTILINE)
 MAGIC = 0x9057
 INSTANCE_BITS = 24
 LEASE_BITS = 22
-#: How long a backstop waits for what it killed; under load a process took 3.9 s to go (FACTS).
+#: How long a backstop waits for the processes that it killed, in seconds; under load one took 3.9 s
+#: to exit (docs/facts.md).
 SWEEP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One process of a lease as the kernel shows it now.
+    """One process of a lease as the kernel showed it at one moment.
 
     Attributes:
-        pid: Its number.
+        pid: Its pid.
         tag: Its tag.
         name: Its name, at most 15 bytes (proc(5), comm).
-        state: psutil's word for its state, e.g. "sleeping", "disk-sleep", "zombie".
-        parent: Its parent's number; of a zombie, the one that fails to wait.
+        state: Its state as psutil names it, e.g. "sleeping", "disk-sleep", "zombie".
+        parent: Its parent's pid; of a zombie, the process that does not wait for it.
         memory: Resident memory in bytes; 0 for a zombie.
-        started: When it started, seconds since the epoch; with the pid it names one process.
+        started: When it started, seconds since the epoch; with the pid it identifies a process.
     """
 
     pid: int
@@ -59,19 +60,19 @@ class Seen:
 
     @property
     def zombie(self) -> bool:
-        """Whether it is dead and not waited for."""
+        """Whether it has exited and its parent has not waited for it."""
         return self.state == psutil.STATUS_ZOMBIE
 
 
 @dataclass(frozen=True)
 class Census:
-    """What is there at one moment.
+    """What was there at one moment.
 
     Attributes:
         alive: Tagged processes that run, sleep or are stopped.
-        zombies: Tagged processes that are dead and not waited for.
+        zombies: Tagged processes that have exited and were not waited for.
         folders: Lease folders on disk.
-        seconds: How long the counting took.
+        seconds: How long taking the snapshot took.
     """
 
     alive: tuple[Seen, ...]
@@ -82,11 +83,11 @@ class Census:
 
 @dataclass(frozen=True)
 class KillResult:
-    """What a backstop did.
+    """What a backstop killed, and what outlived it.
 
     Attributes:
-        killed: How many processes it sent SIGKILL.
-        survivors: Those that were still there when it gave up, in uninterruptible sleep as a rule.
+        killed: How many processes it sent SIGKILL to.
+        survivors: Those that were still there when it gave up, mostly in uninterruptible sleep.
     """
 
     killed: int
@@ -101,33 +102,34 @@ def make_tag(instance: int, lease: int) -> int:
 
 
 def instance_of(tag: int) -> int | None:
-    """The instance a tag belongs to; None when the number is no tag of ours."""
+    """The instance that a tag belongs to; None when the number is not a tag of ours."""
     if tag < 0 or tag >> (INSTANCE_BITS + LEASE_BITS) != MAGIC:
         return None
     return tag >> LEASE_BITS & ((1 << INSTANCE_BITS) - 1)
 
 
 def tag_of(pid: int) -> int:
-    """The soft RLIMIT_LOCKS of a process, zombies too; -1 for none.
+    """The soft RLIMIT_LOCKS of a process, also of a zombie; -1 for none.
 
-    prlimit(2) shows that of another user only to who has CAP_SYS_RESOURCE, which root has not in a
-    container; everybody may read it in /proc, for 20 times the CPU.
+    For a process of another user prlimit(2) needs CAP_SYS_RESOURCE, which root lacks in a
+    container. Every user may read the limit in /proc, for 20 times the CPU.
 
     Raises:
-        ProcessLookupError: It is gone.
+        ProcessLookupError: There is no such process.
     """
     try:
         return resource.prlimit(pid, RLIMIT_LOCKS)[0]
     except PermissionError:
-        # Of another user: only root's programs may be somebody else's and ours all the same.
+        # Another user's: it can only be ours if the service is root and runs Chrome as another
+        # user.
         return locks_limit(pid) if is_root() else -1
 
 
 def locks_limit(pid: int) -> int:
-    """The soft RLIMIT_LOCKS as /proc tells it; -1 when there is none.
+    """The soft RLIMIT_LOCKS as /proc shows it; -1 when there is none.
 
     Raises:
-        ProcessLookupError: The process is gone.
+        ProcessLookupError: There is no such process.
     """
     try:
         text = Path(f"/proc/{pid}/limits").read_bytes()
@@ -140,7 +142,7 @@ def locks_limit(pid: int) -> int:
 
 
 def tagged(instance: int | None = None) -> Iterator[Seen]:
-    """Every process that carries a tag of ours, of one instance or of any."""
+    """Every process with a tag of ours, of one instance, or of any for None."""
     for pid in psutil.pids():
         try:
             tag = tag_of(pid)
@@ -149,21 +151,21 @@ def tagged(instance: int | None = None) -> Iterator[Seen]:
         owner = instance_of(tag)
         if owner is None or (instance is not None and owner != instance):
             continue
-        if (seen := look(pid, tag)) is not None:
+        if (seen := inspect(pid, tag)) is not None:
             yield seen
 
 
 def unhealthy(instance: int) -> frozenset[tuple[int, int]]:
-    """Lease and pid of every process of an instance that is stopped, or dead and not waited for.
+    """Lease and pid of every process of an instance that is stopped or a zombie.
 
     Reads all of /proc: call it from a thread.
     """
     bad = (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
-    return frozenset((one.lease, one.pid) for one in tagged(instance) if one.state in bad)
+    return frozenset((seen.lease, seen.pid) for seen in tagged(instance) if seen.state in bad)
 
 
-def look(pid: int, tag: int) -> Seen | None:
-    """One process as it is now; None when it is gone."""
+def inspect(pid: int, tag: int) -> Seen | None:
+    """One process as it is now, with the tag that was read of it; None when it is gone."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -180,13 +182,20 @@ def look(pid: int, tag: int) -> Seen | None:
         return None
 
 
-def take(instance: int | None, folder: Path) -> Census:
-    """Count what is there now. Reads all of /proc: call it from a thread where time matters."""
+def snapshot(instance: int | None, folder: Path) -> Census:
+    """All tagged processes and lease folders that are there now.
+
+    Reads all of /proc: call it from a thread where time matters.
+
+    Args:
+        instance: Only processes of this instance; None for those of any.
+        folder: The instance folder, which holds lease folders.
+    """
     begin = time.perf_counter()
     seen = list(tagged(instance))
     return Census(
-        alive=tuple(one for one in seen if not one.zombie),
-        zombies=tuple(one for one in seen if one.zombie),
+        alive=tuple(each for each in seen if not each.zombie),
+        zombies=tuple(each for each in seen if each.zombie),
         folders=tuple(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else (),
         seconds=time.perf_counter() - begin,
     )
@@ -195,9 +204,14 @@ def take(instance: int | None, folder: Path) -> Census:
 async def end_all(
     belongs: Callable[[int], bool], spare: Collection[int] = (), seconds: float = SWEEP_SECONDS
 ) -> KillResult:
-    """SIGKILL every live process whose tag belongs, but `spare`, until none is left or time is up.
+    """Send SIGKILL to every live process whose tag belongs, until none is left or time is up.
 
-    The backstop for a lease whose shim died or hangs, and the sweep after an earlier life.
+    The backstop for a lease whose shim died or hangs, and the sweep after a previous instance.
+
+    Args:
+        belongs: Whether processes with this tag are to be killed.
+        spare: Pids that are left alone.
+        seconds: When to give up.
     """
     hit: set[int] = set()
     loop = asyncio.get_running_loop()
@@ -215,7 +229,7 @@ def _alive(belongs: Callable[[int], bool], spare: Collection[int]) -> list[Seen]
 
 
 def _kill(seen: Seen) -> bool:
-    """SIGKILL through a pidfd, with the tag read again behind it, so that no reused pid is hit."""
+    """SIGKILL through a pidfd, and only if the tag is still the same: the pid may be reused."""
     with contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(seen.pid)
         try:
@@ -228,13 +242,13 @@ def _kill(seen: Seen) -> bool:
 
 
 def memory_below(pid: int) -> int:
-    """Bytes of anonymous and shared memory of a process's descendants, as far as they are there."""
+    """Bytes of anonymous and shared memory of all descendants of a process."""
     total, todo = 0, _children(pid)
     while todo:
-        one = todo.pop()
-        todo += _children(one)
+        child = todo.pop()
+        todo += _children(child)
         with contextlib.suppress(OSError, ValueError, IndexError):
-            for line in Path(f"/proc/{one}/status").read_text("latin-1").splitlines():
+            for line in Path(f"/proc/{child}/status").read_text("latin-1").splitlines():
                 if line.startswith(("RssAnon:", "RssShmem:")):
                     total += int(line.split()[1]) << 10
     return total

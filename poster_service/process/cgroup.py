@@ -1,11 +1,12 @@
-"""A control group for each lease, where the operator wants limits and the kernel lets us set them.
+"""A control group for each lease, where the operator sets limits and the kernel allows it.
 
 Used only when a limit is set: the shim is what guarantees that nothing is left, a group costs some
-15 ms at each start (FACTS), and default Docker mounts the tree read-only. With version 2 of the
-interface the group is also one more backstop: `cgroup.kill` ends all in it in one write.
+15 ms at each start (docs/facts.md), and Docker mounts the tree read-only by default. With version 2
+of the interface the group is also one more backstop: one write to `cgroup.kill` ends all in it.
 
-The service makes a group and sets its limits, the shim moves itself in before it starts anything,
-so that the whole lease is born inside, and leaves it at the end; then the group is removed.
+The service creates a group and sets its limits. The shim moves itself into it before it starts
+anything, so that every process of the lease starts inside, and leaves it at the end; then the group
+is removed.
 See cgroups(7) and the kernel's cgroup-v1/ and cgroup-v2 documents.
 """
 
@@ -32,7 +33,7 @@ class Limits:
     memory: int | None = None
     pids: int | None = None
 
-    def wanted(self) -> list[tuple[tuple[str, str, str], int]]:
+    def configured(self) -> list[tuple[tuple[str, str, str], int]]:
         """The limits that are set."""
         both = ((MEMORY, self.memory), (PIDS, self.pids))
         return [(kind, value) for kind, value in both if value is not None]
@@ -43,8 +44,8 @@ class CannotLimit(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where groups can be made, for the limits of one hierarchy.
+class Hierarchy:
+    """Where groups can be created, for the limits of one hierarchy.
 
     Attributes:
         folder: Our own group's folder.
@@ -56,67 +57,67 @@ class Place:
 
 
 class Cgroups:
-    """Makes and removes the groups of leases; made by `find`."""
+    """Creates the groups of leases; `find` constructs it."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = tuple(places)
+    def __init__(self, hierarchies: Sequence[Hierarchy]) -> None:
+        self._hierarchies = tuple(hierarchies)
 
     @classmethod
     def find(cls, limits: Limits, mounts: str = "", own: str = "") -> "Cgroups":
-        """Find where the limits can be set, and try it; no limits need no place.
+        """Find where the limits can be set, and try it; without limits nothing is needed.
 
         Args:
-            limits: What is to be limited.
+            limits: What one lease may use.
             mounts: Text of /proc/self/mountinfo, read when empty.
             own: Text of /proc/self/cgroup, read when empty.
 
         Raises:
             CannotLimit: A controller is missing or its tree is not writable.
         """
-        if not limits.wanted():
+        if not limits.configured():
             return cls(())
         mounts = mounts or Path("/proc/self/mountinfo").read_text()
         own = own or Path("/proc/self/cgroup").read_text()
         by_folder: dict[Path, list[tuple[str, str]]] = {}
-        for kind, value in limits.wanted():
+        for kind, value in limits.configured():
             folder, file = _folder_of(kind, mounts, own)
             by_folder.setdefault(folder, []).append((file, str(value)))
-        found = cls([Place(folder, tuple(files)) for folder, files in by_folder.items()])
+        found = cls([Hierarchy(folder, tuple(files)) for folder, files in by_folder.items()])
         found._try()
         return found
 
     def make(self, name: str) -> tuple[Path, ...]:
-        """Make the groups of one lease, limits set; the shim is told to join them.
+        """Create the groups of one lease, with limits set; its shim joins them.
 
         Raises:
             CannotLimit: The kernel refuses.
         """
-        made: list[Path] = []
+        created: list[Path] = []
         try:
-            for place in self._places:
-                folder = place.folder / name
+            for hierarchy in self._hierarchies:
+                folder = hierarchy.folder / name
                 folder.mkdir()
-                made.append(folder)
-                for file, value in place.files:
+                created.append(folder)
+                for file, value in hierarchy.files:
                     (folder / file).write_text(value)
         except OSError as error:
-            remove(made)
+            remove(created)
             raise CannotLimit(f"{error.filename}: {error.strerror}") from error
-        return tuple(made)
+        return tuple(created)
 
     def _try(self) -> None:
         remove(self.make(f"poster-try-{os.getpid()}"))
 
 
 def kill(groups: Sequence[Path]) -> None:
-    """End all in these groups by `cgroup.kill`, where there is one (version 2, Linux 5.14)."""
+    """Kill all processes in these groups by `cgroup.kill` (version 2, Linux 5.14), where it is."""
     for group in groups:
         with contextlib.suppress(OSError):
             (group / "cgroup.kill").write_text("1")
 
 
 def remove(groups: Sequence[Path]) -> None:
-    """Remove empty groups; one that is not empty stays, and is seen by the census of leftovers."""
+    """Remove empty groups; one that is not empty stays."""
     for group in groups:
         with contextlib.suppress(OSError):
             group.rmdir()
@@ -134,7 +135,9 @@ def _folder_of(kind: tuple[str, str, str], mounts: str, own: str) -> tuple[Path,
             with contextlib.suppress(OSError):
                 if controller in (folder / "cgroup.subtree_control").read_text().split():
                     return folder, second
-    raise CannotLimit(f"the {controller} controller is not given to this service's control group")
+    raise CannotLimit(
+        f"the {controller} controller is not delegated to this service's control group"
+    )
 
 
 def _own_groups(own: str) -> list[tuple[str, str]]:

@@ -1,55 +1,55 @@
-"""When a process that is not our child has died: by its descriptor, without asking again and again.
+"""Waits for processes that are not our children: until they have exited, or have been reaped.
 
-Dead is not gone: until its parent has waited for it, it is a zombie, which holds nothing but its
-number.
+A process that has exited is a zombie until its parent waits for it; a zombie holds nothing but its
+pid.
 """
 
 import asyncio
 import os
 
-#: Pause between two looks at a process of which the kernel gives no descriptor, in seconds.
+#: Pause between two checks of a process for which the kernel gives no descriptor, in seconds.
 LOOK_SECONDS = 0.005
 
 
 def is_there(pid: int) -> bool:
-    """Whether the kernel knows such a process, dead ones that nobody waited for too."""
+    """Whether the kernel knows such a process; a zombie counts."""
     return os.path.lexists(f"/proc/{pid}")
 
 
 def wait_exit(pid: int) -> "asyncio.Future[None]":
-    """Done when a process has died, or if there is none; which one is settled at once.
+    """A future that is done when a process has exited, or if there is none.
 
-    A descriptor that names the process becomes readable when it dies (pidfd_open(2), Linux 5.3).
-    Where there are none, or no more, /proc is looked at until the process is gone altogether, which
-    is later by as long as its parent takes to wait for it.
-    Cancelling it gives the descriptor back.
+    The process is identified when this is called, so that a reused pid does not matter. Its pidfd
+    becomes readable when it exits (pidfd_open(2), Linux 5.3). Where there is no pidfd to be had,
+    /proc is checked until the process has been reaped, which is later by as long as its parent
+    takes to wait for it. Cancelling the future closes the pidfd.
     """
     try:
         handle = os.pidfd_open(pid)
-    except OSError:  # ESRCH, and whatever a sandboxed kernel has to say
-        return asyncio.ensure_future(_gone(pid))
+    except OSError:  # ESRCH, or whatever a sandboxed kernel returns
+        return asyncio.ensure_future(_wait_reaped(pid))
     loop = asyncio.get_running_loop()
-    died: asyncio.Future[None] = loop.create_future()
+    exited: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
-        if not died.done():
-            died.set_result(None)
+    def settle() -> None:
+        if not exited.done():
+            exited.set_result(None)
 
-    def give_back(_: object) -> None:
+    def close(_: object) -> None:
         loop.remove_reader(handle)
         os.close(handle)
 
-    loop.add_reader(handle, tell)
-    died.add_done_callback(give_back)
-    return died
+    loop.add_reader(handle, settle)
+    exited.add_done_callback(close)
+    return exited
 
 
-async def _gone(pid: int) -> None:
-    while is_there(pid):  # noqa: ASYNC110 - nothing tells
+async def _wait_reaped(pid: int) -> None:
+    while is_there(pid):  # noqa: ASYNC110 - no event for it
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def gone(pids: list[int]) -> None:
-    """Wait until nothing is left of processes, not even zombies; for as long as it takes."""
+async def wait_reaped(pids: list[int]) -> None:
+    """Wait, without a limit, until processes have exited and their parents have reaped them."""
     for pid in pids:
-        await _gone(pid)
+        await _wait_reaped(pid)

@@ -1,9 +1,9 @@
 """The service's side of the server that forks shims (`shim.serve`): start it, ask it, end it.
 
-A shim that is run by path pays for the start of a Python, most of what it costs in all. The server
-has that behind it and is small and of one thread, so a fork of it is cheap and safe, which a fork
-of the service is not. What it forks is the service's child: nothing is lost with the server, and
-while there is none that is up, shims are run by path.
+Most of what a shim run by path costs is the start of its Python. The server has started already, is
+small and has one thread, so forking it is cheap and safe, unlike forking the service. What it forks
+is the service's own child: nothing is lost with the server, and while no server is up, shims are
+run by path.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 SHIM = Path(__file__).with_name("shim.py")
 #: How long a server that is up may take to answer, in seconds; it takes a millisecond. The event
-#: loop stands still meanwhile, so one that is frozen must be given up soon: what that costs, if it
-#: was only slow, is the start of another.
+#: loop is blocked meanwhile, so a frozen server must be given up soon; if it was only slow, that
+#: costs the start of another.
 ANSWER_SECONDS = 0.5
-#: After so many failures in a row no server is asked or started any more.
+#: After so many failures in a row no server is used or started any more.
 PATIENCE = 3
 
 
 class Forked:
-    """A child of ours that another process forked; what a group needs of `subprocess.Popen`."""
+    """A child of ours that another process forked; the part of `subprocess.Popen` a group needs."""
 
     def __init__(self, pid: int, known: set[int]) -> None:
         self.pid = pid
@@ -45,10 +45,10 @@ class Forked:
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit status, negative for a signal; None while there is none to be had.
+        """Its exit status, negative for a signal; None while there is none.
 
-        0 where the kernel has thrown the status away, because SIGCHLD is ignored (wait(2), Notes).
-        Never waits: of a child under a tracer there is none, though it is dead.
+        0 where the kernel discarded the status, because SIGCHLD is ignored (wait(2), Notes). Never
+        waits: a traced child has no status yet, although it is dead.
         """
         if self._status is None:
             try:
@@ -61,7 +61,7 @@ class Forked:
         return self._status
 
     def send_signal(self, number: int) -> None:
-        """Signal it, unless it has been waited for: then its number may be another's."""
+        """Signal it, unless it has been waited for: then its pid may have been reused."""
         if self._status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -72,13 +72,23 @@ class Forked:
 
 
 class ForkServer:
-    """Forks shims for one event loop, and starts its server anew when that has died.
+    """Forks shims for one event loop, and replaces its server when that has died.
 
-    For the loop's own thread only: the parent-death signal of all that it forks follows the thread
-    that started it (prctl(2)).
+    To be used in the loop's own thread only: the parent-death signal of all that it forks follows
+    the thread that started it (prctl(2)).
+
+    Args:
+        command_line: The command line of the server, from its words.
+        answer_seconds: How long a server may take to answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        command_line: Callable[..., list[str]] | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._command_line = command_line or by_path
+        self._answer_seconds = answer_seconds
         self._server: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._pidfd = -1
@@ -98,18 +108,18 @@ class ForkServer:
         return self._is_up
 
     def start(self) -> None:
-        """Start the server, unless there is one or it is given up; it is up some turns later."""
+        """Start the server, unless there is one or it was given up; it is up a little later."""
         if self._server is None and self._failures < PATIENCE:
-            # Where that cannot be done, running a shim by path will fail too, and tell why.
+            # If this fails, running a shim by path fails too and reports why.
             with contextlib.suppress(OSError):
                 self._start()
 
     def fork(self, words: Sequence[str], descriptors: Sequence[int]) -> Forked | None:
-        """Have a shim forked, in a millisecond; None when there is none, and it must run by path.
+        """Fork a shim, in a millisecond; None if that fails, and the shim must be run by path.
 
         Args:
-            words: Its command line; numbers of descriptors are places in the list of them.
-            descriptors: What it is given, its stderr first; ours stay open.
+            words: Its command line; numbers of descriptors are indexes into `descriptors`.
+            descriptors: What it gets, its stderr first; ours stay open.
         """
         self.start()
         channel = self._channel
@@ -125,7 +135,7 @@ class ForkServer:
         try:
             socket.send_fds(channel, [message], descriptors)
             pid = int(channel.recv(64) or 0)
-        except OSError:  # it has died, or does not answer in time
+        except OSError:  # the server has died, or does not answer in time
             pid = 0
         pid = pid or self._find_lost()
         if pid > 0:
@@ -137,7 +147,7 @@ class ForkServer:
     def close(self) -> None:
         """End the server now; the shims that it forked are not touched.
 
-        One that does not die of SIGKILL is not waited for, see `reaper`.
+        Does not wait for one that SIGKILL does not end at once, see `reaper`.
         """
         server, self._server = self._server, None
         if server is None or self._channel is None:
@@ -149,7 +159,7 @@ class ForkServer:
         self._channel = None
         self._is_up = False
         server.kill()
-        reaper.see_out(server.pid, server.poll, self._pidfd, self._loop)
+        reaper.collect(server.pid, server.poll, self._pidfd, self._loop)
 
     def _start(self) -> None:
         """Start the server.
@@ -161,34 +171,34 @@ class ForkServer:
         try:
             with theirs:
                 server = subprocess.Popen(  # noqa: S603 - argv of ours, no shell
-                    by_path(f"serve={theirs.fileno()}"),
+                    self._command_line(f"serve={theirs.fileno()}"),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     cwd="/",
                     env={},
                     pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
+                    start_new_session=True,  # Ctrl-C in the terminal is for the service only
                 )
             self._pidfd = open_pidfd(server)
         except OSError:
             ours.close()
             raise
-        ours.settimeout(ANSWER_SECONDS)
+        ours.settimeout(self._answer_seconds)
         self._server, self._channel = server, ours
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(ours, self._hear)
-        self._loop.add_reader(self._pidfd, self._died)
+        self._loop.add_reader(ours, self._first_message)
+        self._loop.add_reader(self._pidfd, self._exited)
 
-    def _hear(self) -> None:
-        """The server's first word, or its end."""
+    def _first_message(self) -> None:
+        """The server has announced that it is up, or has ended."""
         if self._channel is None or self._loop is None:
             return
-        self._loop.remove_reader(self._channel)  # from here on it speaks when it is asked
+        self._loop.remove_reader(self._channel)  # from here on it only answers requests
         with contextlib.suppress(OSError):
             self._is_up = self._channel.recv(64) == READY
 
-    def _died(self) -> None:
-        """The server died at rest: it shall be no zombie, and is replaced when next needed."""
+    def _exited(self) -> None:
+        """The server died while idle: reap it now, replace it when the next shim is needed."""
         if not self._is_up:
             self._failed()
         self.close()
@@ -200,24 +210,24 @@ class ForkServer:
             self.close()
 
     def _find_lost(self) -> int:
-        """End a server that has not answered; the pid of a shim that it had forked, or 0.
+        """End a server that has not answered; returns the pid of a shim that it had forked, or 0.
 
-        With the server gone, or frozen with SIGKILL pending, no other can come, so one that is not
-        among our children is not.
+        With the server dead, or frozen with SIGKILL pending, it forks no other shim, so a shim that
+        is not among our children does not exist.
         """
         logger.warning("the server that forks shims did not answer; it is replaced")
         server = self.pid
         self.close()
-        for child in psutil.Process().children():  # the dead too that nobody has waited for
+        for child in psutil.Process().children():  # zombies too
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                is_of_it = os.getsid(child.pid) == server or child.name() == FORKED_NAME.decode()
-                if is_of_it and child.pid not in self._known:
+                is_forked = os.getsid(child.pid) == server or child.name() == FORKED_NAME.decode()
+                if is_forked and child.pid not in self._known:
                     return child.pid
         return 0
 
 
 def open_pidfd(child: "subprocess.Popen[bytes] | Forked") -> int:
-    """The descriptor that tells of a child's end; without one it cannot be watched and is ended.
+    """The pidfd of a child; without one the child cannot be watched and is killed.
 
     Raises:
         OSError: There is no descriptor left.
@@ -225,8 +235,8 @@ def open_pidfd(child: "subprocess.Popen[bytes] | Forked") -> int:
     try:
         return os.pidfd_open(child.pid)
     except OSError:
-        child.kill()  # what it may have started dies of the parent-death signal
-        reaper.see_out(child.pid, child.poll, -1, asyncio.get_running_loop())
+        child.kill()  # what it has started dies of the parent-death signal
+        reaper.collect(child.pid, child.poll, -1, asyncio.get_running_loop())
         raise
 
 
@@ -237,5 +247,5 @@ def by_path(*words: str) -> list[str]:
 
 @functools.cache
 def _program() -> str:
-    """The program to run; looked up once and not at every start of a Chrome."""
+    """The program to run; looked up once instead of at every start of a Chrome."""
     return compiled(SHIM)

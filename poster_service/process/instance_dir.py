@@ -1,16 +1,16 @@
-"""The folder of one life of the service, and the sweep of those that earlier lives left.
+"""The folder of one run of the service, and the sweep that removes those of previous runs.
 
-Each life has a number (its *instance*, part of every tag), a folder `<number>` that holds its
-lease folders, and beside it a lock file `<number>.lock`. Three witnesses say that it lives, and the
-kernel withdraws each of them however the service dies:
+Each run is an *instance* with a number that is part of every tag, a folder `<number>` that holds
+its lease folders, and beside it a lock file `<number>.lock`. Three locks show that an instance is
+alive, and the kernel releases each of them however the service dies:
 
-- the lock (flock(2)) on the folder itself, which is seen by all who share the file system;
-- the lock on the lock file, which outlives a folder that somebody removed;
-- an abstract socket (unix(7)) named after the instance, which no `rm` reaches, and which is seen in
-  the same network namespace.
+- a lock (flock(2)) on the folder itself, visible to all that share the file system;
+- a lock on the lock file, which remains when the folder is removed;
+- an abstract socket (unix(7)) named after the instance, which no `rm` can remove, visible in the
+  same network namespace.
 
-A sweep takes all three before it touches anything, and holds them meanwhile, so that two sweepers
-cannot meet. One that it cannot have, for whatever cause, means that the instance is left alone.
+A sweep takes all three before it touches anything, and holds them meanwhile, so that two sweeps
+cannot meet. If it cannot take one of them, for whatever reason, it leaves the instance alone.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ _INSTANCE = re.compile(r"[1-9a-f][0-9a-f]{0,5}\Z")
 
 @dataclass(frozen=True)
 class Swept:
-    """What was left of one earlier life.
+    """What a sweep found of one previous instance.
 
     Attributes:
         instance: Its number.
-        processes: Processes that were still alive, ended now.
+        processes: Processes that were still alive and were killed.
         folders: Lease folders removed.
         leftovers: Files and folders that could not be removed; a later sweep tries again.
     """
@@ -49,7 +49,7 @@ class Swept:
 
 
 class InstanceDir:
-    """The folder of this life; `open` makes it, `close` gives it up.
+    """The folder of this instance; `open` creates and locks it, `close` removes it.
 
     Attributes:
         path: The folder.
@@ -64,56 +64,58 @@ class InstanceDir:
 
     @classmethod
     def open(cls, path: Path, *, shared: bool = False) -> "InstanceDir":
-        """Lock and make the folder, private to our user, and its parent where that is missing.
+        """Lock and create the folder, private to our user, and its parent where that is missing.
 
         Args:
             path: The folder.
             shared: Whether another user's programs have their folders in it: then others may pass
-                through it and its parent to names that they know, and still neither list nor write.
+                through it and its parent to names that they know, but neither list nor write.
 
         Raises:
-            OSError: It cannot be made, or the parent belongs to another user.
+            OSError: It cannot be created, or the parent belongs to another user.
         """
-        home = cls(path, shared=shared)
+        directory = cls(path, shared=shared)
         try:
-            home._socket = claim(int(path.name, 16))
-            home._make()
+            directory._socket = claim(int(path.name, 16))
+            directory._create()
         except BaseException:
-            home._let_go()
+            directory._release()
             raise
-        return home
+        return directory
 
     def is_there(self) -> bool:
-        """Whether the folder and its lock file are still those that we made. Two system calls."""
+        """Whether the folder and its lock file are still ours and in place. Two system calls."""
         return _is_at(self._folder, self.path) and _is_at(self._lock, lock_of(self.path))
 
-    def make_again(self) -> None:
-        """Make what somebody removed of the folder and its lock file; what is there stays.
+    def recreate(self) -> None:
+        """Create the folder and its lock file again where somebody has removed them.
 
         Raises:
             OSError: As `open`; it may be tried again.
         """
-        self._make()
+        self._create()
 
     def close(self) -> None:
-        """Remove the folder, with what of it could not be removed before, and let go of it."""
+        """Remove the folder, with what could not be removed before, and release its locks."""
         with contextlib.suppress(OSError):
             if _is_at(self._folder, self.path) and not _rmdir(self.path):
                 remove_tree(str(self.path))
                 _rmdir(self.path)
             if not os.path.lexists(self.path) and _is_at(self._lock, lock_of(self.path)):
                 lock_of(self.path).unlink()
-        self._let_go()
+        self._release()
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         path = self.path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent.stat().st_uid not in (os.getuid(), 0):  # root's /tmp is as good as ours
+        if path.parent.stat().st_uid not in (os.getuid(), 0):  # root's /tmp is as safe as our own
             raise PermissionError(1, "belongs to another user", str(path.parent))
         if not _is_at(self._lock, lock_of(path)):
             self._lock = _replaced(self._lock, try_lock(lock_of(path)), path)
         if not _is_at(self._folder, path):
-            remove_tree(str(path))  # not a living life's, we have its lock; of a crash in here
+            remove_tree(
+                str(path)
+            )  # not a live instance's: we hold its lock; left by a crash in here
             _rmdir(path)
             path.mkdir(mode=0o700)
             self._folder = _replaced(self._folder, try_lock_folder(path), path)
@@ -121,7 +123,7 @@ class InstanceDir:
             _let_through(path.parent)
             _let_through(path)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         for descriptor in (self._folder, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -132,14 +134,14 @@ class InstanceDir:
 
 def _replaced(old: int, new: int | None, path: Path) -> int:
     if new is None:
-        raise FileExistsError(17, "is another instance's", str(path))
+        raise FileExistsError(17, "belongs to another instance", str(path))
     if old >= 0:
         os.close(old)
     return new
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still what a path names."""
+    """Whether a path still names this open file."""
     if descriptor < 0:
         return False
     try:
@@ -159,24 +161,24 @@ def _rmdir(folder: Path) -> bool:
 
 
 def claim(instance: int) -> socket.socket:
-    """The socket that says in this network namespace that an instance lives, or is being swept.
+    """Bind the socket that shows in this network namespace that an instance is alive or swept.
 
     Raises:
         FileExistsError: Another process has it.
     """
-    # Of each user's own, or a container's root and a plain user would be one instance.
+    # The uid is part of it, or a container's root and an ordinary user would be one instance.
     name = f"\0poster-service/{os.geteuid()}/{instance:x}"
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        one.bind(name)
+        lock.bind(name)
     except OSError as error:
-        one.close()
-        raise FileExistsError(17, "is another instance's", f"{instance:x}") from error
-    return one
+        lock.close()
+        raise FileExistsError(17, "belongs to another instance", f"{instance:x}") from error
+    return lock
 
 
 def _let_through(folder: Path) -> None:
-    """Let others pass through a folder of ours; one of somebody else's stays as it is."""
+    """Let other users pass through a folder of ours; another user's folder stays as it is."""
     found = folder.stat()
     if found.st_uid == os.getuid():
         folder.chmod(stat.S_IMODE(found.st_mode) | 0o011)
@@ -188,7 +190,7 @@ def lock_of(folder: Path) -> Path:
 
 
 def try_lock(file: Path) -> int | None:
-    """Lock a file, making it if need be; the descriptor that holds it, None when another does."""
+    """Lock a file, which is created if missing; returns its descriptor, None if it is locked."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,16 +204,16 @@ def try_lock(file: Path) -> int | None:
 
 
 def instances(work_dir: Path) -> list[int]:
-    """The numbers of all lives that have something in a work folder; nothing else there is ours."""
+    """The numbers of all instances that have files in a work folder; nothing else there is ours."""
     try:
         names = {name.removesuffix(".lock") for name in _names(work_dir)}
-    except OSError:  # there is none
+    except OSError:  # there is no such folder
         return []
     return sorted(int(name, 16) for name in names if _INSTANCE.match(name))
 
 
 def try_lock_folder(folder: Path) -> int | None:
-    """Lock a folder itself; the descriptor that holds it, None when another does, or it is none."""
+    """Lock a folder itself; returns its descriptor, None if it is locked or not a folder."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -229,7 +231,7 @@ def _names(folder: Path) -> list[str]:
 
 
 async def sweep(work_dir: Path) -> list[Swept]:
-    """End and remove what earlier lives left; those that are alive are not touched."""
+    """Kill and remove what previous instances left; live instances are not touched."""
     await asyncio.to_thread(_remove_ledgers, work_dir)
     swept = []
     for number in await asyncio.to_thread(instances, work_dir):
@@ -252,13 +254,13 @@ async def _sweep_one(folder: Path, instance: int) -> Swept | None:
     with contextlib.ExitStack() as held:
         if not await asyncio.to_thread(_is_dead, folder, instance, held):
             return None
-        struck = await census.end_all(lambda tag: census.instance_of(tag) == instance)
+        result = await census.end_all(lambda tag: census.instance_of(tag) == instance)
         folders, leftovers = await asyncio.to_thread(_remove, folder)
-    return Swept(instance, struck.killed, folders, leftovers)
+    return Swept(instance, result.killed, folders, leftovers)
 
 
 def _is_dead(folder: Path, instance: int, held: contextlib.ExitStack) -> bool:
-    """Whether no witness says that an instance lives; what was taken for that is in `held`."""
+    """Whether an instance is dead: all its locks could be taken; `held` releases them."""
     try:
         held.enter_context(claim(instance))
         lock = try_lock(lock_of(folder))
@@ -269,9 +271,9 @@ def _is_dead(folder: Path, instance: int, held: contextlib.ExitStack) -> bool:
             return True
         found_mode = folder.lstat().st_mode
         if stat.S_ISDIR(found_mode) and found_mode & 0o700 != 0o700:
-            folder.chmod(0o700)  # else it could not be opened to be locked
+            folder.chmod(0o700)  # otherwise it cannot be opened and locked
         found = try_lock_folder(folder)
-    except OSError:  # another user's, or no descriptor left: no reason to think it dead
+    except OSError:  # another user's, or no descriptor left: it may be alive
         return False
     if found is None:
         return False
@@ -280,15 +282,15 @@ def _is_dead(folder: Path, instance: int, held: contextlib.ExitStack) -> bool:
 
 
 def _remove(folder: Path) -> tuple[int, int]:
-    """Remove a dead life's folder and lock file.
+    """Remove a dead instance's folder and lock file.
 
     Returns how many lease folders were in it, and how many files and folders resisted. Never fails:
-    what an earlier life left is no reason not to start.
+    leftovers are no reason not to start.
     """
     folders = resisted = 0
     with contextlib.suppress(OSError):
         folders = len(_names(folder)) if folder.is_dir() else 0
-        resisted = remove_tree(str(folder))  # what is left then, a later sweep removes
+        resisted = remove_tree(str(folder))  # a later sweep tries again
         if _rmdir(folder):
             lock_of(folder).unlink(missing_ok=True)
         else:

@@ -1,24 +1,24 @@
 """The subreaper that one process group lives under, ends in, and is reaped by.
 
 A process of its own, so that whatever the group does, the service's event loop never waits for a
-stranger. It must never leave while the kernel still knows a descendant of its own, and must never
-touch a process that is not one.
+process that the service did not start. It must never exit while a descendant of its own exists, and
+must never touch a process that is not a descendant.
 
-Run by path (`python -I -S -E shim.py WORDS -- COMMAND`), or forked by a server that is this same
+Run by path (`python -I -S -E shim.py OPTIONS -- COMMAND`), or forked by a server that is this same
 program (`shim.py serve=DESCRIPTOR`): most of what a shim costs is the start of its Python, which
-the server has behind it. Either way a shim is the service's own child.
+the server pays for once. Either way a shim is the service's own child.
 
-Standard library only, and of that only what costs nothing to start: `os` and `signal` alone would
-double the CPU this process costs each render (measured: 13 instead of 6.5 ms).
+Standard library only, and of that only what costs next to nothing to import: `os` and `signal`
+alone would double the CPU that this process costs each render (measured: 13 instead of 6.5 ms).
 
 How it ends a group, and why no process can slip through (prctl(2), wait(2), proc(5)):
 
 1. It is a *subreaper*: a descendant whose parent dies becomes its direct child, however often it
    forked or whatever session it made for itself.
-2. The leader is looked at without being reaped, so its number cannot have been given to someone
-   else when the whole group is sent SIGKILL.
-3. Then every direct child is killed and reaped, again and again, until `waitpid` says ECHILD. That
-   is the kernel's word that nothing is left, neither alive nor a zombie.
+2. The leader's exit is noticed without reaping it, so its pid cannot have been reused when the
+   whole group is sent SIGKILL.
+3. Then every direct child is killed and reaped, again and again, until `waitpid` fails with ECHILD.
+   With that the kernel confirms that nothing is left, neither alive nor a zombie.
 """
 
 import _signal  # type: ignore[import-not-found]  # C core of `signal`, which typeshed leaves out
@@ -40,36 +40,36 @@ EXIT_START = 71
 SIGKILL = 9
 SIGCHLD = 17
 NOT_CATCHABLE = {9, 19}  # SIGKILL, SIGSTOP
-# errno(3), by number: `errno` is one import more.
+# errno(3), as numbers: `errno` would be one more import.
 EPERM, EACCES, EEXIST, ENOTDIR, ENOTEMPTY = 1, 13, 17, 20, 39
-# How long the removal of a lease folder may take, in seconds, less than a group's end may; and how
-# many of its levels are open at once, two descriptors each.
+# How long the removal of a lease folder may take, in seconds, less than the end of a group may; and
+# how many of its levels are open at once, two descriptors each.
 REMOVE_SECONDS = 5.0
 MOST_LEVELS = 32
-# clone(2): flags from linux/sched.h, and its number where its arguments come in the order we give.
+# clone(2): a flag from linux/sched.h, and its number where it takes its arguments in our order.
 CLONE_PARENT = 0x8000
 CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
-# What a request to the server may take at most: bytes (Linux lets a socket hold 208 KiB), and
-# descriptors (SCM_MAX_FD is 253).
+# Limits of a request to the server: bytes (Linux lets a socket hold 208 KiB), and descriptors
+# (SCM_MAX_FD is 253).
 MOST_BYTES = 1 << 17
 MOST_DESCRIPTORS = 32
-# The server's first word, and what its children are called: their command line is the server's.
+# The server's first message, and the name of its children, whose command line is the server's.
 READY = b"ready"
 FORKED_NAME = b"poster-shim"
 
 
 class Options:
-    """What the service asks of one shim, read from its command line or from a request.
+    """The options of one shim, read from its command line or from a request.
 
     Attributes:
         folder: Lease folder, removed when nothing of the group is left.
         tag: Soft RLIMIT_LOCKS value of the shim and every process of the lease; 0 sets none.
         control: Descriptor whose end-of-file means "end it now".
-        report: Descriptor the shim writes its few lines to.
-        groups: Folders of control groups that the shim and so the whole lease live in.
+        report: Descriptor that the shim writes its report to, a few lines.
+        groups: Folders of control groups that the shim, and so the whole lease, runs in.
         descriptors: Pairs (number the program sees, number the shim has).
-        environment: All that the program sees of one.
-        user: Pair (uid, gid) that the program runs as and that owns the folder; None is our own.
+        environment: The program's whole environment.
+        user: Pair (uid, gid) that the program runs as and that owns the folder; None for ours.
         reap: False only in tests that show what reaping prevents.
         command: Program and its arguments.
     """
@@ -111,18 +111,18 @@ class Options:
         elif name == "no-reap":
             self.reap = False
         else:
-            raise ValueError(f"unknown word {name!r}")
+            raise ValueError(f"unknown option {name!r}")
 
     def renumber(self, descriptors: list[int]) -> None:
-        """Read the numbers as places in this list: the sender's own mean nothing here."""
+        """Take the numbers as indexes into this list; the sender's own mean nothing here."""
         self.control, self.report = descriptors[self.control], descriptors[self.report]
         self.descriptors = [(seen, descriptors[place]) for seen, place in self.descriptors]
 
 
 def call(function: str, *arguments: int | bytes) -> int:
-    """Call one of the C library's functions, for the system calls that Python does not have.
+    """Call a function of the C library, for system calls that Python does not have.
 
-    By the C core of ctypes: importing `ctypes` itself costs 3.6 ms more CPU each time (measured).
+    Uses the C core of ctypes: importing `ctypes` itself costs 3.6 ms more CPU each time (measured).
     """
     import _ctypes
 
@@ -141,23 +141,23 @@ def prctl(option: int, value: int) -> None:
 
 
 def architecture() -> str:
-    """The architecture that this Python was built for, and so whose system calls it makes.
+    """The architecture that this Python was built for, and whose system calls it therefore makes.
 
-    uname(2) tells of the kernel instead, or of what setarch(8) or an emulator has it say.
+    uname(2) reports the kernel's instead, or what setarch(8) or an emulator makes it report.
     """
     built_for = getattr(sys.implementation, "_multiarch", "") or posix.uname().machine
     return str(built_for).partition("-")[0]
 
 
 def fork_sibling() -> int:
-    """Fork a process whose parent is ours and not we; as fork(2), but -1 where it cannot be done.
+    """Fork a process that is our sibling: its parent is our parent. As fork(2), but -1 on failure.
 
-    So it is the service that waits for it, has its parent-death signal, and loses nothing with us.
-    Python is not told of this fork (it knows none of the kind). In a process of one thread, the
-    main one, there is nothing it would have to mend.
+    So the service is the one that waits for it and whose death signals it, and nothing depends on
+    this server. Python does not know of this fork. In a process with only its main thread there is
+    nothing that Python would have to do after it.
     """
     number = CLONE.get(architecture())
-    if number is None or sys.maxsize < 1 << 32:  # a 32-bit Python has numbers of its own
+    if number is None or sys.maxsize < 1 << 32:  # a 32-bit Python has other system call numbers
         return -1
     return call("syscall", number, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)
 
@@ -166,7 +166,7 @@ def start_leader(options: Options) -> int:
     """Fork and exec the program as leader of a new session and group; return its pid.
 
     The child dies with this shim (parent-death signal), carries the tag, and has the signal state
-    of a fresh login. If exec fails the child leaves with 127 and the reason on stderr.
+    of a fresh login. If exec fails the child exits with 127 and the reason on stderr.
     """
     shim = posix.getpid()
     pid = posix.fork()
@@ -181,7 +181,7 @@ def start_leader(options: Options) -> int:
 
 
 def become_leader(options: Options, shim: int) -> None:
-    """Everything between fork and exec, in the child."""
+    """Do all that happens in the child between fork and exec."""
     posix.setsid()
     for number in _signal.valid_signals() - NOT_CATCHABLE:
         _signal.signal(number, _signal.SIG_DFL)
@@ -191,20 +191,22 @@ def become_leader(options: Options, shim: int) -> None:
         posix.set_inheritable(ours, False)  # the program gets its own numbers only
     for seen, copy in copies:
         posix.dup2(copy, seen, True)
-    if options.user:  # from here on nothing can be imported: the library may be root's to read
+    if (
+        options.user
+    ):  # from here on nothing can be imported: the library may be readable by root only
         become(options.user)
-        posix.chdir(options.folder)  # refused here, and not to the program in words of its own
+        posix.chdir(options.folder)  # if refused, then here and with our own message
     # Last, because a change of user clears it (prctl(2)).
     prctl(PR_SET_PDEATHSIG, SIGKILL)
-    if posix.getppid() != shim:  # it died before the line above; no signal will come any more
+    if posix.getppid() != shim:  # it died before the line above; no signal will come
         posix._exit(127)
 
 
 def become(user: tuple[int, int]) -> None:
-    """Give this process away to a user for good: no group more, no way back, no capability left.
+    """Make this process a user's for good: one group, no way back, no capability left.
 
-    Without new privileges no program that is set-uid takes it back either. Chrome's sandbox by user
-    namespaces needs none (measured); its older one by a set-uid helper would.
+    With "no new privileges" a set-uid program cannot regain privileges either. Chrome's sandbox by
+    user namespaces needs none (measured); its older one by a set-uid helper would.
     """
     uid, gid = user
     posix.setgroups([])
@@ -214,14 +216,14 @@ def become(user: tuple[int, int]) -> None:
 
 
 def high_copies(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Move the held descriptors out of the way, so that no dup2 overwrites one still needed."""
+    """Copy the held descriptors to high numbers, so that no dup2 overwrites one still needed."""
     import fcntl
 
     return [(seen, fcntl.fcntl(held, fcntl.F_DUPFD_CLOEXEC, 64)) for seen, held in pairs]
 
 
 def set_tag(tag: int) -> None:
-    """Mark this process and all that it will ever start; the hard limit stays as it was."""
+    """Mark this process and all that it will ever start; the hard limit stays unchanged."""
     import resource
 
     _, hard = resource.getrlimit(RLIMIT_LOCKS)
@@ -229,13 +231,13 @@ def set_tag(tag: int) -> None:
 
 
 def join(groups: list[str]) -> None:
-    """Move this process into control groups; all that it starts is born there (cgroups(7))."""
+    """Move this process into control groups; all that it starts begins there (cgroups(7))."""
     for group in groups:
         write_to(group + "/cgroup.procs", b"0")
 
 
 def leave(groups: list[str]) -> None:
-    """Move back to the groups above and remove those that were joined, which are empty then."""
+    """Move to the groups above and remove those that were joined, which are empty then."""
     for group in groups:
         write_to(group + "/../cgroup.procs", b"0")
         posix.rmdir(group)
@@ -251,7 +253,7 @@ def write_to(file: str, text: bytes) -> None:
 
 
 class Shim:
-    """One process group from its start to the last of it."""
+    """Runs one process group from its start until nothing of it is left."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -281,19 +283,19 @@ class Shim:
         return 1 if remains else 0
 
     def _watch_signals(self) -> int:
-        """Have TERM and CHLD wake the loop; a handler only takes a note, the loop acts."""
+        """Have TERM and CHLD wake the loop; a handler only sets a flag, the loop acts."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         parent = posix.getppid()
         prctl(PR_SET_PDEATHSIG, _signal.SIGTERM)
         wake, note = posix.pipe()
         posix.set_blocking(wake, False)
         posix.set_blocking(note, False)
-        self.term_seen = posix.getppid() != parent  # it died first: no signal will tell us
+        self.term_seen = posix.getppid() != parent  # it died first: no signal will come
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP):
             _signal.signal(number, self._note_term)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(note, warn_on_full_buffer=False)
-        # Whoever started the service may have blocked signals; deaf, the shim would never end.
+        # The parent of the service may have blocked signals; then the shim would never end.
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         return wake
 
@@ -303,8 +305,8 @@ class Shim:
     def _wait_for_reason(self, wake: int) -> str:
         """Sleep until the control pipe ends, a TERM comes, or the leader has died.
 
-        Children that were adopted meanwhile are reaped as they die, so that a long-lived group
-        carries no zombies; the leader is only looked at.
+        Adopted children are reaped as they die, so that a long-lived group has no zombies; the
+        leader is left unreaped.
         """
         poll = select.poll()
         poll.register(self.options.control, select.POLLIN | select.POLLHUP)
@@ -320,7 +322,7 @@ class Shim:
                 drain(wake)
 
     def _reap_adopted(self) -> bool:
-        """Reap whoever died; True when the leader is among the dead (it stays unreaped)."""
+        """Reap dead children; True when the leader is among them (it stays unreaped)."""
         while True:
             seen = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
             if seen is None:
@@ -342,12 +344,13 @@ class Shim:
             try:
                 self._count(*posix.waitpid(-1, 0))
                 while self._count(*posix.waitpid(-1, posix.WNOHANG)):
-                    continue  # all that died of one round, else a bomb of n costs n rounds of n
+                    # all that died in one round, else a fork bomb of n costs n rounds of n
+                    continue
             except ChildProcessError:
                 return self.leader_status
 
     def _count(self, pid: int, status: int) -> int:
-        """Note one reaped child; returns its pid, 0 when `waitpid` had none to give."""
+        """Count one reaped child; returns its pid, 0 when `waitpid` returned none."""
         if pid == self.leader:
             self.leader_status = posix.waitstatus_to_exitcode(status)
         elif pid:
@@ -355,7 +358,7 @@ class Shim:
         return pid
 
     def _report(self, line: str) -> None:
-        """Tell the service; when it is gone there is nobody to tell, and that is fine."""
+        """Write a line for the service; if the service is gone, that is fine."""
         try:
             posix.write(self.options.report, line.encode() + b"\n")
         except OSError:
@@ -363,7 +366,7 @@ class Shim:
 
 
 def drain(descriptor: int) -> None:
-    """Empty the wake-up pipe; one look afterwards serves any number of signals."""
+    """Empty the wake-up pipe; one check afterwards serves any number of signals."""
     try:
         while posix.read(descriptor, 4096):
             pass
@@ -382,8 +385,8 @@ def signal_group(leader: int) -> None:
 def kill_children() -> int:
     """SIGKILL to each direct child of each of our threads; returns how many were listed.
 
-    `/proc/self/task/*/children` (proc(5)) lists the children a *thread* has. The numbers cannot
-    have been reused: each is our own child, and nobody but us can reap it.
+    `/proc/self/task/*/children` (proc(5)) lists the children of a *thread*. The pids cannot have
+    been reused: each is our own child, and only we can reap it.
     """
     killed = 0
     for task in posix.listdir("/proc/self/task"):
@@ -411,8 +414,8 @@ def children_of(task: str) -> list[int]:
 def remove_folder(folder: str, user: tuple[int, int] | None) -> int:
     """Remove the lease folder; returns how many entries resisted.
 
-    What a user left is removed with that user's rights: another program of the same user could
-    exchange a folder for a link while we walk, and have us remove as root what is not its own.
+    What another user left is removed with that user's rights: another program of that user could
+    replace a folder by a link while we walk, and so have root remove what is not the user's.
     """
     if not folder:
         return 0
@@ -424,15 +427,15 @@ def remove_folder(folder: str, user: tuple[int, int] | None) -> int:
     posix.seteuid(uid)
     remains = remove_tree(folder)
     posix.seteuid(0)
-    return remains + removed(posix.rmdir, folder)  # the folder above is root's
+    return remains + removed(posix.rmdir, folder)  # the folder above belongs to root
 
 
 def remove_tree(folder: str, seconds: float = REMOVE_SECONDS) -> int:
     """Remove all that is in a folder, following no link; returns how many entries resisted.
 
-    Never raises for anything that a program left: no depth, length of a path, name or mode stops
-    it. Takes `seconds` at most, some 70 descriptors, and memory that does not grow with the tree.
-    A folder that is missing holds nothing.
+    Never raises for anything that a program left: no depth, path length, name or mode stops it.
+    Takes `seconds` at most, some 70 descriptors, and memory that does not grow with the tree. A
+    missing folder counts as empty.
     """
     try:
         top = open_folder(folder)
@@ -445,7 +448,7 @@ def remove_tree(folder: str, seconds: float = REMOVE_SECONDS) -> int:
         while True:
             walk = Removal(top, deadline)
             walk.run()
-            # Again for what was moved up, and for what was added or hidden by our own removing.
+            # Again for what was moved up, and for entries added or skipped while we removed others.
             if walk.is_late or not walk.removed or not (walk.moved or walk.resisted):
                 return walk.resisted + walk.is_late
     except OSError:  # no descriptor left, or the folder itself cannot be read
@@ -455,16 +458,16 @@ def remove_tree(folder: str, seconds: float = REMOVE_SECONDS) -> int:
 
 
 def open_folder(name: str, parent: int | None = None) -> int:
-    """Open a folder, no link, for reading and removing; ours is made accessible where it is not.
+    """Open a folder, not a link, for reading and removing; grants access where it is ours.
 
     Raises:
-        OSError: It is none, or not ours to open.
+        OSError: It is not a folder, or we may not open it.
     """
     flags = posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         folder = posix.open(name, posix.O_RDONLY | flags, dir_fd=parent)
     except PermissionError:
-        # chmod(2) follows links by name; by the descriptor it is this very folder.
+        # chmod(2) of a name follows links; through the descriptor it is this very folder.
         handle = posix.open(name, posix.O_PATH | flags, dir_fd=parent)
         try:
             posix.chmod(f"/proc/self/fd/{handle}", 0o700)
@@ -474,23 +477,23 @@ def open_folder(name: str, parent: int | None = None) -> int:
     if posix.geteuid() and posix.fstat(folder).st_mode & 0o700 != 0o700:
         try:
             posix.fchmod(folder, 0o700)
-        except OSError:  # another's: removing from it will show whether we may
+        except OSError:  # another user's: removing from it shows whether we may
             return folder
     return folder
 
 
 class Removal:
-    """One walk through an open folder that removes what it meets.
+    """One walk through an open folder that removes what it finds.
 
-    It goes down by descriptors, a folder's own entries first met first served, and no deeper than
+    It descends by descriptors, in the order in which entries are listed, and no deeper than
     MOST_LEVELS: what lies below is moved up to the top, where the next walk finds it. So no path is
-    ever longer than one name, and a link that a living program puts in our way leads nowhere.
+    ever longer than one name, and a link that a running program puts in our way is not followed.
 
     Attributes:
         removed: Entries removed.
         moved: Folders moved up.
         resisted: Entries that could not be removed.
-        is_late: Whether the time was over before the end.
+        is_late: Whether the time was up before the end.
     """
 
     def __init__(self, top: int, deadline: float) -> None:
@@ -505,7 +508,7 @@ class Removal:
         self._levels = [(top, posix.scandir(top), "")]
 
     def run(self) -> None:
-        """Walk to the end, or until the time is over."""
+        """Walk to the end, or until the time is up."""
         try:
             while self._levels and not self.is_late:
                 self._step()
@@ -524,7 +527,7 @@ class Removal:
         if not entry.is_dir(follow_symlinks=False):
             self._count(attempted(posix.unlink, entry.name, folder))
             return
-        # The empty ones go at once. One that is mounted on is busy, and is not entered.
+        # Empty folders go at once. A mount point is busy, and is not entered.
         error = attempted(posix.rmdir, entry.name, folder)
         if error in (ENOTEMPTY, EEXIST, EACCES, EPERM):
             self._enter(entry.name, folder)
@@ -607,12 +610,12 @@ def removed(remove, path: str) -> int:  # type: ignore[no-untyped-def]  # no typ
 def serve(requests: int) -> int:
     """Fork a shim for each request, one after another, until the service closes its end.
 
-    A request is one message (unix(7), SOCK_SEQPACKET): the words of a command line, a NUL between
-    them, and the descriptors, of which the first is the shim's stderr. The answer is its pid, -1
-    when there is none.
+    A request is one message (unix(7), SOCK_SEQPACKET): the arguments of a command line, separated
+    by NUL, and the descriptors, of which the first is the shim's stderr. The answer is the shim's
+    pid, -1 on failure.
     """
     import _socket
-    import fcntl  # noqa: F401 - what is imported by now, no shim needs to import
+    import fcntl  # noqa: F401 - imported here, so that no shim has to
     import gc
     import resource  # noqa: F401
 
@@ -622,10 +625,12 @@ def serve(requests: int) -> int:
     channel.send(READY)
     room = _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS)
     while True:
-        message, told, _, _ = channel.recvmsg(MOST_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+        message, ancillary, _, _ = channel.recvmsg(MOST_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
         if not message:
             return 0
-        descriptors = [number for _, _, numbers in told for number in memoryview(numbers).cast("i")]
+        descriptors = [
+            number for _, _, numbers in ancillary for number in memoryview(numbers).cast("i")
+        ]
         pid = fork_sibling()
         if pid == 0:
             status = EXIT_START
@@ -641,8 +646,8 @@ def serve(requests: int) -> int:
 
 def run_forked(message: bytes, descriptors: list[int]) -> int:
     """Be a shim, in a process just forked by the server; returns its exit status."""
-    # Should the server die before it answers, the service knows its child by either: it is in the
-    # server's session, or has this name.
+    # If the server dies before it answers, the service recognises its child by one of these: the
+    # server's session, or this name.
     call("prctl", PR_SET_NAME, FORKED_NAME, 0, 0, 0)
     posix.setsid()
     if descriptors[0] == 2:  # the server, and so the service, has no stderr
@@ -655,11 +660,11 @@ def run_forked(message: bytes, descriptors: list[int]) -> int:
 
 
 def be_shim(words: list[str], descriptors: list[int] | None = None) -> int:
-    """Do as told; the exit status is 0 only when nothing at all is left.
+    """Run one group; the exit status is 0 only when nothing at all is left.
 
     Args:
         words: A shim's command line.
-        descriptors: What its numbers are places in, of a request; None where they are its own.
+        descriptors: What its numbers are indexes into, for a request; None where they are ours.
     """
     try:
         options = Options(words)

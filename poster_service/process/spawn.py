@@ -1,7 +1,7 @@
-"""The asyncio side of a process group: start one under a shim, end it, await "nothing left".
+"""The asyncio side of a process group: start one under a shim, end it, wait until nothing is left.
 
 Nothing here waits for any process but the shims it started, each by its pid (through a pidfd, so
-that no thread and no SIGCHLD handler is needed); what lives under a shim is the shim's business.
+that no thread and no SIGCHLD handler is needed); the shim takes care of what runs under it.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from poster_service.process.user import User
 
 logger = logging.getLogger(__name__)
 
-LAST_WORDS = 2000
+#: How much of a program's stderr is read, from its end, in bytes.
+MAX_ERRORS = 2000
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Ending:
     """How a group ended.
 
     Attributes:
-        clean: The shim saw ECHILD, removed the folder and left with 0: nothing can be left.
-        reason: "asked", "term", "exited" (the leader died by itself), "lost" (the shim died) or
-            "late" (the shim did not report in time and was given up).
+        clean: The shim got ECHILD, removed the folder and exited with 0: nothing can be left.
+        reason: "asked", "term", "exited" (the leader exited by itself), "lost" (the shim died)
+            or "late" (the shim did not report in time and was given up).
         leader_status: Exit status of the leader; negative for a signal, None when unknown.
         adopted: Processes reaped beside the leader.
         swept: Processes that only a backstop found; 0 whenever the ending was clean.
-        survivors: Processes that even the backstops could not end; whoever gets this ending must
-            not forget them.
+        survivors: Processes that even the backstops could not end; the caller must keep track of
+            them.
     """
 
     clean: bool
@@ -50,7 +51,7 @@ class Ending:
 
 
 class CannotGive(OSError):
-    """A lease folder cannot be given to another user: not by us, or not on its file system."""
+    """A lease folder cannot be given to another user, by this user or on its file system."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,17 @@ class Command:
 
     Attributes:
         argv: Absolute path of the program and its arguments.
-        folder: The lease folder: working directory, home of all it writes; removed at the end.
+        folder: The lease folder: working directory, and where all its files are; removed at the
+            end.
         tag: Soft RLIMIT_LOCKS value that all its processes carry; 0 for none.
-        environment: The whole environment; nothing of ours is inherited.
-        descriptors: Pairs (number the program sees, our number); ours are closed here after start.
-        user: Whom the program runs as, instead of as us; the folder is given to it. For root only.
-        folders: Folders in that folder that are given to it too, the innermost first.
-        groups: Control groups the lease lives in (see `cgroup.py`); removed at the end.
+        environment: The whole environment; nothing of the service's is inherited.
+        descriptors: Pairs (number the program sees, our number); `Group.start` closes ours.
+        user: The user that the program runs as, and that gets the folder; None for ours. For root
+            only.
+        folders: Folders in the lease folder that this user gets too, the innermost first.
+        groups: Control groups of the lease (see `cgroup.py`); removed at the end.
         reap: False only in tests, to show what reaping prevents.
-        end_seconds: How long the shim may take to end everything, before the backstop strikes.
+        end_seconds: How long the shim may take to end everything before the backstop does it.
     """
 
     argv: Sequence[str]
@@ -83,7 +86,7 @@ class Command:
 
 
 class Group:
-    """One process group under a shim of its own; made by `start`."""
+    """One process group under a shim of its own; `start` creates it."""
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class Group:
         self._shim = shim
         self._control: int | None = control
         self._errors = errors
-        self._last_words = b""
+        self._last_errors = b""
         self._report = b""
         loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[Ending] = loop.create_future()
@@ -108,9 +111,9 @@ class Group:
     def start(cls, command: Command, server: ForkServer | None = None) -> "Group":
         """Start the program under a new shim, from the running loop's thread.
 
-        The folder must exist. Blocks for the fork and exec of the shim, 1 to 2 ms, or for its fork
-        by the server, 1 ms. Never call this from another thread: the parent-death signal follows
-        the thread that forked (prctl(2)).
+        The folder must exist. Blocks while the shim is run (1 to 2 ms) or forked by the server
+        (1 ms). Never call this from another thread: the parent-death signal follows the thread that
+        forked (prctl(2)).
 
         Args:
             command: What to start.
@@ -131,14 +134,14 @@ class Group:
         held.callback(os.close, control_held)
         held.callback(os.close, report_held)
         try:
-            # A file and no pipe: nobody has to read it, and every grandchild may keep it open.
+            # A file instead of a pipe: it need not be read, and every grandchild may keep it open.
             errors = held.enter_context((command.folder / "stderr").open("w+b"))
             if command.user is not None:
                 for folder in (*command.folders, command.folder):
-                    _give(folder, command.user)  # from here on nothing is opened in it by name
+                    _give(folder, command.user)  # from here on we open nothing in it by name
             shim = _start_shim(command, theirs, errors, server)
             pidfd = open_pidfd(shim)
-        except (OSError, ValueError):  # the latter for a NUL in a word
+        except (OSError, ValueError):  # ValueError for a NUL in an argument
             held.close()
             raise
         finally:
@@ -150,18 +153,18 @@ class Group:
         return group
 
     def errors(self) -> str:
-        """The last 2,000 bytes of what the program said on stderr; also when it is gone."""
-        words = self._last_words if self._errors.closed else self._read_errors()
+        """The last 2,000 bytes of the program's stderr; also after its end."""
+        words = self._last_errors if self._errors.closed else self._read_errors()
         return words.decode(errors="replace").strip()
 
     def _read_errors(self) -> bytes:
         size = os.fstat(self._errors.fileno()).st_size
-        return os.pread(self._errors.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
+        return os.pread(self._errors.fileno(), MAX_ERRORS, max(0, size - MAX_ERRORS))
 
     def trim_errors(self, most: int) -> None:
-        """Let go of what the program said on stderr when it takes more than so many bytes of disk.
+        """Truncate the program's stderr when it takes more than so many bytes of disk.
 
-        Whoever writes goes on where it was, so the size of the file stays and its blocks do not.
+        Writers go on at their offset: the file keeps its size, but not its blocks.
         """
         if not self._errors.closed and os.fstat(self._errors.fileno()).st_blocks * 512 > most:
             os.ftruncate(self._errors.fileno(), 0)
@@ -172,37 +175,37 @@ class Group:
             os.close(self._control)
             self._control = None
             if not self._ending.done():
-                # A stopped shim would not see the end of its pipe. The number is still its own:
-                # nobody but us can reap it, and we have not.
+                # A stopped shim would not see the end of its pipe. The pid cannot have been reused:
+                # only this process can reap the shim, and it has not.
                 self._shim.send_signal(signal.SIGCONT)
                 loop = asyncio.get_running_loop()
-                self._late = loop.call_later(self.command.end_seconds, self._strike)
+                self._late = loop.call_later(self.command.end_seconds, self._give_up_shim)
 
     async def wait_gone(self) -> Ending:
         """Wait until nothing of the group is left and its folder is removed."""
         return await asyncio.shield(self._ending)
 
     def on_gone(self, callback: Callable[[Ending], None]) -> None:
-        """Have `callback` called with the ending, once."""
+        """Call `callback` with the ending, once, when nothing of the group is left."""
         self._ending.add_done_callback(lambda done: callback(done.result()))
 
     def _watch(self, report: int, pidfd: int) -> None:
-        """Collect the shim's few lines until it leaves, then settle the ending."""
+        """Wait for the shim to exit, read its report, and settle the ending."""
         loop = asyncio.get_running_loop()
 
         def shim_left() -> None:
             loop.remove_reader(pidfd)
             os.close(pidfd)
-            # It is dead already: this only collects the status, which a tracer may hold back.
+            # It has exited: this only collects the status, which a tracer may hold back.
             status = self._shim.poll()
             if status is None:
                 reaper.retry(loop, self._shim.poll)
-            # A few short lines: they fit the pipe whole, so one read after the end gets all. There
-            # is none, and no end either, if a child of a shim that died at once holds the pipe.
+            # A few short lines: they fit into the pipe, so one read after the exit gets all. If a
+            # child of a shim that died at once holds the pipe, there is neither data nor its end.
             with contextlib.suppress(BlockingIOError):
                 self._report = os.read(report, 65536)
             os.close(report)
-            self._last_words = self._read_errors()
+            self._last_errors = self._read_errors()
             self._errors.close()
             self.end()
             self._settle(status)
@@ -211,33 +214,34 @@ class Group:
         loop.add_reader(pidfd, shim_left)
 
     def _settle(self, status: int | None) -> None:
-        """The shim has left: with the whole story, or before it was told."""
+        """The shim has exited: with its whole report, or before it could write it."""
         if self._late is not None:
             self._late.cancel()
         if self._backstop is not None:
             return
-        words = _last_report(self._report)
-        if status in (0, None) and words.get("remains") == "0":
+        report = _last_report(self._report)
+        if status in (0, None) and report.get("remains") == "0":
             ending = Ending(
-                True, words["reason"], int(words["status"]), adopted=int(words["adopted"])
+                True, report["reason"], int(report["status"]), adopted=int(report["adopted"])
             )
             self._ending.set_result(ending)
             return
-        what = f"{words['remains']} entries of its folder resisted" if words else "it told nothing"
-        logger.error("shim %d left with %s: %s; sweeping after it", self.shim_pid, status, what)
-        reason = words.get("reason", "lost")
+        resisted = f"{report.get('remains')} entries of its folder could not be removed"
+        what = resisted if report else "no report"
+        logger.error("shim %d exited with %s: %s; the backstop acts", self.shim_pid, status, what)
+        reason = report.get("reason", "lost")
         self._backstop = asyncio.get_running_loop().create_task(self._sweep(reason))
 
-    def _strike(self) -> None:
+    def _give_up_shim(self) -> None:
         """The shim has not reported in time: it is stopped, or waits for a process that stays."""
-        logger.error("shim %d has not reported; the backstop strikes", self.shim_pid)
+        logger.error("shim %d has not reported in time; the backstop acts", self.shim_pid)
         self._backstop = asyncio.get_running_loop().create_task(self._sweep("late"))
 
     async def _sweep(self, reason: str) -> None:
-        """The backstop: end from here all that carries the tag, the shim last; remove the folder.
+        """The backstop: kill all that carries the tag, the shim last, and remove the folder.
 
-        What dies is reaped by the shim while there is one, else by init. What does not die even of
-        this sits in uninterruptible sleep; it goes into the ending, which waits for it no longer.
+        The shim reaps what dies while there is a shim, else init does. What does not die even of
+        this is in uninterruptible sleep; the ending lists it and waits for it no longer.
         """
         swept, survivors = 0, tuple[census.Seen, ...]()
         try:
@@ -245,20 +249,20 @@ class Group:
             await asyncio.to_thread(remove_folder, str(self.command.folder), None)
             await asyncio.to_thread(cgroup.remove, self.command.groups)
         except Exception:
-            logger.exception("the sweep after shim %d failed", self.shim_pid)
-        finally:  # whatever happened: who waits is told, and the slot comes back
+            logger.exception("the backstop for shim %d failed", self.shim_pid)
+        finally:  # whatever happened: waiting callers must go on, and the slot must be freed
             self._ending.set_result(Ending(False, reason, swept=swept, survivors=survivors))
 
     async def _end_tagged(self) -> tuple[int, tuple[census.Seen, ...]]:
-        """How many had to be killed from here, and who outlived it."""
+        """How many processes the backstop killed, and which outlived it."""
         cgroup.kill(self.command.groups)
         if not self.command.tag:
             return 0, ()
         belongs = self.command.tag.__eq__
         seconds = self.command.end_seconds
-        struck = await census.end_all(belongs, spare=(self.shim_pid,), seconds=seconds)
+        first = await census.end_all(belongs, spare=(self.shim_pid,), seconds=seconds)
         rest = await census.end_all(belongs, seconds=1.0)
-        return struck.killed + rest.killed, rest.survivors
+        return first.killed + rest.killed, rest.survivors
 
 
 def _give(folder: Path, user: User) -> None:
@@ -266,55 +270,55 @@ def _give(folder: Path, user: User) -> None:
         os.chown(folder, user.uid, user.gid)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP):
-            raise  # no reason to go without that user
+            raise  # not a reason to run as another user
         raise CannotGive(error.errno, f"chown to {user}: {error.strerror}") from error
 
 
 def _start_shim(
     command: Command, theirs: list[int], errors: BinaryIO, server: ForkServer | None
 ) -> "subprocess.Popen[bytes] | Forked":
-    """Have the shim forked, else run it by path.
+    """Have the server fork the shim, or else run it by path.
 
     Raises:
-        OSError: Neither can be done.
+        OSError: Both failed.
     """
     if server is not None:
-        places = range(1, 1 + len(theirs))  # the first is its stderr
-        shim = server.fork(_words(command, places), [errors.fileno(), *theirs])
+        indexes = range(1, 1 + len(theirs))  # the first is its stderr
+        shim = server.fork(_arguments(command, indexes), [errors.fileno(), *theirs])
         if shim is not None:
             return shim
     return subprocess.Popen(  # noqa: S603 - argv of ours, no shell
-        by_path(*_words(command, theirs)),
+        by_path(*_arguments(command, theirs)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,
         cwd=command.folder,
         env={},
         pass_fds=theirs,
-        start_new_session=True,  # the terminal's Ctrl-C is the service's to hear
+        start_new_session=True,  # Ctrl-C in the terminal is for the service only
     )
 
 
 def pipes(count: int) -> list[tuple[int, int]]:
-    """So many pipes as pairs (end to read, end to write), or none at all.
+    """So many pipes as pairs (end to read, end to write).
 
     Raises:
-        OSError: There are not enough descriptors; those made before are closed.
+        OSError: There are not enough descriptors; none stays open.
     """
-    made: list[tuple[int, int]] = []
+    created: list[tuple[int, int]] = []
     try:
         for _ in range(count):
-            made.append(os.pipe())  # noqa: PERF401 - those made so far are needed on failure
+            created.append(os.pipe())  # noqa: PERF401 - those created so far are needed on failure
     except OSError:
-        for pair in made:
+        for pair in created:
             os.close(pair[0])
             os.close(pair[1])
         raise
-    return made
+    return created
 
 
-def _words(command: Command, numbers: Sequence[int]) -> list[str]:
-    """What a shim is told; `numbers` are those of control, report and the program's, in order."""
+def _arguments(command: Command, numbers: Sequence[int]) -> list[str]:
+    """A shim's command line; `numbers` are the descriptors control, report and the program's."""
     control, report, *held = numbers
     words = [f"folder={command.folder}", f"tag={command.tag}"]
     words += [f"control={control}", f"report={report}"]
@@ -331,7 +335,7 @@ def _words(command: Command, numbers: Sequence[int]) -> list[str]:
 
 
 def _last_report(report: bytes) -> dict[str, str]:
-    """The words of the shim's last line, empty when it did not get that far."""
+    """The fields of the shim's last line, empty when it did not get that far."""
     lines = report.decode().splitlines()
     if not lines or not lines[-1].startswith("gone "):
         return {}

@@ -1,7 +1,7 @@
 """The user that a lease's program runs as, where the service itself is root.
 
-A program of root's, once it is broken out of, is root. So the shim gives its program away to a user
-that owns nothing, and keeps root for itself: it must end, reap and remove what that user leaves.
+An exploit that breaks out of a program run by root is root. So the shim runs its program as a user
+that owns nothing, and stays root itself: it must end, reap and remove what that user leaves.
 """
 
 import os
@@ -9,17 +9,18 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What root needs for it, by number (linux/capability.h). Docker gives all five unless told not to.
+#: Capabilities that root needs for it, by number (linux/capability.h). Docker grants all five by
+#: default.
 NEEDED = {0: "CHOWN", 1: "DAC_OVERRIDE", 5: "KILL", 6: "SETGID", 7: "SETUID"}
 
 
 @dataclass(frozen=True)
 class User:
-    """A user and its group, by number.
+    """A user and its group, as numbers.
 
     Attributes:
         uid: 1 or more, never root's.
-        gid: The one group it is in.
+        gid: Its only group.
     """
 
     uid: int
@@ -29,17 +30,17 @@ class User:
         return f"{self.uid}:{self.gid}"
 
 
-#: The number above means "leave it as it is" to setresuid(2), and so root.
-MOST = (1 << 32) - 2
-#: A number that nobody has: neither Debian (policy, 9.2.2) nor systemd (UIDs and GIDs) gives out
-#: 65520 to 65533, and a user namespace of the usual 65536 numbers still has it. `nobody` will not
-#: do: other daemons are nobody too, and could be signalled and traced, and NFS and user namespaces
-#: show as nobody's what belongs to somebody else.
+#: The next number means "unchanged" to setresuid(2), and so root.
+MAX_ID = (1 << 32) - 2
+#: A number that no user has: neither Debian (policy, 9.2.2) nor systemd (UIDs and GIDs) assigns
+#: 65520 to 65533, and a user namespace with the usual 65536 numbers still contains it. The user
+#: `nobody` is not an option: other daemons run as nobody too and could be signalled and traced, and
+#: NFS and user namespaces show other users' files as nobody's.
 UNUSED = User(65530, 65530)
 
 
 def named(text: str) -> User:
-    """A user from a name of this machine, `uid` or `uid:gid`; without a gid it is the uid's number.
+    """The user that a user name, `uid` or `uid:gid` stands for; the gid defaults to the uid.
 
     Raises:
         ValueError: There is no such name or number, or it is root.
@@ -53,17 +54,18 @@ def named(text: str) -> User:
         except KeyError:
             raise ValueError(f"this machine has no user {text!r}") from None
         found = User(entry.pw_uid, entry.pw_gid)
-    if max(found.uid, found.gid) > MOST:
-        raise ValueError(f"a uid and a gid are {MOST} at most")
+    if max(found.uid, found.gid) > MAX_ID:
+        raise ValueError(f"a uid or gid must be at most {MAX_ID}")
     if found.uid == 0:
-        raise ValueError("that is root; `same` leaves Chrome the service's own user")
+        raise ValueError("must not be root; `same` runs Chrome as the service's own user")
     return found
 
 
 def missing_capabilities(status: str = "") -> tuple[str, ...]:
-    """What root lacks here to run programs as another user and end them; empty when nothing.
+    """The capabilities that root lacks here to run programs as another user and end them.
 
-    Asked for before anything starts: without KILL, say, a program would start that nobody can end.
+    Checked before anything starts: without KILL, for example, a program would start that nothing
+    here can end.
 
     Args:
         status: Text of /proc/self/status, read when empty.
@@ -76,5 +78,5 @@ def missing_capabilities(status: str = "") -> tuple[str, ...]:
 
 
 def is_root() -> bool:
-    """Whether this service may be able to run its programs as somebody else."""
+    """Whether the service runs as root, and so may be able to run programs as another user."""
     return os.geteuid() == 0

@@ -77,8 +77,7 @@ class CachedImage:
 
         Warnings that are the same each time, such as a missing glyph, are cached with it.
         """
-        image = self.rendered
-        return image.is_reproducible and not (image.has_script_errors or image.is_broken)
+        return self.rendered.is_reproducible and not self.rendered.is_broken
 
     @classmethod
     def of(cls, entry: Entry) -> "CachedImage":

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from PIL import Image
 from zlib_ng import zlib_ng
 
-from poster_service.render.request import PngCompression
+from poster_service.render.options import PngCompression
 from poster_service.settings import processors
 
 # Pillow's guard against strangers' pictures; these are our own Chrome's, and POSTER_MAX_PIXELS

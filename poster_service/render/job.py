@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poster_service.browser.types import CaptureOptions
+from poster_service.render.options import RenderOptions
 from poster_service.render.request import RenderRequest
 from poster_service.render.template import Template
 
@@ -120,9 +121,9 @@ class RenderJob:
     begin: float = field(default_factory=time.monotonic)
 
     @property
-    def options(self) -> RenderRequest:
+    def options(self) -> RenderOptions:
         """The options of the request."""
-        return self.request
+        return self.request.options
 
     @property
     def caller(self) -> str:

@@ -16,14 +16,9 @@ from poster_service.browser.fonts import Fonts
 from poster_service.browser.types import CaptureOptions
 from poster_service.render.job import Deadline, RenderContext, RenderJob
 from poster_service.render.markup import Templates
-from poster_service.render.request import (
-    DEFAULT_HEIGHT,
-    DEFAULT_QUALITY,
-    DEFAULT_WIDTH,
-    Limits,
-    RenderRequest,
-    check_pixels,
-)
+from poster_service.render.options import DEFAULT_HEIGHT, DEFAULT_QUALITY, DEFAULT_WIDTH
+from poster_service.render.request import Limits, RenderRequest, check_pixels
+from poster_service.render.source import Html
 from poster_service.render.static_page import is_static
 from poster_service.render.template import Template, check_files
 
@@ -32,9 +27,6 @@ IDENTITY_SECONDS = 1.0
 #: A page of up to so many characters is examined in the event loop, which takes half a millisecond;
 #: a larger one in a thread.
 MAX_INLINE_CHARACTERS = 1 << 13
-
-#: Options that do not change the picture. Every other one is part of the key, new ones too.
-KEY_EXCLUDES = frozenset(("html", "template", "data", "timeout_ms", "cache_ttl"))
 
 
 class PaintIdentity:
@@ -100,7 +92,7 @@ class JobBuilder:
             CallerError: The request cannot be served as it is.
             PageFailed: Its template is at fault.
         """
-        deadline = Deadline(request.timeout_ms or self._limits.timeout_ms)
+        deadline = Deadline(request.options.timeout_ms or self._limits.timeout_ms)
         if self._is_quick(request):
             return self.build_now(request, context, deadline)
         return await asyncio.to_thread(self.build_now, request, context, deadline)
@@ -119,17 +111,18 @@ class JobBuilder:
 
     def _is_quick(self, request: RenderRequest) -> bool:
         """Whether building reads no file, and takes less than a thread's turn would."""
-        html = request.html
-        is_small = html is not None and len(html) <= MAX_INLINE_CHARACTERS
-        return is_small and not request.assets and self._identity.is_fresh
+        source = request.source
+        is_small = isinstance(source, Html) and len(source.html) <= MAX_INLINE_CHARACTERS
+        return is_small and not request.files and self._identity.is_fresh
 
     def _page(self, request: RenderRequest) -> tuple[Template | None, str]:
         """The template and the page's HTML."""
-        if request.template is None:
-            return None, request.html or ""
-        template = self._templates.find(request.template)
-        check_files(template, request.assets)
-        return template, self._templates.render(template, request.data or {})
+        source = request.source
+        if isinstance(source, Html):
+            return None, source.html
+        template = self._templates.find(source.template)
+        check_files(template, request.files)
+        return template, self._templates.render(template, source.data or {})
 
     def _painter(self, template: Template | None, context: RenderContext) -> Iterable[object]:
         """What makes different pictures of equal pages: whose, which template, what paints."""
@@ -139,7 +132,7 @@ class JobBuilder:
 
     def _capture_options(self, request: RenderRequest, template: Template | None) -> CaptureOptions:
         """The options with every default filled in: the caller's, the template's, or ours."""
-        options, limits = request, self._limits
+        options, limits = request.options, self._limits
         width = options.width or (template and template.width) or DEFAULT_WIDTH
         height = options.height or (template and template.height) or DEFAULT_HEIGHT
         check_pixels(options, width, height, limits)
@@ -163,17 +156,12 @@ def cache_key(
 ) -> bytes:
     """32 bytes that are the same for equal renders, and for no others.
 
-    Every option counts unless `KEY_EXCLUDES` names it, with the defaults filled in; files that came
-    with the request count by their digest.
+    Every option counts, with the defaults filled in, unless its declaration says that it does not
+    change the output; files that came with the request count by their digest.
     """
-    options = request.model_dump(exclude=set(KEY_EXCLUDES)) | asdict(capture)
-    text = json.dumps([list(painter), options], sort_keys=True, default=_digest)
+    options = request.options.output_options() | asdict(capture)
+    files = [file.digest() for file in request.files]
+    text = json.dumps([list(painter), options, files], sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=32)
     digest.update(html.encode("utf-8", "surrogatepass"))
     return digest.digest()
-
-
-def _digest(value: object) -> str:
-    if isinstance(value, bytes):
-        return hashlib.blake2b(value, digest_size=32).hexdigest()
-    raise TypeError(f"a {type(value).__name__} in a request cannot be part of a cache key")

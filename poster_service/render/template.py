@@ -18,7 +18,6 @@ from jsonschema.exceptions import SchemaError
 
 from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
-from poster_service.fetch.client import MEDIA_TYPES
 from poster_service.render.folder import Snapshot, snapshot
 from poster_service.render.mistakes import (
     Explainer,
@@ -29,6 +28,7 @@ from poster_service.render.mistakes import (
     pointed,
     read_text,
 )
+from poster_service.render.page_files import MEDIA_TYPES
 from poster_service.render.request import Asset
 from poster_service.render.schema import check_data
 from poster_service.render.template_lint import check_contexts

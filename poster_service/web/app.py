@@ -1,4 +1,4 @@
-"""The aiohttp application, and the one function that serves it until it is told to stop."""
+"""The aiohttp application, and the function that serves it until a signal stops it."""
 
 import asyncio
 import contextlib
@@ -40,8 +40,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: A caller's own request id is kept when it is plain enough to stand in a log line.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
-#: What a start may spend on reading Chrome's program in, in seconds, and a window's time on top. A
-#: fast disk takes a tenth of that; a slow one has read a part by then, and the rest stays as it is.
+#: How long a start may read Chrome's program into the page cache, in seconds, and the time of one
+#: window on top. A fast disk takes a tenth of that; a slow one has read a part of it by then.
 REFILL_SECONDS = 1.0
 
 
@@ -51,14 +51,14 @@ def make_app(service: Service) -> web.Application:
     app[SERVICE] = service
     app[BODY_LIMITS] = BodyLimits.of(service.settings)
     app[openapi.MADE] = {}
-    incoming.threads()  # made now and not in a request: it reads how many processors there are
+    incoming.threads()  # created now and not in a request: it reads the number of processors
     app.add_routes([*handlers.routes(service.settings), openapi.ROUTE])
     return app
 
 
 @web.middleware
 async def with_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every answer carries the id under which the log tells of it."""
+    """Give every answer the id of its lines in the log."""
     given = request.headers.get("X-Request-Id", "")
     identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
     request_id.set(identity)
@@ -76,13 +76,13 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def ends_connection(request: web.Request) -> bool:
-    """Whether nothing more is to be read: the rest of a body, or what may be one."""
+    """Whether the connection closes: the rest of a body, or what may be one, has not been read."""
     is_reserved = getattr(request.protocol, "is_reserved", False)
     return is_reserved or not request.content.is_eof() or not is_framed(request)
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
-    """Send from here and not after the return, so that a stop can wait for it; not for ever."""
+    """Send from here and not after the return, so that a stop can wait for it; bounded in time."""
     service = request.app[SERVICE]
     milliseconds = service.settings.send_timeout_ms
     try:
@@ -90,14 +90,19 @@ async def _send(request: web.Request, response: web.StreamResponse) -> None:
             with contextlib.suppress(ConnectionError):
                 await sending.send(request, response, service.engine.buffers)
     except TimeoutError:
-        event(logger, logging.INFO, "an answer was not taken in time", milliseconds=milliseconds)
+        event(
+            logger,
+            logging.INFO,
+            "the client did not read its answer in time",
+            milliseconds=milliseconds,
+        )
         if request.transport is not None:
             request.transport.abort()
 
 
 @web.middleware
 async def with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves as problem+json; what happened inside goes to the log only."""
+    """Answer every error with problem+json; details of this process go to the log only."""
     identity = request_id.get()
     try:
         service = request.app[SERVICE]
@@ -121,7 +126,7 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _remedy(request: web.Request, error: web.HTTPException) -> str:
-    """What the caller of an address, or of a method, that there is not can do."""
+    """What a caller can do who asked for an address, or used a method, that does not exist."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         return problems.wrong_method(error.allowed_methods)
     if isinstance(error, web.HTTPNotFound):
@@ -130,11 +135,11 @@ def _remedy(request: web.Request, error: web.HTTPException) -> str:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Bind before anything else starts, so that a port in use costs nothing.
+    """Bind before anything else starts, so that a port in use is reported at once.
 
     Raises:
         AddressInUse: Naming the address and the settings that change it.
-        UnauthenticatedBind: Others than this machine could come, and nobody would ask who they are.
+        UnauthenticatedBind: Other machines could connect, and callers need no token.
     """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -148,7 +153,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def check_guarded(settings: Settings, address: str) -> None:
-    """Refuse to be open to a network by accident.
+    """Refuse to serve a network without tokens by accident.
 
     Raises:
         UnauthenticatedBind: Naming both remedies.
@@ -156,8 +161,8 @@ def check_guarded(settings: Settings, address: str) -> None:
     guarded = settings.tokens or settings.tokens_file or settings.allow_unauthenticated
     if not guarded and not is_loopback(ipaddress.ip_address(address)):
         raise UnauthenticatedBind(
-            f"POSTER_HOST={settings.host} is open to others than this machine, and there is no"
-            " token: give callers tokens (POSTER_TOKENS=name=token or POSTER_TOKENS_FILE), or set"
+            f"POSTER_HOST={settings.host} accepts connections from other machines, and there is no"
+            " token: set POSTER_TOKENS=name=token or POSTER_TOKENS_FILE, or set"
             " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"
         )
 
@@ -166,7 +171,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until TERM, INT or HUP; a second one, or QUIT, does not wait for running renders.
 
     Raises:
-        OperatorError: Something does not let the service start; nothing is left running.
+        OperatorError: The service cannot start; nothing is left running.
     """
     stop = _Stop(asyncio.get_running_loop())
     ensure_descriptors(settings)
@@ -191,9 +196,9 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 async def _started(service: Service, stop: "_Stop") -> bool:
     """Start the service; False when a signal came meanwhile, and nothing is left then."""
     starting = asyncio.ensure_future(_bring_up(service))
-    told = asyncio.ensure_future(stop.first.wait())
-    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+    stopped = asyncio.ensure_future(stop.first.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
     if not starting.done():
         starting.cancel()
         await asyncio.wait({starting})
@@ -203,13 +208,13 @@ async def _started(service: Service, stop: "_Stop") -> bool:
 
 
 async def _bring_up(service: Service) -> None:
-    # Before the first Chrome: what that maps stays as it is.
+    # Before the first Chrome: pages that a process has mapped are not replaced.
     await asyncio.to_thread(page_cache.refill, service.engine.pool.spec.program, REFILL_SECONDS)
     await service.start()
 
 
 async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
-    """Let renders finish, until the grace is over or a second signal comes."""
+    """Let renders finish, until the grace period is over or a second signal comes."""
     service.engine.admission.close()
     waits = [
         asyncio.ensure_future(_all_answered(service)),
@@ -221,17 +226,17 @@ async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
 
 
 async def _all_answered(service: Service) -> None:
-    """Wait until no render runs or waits, and every answer has been taken by its caller."""
+    """Wait until no render runs or waits, and every answer has been sent."""
     await service.engine.admission.wait_idle()
     await service.answers.wait_none()
 
 
 class _Stop:
-    """Counts the signals that mean to stop; the handler only takes a note.
+    """Counts the signals that stop the service; the handler only takes a note.
 
-    HUP is one of them: it comes when the terminal is closed. QUIT (Ctrl-backslash) asks for the end
-    at once, which is done as for a second signal, so that no folder stays. USR1, USR2 and ALRM mean
-    nothing here, and by default would end the process without any cleaning.
+    HUP is one of them: it comes when the terminal is closed. QUIT (Ctrl-backslash) stops at once,
+    as a second signal does, so that no folder is left. USR1, USR2 and ALRM mean nothing here; their
+    default action would end the process without cleanup.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -244,7 +249,7 @@ class _Stop:
             loop.add_signal_handler(number, self._ignore, number)
 
     def ignore_more(self) -> None:
-        """Nothing is left: a further signal must not change the exit status."""
+        """Ignore further signals: nothing is left to stop, and the exit status must not change."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             loop.remove_signal_handler(number)
@@ -258,4 +263,4 @@ class _Stop:
         self.second.set()
 
     def _ignore(self, number: signal.Signals) -> None:
-        event(logger, logging.INFO, "a signal without meaning here is ignored", signal=number.name)
+        event(logger, logging.INFO, "ignored a signal that has no meaning here", signal=number.name)

@@ -1,8 +1,7 @@
-"""From an HTTP request to a render job: JSON, HTML with its options in the query, or a form.
+"""From an HTTP request to a render request: JSON, HTML with its options in the query, or a form.
 
-A body costs no more than the limits allow, whatever it claims to be: it is counted after it was
-unpacked and piece by piece, and JSON is looked at before a parser makes a hundred times its size
-of it.
+A body costs no more than the limits allow: it is counted while it is unpacked, and the nesting and
+values of JSON are counted before a parser builds objects a hundred times its size.
 """
 
 import codecs
@@ -25,7 +24,9 @@ from poster_service.errors import (
     UnsupportedMediaType,
 )
 from poster_service.quoting import quoted
+from poster_service.render.flat import nest
 from poster_service.render.request import Asset, Limits, RenderRequest
+from poster_service.render.source import SOURCE_FIELDS, Html
 from poster_service.settings import Settings
 from poster_service.web import charsets, forms, incoming, media_type, template_data
 from poster_service.web.incoming import COST, beside
@@ -48,7 +49,7 @@ class BodyLimits:
         max_items: Values in JSON.
         max_parts: Parts of a form.
         max_part_header: One header of a part, in bytes.
-        origins: Those whose pages may send forms, beside our own.
+        origins: Whose pages may send forms, beside this service's own.
     """
 
     max_bytes: int
@@ -61,7 +62,7 @@ class BodyLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "BodyLimits":
-        """As the settings have it."""
+        """The limits of the settings."""
         return cls(
             settings.max_body_bytes,
             settings.body_timeout_ms / 1000,
@@ -73,28 +74,33 @@ class BodyLimits:
         )
 
 
-#: Parameters of an address; data that is flat in a signed one may be some hundred.
+#: Parameters of a URL; flat data in a signed URL may have some hundred.
 MOST_PARAMETERS = 1000
 
 BODY_LIMITS = web.AppKey("body_limits", BodyLimits)
 
 
-async def read_job(request: web.Request, limits: Limits) -> RenderRequest:
-    """The job a POST /render asks for.
+async def read_request(
+    request: web.Request, limits: Limits, kind: type[RenderRequest] = RenderRequest
+) -> RenderRequest:
+    """The render request of a POST /render.
 
     Raises:
-        CallerError: Of the branch that says what is wrong with it.
+        CallerError: The body or an option is wrong; the class says which.
     """
     check_size_of_query(request)
-    said = request.headers.getall(hdrs.CONTENT_TYPE, ())
-    media = media_type.parse(said[0]) if len(said) == 1 else MediaType()
+    given = request.headers.getall(hdrs.CONTENT_TYPE, ())
+    media = media_type.parse(given[0]) if len(given) == 1 else MediaType()
     if media.name == JSON_TYPE:
-        return await _read_json(request, limits)
+        options = await _read_json(request)
+        return _held(request, kind.parse(options, limits))
     if media.name == HTML_TYPE:
-        return await _read_html(request, limits, media)
+        options = await _read_html(request, media, kind)
+        return _held(request, kind.parse(options, limits, strict=False))
     if media.name == FORM_TYPE:
-        return await _read_form(request, limits, media)
-    shown = quoted(", ".join(said)) or "none"
+        options, files = await _read_form(request, media, kind)
+        return _held(request, kind.parse(options, limits, strict=False, files=files))
+    shown = quoted(", ".join(given)) or "none"
     raise UnsupportedMediaType.of(
         Fault("Content-Type", f"{shown} is not supported", ", ".join(TYPES))
     )
@@ -108,94 +114,106 @@ def check_size_of_query(request: web.Request) -> None:
     """
     if request.rel_url.raw_query_string.count("&") >= MOST_PARAMETERS:
         raise InvalidField.of(
-            Fault("", "the address has too many parameters", f"up to {MOST_PARAMETERS}")
+            Fault("", "the URL has too many parameters", f"up to {MOST_PARAMETERS}")
         )
 
 
-async def _read_json(request: web.Request, limits: Limits) -> RenderRequest:
+async def _read_json(request: web.Request) -> object:
     if request.query:
         first = next(iter(request.query))
         raise InvalidField.of(
             Fault(first, "options belong into the JSON body, not the query", "no query")
         )
     raw = await _body(request)
-    given = await beside(len(raw), parse_json, raw, request.app[BODY_LIMITS])
-    return _held(request, RenderRequest.parse(given, limits))
+    return await beside(len(raw), parse_json, raw, request.app[BODY_LIMITS])
 
 
-async def _read_html(request: web.Request, limits: Limits, media: MediaType) -> RenderRequest:
-    options = _options(request.query.items())
+async def _read_html(
+    request: web.Request, media: MediaType, kind: type[RenderRequest]
+) -> dict[str, Any]:
+    options = _options(request.query.items(), kind)
     raw = await _body(request)
     charset = media.parameters.get("charset")
     options["html"] = await beside(len(raw), charsets.text_of, raw, charset)
-    return _held(request, RenderRequest.parse(options, limits, strict=False))
+    return options
 
 
-def _held(request: web.Request, job: RenderRequest) -> RenderRequest:
-    """The job, which from now on takes the room that its body took."""
-    files = sum(len(one.body) for one in job.assets)
-    incoming.share_of(request).set(files + COST * sys.getsizeof(job.html or ""))
-    return job
+def _held(request: web.Request, made: RenderRequest) -> RenderRequest:
+    """The render request; from now on the budget counts its size instead of the body's."""
+    files = sum(len(file.body) for file in made.files)
+    html = made.source.html if isinstance(made.source, Html) else ""
+    incoming.share_of(request).set(files + COST * sys.getsizeof(html))
+    return made
 
 
-async def _read_form(request: web.Request, limits: Limits, media: MediaType) -> RenderRequest:
-    """The page, its files, and options both in the query and as fields."""
-    bounds = request.app[BODY_LIMITS]
-    check_origin(request, bounds.origins)
+async def _read_form(
+    request: web.Request, media: MediaType, kind: type[RenderRequest]
+) -> tuple[dict[str, Any], tuple[Asset, ...]]:
+    """Options of the query and of fields, with the source, and the files."""
+    limits = request.app[BODY_LIMITS]
+    check_origin(request, limits.origins)
     raw = await _body(request)
     parts = await beside(
-        len(raw), forms.parse, raw, media.parameters.get("boundary", ""), bounds.max_parts,
-        bounds.max_part_header,
+        len(raw), forms.parse, raw, media.parameters.get("boundary", ""), limits.max_parts,
+        limits.max_part_header,
     )  # fmt: skip
     if template_data.is_named(request.query, parts):
-        options, files = template_data.form_options(
-            request.query.items(), parts, bounds.max_depth, lambda text: parse_json(text, bounds)
+        pairs, files = template_data.form_pairs(request.query.items(), parts)
+        options = template_data.from_pairs(
+            pairs, kind.declared, limits.max_depth, lambda text: parse_json(text, limits)
         )
-        assets = _assets(part.asset() for part in files)
-        return _held(request, RenderRequest.parse(options, limits, strict=False, assets=assets))
-    pages = [part for part in parts if part.name == forms.PAGE]
-    if len(pages) != 1:
-        wrong = "is given more than once" if pages else "is missing"
-        raise InvalidField.of(Fault(forms.PAGE, wrong, template_data.SOURCES))
-    others = [part for part in parts if part.name != forms.PAGE]
+        return options, _assets(part.asset() for part in files)
+    page = _page(parts)
+    others = [part for part in parts if part is not page]
     # What a browser's form sends of a field that was left empty is no option.
     fields = [(part.name, part.text()) for part in others if not part.is_file and part.body]
-    options = _options([*request.query.items(), *fields])
-    page = pages[0]
+    options = _options([*request.query.items(), *fields], kind)
     options["html"] = await beside(
         len(page.body), charsets.text_of, page.body, page.charset, forms.PAGE
     )
     charset = charsets.label_of(page.body, page.charset)
-    assets = _assets(part.asset(charset) for part in others if part.is_file)
-    return _held(request, RenderRequest.parse(options, limits, strict=False, assets=assets))
+    return options, _assets(part.asset(charset) for part in others if part.is_file)
+
+
+def _page(parts: Iterable[forms.Part]) -> forms.Part:
+    """The part that is the page.
+
+    Raises:
+        InvalidField: There is none, or more than one.
+    """
+    pages = [part for part in parts if part.name == forms.PAGE]
+    if len(pages) != 1:
+        wrong = "is given more than once" if pages else "is missing"
+        raise InvalidField.of(Fault(forms.PAGE, wrong, template_data.SOURCES))
+    return pages[0]
 
 
 def check_origin(request: web.Request, origins: Iterable[str]) -> None:
-    """Refuse a form that a page of somebody else has a browser send.
+    """Refuse a form that a browser sends for a page of another origin.
 
     A form is the one body that a browser sends to another origin without asking first (CORS); on
-    loopback, where nobody needs a token, any page on the web could have its visitors render. Old
-    browsers leave `Origin` out of some of these, new ones say in `Sec-Fetch-Site` whose page it is
-    (Fetch Metadata). What is no browser sends neither, and passes.
+    loopback, where no token is needed, any page on the web could have its visitors render. Old
+    browsers leave `Origin` out of some of these; new ones send `Sec-Fetch-Site` (Fetch Metadata).
+    Other clients send neither header, and pass.
 
     Raises:
-        CrossOriginForm: It is of an origin that is neither ours nor named.
+        CrossOriginForm: Its origin is neither this service nor in the settings.
     """
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")
     if origin is not None and origin in origins:
         return
-    if site is not None:  # a browser's own word, which no page can change
+    if site is not None:  # set by the browser; a page cannot change it
         if site in ("same-origin", "none"):
             return
         raise CrossOriginForm.of(Fault("Sec-Fetch-Site", f"is {quoted(site)}", FROM_WHERE))
     if origin is None or origin.partition("://")[2] == request.headers.get("Host", ""):
         return
-    raise CrossOriginForm.of(Fault("Origin", "is another than ours", FROM_WHERE))
+    raise CrossOriginForm.of(Fault("Origin", f"is {quoted(origin)}", FROM_WHERE))
 
 
 def _assets(found: Iterable[Asset]) -> tuple[Asset, ...]:
-    """Files by name, so that the order in which they came makes no other job."""
+    """Files sorted by name, so that their order in the form does not matter."""
     by_name: dict[str, Asset] = {}
     for one in found:
         if one.name in by_name:
@@ -209,17 +227,19 @@ async def _body(request: web.Request) -> bytes:
     return await incoming.read(request, limits.max_bytes, limits.seconds)
 
 
-def _options(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in options:
-            raise InvalidField.of(Fault(name, "is given more than once", "once"))
-        if name in ("html", "template", "data"):
+def _options(pairs: Iterable[tuple[str, str]], kind: type[RenderRequest]) -> dict[str, Any]:
+    """The options beside a page, nested as in JSON.
+
+    Raises:
+        InvalidField: One is given twice or in two ways, or names another source.
+    """
+    pairs = list(pairs)
+    for name, _ in pairs:
+        if name in SOURCE_FIELDS:
             raise InvalidField.of(
                 Fault(name, "the body is the page already", "templates are for JSON and forms")
             )
-        options[name] = value
-    return options
+    return nest(pairs, kind.declared)
 
 
 def parse_json(raw: bytes, limits: BodyLimits) -> object:
@@ -228,7 +248,7 @@ def parse_json(raw: bytes, limits: BodyLimits) -> object:
     A byte order mark before it is passed over (RFC 8259, 8.1).
 
     Raises:
-        CallerError: It is none, or too complex, or an object in it has a name twice.
+        CallerError: It is not JSON, or too complex, or an object in it has a name twice.
     """
     raw = raw.removeprefix(codecs.BOM_UTF8)
     check_complexity(raw, limits)
@@ -244,7 +264,7 @@ def parse_json(raw: bytes, limits: BodyLimits) -> object:
         raise BadRequest.of(Fault("", "the body is not UTF-8", "JSON in UTF-8")) from error
     except UnicodeEncodeError as error:
         raise BadRequest.of(
-            Fault("", "the body holds half a character", "JSON in UTF-8")
+            Fault("", "the body has half of a surrogate pair", "JSON in UTF-8")
         ) from error
     except ValueError as error:
         raise BadRequest.of(Fault("", f"the body is not JSON: {error}", "JSON")) from error
@@ -252,10 +272,10 @@ def parse_json(raw: bytes, limits: BodyLimits) -> object:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, of names that are unique (RFC 8259, 4): which of two counts is anybody's guess.
+    """An object whose names are unique: with two, parsers differ in which counts (RFC 8259, 4).
 
     Raises:
-        InvalidField: Naming one that is there twice.
+        InvalidField: With the name that is there twice.
     """
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -265,22 +285,22 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-FROM_WHERE = "a page of ours, or of POSTER_CORS_ORIGINS"
+FROM_WHERE = "a page of this service, or of an origin in POSTER_CORS_ORIGINS"
 _MARK = re.compile(rb'["\[{\]},]')
 #: The inside of a string, up to its end or to that of the window. Possessive, so that no text makes
-#: it look at anything twice.
+#: it read a byte twice.
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 #: Bytes that are searched in one call, which keeps the interpreter to itself.
 WINDOW = 1 << 16
 
 
 def check_complexity(raw: bytes, limits: BodyLimits) -> None:
-    """Count nesting and values without building any; what is no JSON is left to the parser.
+    """Count nesting and values without building any; invalid JSON is left to the parser.
 
     Raises:
-        JsonTooComplex: One of the two is more than allowed.
+        JsonTooComplex: There is more of one than allowed.
     """
-    # Nearly all bodies are simple, and large by their page: a look at the bytes is enough.
+    # Nearly all bodies are simple, and large because of their page: counting bytes is enough.
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= min(
         limits.max_depth, limits.max_items
     ):
@@ -292,7 +312,7 @@ def check_complexity(raw: bytes, limits: BodyLimits) -> None:
             depth += byte != 0x2C
         elif byte in b"]}":
             depth -= 1
-            if depth < 0:  # no JSON, and the parser stops here too
+            if depth < 0:  # not JSON, and the parser stops here too
                 return
         else:
             strings += 1
@@ -319,7 +339,7 @@ def _marks(raw: bytes) -> Iterator[int]:
 
 
 def _end_of_string(raw: bytes, at: int) -> int:
-    """Where a string ends whose inside begins at `at`; the end of all where it does not."""
+    """Where the string ends whose inside begins at `at`; the end of `raw` if it does not end."""
     while at < len(raw):
         quote = raw.find(b'"', at, at + WINDOW)
         escape = raw.find(b"\\", at, at + WINDOW if quote < 0 else quote)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 
 from poster_service.errors import PosterError
 from poster_service.process.spawn import Ending
-from poster_service.render.request import CONTENT_TYPES
+from poster_service.render.options import CONTENT_TYPES
 from poster_service.stats import Done
 
 # One more series for every counter, which the text format has no use for.

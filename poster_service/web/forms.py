@@ -1,7 +1,7 @@
 """A form with a page and its files (multipart/form-data, RFC 7578), from bytes that were counted.
 
-Nothing is written to disk, and no part is made before its number and its headers are within their
-bounds. What the parts mean as options is for `bodies`.
+Nothing is written to disk, and the number of parts and the size of their headers are checked before
+a part is built. `bodies` reads options out of the parts.
 """
 
 import re
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import multipart
 
 from poster_service.errors import BadRequest, Fault, FormTooComplex, InvalidField
-from poster_service.fetch.client import type_of
+from poster_service.render.page_files import guess_media_type
 from poster_service.render.request import Asset
 from poster_service.web import charsets
 from poster_service.web.part_names import extended
 
 #: The part that is the page.
 PAGE = "index.html"
-#: A part of this name is called by its file name: what a file input of a browser sends.
+#: A part of this name is known by its file name: a browser's file input sends it.
 FILES = "files"
 #: Headers of one part; a browser sends two.
 MAX_HEADERS = 8
-#: Parts that are encoded once more went out of use with RFC 7578.
+#: RFC 7578 (4.7) deprecates all others.
 CODINGS = ("", "7bit", "8bit", "binary")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}\Z")
@@ -34,8 +34,8 @@ class Part:
     Attributes:
         name: Of the option, or the path of the file.
         is_file: Whether it came as a file; the page may come as either.
-        content_type: What its sender says it is; often empty.
-        charset: Likewise.
+        content_type: As the sender gives it; often empty.
+        charset: Of its Content-Type; None if that names none.
         body: Its bytes.
     """
 
@@ -60,16 +60,16 @@ class Part:
         """The file, as the page will get it, its bytes untouched.
 
         Args:
-            page_charset: In which the page itself came. The page is UTF-8 from here on, and would
-                have Chrome take its style sheets and scripts for that too, where they do not say
-                what they are; so they are said to be in what the page was in.
+            page_charset: In which the page itself came. Chrome gets the page as UTF-8, and would
+                read style sheets and scripts without a charset as UTF-8 too; so they are served
+                with the charset of the page.
 
         Raises:
-            InvalidField: Its name is no path below the page.
+            InvalidField: Its name is not a path below the page.
         """
         check_path(self.name)
-        said = self.content_type if _PLAIN_TYPE.match(self.content_type) else ""
-        kind = type_of(self.name) or said or "application/octet-stream"
+        sent = self.content_type if _PLAIN_TYPE.match(self.content_type) else ""
+        kind = guess_media_type(self.name) or sent or "application/octet-stream"
         charset = self.charset or (page_charset if self._follows_page(kind) else None)
         if (
             charset
@@ -80,7 +80,7 @@ class Part:
         return Asset(self.name, kind, self.body)
 
     def _follows_page(self, kind: str) -> bool:
-        """Whether it is in the page's encoding for want of a word of its own."""
+        """Whether it has the page's encoding because it names none itself."""
         marks = (*(mark for mark, _ in charsets.MARKS), b"@charset")
         return kind in ("text/css", "text/javascript") and not self.body.startswith(marks)
 
@@ -95,7 +95,7 @@ def parse(raw: bytes, boundary: str, max_parts: int, max_header_bytes: int) -> l
         max_header_bytes: As long as one header of a part may be.
 
     Raises:
-        BadRequest: It is no form.
+        BadRequest: The body is not a form.
         FormTooComplex: One of the two is exceeded.
     """
     try:
@@ -119,7 +119,9 @@ def parse(raw: bytes, boundary: str, max_parts: int, max_header_bytes: int) -> l
         ) from error
     except (multipart.MultipartError, UnicodeError) as error:
         raise BadRequest.of(
-            Fault("", f"the body is no form: {_sentence(error)}", "multipart/form-data (RFC 7578)")
+            Fault(
+                "", f"the body is not a form: {_sentence(error)}", "multipart/form-data (RFC 7578)"
+            )
         ) from error
 
 
@@ -143,7 +145,11 @@ def _part(head: multipart.MultipartSegment, body: bytes) -> Part | None:
     coding = headers.get("Content-Transfer-Encoding", "").strip().lower()
     if coding not in CODINGS:
         raise BadRequest.of(
-            Fault(head.name[:100], "is encoded once more", "no Content-Transfer-Encoding")
+            Fault(
+                head.name[:100],
+                f"has Content-Transfer-Encoding {coding[:40]}",
+                "no Content-Transfer-Encoding",
+            )
         )
     better = extended(headers.get("Content-Disposition", ""))
     own, filename = better.get("name", head.name), better.get("filename", head.filename)
@@ -154,18 +160,20 @@ def _part(head: multipart.MultipartSegment, body: bytes) -> Part | None:
 
 
 def check_path(name: str) -> None:
-    """Refuse a file that no address below the page's could mean.
+    """Refuse a file whose name no URL below the page's own can have.
 
     Raises:
-        InvalidField: Telling what a path must be.
+        InvalidField: With what a path must be.
     """
     if _CONTROL.search(name) or any(step in ("", ".", "..") for step in name.split("/")):
         raise InvalidField.of(
-            Fault(name[:100], "is no path below the page", "a path like img/logo.png, without ..")
+            Fault(
+                name[:100], "is not a path below the page", "a path like img/logo.png, without .."
+            )
         )
 
 
 def _sentence(error: Exception) -> str:
-    """The parser's words, as a part of a sentence of ours."""
+    """The parser's message, to be part of a sentence."""
     words = str(error.args[0]) if error.args else "it cannot be read"
     return words[:1].lower() + words[1:200]

@@ -10,7 +10,7 @@ from poster_service.buffers import SMALL
 from poster_service.engine import Checks
 from poster_service.settings import Settings
 from poster_service.web import metrics, playground, signed, status
-from poster_service.web.bodies import read_job
+from poster_service.web.bodies import read_request
 from poster_service.web.caller import CALLER
 from poster_service.web.incoming import expect_later
 from poster_service.web.pictures import picture
@@ -21,7 +21,7 @@ async def render(request: web.Request) -> web.Response:
     """POST /render: responds with the picture itself."""
     service, caller = request.app[SERVICE], request.get(CALLER, "")
     check_room(request, service, caller)
-    job = await read_job(request, service.engine.limits)
+    job = await read_request(request, service.engine.limits)
     return await picture(request, job, caller)
 
 

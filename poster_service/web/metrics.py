@@ -221,7 +221,7 @@ def chromes(service: Service) -> Iterator[Metric]:
 def remains(service: Service) -> Iterator[Metric]:
     """The census: living processes, zombies, leftover files; and memory."""
     spec, own = service.engine.pool.spec, own_process()
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     leases = {str(one.lease) for one in seen.alive}
     yield gauge("poster_processes", "Living processes of Chromes and their shims.", len(seen.alive))
     yield gauge(

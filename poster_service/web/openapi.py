@@ -1,8 +1,8 @@
 """GET /openapi.json: what the service promises over HTTP, as an OpenAPI 3.1 document.
 
-Made from what the service runs on: its routes and their docstrings, the job's own schema, the error
-tree and its table, the settings. What is written here is only what none of those knows: which body
-a handler reads, which branches of the tree it may end in, and what it answers when all is well.
+Made from what the service runs on: its routes and their docstrings, the declared options
+(openapi_requests.py), the error tree and its table, the settings. Written here is only what none of
+those knows: which body a handler reads, which errors it may end in, and what it answers otherwise.
 """
 
 import json
@@ -17,14 +17,22 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from poster_service import __version__, errors
-from poster_service.render.request import CONTENT_TYPES
-from poster_service.web import forms, handlers, metrics, playground, problems, signed, status
+from poster_service.render.json_schema import Json
+from poster_service.render.options import CONTENT_TYPES
+from poster_service.render.request import RenderRequest
+from poster_service.web import handlers, metrics, playground, problems, signed, status
 from poster_service.web.auth import is_guarded
-from poster_service.web.bodies import FORM_TYPE, HTML_TYPE, JSON_TYPE
-from poster_service.web.options import job_schema, options, plain
+from poster_service.web.bodies import HTML_TYPE, JSON_TYPE
+from poster_service.web.openapi_requests import (
+    TEXT,
+    Described,
+    render_body,
+    render_query,
+    signed_parameters,
+    status_query,
+)
 from poster_service.web.service import SERVICE, Service
 
-Json = dict[str, Any]
 Errors = tuple[type[errors.PosterError], ...]
 
 PROBLEM_TYPE = "application/problem+json"
@@ -35,7 +43,7 @@ RENDERING: Errors = (errors.LoadError, errors.RenderFailed, errors.OperatorError
 
 
 class Listing(TypedDict):
-    """A template, as GET /templates tells it."""
+    """A template, as GET /templates lists it."""
 
     name: str
     title: str
@@ -78,8 +86,8 @@ class Operation:
     raises: Errors = ()
     never: Errors = ()
     headers: tuple[str, ...] = ()
-    parameters: Callable[[Service], list[Json]] = lambda _: []
-    body: Callable[[Service], Json | None] = lambda _: None
+    parameters: Callable[[Described], list[Json]] = lambda _: []
+    body: Callable[[Described], Json | None] = lambda _: None
 
 
 def ok(schemas: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
@@ -104,17 +112,17 @@ async def openapi(request: web.Request) -> web.Response:
 ROUTE = web.get("/openapi.json", openapi)
 
 
-def document(app: web.Application) -> Json:
+def document(app: web.Application, kind: type[RenderRequest] = RenderRequest) -> Json:
     """The document of an application with its settings.
 
     Raises:
-        KeyError: A route has a handler of which nothing is said below.
+        KeyError: A route has a handler that `ABOUT` lacks.
     """
-    service = app[SERVICE]
+    described = Described(app[SERVICE], kind)
     paths: dict[str, Json] = {}
     for path, method, handler in operations(app):
         identity = "_".join((method, *re.findall(r"\w+", path)))
-        paths.setdefault(path, {})[method] = operation(identity, path, handler, service)
+        paths.setdefault(path, {})[method] = operation(identity, path, handler, described)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -124,7 +132,7 @@ def document(app: web.Application) -> Json:
         },
         "servers": [{"url": "."}],
         "paths": paths,
-        "components": components(service),
+        "components": components(described),
     }
 
 
@@ -135,19 +143,19 @@ def operations(app: web.Application) -> Iterator[tuple[str, str, Any]]:
             yield route.resource.canonical, route.method.lower(), route.handler
 
 
-def operation(identity: str, path: str, handler: Any, service: Service) -> Json:
+def operation(identity: str, path: str, handler: Any, described: Described) -> Json:
     """One method of one path."""
     about = ABOUT[handler]
-    told: Json = {
+    found: Json = {
         "operationId": identity,
         "summary": summary(handler),
-        "parameters": about.parameters(service),
-        "responses": responses(path, about, service),
-        "security": security(path, about, service),
+        "parameters": about.parameters(described),
+        "responses": responses(path, about, described.service),
+        "security": security(path, about, described.service),
     }
-    if (body := about.body(service)) is not None:
-        told["requestBody"] = body
-    return told
+    if (body := about.body(described)) is not None:
+        found["requestBody"] = body
+    return found
 
 
 def summary(handler: Any) -> str:
@@ -253,106 +261,12 @@ def header_references(*names: str) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-# --- what is sent ------------------------------------------------------------------------------
-
-
-def query(service: Service) -> list[Json]:
-    """The options as parameters of an address."""
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "description": schema["description"],
-            "schema": {key: value for key, value in schema.items() if key != "description"},
-        }
-        for name, schema in options(service).items()
-    ]
-
-
-def status_query(_: Service) -> list[Json]:
-    """In which form the status is told."""
-    text = "`html` for the page; anything else for JSON. Without it, Accept decides."
-    return [{"name": "format", "in": "query", "description": text, "schema": TEXT}]
-
-
-def render_query(service: Service) -> list[Json]:
-    """Those of POST /render, which JSON has in its body."""
-    told = query(service)
-    for one in told:
-        one["description"] += f" With {JSON_TYPE} it belongs into the body."
-    return told
-
-
-def signed_parameters(service: Service) -> list[Json]:
-    """Those of a signed address; `data` may also be flat, which no schema can say."""
-
-    def parameter(name: str, text: str, required: bool = True, **schema: Any) -> Json:
-        return {
-            "name": name,
-            "in": "path" if name == "template" else "query",
-            "required": required,
-            "description": text,
-            "schema": {"type": "string", **schema},
-        }
-
-    name = job_schema(service)["properties"]["template"]
-    text = "base64url of the data as JSON; or flat, data.title=...&data.author.name=..."
-    data = parameter("data", text, required=False)
-    data["examples"] = {
-        one["name"]: {"value": signed.text_of(one["sample"])}
-        for one in service.engine.templates.list()
-    }
-    return [
-        parameter("template", name["description"], **plain(name)),
-        data,
-        parameter("key", "Name of the key that signed."),
-        parameter("expires", "Until when it is good, in Unix seconds.", pattern="^[0-9]{1,12}$"),
-        *query(service),
-    ]
-
-
-def render_body(service: Service) -> Json:
-    """The three kinds of body that POST /render reads."""
-    samples = {
-        one["name"]: {"value": {"template": one["name"], "data": one["sample"]}}
-        for one in service.engine.templates.list()
-    }
-    page = {"type": "string", "minLength": 1}
-    return {
-        "required": True,
-        "description": f"Up to {service.settings.max_body_bytes} bytes, unpacked if it is gzip.",
-        "content": {
-            JSON_TYPE: {
-                "schema": {"$ref": "#/components/schemas/RenderRequest"},
-                "examples": {"html": {"value": {"html": "<h1>Hello"}}, **samples},
-            },
-            HTML_TYPE: {"schema": page, "example": "<h1>Hello"},
-            FORM_TYPE: {
-                "schema": {
-                    "type": "object",
-                    "description": "The page, its files by their paths, and options; or a template,"
-                    " its data in `data` or in fields `data.name`, and the pictures that it names;"
-                    f" up to {service.settings.max_form_parts} service.",
-                    "oneOf": [{"required": [forms.PAGE]}, {"required": ["template"]}],
-                    "properties": {
-                        forms.PAGE: page,
-                        "template": plain(job_schema(service)["properties"]["template"]),
-                        "data": {"type": "string", "contentMediaType": JSON_TYPE},
-                        **options(service),
-                    },
-                    "additionalProperties": {"type": "string", "format": "binary"},
-                }
-            },
-        },
-    }
-
-
 # --- what there is -----------------------------------------------------------------------------
 
 
-def components(service: Service) -> Json:
+def components(described: Described) -> Json:
     """Everything that is referred to."""
-    schemas: Json = {"RenderRequest": job_schema(service)}
+    schemas: Json = {"RenderRequest": described.request()}
     for kind in (problems.Problem, handlers.Health, handlers.Readiness, Listings):
         made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= made.pop("$defs", {})
@@ -368,15 +282,15 @@ def components(service: Service) -> Json:
 
 
 HEADERS = {
-    "X-Request-Id": "Under which the log tells of it; the caller's own if that is plain.",
+    "X-Request-Id": "The id of the request in the log; the caller's own if it sent a plain one.",
     "Server-Timing": "Where the time went, by phase.",
-    "X-Render-Warnings": "What the page went without, by address, and what else went wrong in it.",
-    "Retry-After": "Whole seconds after which trying again is sensible.",
-    "WWW-Authenticate": "RFC 6750.",
-    "Cache-Control": "What the caller's own caches may do.",
-    "ETag": "Strong, of the bytes.",
-    "X-Cache": "`hit`, `coalesced`, `miss` or `bypass`.",
-    "Age": "Seconds since the picture was painted.",
+    "X-Render-Warnings": "Subresources that failed, by address, and other faults of the page.",
+    "Retry-After": "Whole seconds after which to try again.",
+    "WWW-Authenticate": "The scheme of the token that is asked for (RFC 6750).",
+    "Cache-Control": "How long the caller's own caches may use the picture.",
+    "ETag": "Strong validator of the picture's bytes.",
+    "X-Cache": "Whether the picture comes from the cache: `hit`, `coalesced`, `miss`, `bypass`.",
+    "Age": "Seconds since the cached picture was rendered.",
 }
 #: Those that are there whenever they may be.
 ALWAYS = frozenset((
@@ -420,7 +334,6 @@ def reference(kind: type) -> Json:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
-TEXT: Json = {"type": "string"}
 READINESS = {JSON_TYPE: reference(handlers.Readiness)}
 ABOUT: dict[Any, Operation] = {
     handlers.render: Operation(

@@ -1,48 +1,42 @@
-"""The options of a render as JSON Schema, with the bounds of this service."""
+"""The options of a render as JSON Schema, with the bounds and the templates of this service."""
 
-import copy
 from typing import Any
 
+from poster_service.render.declaration import entries
+from poster_service.render.json_schema import Json, branches, present
 from poster_service.render.request import RenderRequest
 from poster_service.web.service import Service
 
-Json = dict[str, Any]
 
-#: Options that say what is rendered, which a body of another kind than JSON is itself.
-SOURCES = ("html", "template", "data")
-
-
-def job_schema(service: Service) -> Json:
-    """The job as JSON, with the bounds that this service sets."""
-    schema = copy.deepcopy(RenderRequest.model_json_schema())
-    for name, one in schema["properties"].items():
-        one.pop("title", None)
-        if name == "timeout_ms":
-            plain(one)["maximum"] = service.engine.limits.max_timeout_ms
-        if name == "template":
-            plain(one)["enum"] = [told["name"] for told in service.engine.templates.list()]
+def request_schema(service: Service, kind: type[RenderRequest] = RenderRequest) -> Json:
+    """A request as JSON: source and options side by side, nested options as objects."""
+    schema = kind.json_schema(service.engine.limits)
+    present_template(schema)["enum"] = [
+        listed["name"] for listed in service.engine.templates.list()
+    ]
     return schema
 
 
-def plain(schema: Json) -> Json:
-    """The part of an option's schema that says what it is when it is given."""
-    for one in schema.get("anyOf", ()):
-        if one != {"type": "null"}:
-            found: Json = one
-            return found
-    return schema
+def present_template(schema: Json) -> Json:
+    """The schema of a template's name that is given, in the schema of a request."""
+    found: Json = schema["properties"]["template"]["anyOf"][0]
+    return found
 
 
-def options(service: Service) -> dict[str, Json]:
-    """The options by name, as they stand in a query or in a field of a form."""
+def options(service: Service, kind: type[RenderRequest] = RenderRequest) -> dict[str, Json]:
+    """The options by name as they stand in a query or in a field of a form: nested ones dotted."""
     found: dict[str, Json] = {}
-    for name, given in job_schema(service)["properties"].items():
-        if name not in SOURCES:
-            found[name] = {
-                "description": given["description"],
-                **plain(given),
-                **{key: given[key] for key in ("pattern",) if key in given},
-            }
-            if given.get("default") is not None:
-                found[name]["default"] = given["default"]
+    for entry in entries(kind.declared):
+        if not entry.is_value:
+            continue
+        schema: dict[str, Any] = {**entry.schema, "description": entry.option.text()}
+        if "anyOf" in schema:  # a value as text, or an object in parts
+            plain = [one for one in branches(schema) if one["type"] not in ("object", "array")]
+            schema = present({**schema, "anyOf": plain})
+        if entry.option.limit:
+            schema["maximum"] = getattr(service.engine.limits, entry.option.limit)
+        schema.pop("default", None)
+        if isinstance(entry.default, str | int | float):
+            schema["default"] = entry.default
+        found[entry.name] = schema
     return found

@@ -14,7 +14,7 @@ _EXTENDED = re.compile(
     r";[ \t]*+(name|filename)\*[ \t]*+=[ \t]*+\"?([^'\s;\"]++)'([^'\s;\"]*+)'([^\s;\"]*+)\"?",
     re.IGNORECASE,
 )
-#: A quoted value, in which `filename*=` is a part of a name and no parameter.
+#: A quoted value, in which `filename*=` is text and not a parameter.
 _QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 
 
@@ -34,6 +34,6 @@ def extended(header: str) -> dict[str, str]:
 
 
 def _emptied(value: re.Match[str]) -> str:
-    """Quotes without what is in them; that of `name*=` stays, as some clients quote it."""
+    """Empty quotes for a quoted value; that of `name*=` stays, as some clients quote it."""
     before = value.string[max(0, value.start() - 8) : value.start()]
     return value[0] if before.rstrip(" \t=").endswith("*") else '""'

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader
 
-from poster_service.render.request import DEFAULT_HEIGHT, DEFAULT_WIDTH
+from poster_service.render.options import DEFAULT_HEIGHT, DEFAULT_WIDTH
 from poster_service.web.forms import FILES, PAGE
 from poster_service.web.headers import PLAYGROUND_CSP, page
 from poster_service.web.options import options

@@ -1,8 +1,8 @@
-"""Signed addresses for `<img>`: GET /render/{template}?...&key=&expires=&signature=...
+"""Signed URLs for `<img>`: GET /render/{template}?...&key=&expires=&signature=...
 
-An address says what is rendered, until when, and by whose key; whoever has it may fetch that
-picture and nothing else. The signature is the HMAC-SHA256, in lower-case hexadecimal, of three
-lines, joined by a line feed:
+A signed URL names what is rendered, until when it is good, and the key that signed it; a caller
+that has it may fetch that picture and nothing else. The signature is the HMAC-SHA256, in lower-case
+hexadecimal, of three lines, joined by a line feed:
 
     GET
     /render/{template}
@@ -35,89 +35,92 @@ from poster_service.errors import (
     UnknownKey,
     UrlExpired,
 )
+from poster_service.render.flat import flatten
 from poster_service.render.request import RenderRequest
+from poster_service.render.source import SOURCE_FIELDS
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits, parse_json
 from poster_service.web.pictures import picture
 from poster_service.web.service import SERVICE
-from poster_service.web.template_data import nested
+from poster_service.web.template_data import from_pairs
 
-#: The route's name, by which `auth` knows that it looks at signatures and not at tokens.
+#: The route's name, by which `auth` knows that a signature is asked for and not a token.
 NAME = "signed"
 PATH = "/render/{template:[a-z0-9][a-z0-9-]{0,63}}"
 Pairs = list[tuple[str, str]]
-#: What is about the address and no option of the render.
+#: Parameters of the signature, which are no options of the render.
 ABOUT = ("key", "expires", "signature")
 
 
 async def render(request: web.Request) -> web.Response:
-    """GET /render/{template}: the picture that the address is signed for."""
+    """GET /render/{template}: the picture that the URL is signed for."""
     service = request.app[SERVICE]
     template = request.match_info["template"]
     pairs = list(request.query.items())
     now = time.time()
     key, expires = verified(service.keys.entries, template, pairs)
     check_time(expires, now, service.settings.signed_url_max_seconds)
-    job = RenderRequest.parse(
-        job_of(template, pairs, request.app[BODY_LIMITS]), service.engine.limits, strict=False
-    )
+    given = options_of(template, pairs, request.app[BODY_LIMITS])
+    job = RenderRequest.parse(given, service.engine.limits, strict=False)
     caller = f"key:{key.name}"  # no name of a token has a colon
     answer = await picture(request, job, caller, expires)
-    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # made for pages of others
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # for pages of any origin
     return answer
 
 
 def verified(keys: Iterable[SigningKey], template: str, pairs: Pairs) -> tuple[SigningKey, int]:
-    """The key and the expiry of an address whose signature is right.
+    """The key and the expiry (Unix seconds) of a URL whose signature is right.
 
     Raises:
-        UnknownKey: The key named is none of ours (any more).
-        BadSignature: It was not made for this address by that key.
+        UnknownKey: The service has no key of that name, or no longer.
+        BadSignature: The signature was not made for this URL by that key.
     """
     about = {name: [value for one, value in pairs if one == name] for name in ABOUT}
     if any(len(values) != 1 for values in about.values()):
         raise BadSignature.of(
-            Fault("signature", "the address is not signed", "one each of " + ", ".join(ABOUT))
+            Fault("signature", "the URL is not signed", "one each of " + ", ".join(ABOUT))
         )
     named = {one.name: one for one in keys}
     key = named.get(about["key"][0])
     if key is None:
-        raise UnknownKey.of(Fault("key", "is none that signs here", "a key that is in force"))
+        raise UnknownKey.of(Fault("key", "unknown signing key", "a key that is in force"))
     expected = signature(key, template, [pair for pair in pairs if pair[0] != "signature"])
     given = about["signature"][0].encode("utf-8", "surrogatepass")
     expires = about["expires"][0]
     if not hmac.compare_digest(expected.encode(), given) or not plain_number(expires):
         raise BadSignature.of(
-            Fault("signature", "was not made for this address", "the address as it was signed")
+            Fault("signature", "does not match this URL", "the URL as it was signed")
         )
     return key, int(expires)
 
 
 def check_time(expires: int, now: float, longest: int) -> None:
-    """Refuse an address whose time is over, or that was made for longer than may be.
+    """Refuse a URL that has expired, or whose expiry is too far away.
 
     Raises:
-        UrlExpired: It was good once.
+        UrlExpired: Its expiry is in the past.
         ExpiryTooFar: Its expiry is more than POSTER_SIGNED_URL_MAX_SECONDS away.
     """
     if expires <= now:
-        raise UrlExpired.of(Fault("expires", "is over", "an address signed anew"))
+        raise UrlExpired.of(Fault("expires", "has expired", "a newly signed URL"))
     if expires - now > longest:
-        raise ExpiryTooFar.of(Fault("expires", "is too far away", f"up to {longest} s from now"))
+        raise ExpiryTooFar.of(
+            Fault("expires", f"is {expires - int(now)} s away", f"up to {longest} s from now")
+        )
 
 
 def signature(key: SigningKey, template: str, pairs: Pairs) -> str:
-    """The signature of an address."""
+    """The signature of a URL, in lower-case hexadecimal."""
     text = canonical(template, pairs).encode("ascii")
     return hmac.new(key.secret, text, hashlib.sha256).hexdigest()
 
 
 def canonical(template: str, pairs: Pairs) -> str:
-    """What is signed, as the head of this file has it."""
+    """The text that is signed, as the top of this file describes it."""
     return "\n".join(("GET", f"/render/{template}", query_of(pairs)))
 
 
 def query_of(pairs: Pairs) -> str:
-    """A query in the one way of writing it."""
+    """A query in its canonical form: encoded, sorted."""
 
     def encoded(text: str) -> str:
         return quote(text, safe="", errors="surrogatepass")
@@ -127,10 +130,19 @@ def query_of(pairs: Pairs) -> str:
 
 
 def address(key: SigningKey, base: str, options: Mapping[str, Any], expires: int) -> str:
-    """The signed address of a job, of its options as JSON has them, `template` among them."""
-    pairs = [(name, text_of(value)) for name, value in options.items() if name != "template"]
+    """The signed URL of a request.
+
+    Args:
+        key: That signs it.
+        base: Where the service is, before `/render`.
+        options: As JSON has them, nested options too; `template` and `data` among them.
+        expires: Until when it is good, in seconds since the epoch.
+    """
+    options = dict(options)
+    template, data = str(options.pop("template")), options.pop("data", None)
+    pairs = [(name, text_of(value)) for name, value in flatten(options)]
+    pairs += [] if data is None else [("data", text_of(data))]
     pairs += [("key", key.name), ("expires", str(expires))]
-    template = str(options["template"])
     signed = signature(key, template, pairs)
     return f"{base.rstrip('/')}/render/{template}?{query_of(pairs)}&signature={signed}"
 
@@ -143,32 +155,27 @@ def text_of(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def job_of(template: str, pairs: Pairs, limits: BodyLimits) -> dict[str, Any]:
-    """The job that a query asks for.
+def options_of(
+    template: str,
+    pairs: Pairs,
+    limits: BodyLimits,
+    kind: type[RenderRequest] = RenderRequest,
+) -> dict[str, Any]:
+    """What a query asks for, as JSON would have it.
 
     Raises:
-        InvalidField: An option is given twice, or does not belong here.
-        BadRequest: `data` is not what it must be.
+        InvalidField: An option is given twice or in two ways, or has no place in a signed URL.
+        BadRequest: `data` is not base64url of JSON.
     """
-    options: dict[str, Any] = {}
-    flat: Pairs = []
-    for name, value in pairs:
-        if name in ABOUT:
-            continue
-        if name.startswith("data."):
-            flat.append((name, value))
-        elif name in options:
-            raise InvalidField.of(Fault(name, "is given more than once", "once"))
-        elif name in ("html", "template"):
-            raise InvalidField.of(Fault(name, "the address names a template", "data and options"))
-        else:
-            options[name] = value
-    if flat and "data" in options:
-        raise InvalidField.of(Fault("data", "is given in two ways", "data, or data.name"))
-    if "data" in options:
-        options["data"] = parse_json(unpacked(options["data"]), limits)
-    elif flat:
-        options["data"] = nested(flat, limits.max_depth)
+    given = [pair for pair in pairs if pair[0] not in ABOUT]
+    for name, _ in given:
+        if name in SOURCE_FIELDS and name != "data":
+            raise InvalidField.of(Fault(name, "the URL names a template", "data and options"))
+
+    def parse_data(text: bytes) -> object:
+        return parse_json(unpacked(text.decode("utf-8", "surrogatepass")), limits)
+
+    options = from_pairs(given, kind.declared, limits.max_depth, parse_data)
     return {"template": template, **options}
 
 
@@ -176,15 +183,15 @@ def unpacked(text: str) -> bytes:
     """The bytes of base64url, with padding or without.
 
     Raises:
-        BadRequest: It is none.
+        BadRequest: The text is not base64url.
     """
     try:
         plain = text.rstrip("=").replace("-", "+").replace("_", "/").encode("ascii")
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise BadRequest.of(Fault("data", "is not base64url", "base64url of JSON")) from error
+        raise BadRequest.of(Fault("", "is not base64url", "base64url of JSON")) from error
 
 
 def plain_number(text: str) -> bool:
-    """Whether these are some digits and nothing else."""
+    """Whether a text is one to twelve ASCII digits."""
     return len(text) <= 12 and text.isascii() and text.isdigit()

@@ -43,7 +43,7 @@ def wants_html(request: web.Request) -> bool:
 def gather(service: Service) -> dict[str, Any]:
     """The whole status. Reads /proc for 1 to 10 ms: call it from a thread."""
     spec = service.engine.pool.spec
-    seen = census.take(spec.instance, spec.home)
+    seen = census.snapshot(spec.instance, spec.instance_dir)
     books = service.engine.pool.statistics()
     return {
         "version": __version__,

@@ -1,8 +1,8 @@
-"""A template's data beside JSON bodies: `data.author.name=...` of an address, and forms.
+"""A template's data beside JSON bodies: `data.author.name=...` of a URL, and forms.
 
 A form that names a template in `template` has its data in a field or file called `data` (JSON), or
-in fields `data.name`, and may bring pictures that the data names. What the parts of a form are is
-for `forms`.
+in fields `data.name`, and may bring pictures that the data names. `forms` reads the parts of a
+form.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,16 +10,17 @@ from dataclasses import replace
 from typing import Any
 
 from poster_service.errors import CallerError, Fault, InvalidField
+from poster_service.render.declaration import OptionGroup
+from poster_service.render.flat import Pairs, nest
 from poster_service.web.forms import PAGE, Part
 
 #: What the name of a field begins with that is one value of the data.
 PREFIX = "data."
-#: What a form must have, for the fault of one that has neither.
+#: What a form must have, for the fault of a form that has neither.
 SOURCES = (
     f"the page, in one part called {PAGE}; or the name of a template in `template`, and its data in"
     " `data` (JSON) or in fields `data.name`"
 )
-Pairs = Iterable[tuple[str, str]]
 ParseJson = Callable[[bytes], object]
 
 
@@ -29,51 +30,53 @@ def is_named(query: Iterable[str], parts: Sequence[Part]) -> bool:
     return "template" in query or "template" in fields
 
 
-def form_options(
-    query: Pairs, parts: Sequence[Part], max_depth: int, parse: ParseJson
-) -> tuple[dict[str, Any], list[Part]]:
-    """The options of a form that names a template, its data among them, and the files it brings.
+def form_pairs(query: Pairs, parts: Sequence[Part]) -> tuple[list[tuple[str, str]], list[Part]]:
+    """Options and data of a form that names a template, as pairs of text, and the files it brings.
 
-    Args:
-        query: Options of the address.
-        parts: Of the form. A field that is empty is one that a browser's user left alone.
-        max_depth: Nesting of data that comes as fields.
-        parse: Reads JSON within the bounds of a body.
+    A field that is empty is one that a browser's user left alone.
 
     Raises:
-        CallerError: Something is given in two ways, or the data is not JSON.
+        CallerError: There is a page too, the data is both a field and a file, or text is not UTF-8.
     """
     if any(part.name == PAGE for part in parts):
         raise InvalidField.of(
             Fault("template", f"is given beside {PAGE}", f"{PAGE}, or `template` with its data")
         )
-    fields = [(part.name, part.text()) for part in parts if not part.is_file and part.body]
     files = [part for part in parts if part.is_file and part.name != "data"]
-    whole = [part.body for part in parts if part.is_file and part.name == "data"]
-    options: dict[str, Any] = {}
-    flat: list[tuple[str, str]] = []
-    for name, value in [*query, *fields]:
-        if name.startswith(PREFIX):
-            flat.append((name, value))
-        elif name == "data":
-            whole.append(value.encode("utf-8", "surrogatepass"))
-        elif name in options:
-            raise InvalidField.of(Fault(name, "is given more than once", "once"))
-        else:
-            options[name] = value
-    if len(whole) + bool(flat) > 1:
+    fields = (part for part in parts if (part.name == "data" if part.is_file else part.body))
+    return [*query, *((part.name, part.text()) for part in fields)], files
+
+
+def from_pairs(
+    pairs: Pairs, group: type[OptionGroup], max_depth: int, parse_data: ParseJson
+) -> dict[str, Any]:
+    """A request of pairs of text, as JSON would have it: options, and the template's data.
+
+    Args:
+        pairs: Dotted names for what is nested.
+        group: Declares the options.
+        max_depth: Nesting of data that comes as `data.name`.
+        parse_data: Reads the data where it comes in one piece, as `data`.
+
+    Raises:
+        CallerError: Something is given twice or in two ways, or the data cannot be read.
+    """
+    pairs = list(pairs)
+    data = [pair for pair in pairs if pair[0].startswith(PREFIX)]
+    options = nest((pair for pair in pairs if not pair[0].startswith(PREFIX)), group)
+    if data and "data" in options:
         raise InvalidField.of(
-            Fault("data", "is given more than once", "one `data` (JSON), or fields `data.name`")
+            Fault("data", "is given both as a whole and in parts", "data, or data.name")
         )
-    if whole:
-        options["data"] = _parsed(whole[0], parse)
-    elif flat:
-        options["data"] = nested(flat, max_depth)
-    return options, files
+    if data:
+        options["data"] = nested(data, max_depth)
+    elif "data" in options:
+        options["data"] = _parsed(options["data"].encode("utf-8", "surrogatepass"), parse_data)
+    return options
 
 
 def _parsed(raw: bytes, parse: ParseJson) -> object:
-    """Data from JSON; what is wrong with it is said of `data` and not of the body."""
+    """The data; a fault of it names `data` and not the body."""
     try:
         return parse(raw)
     except CallerError as error:
@@ -105,7 +108,7 @@ def nested(flat: Pairs, most: int) -> dict[str, Any]:
             or last in at
         ):
             raise InvalidField.of(
-                Fault(name, "does not fit the others", f"each name once, up to {most} levels")
+                Fault(name, "contradicts another name", f"each name once, up to {most} levels")
             )
         at[last] = value
     return data

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poster_service.browser import chrome
-from poster_service.browser.chrome import ChromeSpec, Sandbox
+from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
 from poster_service.process.user import UNUSED
 
 #: Headless-shell, and full Chromium with its crash handlers that leave the process group.
@@ -34,11 +33,11 @@ def make_spec(work_dir: Path) -> Callable[[Path], ChromeSpec]:
     """A spec with a folder and an instance of its own."""
 
     def make(program: Path) -> ChromeSpec:
-        instance = chrome.new_instance()
+        instance = new_instance()
         return ChromeSpec(
             program=program,
             sandbox=Sandbox.ON,
-            home=work_dir / f"{instance:x}",
+            instance_dir=work_dir / f"{instance:x}",
             instance=instance,
             start_timeout=20,
             user=UNUSED if os.geteuid() == 0 else None,

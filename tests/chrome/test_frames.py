@@ -9,7 +9,8 @@ from typing import Literal
 
 import pytest
 
-from poster_service.browser.chrome import Chrome, ChromeSpec, supports_begin_frame
+from poster_service.browser.chrome import Chrome
+from poster_service.browser.spec import ChromeSpec, supports_begin_frame
 from poster_service.browser.types import CaptureOptions, Reply, Request
 from tests.conftest import left
 from tests.web.pictures import BLUE, GREEN, at, decode, near
@@ -80,20 +81,17 @@ class Painter:
 
 
 @pytest.fixture
-async def painter(
-    make_spec: Callable[[Path], ChromeSpec], program: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Painter]:
+async def painter(make_spec: Callable[[Path], ChromeSpec], program: Path) -> AsyncIterator[Painter]:
     """One for each Chrome; headless-shell is given its frames."""
-    monkeypatch.setattr("poster_service.browser.chrome.RENEW_SECONDS", 20.0)  # on a busy machine
-    spec = replace(make_spec(program), renders=99)
+    spec = replace(make_spec(program), renders=99, renew_timeout=20.0)  # on a busy machine
     assert supports_begin_frame(spec) is ("headless" in program.name)
-    spec.home.mkdir()
+    spec.instance_dir.mkdir()
     one = await Chrome.start(spec, 1)
     yield Painter(one)
     one.page.abandon()
     one.end()
     await one.wait_gone()
-    assert left(spec.instance, spec.home) == []
+    assert left(spec.instance, spec.instance_dir) == []
 
 
 @pytest.mark.slow

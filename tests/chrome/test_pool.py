@@ -4,6 +4,7 @@ Orders of events nobody thought of are tried in test_pool_machine.py.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -12,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from poster_service.browser import chrome
-from poster_service.browser.chrome import ChromeSpec
-from poster_service.browser.pool import Pool
+from poster_service.browser.pool import Pool, PoolSize
 from poster_service.browser.pool_state import State
+from poster_service.browser.spec import ChromeSpec
 from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import Stopping
 from tests.chrome.conftest import PROGRAMS, installed
@@ -42,14 +42,14 @@ class Caller:
 
     def gone(self) -> None:
         """Note what there is of the pool's Chromes."""
-        self.told.append(left(self.pool.spec.instance, self.pool.spec.home))
+        self.told.append(left(self.pool.spec.instance, self.pool.spec.instance_dir))
 
 
 async def test_a_lease_left_while_the_pool_closes_is_told_when_its_chrome_is_gone(
     make_spec: MakeSpec,
 ) -> None:
     """Not at once: its slot counts until nothing is left, also while the service stops."""
-    pool = Pool(make_spec(installed(PROGRAMS[0])), ready=0, capacity=1)
+    pool = Pool(make_spec(installed(PROGRAMS[0])), PoolSize(ready=0, capacity=1))
     await pool.start()
     caller = Caller(pool)
     await caller.has_it.wait()
@@ -66,20 +66,20 @@ async def test_who_hangs_up_in_the_moment_of_being_served_is_told_when_it_is_gon
     make_spec: MakeSpec,
 ) -> None:
     """The Chrome was theirs already, so their slot counts until it is gone."""
-    pool = Pool(make_spec(installed(PROGRAMS[0])), ready=0, capacity=1)
+    pool = Pool(make_spec(installed(PROGRAMS[0])), PoolSize(ready=0, capacity=1))
     await pool.start()
     first = Caller(pool)
     await first.has_it.wait()
     second = Caller(pool)
     assert await settled(lambda: pool.statistics().waiting == 1)
-    (waiter,) = pool._books.waiters
+    (waiter,) = pool._state.waiters
     first.may_go.set()
     while not waiter.done():  # noqa: ASYNC110 - each turn of the loop, else the moment is missed
         await asyncio.sleep(0)
     second.task.cancel()
     await asyncio.wait([second.task])
     assert not second.has_it.is_set()
-    assert pool._books.count(State.RETIRING) == 1
+    assert pool._state.count(State.RETIRING) == 1
     assert second.told == []
     assert await settled(lambda: bool(second.told))
     assert second.told == [[]]
@@ -88,7 +88,7 @@ async def test_who_hangs_up_in_the_moment_of_being_served_is_told_when_it_is_gon
 
 async def test_who_hung_up_waits_no_longer(make_spec: MakeSpec) -> None:
     """Also behind others who still wait, and in the statistics too."""
-    pool = Pool(make_spec(installed(PROGRAMS[0])), ready=0, capacity=1)
+    pool = Pool(make_spec(installed(PROGRAMS[0])), PoolSize(ready=0, capacity=1))
     await pool.start()
     callers = [Caller(pool) for _ in range(4)]
     assert await settled(lambda: pool.statistics().waiting == 3)
@@ -139,23 +139,29 @@ class Reuse:
         await gone.wait()
 
 
-@pytest.fixture
-async def reuse(make_spec: MakeSpec, program: Path) -> AsyncIterator[Reuse]:
-    """Such a pool, of one Chrome at a time; nothing is left of it afterwards."""
-    spec = replace(make_spec(program), renders=3)
-    pool = Pool(spec, ready=1, capacity=1)
+@contextlib.asynccontextmanager
+async def reusing(spec: ChromeSpec, renew_timeout: float) -> AsyncIterator[Reuse]:
+    """A pool of one Chrome at a time, each for three renders; nothing is left of it afterwards."""
+    spec = replace(spec, renders=3, renew_timeout=renew_timeout)
+    pool = Pool(spec, PoolSize(ready=1, capacity=1))
     await pool.start()
     yield Reuse(pool)
     await pool.close()
-    assert left(spec.instance, spec.home) == []
+    assert left(spec.instance, spec.instance_dir) == []
+
+
+@pytest.fixture
+async def reuse(make_spec: MakeSpec, program: Path) -> AsyncIterator[Reuse]:
+    """Such a pool; with a longer limit than the service's, since this machine may be busy."""
+    async with reusing(make_spec(program), renew_timeout=20.0) as one:
+        yield one
 
 
 @pytest.mark.slow
 async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
-    reuse: Reuse, monkeypatch: pytest.MonkeyPatch
+    reuse: Reuse,
 ) -> None:
     """And they are gone, dead and reaped, when the lease counts as over."""
-    monkeypatch.setattr(chrome, "RENEW_SECONDS", 20.0)  # not a matter of how busy the machine is
     for _ in range(4):
         await reuse.render()
         assert not any(Path(f"/proc/{pid}").exists() for pid in reuse.renderers[-1])
@@ -168,20 +174,21 @@ async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
 
 @pytest.mark.slow
 async def test_a_renderer_that_does_not_go_costs_its_chrome(
-    reuse: Reuse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    make_spec: MakeSpec, program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stopped one cannot be seen gone: doubt means discard, and the next render is as any."""
+    async with reusing(make_spec(program), renew_timeout=1.0) as reuse:
 
-    def stop(renderers: set[int]) -> None:
-        for pid in renderers:
-            os.kill(pid, signal.SIGSTOP)
+        def stop(renderers: set[int]) -> None:
+            for pid in renderers:
+                os.kill(pid, signal.SIGSTOP)
+            # The next Chrome has time again, however busy this machine is.
+            reuse.pool.spec = replace(reuse.pool.spec, renew_timeout=20.0)
 
-    monkeypatch.setattr(chrome, "RENEW_SECONDS", 1.0)
-    await reuse.render(stop)
-    monkeypatch.setattr(chrome, "RENEW_SECONDS", 20.0)
-    await reuse.render()
-    assert len(set(reuse.leaders)) == 2
-    assert reuse.pool.statistics().renewed == 1
+        await reuse.render(stop)
+        await reuse.render()
+        assert len(set(reuse.leaders)) == 2
+        assert reuse.pool.statistics().renewed == 1
     assert "a Chrome is replaced after a render: a page was not gone" in caplog.text
 
 
@@ -201,13 +208,13 @@ async def test_a_render_that_was_not_done_costs_its_chrome(reuse: Reuse) -> None
 async def test_a_pool_may_close_while_a_chrome_is_being_renewed(make_spec: MakeSpec) -> None:
     """Its slot counts until it is gone, and nothing is left."""
     spec = replace(make_spec(installed(PROGRAMS[0])), renders=3)
-    pool = Pool(spec, ready=0, capacity=1)
+    pool = Pool(spec, PoolSize(ready=0, capacity=1))
     await pool.start()
     caller = Caller(pool)
     await caller.has_it.wait()
     caller.may_go.set()
     await caller.task
-    assert pool._books.count(State.RENEWING) == 1
+    assert pool._state.count(State.RENEWING) == 1
     await pool.close()
     assert caller.told == [[]]
 
@@ -216,16 +223,16 @@ async def test_a_pool_may_close_while_a_chrome_is_being_renewed(make_spec: MakeS
 async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
     """More when leases come quickly, and those beyond the least are let go when none does."""
     spec = make_spec(installed(PROGRAMS[0]))
-    pool = Pool(spec, ready=1, capacity=4, most_ready=3)
+    pool = Pool(spec, PoolSize(ready=1, capacity=4, most_ready=3))
     await pool.start()
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
     for _ in range(500):  # as if that many had come within a moment
         pool._demand.leased(asyncio.get_running_loop().time())
     assert await settled(lambda: pool.statistics().counts["ready"] == 3)
-    pool._demand._seen -= 1_000  # as if that had been long ago
+    pool._demand._last_lease -= 1_000  # as if that had been long ago
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
     await pool.close()
-    assert left(spec.instance, spec.home) == []
+    assert left(spec.instance, spec.instance_dir) == []
 
 
 @pytest.mark.slow
@@ -238,14 +245,14 @@ async def test_a_start_that_hangs_is_given_up_when_nobody_wants_it(
     mute.chmod(0o755)
     tmp_path.chmod(0o711)
     spec = make_spec(installed(PROGRAMS[0]))
-    pool = Pool(spec, ready=1, capacity=4)
+    pool = Pool(spec, PoolSize(ready=1, capacity=4))
     await pool.start()
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
     pool.spec = replace(spec, program=mute, user=None, start_timeout=1_000)
-    place = pool._books.enter()
-    pool._own(pool._start(place), f"start {place.number}")
-    assert await settled(lambda: place.state is State.GONE)
+    entry = pool._state.add()
+    pool._own(pool._start(entry), f"start {entry.number}")
+    assert await settled(lambda: entry.state is State.GONE)
     assert pool._failures == 0
     assert pool.statistics().counts["ready"] == 1
     await pool.close()
-    assert left(spec.instance, spec.home) == []
+    assert left(spec.instance, spec.instance_dir) == []

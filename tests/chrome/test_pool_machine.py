@@ -1,6 +1,6 @@
-"""Leases, crashes, hang-ups, time-outs, stops in any order: the books match the process table.
+"""Leases, crashes, hang-ups, time-outs, stops in any order: the state match the process table.
 
-A state machine drives a real pool of real Chromes. After each step the books are held against an
+A state machine drives a real pool of real Chromes. After each step the state are held against an
 independent look at /proc and at the disk, which trusts neither `census` nor the pool: always for
 what must never be, and where the step ends at rest for what must be there too.
 
@@ -27,9 +27,9 @@ from hypothesis import Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from poster_service.browser.chrome import ChromeSpec, Sandbox, new_instance
-from poster_service.browser.pool import PATIENCE, Lease, Pool
-from poster_service.browser.pool_state import Place, PoolState, State
+from poster_service.browser.pool import PATIENCE, Lease, Pool, PoolSize
+from poster_service.browser.pool_state import PoolEntry, PoolState, State
+from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
 from poster_service.browser.types import CaptureOptions, Reply, Request
 from poster_service.errors import ChromeDied, RenderFailed, Stopping
 from poster_service.process.forkserver import ForkServer
@@ -113,59 +113,59 @@ class Hits:
 
 
 def never(
-    books: PoolState, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
+    state: PoolState, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
 ) -> list[str]:
     """What must not be at any moment, in words; an empty list is the promise."""
-    places = books.places
+    entries = state.entries
     words = [
-        f"{process} belongs to no Chrome in the books"
+        f"{process} belongs to no Chrome in the state"
         for process in seen
-        if process.lease not in places
+        if process.lease not in entries
         and not (process.zombie and process.lease in hits and hits[process.lease].lost_shim)
     ]
     words += [
-        f"folder {name} of no Chrome in the books" for name in on_disk - set(map(str, places))
+        f"folder {name} of no Chrome in the state" for name in on_disk - set(map(str, entries))
     ]
-    if len(places) > books.capacity:
-        words.append(f"more Chromes than there is room for: {books}")
-    if any(not waiter.done() for waiter in books.waiters) and books.count(State.READY):
-        words.append(f"somebody waits beside a ready Chrome: {books}")
+    if len(entries) > state.capacity:
+        words.append(f"more Chromes than there is room for: {state}")
+    if any(not waiter.done() for waiter in state.waiters) and state.count(State.READY):
+        words.append(f"somebody waits beside a ready Chrome: {state}")
     return words
 
 
 def at_rest(
-    books: PoolState, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
+    state: PoolState, seen: list[Process], on_disk: set[str], hits: dict[int, Hits]
 ) -> list[str]:
     """What is wrong where nothing is under way: what must never be, and what is missing."""
-    words = never(books, seen, on_disk, {})
-    for place in books.places.values():
-        own = [process for process in seen if process.lease == place.number]
-        if place.number not in hits:
-            words += _whole(place, own, on_disk)
-    waiting = sum(not waiter.done() for waiter in books.waiters)
-    ready = books.count(State.READY)
-    if waiting and len(books.places) < books.capacity:
-        words.append(f"somebody waits and there is room: {books}")
-    returning = max(0, books.busy - books.count(State.LEASED))
-    if ready > books.ready + returning and not waiting:
-        words.append(f"more are kept ready than were asked for: {books}")
-    if ready < books.ready and len(books.places) < books.capacity:
-        words.append(f"fewer are kept ready than were asked for: {books}")
+    words = never(state, seen, on_disk, {})
+    for entry in state.entries.values():
+        own = [process for process in seen if process.lease == entry.number]
+        if entry.number not in hits:
+            words += _whole(entry, own, on_disk)
+    waiting = sum(not waiter.done() for waiter in state.waiters)
+    ready = state.count(State.READY)
+    if waiting and len(state.entries) < state.capacity:
+        words.append(f"somebody waits and there is room: {state}")
+    returning = max(0, state.busy - state.count(State.LEASED))
+    if ready > state.ready + returning and not waiting:
+        words.append(f"more are kept ready than were asked for: {state}")
+    if ready < state.ready and len(state.entries) < state.capacity:
+        words.append(f"fewer are kept ready than were asked for: {state}")
     return words
 
 
-def _whole(place: Place, own: list[Process], on_disk: set[str]) -> list[str]:
+def _whole(entry: PoolEntry, own: list[Process], on_disk: set[str]) -> list[str]:
     """What is missing of a Chrome that nobody touched."""
     words = [f"{one} of a live Chrome is not waited for" for one in own if one.zombie]
     kinds = {one.kind for one in own if not one.zombie}
     missing = {"shim", "leader", "zygote", "renderer"} - kinds
     if missing:
-        words.append(f"Chrome {place.number} ({place.state.value}) has no {sorted(missing)}: {own}")
+        words.append(f"Chrome {entry.number} ({entry.state.value}) has no {sorted(missing)}: {own}")
     shims = [one.pid for one in own if one.kind == "shim"]
-    if place.chrome is None or shims != [place.chrome.group.shim_pid]:
-        words.append(f"Chrome {place.number} has the shims {shims}, not the one in the books")
-    if str(place.number) not in on_disk:
-        words.append(f"Chrome {place.number} has no folder")
+    if entry.chrome is None or shims != [entry.chrome.group.shim_pid]:
+        words.append(f"Chrome {entry.number} has the shims {shims}, not the one in the state")
+    if str(entry.number) not in on_disk:
+        words.append(f"Chrome {entry.number} has no folder")
     return words
 
 
@@ -295,7 +295,7 @@ class PoolMachine(RuleBasedStateMachine):
         )
         self.hits: dict[int, Hits] = {}
         self.cut_starts = 0
-        self.pool = Pool(spec, ready=ready, capacity=capacity)
+        self.pool = Pool(spec, PoolSize(ready=ready, capacity=capacity))
         if cut is not None:
             starting = asyncio.create_task(self.pool.start())
             await asyncio.sleep(cut)  # a moment by lot, not a condition
@@ -307,8 +307,8 @@ class PoolMachine(RuleBasedStateMachine):
             self.cut_starts = self.given_out()
             self.happened(f"a start is cut off: begun={bool(self.cut_starts)}")
             assert processes(instance) == []
-            assert folders(spec.home) == set()
-            assert not self.books.places
+            assert folders(spec.instance_dir) == set()
+            assert not self.state.entries
         await self.pool.start()
         self.happened(f"opened: capacity {capacity}, ready {ready}")
 
@@ -329,7 +329,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert [one for one in seen if one.lease not in self.shims_lost()] == []
         assert [one for one in seen if not one.zombie] == []
         assert await settled(lambda: not processes(spec.instance)), processes(spec.instance)
-        assert not self.books.places, pool
+        assert not self.state.entries, pool
         assert list(self.work.iterdir()) == []
         with pytest.raises(Stopping):
             await pool.lease().__aenter__()
@@ -361,7 +361,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(rest=st.booleans())
     def lease(self, rest: bool) -> None:
         """Somebody wants one; up to two more than there is room for."""
-        if len(self.holds) >= self.books.capacity + 2:
+        if len(self.holds) >= self.state.capacity + 2:
             return
         self.run(self.began())
         self.rest = rest
@@ -415,12 +415,12 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(which=WHICH, kind=st.sampled_from(HITS), rest=st.booleans())
     def hit(self, which: int, kind: str, rest: bool) -> None:
         """A Chrome, ready or at work, loses a process, or one is stopped, or its page crashes."""
-        places = self.some(State.READY, State.LEASED)
-        if not places:
+        entries = self.in_states(State.READY, State.LEASED)
+        if not entries:
             self.run(self.given(which))
-            places = self.some(State.READY, State.LEASED)
-        if place := self.one(which, places):
-            self.run(self.struck(place, kind))
+            entries = self.in_states(State.READY, State.LEASED)
+        if entry := self.one(which, entries):
+            self.run(self.struck(entry, kind))
         self.rest = rest
 
     @rule(rest=st.booleans())
@@ -434,11 +434,11 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(("kill leader", "kill shim")), delay=DELAY, rest=st.booleans())
     def hit_a_start(self, kind: str, delay: float, rest: bool) -> None:
         """A Chrome dies while it is being started."""
-        if not self.some(State.STARTING) and len(self.books.places) < self.books.capacity:
+        if not self.in_states(State.STARTING) and len(self.state.entries) < self.state.capacity:
             self.run(self.began())
         self.run(asyncio.sleep(delay / 2))  # a moment by lot, not a condition
-        for place in self.some(State.STARTING)[:1]:
-            self.run(self.struck(place, kind))
+        for entry in self.in_states(State.STARTING)[:1]:
+            self.run(self.struck(entry, kind))
         self.rest = rest
 
     @rule(which=WHICH, kind=st.sampled_from(("kill shim", "stop shim")), rest=st.booleans())
@@ -448,23 +448,23 @@ class PoolMachine(RuleBasedStateMachine):
             if not self.ending_shims_to_stop:
                 return
             self.ending_shims_to_stop -= 1
-        if not self.some(State.RETIRING):
+        if not self.in_states(State.RETIRING):
             self.end(self.run(self.given(which)), cancels=True)
-            self.run(settled(lambda: bool(self.some(State.RETIRING)), 1.0))
-        if place := self.one(which, self.some(State.RETIRING)):
-            self.run(self.struck(place, kind))
+            self.run(settled(lambda: bool(self.in_states(State.RETIRING)), 1.0))
+        if entry := self.one(which, self.in_states(State.RETIRING)):
+            self.run(self.struck(entry, kind))
         self.rest = rest
 
     # --- what must hold
 
     @invariant()
-    def the_books_match_the_process_table(self) -> None:
+    def the_state_match_the_process_table(self) -> None:
         """At once for what must never be; where the step ends at rest also for what must be."""
         if self.pool is None:
             return
         with self.told():
             seen, on_disk = self.look()
-            assert never(self.books, seen, on_disk, self.hits) == []
+            assert never(self.state, seen, on_disk, self.hits) == []
             self.look_at_the_finished()
             self.look_at_the_numbers()
         if self.rest:
@@ -476,7 +476,7 @@ class PoolMachine(RuleBasedStateMachine):
         wrong: list[str] = []
 
         def matches() -> bool:
-            wrong[:] = at_rest(self.books, *self.look(), self.hits)
+            wrong[:] = at_rest(self.state, *self.look(), self.hits)
             return not wrong
 
         assert await settled(matches), wrong
@@ -489,11 +489,11 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool is not None
         # Whatever is hit of a ready Chrome, the pool finds it out and replaces it.
         noticed = not any(
-            place.number in self.hits and self.hits[place.number].served == place.served
-            for place in self.some(State.READY)
+            entry.number in self.hits and self.hits[entry.number].served == entry.served
+            for entry in self.in_states(State.READY)
         )
         asked = all(hold.over for hold in self.holds if hold.ending)
-        idle = not self.books.count(State.STARTING, State.RETIRING) and not self.pool._tasks
+        idle = not self.state.count(State.STARTING, State.RETIRING) and not self.pool._tasks
         return noticed and asked and idle
 
     def look_at_the_finished(self) -> None:
@@ -509,8 +509,8 @@ class PoolMachine(RuleBasedStateMachine):
                     f"a lease is cut off: used={hold.used} given={hold.number is not None}"
                 )
                 assert hold.cut, hold
-            place = self.books.places.get(hold.number or 0)
-            if place is None:
+            entry = self.state.entries.get(hold.number or 0)
+            if entry is None:
                 # One that was renewed was told then, and its Chrome has ended since.
                 assert len(hold.told_gone) == 1, hold
                 assert hold.told_gone == [[]] or self.renders > 1, hold
@@ -520,7 +520,7 @@ class PoolMachine(RuleBasedStateMachine):
                 assert len(hold.told_gone) == 1, hold
                 self.holds.remove(hold)
             else:
-                assert place.state in (State.RETIRING, State.RENEWING), place.state
+                assert entry.state in (State.RETIRING, State.RENEWING), entry.state
 
     def expected(self, hold: Hold) -> tuple[type[BaseException], ...]:
         """The errors that one's block may be left with."""
@@ -537,10 +537,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     def look_at_the_numbers(self) -> None:
         """What the pool counted adds up with what was done to it."""
-        told, hits, places = self.statistics, self.hits, self.books.places
+        told, hits, entries = self.statistics, self.hits, self.state.entries
         endings = {"asked": 0, "exited": 0, "lost": 0, "late": 0, "term": 0} | told.endings
-        gone = {number: hit for number, hit in hits.items() if number not in places}
-        ended = told.started - sum(place.chrome is not None for place in places.values())
+        gone = {number: hit for number, hit in hits.items() if number not in entries}
+        ended = told.started - sum(entry.chrome is not None for entry in entries.values())
         assert sum(endings.values()) == ended, told
         for reason in ("lost", "late", "term"):
             may = sum(reason in hit.reasons for hit in gone.values())
@@ -552,9 +552,9 @@ class PoolMachine(RuleBasedStateMachine):
         assert told.survivors == ()
         assert told.failed_starts <= sum(hit.while_starting for hit in gone.values()), (told, hits)
         given_out = self.given_out()
-        starting = self.books.count(State.STARTING)
+        starting = self.state.count(State.STARTING)
         counted = told.started + told.failed_starts + self.cut_starts + starting
-        assert counted == given_out or not places, (told, given_out)
+        assert counted == given_out or not entries, (told, given_out)
 
     # --- means
 
@@ -578,10 +578,10 @@ class PoolMachine(RuleBasedStateMachine):
         event(what)
 
     @property
-    def books(self) -> PoolState:
-        """The books of the pool there is."""
+    def state(self) -> PoolState:
+        """The state of the pool there is."""
         assert self.pool is not None
-        return self.pool._books
+        return self.pool._state
 
     @property
     def statistics(self) -> Any:
@@ -590,22 +590,22 @@ class PoolMachine(RuleBasedStateMachine):
         return self.pool.statistics()
 
     def given_out(self) -> int:
-        """How many Chromes were ever entered in the books."""
+        """How many Chromes were ever entered in the state."""
         # By its text, which names the next: from Python 3.14 on no iterator can be copied.
-        return int(repr(self.books._numbers).removeprefix("count(").removesuffix(")")) - 1
+        return int(repr(self.state._numbers).removeprefix("count(").removesuffix(")")) - 1
 
     def look(self) -> tuple[list[Process], set[str]]:
         """The process table and the disk, as they are now."""
         assert self.pool is not None
-        return processes(self.pool.spec.instance), folders(self.pool.spec.home)
+        return processes(self.pool.spec.instance), folders(self.pool.spec.instance_dir)
 
     def shims_lost(self) -> set[int]:
         """Chromes whose shim was killed."""
         return {number for number, hit in self.hits.items() if hit.lost_shim}
 
-    def some(self, *states: State) -> list[Place]:
-        """The places in any of these states."""
-        return [place for place in self.books.places.values() if place.state in states]
+    def in_states(self, *states: State) -> list[PoolEntry]:
+        """The entries in any of these states."""
+        return [entry for entry in self.state.entries.values() if entry.state in states]
 
     def one(self, which: int, among: list[T]) -> T | None:
         """One of several by lot, None where there is none."""
@@ -616,9 +616,9 @@ class PoolMachine(RuleBasedStateMachine):
         hold = Hold()
         hold.task = asyncio.create_task(self.held(hold))
         self.holds.append(hold)
-        waiting = len(self.books.waiters)
+        waiting = len(self.state.waiters)
         await settled(
-            lambda: hold.number is not None or len(self.books.waiters) > waiting or hold.over
+            lambda: hold.number is not None or len(self.state.waiters) > waiting or hold.over
         )
         return hold
 
@@ -631,7 +631,7 @@ class PoolMachine(RuleBasedStateMachine):
         if hold := self.one(which, fresh):
             return hold
         used = [h for h in self.holds if h.number is not None and not h.ending]
-        if len(used) >= self.books.capacity and (hold := self.one(which, used)):
+        if len(used) >= self.state.capacity and (hold := self.one(which, used)):
             self.end(hold, cancels=False)
         waiting = [hold for hold in self.holds if hold.number is None and not hold.ending]
         hold = waiting[0] if waiting else await self.began()
@@ -669,11 +669,11 @@ class PoolMachine(RuleBasedStateMachine):
 
     async def left_when_served(self) -> None:
         """Ask for a lease and hang up before the task that asked can run with what it got."""
-        if len(self.holds) >= self.books.capacity:
+        if len(self.holds) >= self.state.capacity:
             return
         hold = await self.began()
         if hold.number is None and not hold.over:
-            waiter = self.books.waiters[-1]
+            waiter = self.state.waiters[-1]
             give_up = self.loop.time() + SETTLE_SECONDS
             while not waiter.done() and self.loop.time() < give_up:  # noqa: ASYNC110
                 # Every turn of the loop: only so is the moment hit between giving and taking.
@@ -706,31 +706,31 @@ class PoolMachine(RuleBasedStateMachine):
             return
         assert await settled(lambda: hold.over or not hold.busy, 2 * SETTLE_SECONDS), hold
 
-    async def struck(self, place: Place, kind: str) -> None:
+    async def struck(self, entry: PoolEntry, kind: str) -> None:
         """Do one Chrome harm, if it has what is to be harmed, and note what may come of it."""
         verb, _, what = kind.partition(" ")
-        alive = place.chrome if place.chrome and not place.chrome.lost.done() else None
+        alive = entry.chrome if entry.chrome and not entry.chrome.lost.done() else None
         # Chrome does not crash a page that waits at its address: that one dies by a fault.
         by_word = kind == "crash page" and alive and alive.page._requests.has_document
         if kind == "crash page" and alive and not by_word:
             what = "renderer"
-        aims = [p for p in self.look()[0] if p.lease == place.number and p.kind == what]
+        aims = [p for p in self.look()[0] if p.lease == entry.number and p.kind == what]
         aims = [process for process in aims if not process.zombie]
         if alive and by_word:
             alive.page._session.send("Page.crash")
         elif not aims:
             return
-        hits = self.hits.setdefault(place.number, Hits())
-        hits.served = place.served
-        if place.state is State.STARTING:
+        hits = self.hits.setdefault(entry.number, Hits())
+        hits.served = entry.served
+        if entry.state is State.STARTING:
             hits.while_starting = True
         if kind == "kill shim":
             # While it lives and nothing else has happened there is no other way for it to end.
-            sure = place.state in (State.READY, State.LEASED) and not hits.kinds
+            sure = entry.state in (State.READY, State.LEASED) and not hits.kinds
             hits.reasons = {"lost"} if sure else hits.reasons | {"lost"}
-        elif kind == "stop shim" and place.state is State.RETIRING:
+        elif kind == "stop shim" and entry.state is State.RETIRING:
             hits.reasons.add("late")
-        self.happened(f"{kind} while {place.state.value}")
+        self.happened(f"{kind} while {entry.state.value}")
         hits.kinds.append(kind)
         for process in aims:
             os.kill(process.pid, SIGNALS[verb])
@@ -770,17 +770,17 @@ TestPoolForLong = pytest.mark.slow(pytest.mark.timeout(600)(LongPoolMachine.Test
 # --- the check can fail ------------------------------------------------------------------------
 
 
-async def test_what_the_books_do_not_know_is_reported(work_dir: Path) -> None:
+async def test_what_the_state_do_not_know_is_reported(work_dir: Path) -> None:
     """A live process, a zombie, a folder, a missing Chrome: each is told, and none without."""
     instance = new_instance()
     sandbox = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
     spec = ChromeSpec(installed(PROGRAMS[0]), sandbox, work_dir / f"{instance:x}", instance, 20)
-    pool = Pool(spec, ready=1, capacity=2)
+    pool = Pool(spec, PoolSize(ready=1, capacity=2))
     await pool.start()
-    books = pool._books
+    state = pool._state
 
     def wrong() -> list[str]:
-        return at_rest(books, processes(instance), folders(spec.home), {})
+        return at_rest(state, processes(instance), folders(spec.instance_dir), {})
 
     def told(*words: str) -> bool:
         return any(all(word in line for word in words) for line in wrong())
@@ -790,23 +790,23 @@ async def test_what_the_books_do_not_know_is_reported(work_dir: Path) -> None:
     try:
         tag = (MAGIC << INSTANCE_BITS | instance) << LEASE_BITS | 77
         resource.prlimit(stray.pid, RLIMIT_LOCKS, (tag, resource.RLIM_INFINITY))
-        words = (f"pid={stray.pid}", "lease=77", "state='S'", "no Chrome in the books")
+        words = (f"pid={stray.pid}", "lease=77", "state='S'", "no Chrome in the state")
         assert await settled(lambda: told(*words)), wrong()
-        assert never(books, processes(instance), folders(spec.home), {}) == wrong()
+        assert never(state, processes(instance), folders(spec.instance_dir), {}) == wrong()
         stray.kill()
         assert await settled(lambda: told(f"pid={stray.pid}", "state='Z'"))
     finally:
         stray.kill()
         stray.wait()
     assert wrong() == []
-    (spec.home / "77").mkdir()
+    (spec.instance_dir / "77").mkdir()
     assert told("folder 77")
-    (spec.home / "77").rmdir()
+    (spec.instance_dir / "77").rmdir()
     assert wrong() == []
-    ghost = books.enter()
+    ghost = state.add()
     ghost.move(State.READY)
     assert told(f"Chrome {ghost.number} (ready) has no ['leader'")
     assert told(f"Chrome {ghost.number} has no folder")
-    del books.places[ghost.number]
+    del state.entries[ghost.number]
     await pool.close()
     assert processes(instance) == []

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageChops
 from pypdfium2 import PdfDocument, PdfPage
 
-from poster_service.browser import chrome
+from poster_service.browser import installed
 from tests.corpus.plain import PlainChromium, plain_chromium, web_of
 from tests.web.served import serving
 
@@ -121,7 +121,7 @@ class Pair:
 def way(request: pytest.FixtureRequest) -> tuple[Path, str]:
     """The program, and how many renders one Chrome serves."""
     name, _, renders = request.param.rpartition("-")
-    found = chrome.find(None) if name != "chromium" else Path("/usr/lib/chromium/chromium")
+    found = installed.find(None) if name != "chromium" else Path("/usr/lib/chromium/chromium")
     if not found.exists():
         pytest.skip(f"{found} is not installed")
     return found, renders

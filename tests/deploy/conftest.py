@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.web.conftest import Service, service, start_service
+from tests.web.conftest import Service, service, shared_service
 
-__all__ = ["service", "start_service"]  # a real service, for the names of its metrics
+__all__ = ["service", "shared_service"]  # a real service, for the names of its metrics
 
 DOCKER = Path(__file__).parents[2] / "docker"
 

@@ -122,10 +122,11 @@ def test_the_tokens_are_where_the_service_looks_for_them() -> None:
     assert "/docker/tokens" in (DOCKER.parent / ".gitignore").read_text().splitlines()
 
 
-def test_the_pages_command_makes_a_file_that_the_service_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["docker/README.md", "docs/operations.md"])
+def test_the_pages_command_makes_a_file_that_the_service_takes(page: str, tmp_path: Path) -> None:
     """And that holds no token, so that the container's uid may read it."""
-    page = (DOCKER / "README.md").read_text("utf-8")
-    lines = [line.strip() for line in page.splitlines() if "TOKEN=$(" in line or "> tokens" in line]
+    text = (DOCKER.parent / page).read_text("utf-8")
+    lines = [line.strip() for line in text.splitlines() if "TOKEN=$(" in line or "> tokens" in line]
     script = "\n".join([lines[0].partition("&& ")[2], lines[1], 'printf %s "$TOKEN"'])
     done = subprocess.run(
         ["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -105,9 +105,10 @@ def test_the_page_tells_what_every_file_is() -> None:
         assert name in told or beside or name == "README.md", name
 
 
-def test_the_alert_rules_become_a_prometheusrule_as_the_readme_says(tmp_path: Path) -> None:
+def test_the_alert_rules_become_a_prometheusrule_as_the_page_says(tmp_path: Path) -> None:
     """Its command is run as it stands there."""
-    [command] = re.findall(r"```sh\n(.*?)```", (DOCKER / "README.md").read_text("utf-8"), re.DOTALL)
+    page = (DOCKER.parent / "docs" / "operations.md").read_text("utf-8")
+    [command] = re.findall(r"```sh\n(\{ printf.*?)```", page, re.DOTALL)
     (tmp_path / "docker").symlink_to(DOCKER)
     subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=tmp_path, check=True)
     made = yaml.safe_load((tmp_path / "prometheusrule.yaml").read_text("utf-8"))

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from poster_service.errors import CallerError
 from poster_service.render.request import Limits, RenderRequest, check_pixels
+from poster_service.render.source import Html, Template
 from poster_service.web import problems
-from poster_service.web.bodies import BODY_LIMITS, BodyLimits, read_job
+from poster_service.web.bodies import BODY_LIMITS, BodyLimits, read_request
 from tests.conftest import left
 from tests.web.conftest import Service, StartService, start_service  # noqa: F401 - a fixture
 
@@ -62,20 +63,21 @@ def test_a_job_is_made_or_refused_whatever_is_asked_for(given_: object, strict: 
     """Nothing but the caller's errors; and what is made is within its bounds."""
     try:
         job = RenderRequest.parse(given_, LIMITS, strict=strict)
-        check_pixels(job, job.width or 750, job.height or 1334, LIMITS)
+        options = job.options
+        check_pixels(options, options.width or 750, options.height or 1334, LIMITS)
     except CallerError as error:
         is_promised(error)
         return
-    assert (job.html is None) != (job.template is None)
-    assert 0.1 <= job.device_scale_factor <= 5
-    assert 100 <= (job.timeout_ms or 100) <= LIMITS.max_timeout_ms
-    job.colour()
+    assert isinstance(job.source, Html | Template)
+    assert 0.1 <= options.device_scale_factor <= 5
+    assert 100 <= (options.timeout_ms or 100) <= LIMITS.max_timeout_ms
+    options.colour()
 
 
 async def _read(request: web.Request) -> web.Response:
     """What the service does with a request before it renders anything."""
     try:
-        await read_job(request, LIMITS)
+        await read_request(request, LIMITS)
     except CallerError as error:
         return problems.answer(error, "id")
     return web.Response(status=204)

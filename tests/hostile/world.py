@@ -363,7 +363,7 @@ class World:
         """Listening sockets of every Chrome, and the environment of each of its processes."""
         assert self._service is not None
         spec = self._service.engine.pool.spec
-        seen = census.take(spec.instance, spec.home)
+        seen = census.snapshot(spec.instance, spec.instance_dir)
         inodes = set()
         for table in ("tcp", "tcp6", "udp", "udp6"):
             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -409,7 +409,7 @@ class World:
         await self._service.stop()
         await self._runner.cleanup()
         spec = self._service.engine.pool.spec
-        assert left(spec.instance, spec.home) == []
+        assert left(spec.instance, spec.instance_dir) == []
         self._service = None
 
 

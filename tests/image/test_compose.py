@@ -79,7 +79,7 @@ async def test_the_compose_file_gives_a_confined_service(
 async def test_the_readmes_lines_build_and_run_the_image(engine: Engine, image: str) -> None:
     """As they stand there, but for the names and the port."""
     readme = (ROOT / "README.md").read_text("utf-8")
-    build, run = re.findall(r"^ {4}(docker (?:build|run) .*)$", readme, re.MULTILINE)
+    build, run = re.findall(r"^(docker (?:build|run) .*)$", readme, re.MULTILINE)
     words = shlex.split(build.replace("poster-service", IMAGE))
     done = await asyncio.to_thread(
         subprocess.run, words, cwd=ROOT, env={**os.environ, **engine.environment}, check=False,

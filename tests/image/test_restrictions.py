@@ -1,12 +1,12 @@
 """Under every restriction that people put on containers it renders, and the same picture."""
 
 import asyncio
+import contextlib
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.image.harness import (
@@ -18,6 +18,7 @@ from tests.image.harness import (
     container,
     sample,
 )
+from tests.processes import name_of, tree
 
 TEMPLATES = ("share-poster", "article-card")
 SANDBOX_OFF = "Chrome's sandbox is OFF"
@@ -62,8 +63,7 @@ async def test_it_renders_and_stops_under(
         pdf = await one.picture(**sample("article-card"), format="pdf")
         assert pdf.startswith(b"%PDF")
         assert await one.at_rest()
-        below = psutil.Process(one.pid).children(recursive=True)
-        assert "poster-shim" in [process.name() for process in below]
+        assert "poster-shim" in [name_of(process) for process in tree(one.pid)]
         engine.ask("stop", one.name)
         assert one.exit_code == 0, one.logs()
 
@@ -80,8 +80,10 @@ async def test_with_the_profile_chromes_own_sandbox_is_on(engine: Engine, image:
 
 def depth_of_namespaces(init: int) -> int:
     """The deepest nesting of PID namespaces below a container's PID 1, which is itself at 2."""
-    below = psutil.Process(init).children(recursive=True)
-    texts = [Path(f"/proc/{one.pid}/status").read_text() for one in below]
+    texts = []
+    for one in tree(init)[1:]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            texts.append(Path(f"/proc/{one.pid}/status").read_text())
     lines = [line for text in texts for line in text.splitlines() if line.startswith("NSpid:")]
     return max(len(line.split()) - 1 for line in lines)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import end
+
 PROGRAMS = Path(__file__).with_name("programs")
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
@@ -48,8 +50,7 @@ async def load_test(folder: Path, *words: str, seconds: float = 110, **more: str
     try:
         out, err = await asyncio.wait_for(process.communicate(), seconds)
     except TimeoutError:
-        process.terminate()  # it ends its service first
-        await process.wait()
+        await end(process)  # it ends its service first
         raise
     return Ended(process.returncode or 0, out.decode(), err.decode(), folder)
 

@@ -294,8 +294,8 @@ def test_a_look_at_five_hundred_processes_is_judged_in_no_time() -> None:
             for number in range(1, 5)
         ]
     look = Look(0, 0, 1, Place(1, 10), tuple(rows))
-    begin = time.perf_counter()
+    begin = time.process_time()
     rest = Rest(look)
     assert (rest.left(look), look.orphans(), rest.leases) == ([], [], 100)
     assert look.numbers()["tagged"] == 400
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5

@@ -70,7 +70,7 @@ async def test_a_shim_that_hangs_is_given_up_and_its_group_is_ended(work_dir: Pa
     group.end()
     ending = await gone(group)
     assert (ending.clean, ending.reason, ending.survivors) == (False, "late", ())
-    after = census.take(INSTANCE, work_dir)
+    after = census.snapshot(INSTANCE, work_dir)
     # The dead are reaped by whoever adopts them: under `serve` that is our init.
     assert (after.alive, after.folders) == ((), ())
     assert await settled(lambda: not (freezer / "cgroup.procs").read_text())
@@ -129,18 +129,16 @@ async def test_a_process_in_uninterruptible_sleep_is_named_and_waited_for_no_lon
 @pytest.mark.slow
 async def test_the_pool_never_forgets_a_survivor(work_dir: Path) -> None:
     """On the list until it is gone, then off it."""
-    from poster_service.browser import chrome
-    from poster_service.browser.pool import Pool
-    from poster_service.browser.pool_state import Place
+    from poster_service.browser.pool import Pool, PoolSize
+    from poster_service.browser.pool_state import PoolEntry
+    from poster_service.browser.spec import ChromeSpec, Sandbox
 
-    spec = chrome.ChromeSpec(
-        Path("/bin/true"), chrome.Sandbox.OFF, work_dir / "1", INSTANCE, start_timeout=1
-    )
-    pool = Pool(spec, ready=1, capacity=1)
+    spec = ChromeSpec(Path("/bin/true"), Sandbox.OFF, work_dir / "1", INSTANCE, start_timeout=1)
+    pool = Pool(spec, PoolSize(ready=1, capacity=1))
     alive = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    seen = census.look(alive.pid, 0)
+    seen = census.inspect(alive.pid, 0)
     assert seen is not None
-    pool._note(Place(1), Ending(clean=False, reason="late", survivors=(seen,)))
+    pool._note_ending(PoolEntry(1), Ending(clean=False, reason="late", survivors=(seen,)))
     assert [one.pid for one in pool.statistics().survivors] == [alive.pid]
     alive.communicate(b"\n")
     assert await settled(lambda: pool.statistics().survivors == ())

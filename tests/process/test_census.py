@@ -117,11 +117,11 @@ def test_a_live_process_is_seen_with_all_that_is_known_of_it(tagged: Tagged) -> 
 def test_a_zombie_is_seen_as_one_until_it_is_reaped(tagged: Tagged, tmp_path: Path) -> None:
     """The tag can still be read of the dead."""
     process = tagged.zombie()
-    counted = census.take(tagged.instance, tmp_path)
+    counted = census.snapshot(tagged.instance, tmp_path)
     assert [seen.pid for seen in counted.zombies] == [process.pid]
     assert counted.alive == ()
     process.wait()
-    after = census.take(tagged.instance, tmp_path)
+    after = census.snapshot(tagged.instance, tmp_path)
     assert (after.alive, after.zombies, after.folders) == ((), (), ())
 
 
@@ -130,7 +130,7 @@ def test_a_stopped_process_counts_as_alive(tagged: Tagged, tmp_path: Path) -> No
     process = tagged.start()
     process.send_signal(signal.SIGSTOP)
     wait_until(lambda: read(Path(f"/proc/{process.pid}/stat")).split()[2] == "T", "it is stopped")
-    assert [seen.pid for seen in census.take(tagged.instance, tmp_path).alive] == [process.pid]
+    assert [seen.pid for seen in census.snapshot(tagged.instance, tmp_path).alive] == [process.pid]
 
 
 def test_only_the_instance_asked_for_is_counted(tagged: Tagged) -> None:
@@ -155,8 +155,8 @@ def test_folders_are_listed_in_order(tagged: Tagged, tmp_path: Path, names: list
     """Whatever lies in the work folder counts, and no folder at all is none left."""
     for name in names:
         (tmp_path / name).mkdir()
-    assert census.take(tagged.instance, tmp_path).folders == tuple(sorted(names))
-    assert census.take(tagged.instance, tmp_path / "missing").folders == ()
+    assert census.snapshot(tagged.instance, tmp_path).folders == tuple(sorted(names))
+    assert census.snapshot(tagged.instance, tmp_path / "missing").folders == ()
 
 
 async def test_the_backstop_ends_a_lease_and_touches_no_other(
@@ -191,7 +191,7 @@ async def test_the_backstop_catches_those_that_are_born_meanwhile(tagged: Tagged
     assert await settled(lambda: len(list(census.tagged(tagged.instance))) > 1)
     assert (await census.end_all(tag.__eq__)).killed >= 2
     process.wait(20)
-    alive = census.take(tagged.instance, Path("/nonexistent")).alive
+    alive = census.snapshot(tagged.instance, Path("/nonexistent")).alive
     assert alive == ()
     assert await settled(lambda: left(tagged.instance, Path("/nonexistent")) == [])
 

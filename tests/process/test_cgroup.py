@@ -98,7 +98,7 @@ def test_version_2_needs_the_controller_handed_down(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "cgroup.subtree_control").write_text("pids\n")
     assert cgroup._folder_of(cgroup.PIDS, mounts, own) == (tmp_path / "own", "pids.max")
-    with pytest.raises(CannotLimit, match="memory controller is not given"):
+    with pytest.raises(CannotLimit, match="memory controller is not delegated"):
         cgroup._folder_of(cgroup.MEMORY, mounts, own)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poster_service.process.exits import gone, is_there, wait_exit
+from poster_service.process.exits import is_there, wait_exit, wait_reaped
 
 #: Starts a process that sleeps, tells its number, and waits for it only when told so.
 PARENT = """
@@ -57,7 +57,7 @@ async def test_a_zombie_is_dead_and_not_gone(parent: "subprocess.Popen[str]") ->
     os.kill(pid, 9)
     await asyncio.wait_for(died, 20)
     assert is_there(pid)
-    going = asyncio.ensure_future(gone([pid]))
+    going = asyncio.ensure_future(wait_reaped([pid]))
     await asyncio.sleep(0.05)
     assert not going.done()
     _tell(parent)

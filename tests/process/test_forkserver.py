@@ -76,22 +76,22 @@ async def start(work_dir: Path, server: ForkServer) -> AsyncIterator[Starter]:
     for group in starter.groups:
         group.end()
         await gone(group)
+    starter.server.close()
     assert left(INSTANCE, work_dir) == []
 
 
-async def failing(monkeypatch: pytest.MonkeyPatch, server: ForkServer, kind: str) -> None:
-    """Let this server and the next ones be such that something goes wrong; shims are as ever."""
-    by_path = forkserver.by_path
+async def failing(start: Starter, kind: str) -> None:
+    """Give a starter servers with which something goes wrong; shims are as ever."""
     bad = [sys.executable, *program("forkserver_fails", kind)[-2:]]
 
     def command_line(*words: str) -> list[str]:
-        return [*bad, *words] if words[0].startswith("serve=") else by_path(*words)
+        return [*bad, *words]
 
-    monkeypatch.setattr(forkserver, "by_path", command_line)
-    server.close()
-    server.start()
+    start.server.close()
+    start.server = ForkServer(command_line)
+    start.server.start()
     if kind != "dies-first":
-        await up(server)
+        await up(start.server)
 
 
 def is_forked(group: Group) -> bool:
@@ -190,13 +190,11 @@ async def test_a_server_that_has_just_died_is_noticed_too(start: Starter) -> Non
     assert not psutil.pid_exists(pid)
 
 
-async def test_a_server_that_does_not_answer_is_replaced(
-    start: Starter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_does_not_answer_is_replaced(start: Starter) -> None:
     """A stopped one is killed; this shim is run by path, and no second one comes of it."""
-    monkeypatch.setattr(forkserver, "ANSWER_SECONDS", 0.1)
     start.server.close()
-    start.server.start()  # one that has the shorter time
+    start.server = ForkServer(answer_seconds=0.1)
+    start.server.start()
     await up(start.server)
     before = descriptors()
     assert start.server.pid is not None
@@ -215,14 +213,14 @@ async def test_a_server_that_does_not_answer_is_replaced(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dies-after", "dies-at-once"])
 async def test_a_shim_whose_server_died_before_it_could_answer_is_not_lost(
-    start: Starter, monkeypatch: pytest.MonkeyPatch, kind: str
+    start: Starter, kind: str
 ) -> None:
     """It is found among our children, and watched, ended and waited for like any other.
 
     Even one that was stopped before it could do anything.
     """
     other = start()
-    await failing(monkeypatch, start.server, kind)
+    await failing(start, kind)
     group = start()
     assert start.server.pid is None
     assert children() == {other.shim_pid, group.shim_pid}
@@ -233,10 +231,10 @@ async def test_a_shim_whose_server_died_before_it_could_answer_is_not_lost(
 
 
 async def test_a_shim_that_dies_with_its_server_is_reaped(
-    start: Starter, monkeypatch: pytest.MonkeyPatch
+    start: Starter,
 ) -> None:
     """Both killed within microseconds: an unclean ending, and no zombie."""
-    await failing(monkeypatch, start.server, "dies-childless")
+    await failing(start, "dies-childless")
     group = start()
     ending = await gone(group)
     assert (ending.clean, ending.reason) == (False, "lost")
@@ -244,10 +242,10 @@ async def test_a_shim_that_dies_with_its_server_is_reaped(
 
 
 async def test_a_request_that_dies_with_its_server_is_made_by_path(
-    start: Starter, monkeypatch: pytest.MonkeyPatch
+    start: Starter,
 ) -> None:
     """There is nothing that it forked, so a shim of our own is not a second one."""
-    await failing(monkeypatch, start.server, "dies-before")
+    await failing(start, "dies-before")
     group = start()
     assert not is_forked(group)
     assert children() == {group.shim_pid}
@@ -258,10 +256,10 @@ async def test_a_request_that_dies_with_its_server_is_made_by_path(
 
 @pytest.mark.parametrize("kind", ["cannot", "dies-first", "dies-before"])
 async def test_where_it_fails_again_and_again_shims_are_run_by_path(
-    start: Starter, monkeypatch: pytest.MonkeyPatch, kind: str, caplog: pytest.LogCaptureFixture
+    start: Starter, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another kind of machine, a sandboxed kernel: slower, said once, and all else as ever."""
-    await failing(monkeypatch, start.server, kind)
+    await failing(start, kind)
     for _ in range(forkserver.PATIENCE + 2):
         assert await settled(lambda: start.server.pid is None or start.server.is_up)
         group = start()
@@ -269,7 +267,6 @@ async def test_where_it_fails_again_and_again_shims_are_run_by_path(
         group.end()
         assert (await gone(group)).clean
     assert await settled(lambda: start.server.pid is None)
-    monkeypatch.undo()
     start.server.start()
     assert start.server.pid is None, "it is given up"
     assert sum("cannot be forked here" in text for text in caplog.messages) == 1

@@ -1,19 +1,18 @@
 """Each life of the service has its folder; what earlier lives left is swept, the living are not."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from poster_service.process import census
 from poster_service.process.instance_dir import InstanceDir, Swept, instances, lock_of, sweep
 from tests.conftest import left, settled
 from tests.process.harness import cannot, dig
+from tests.processes import signal_all
 from tests.web.served import left_of, serving
 
 #: A process that carries the tag of a lease and does nothing.
@@ -41,7 +40,7 @@ def abandon(work_dir: Path, instance: int) -> Path:
     for lease in ("7", "8"):
         (home.path / lease / "profile").mkdir(parents=True)
         (home.path / lease / "profile" / "file").write_text("left")
-    home._let_go()  # as the kernel does for a dead process
+    home._release()  # as the kernel does for a dead process
     return home.path
 
 
@@ -110,16 +109,14 @@ async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_
         assert len(helpers) >= 3
         # Suspended first, so that none of them can act on the death of another. The shim of the
         # Chrome by which the service proved itself may be leaving, and be gone between two lines.
-        for signal_number in (signal.SIGSTOP, signal.SIGKILL):
-            for one in helpers:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(signal_number)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            signal_all(helpers, number)
         await first.process.wait()
         async with serving(work_dir) as second:
             assert home not in second.homes()
             assert len(second.homes()) == 1
             instance = int(home.name, 16)
-            assert await settled(lambda: not census.take(instance, home).alive)
+            assert await settled(lambda: not census.snapshot(instance, home).alive)
     assert left_of(work_dir) == []
 
 
@@ -149,7 +146,7 @@ async def test_a_life_whose_lock_or_folder_was_removed_still_lives(
     assert not home.is_there()
     process.kill()
     process.communicate()
-    home._let_go()
+    home._release()
 
 
 @pytest.mark.parametrize("witness", ["_socket", "_lock", "_folder"])
@@ -179,7 +176,7 @@ async def test_a_folder_that_was_removed_is_made_again_with_its_locks(work_dir: 
     home.path.rmdir()
     home.path.parent.rmdir()
     assert not home.is_there()
-    home.make_again()
+    home.recreate()
     assert home.is_there()
     assert home.path.stat().st_mode & 0o777 == 0o711
     assert await sweep(home.path.parent) == []

@@ -35,11 +35,14 @@ LIMITS = bodies.BodyLimits(
 
 async def _echo(request: web.Request) -> web.Response:
     try:
-        job = await bodies.read_job(request, Limits())
+        job = await bodies.read_request(request, Limits())
     except CallerError as error:
         return problems.answer(error, "request-1")
-    page = (job.html or "").encode()  # no half character may come as far as here
-    told = json.loads(job.model_dump_json(exclude_defaults=True))
+    source = job.source.model_dump(exclude_defaults=True)
+    page = source.get("html", "").encode()  # no half character may come as far as here
+    told = source | job.options.model_dump(exclude_defaults=True)
+    if job.files:
+        told["files"] = [file.digest() for file in job.files]
     return web.json_response(told | {"bytes": len(page)})
 
 
@@ -223,7 +226,7 @@ async def test_a_form_has_a_page_its_files_and_options(service: str) -> None:
         status, job = await post_form(service + "?width=5", *order)
         assert status == 200, job
         sums = [hashlib.sha256(body).hexdigest() for body in (b"\xff\0", b"p {}")]
-        assert job.pop("assets") == [
+        assert job.pop("files") == [
             ["b.bin", "application/octet-stream", sums[0]], ["css/a.css", "text/css", sums[1]]
         ]  # fmt: skip
         assert job == {"html": "你好", "width": 5, "full_page": True, "bytes": 6}
@@ -250,7 +253,7 @@ async def test_a_page_alone_is_a_form_too(service: str) -> None:
         ("", [PAGE, ("width", "wide", None)], "width"),
         ("", [PAGE, ("template", "article-card", None)], "template"),
         ("", [PAGE, ("html", "<p>", None)], "html"),
-        ("", [PAGE, ("assets", "[]", None)], "assets"),
+        ("", [PAGE, ("files", "[]", None)], "files"),
         ("", [PAGE, ("a.css", "p {}", None)], "a.css"),
         ("", [("index.html", "", "index.html")], "html"),
     ],
@@ -329,10 +332,10 @@ async def test_pages_of_others_may_not_have_their_visitors_send_forms(
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
 async def test_files_come_in_forms_only(service: str, kind: str) -> None:
     """A file is no option, and JSON cannot make one."""
-    where = service if kind == "application/json" else service + "?assets=x"
-    body = b'{"html": "x", "assets": []}' if kind == "application/json" else b"x"
+    where = service if kind == "application/json" else service + "?files=x"
+    body = b'{"html": "x", "files": []}' if kind == "application/json" else b"x"
     status, problem = await post(where, body, kind)
-    assert (status, problem["code"], problem["field"]) == (400, "invalid_field", "assets")
+    assert (status, problem["code"], problem["field"]) == (400, "invalid_field", "files")
 
 
 async def test_an_empty_page_is_told_as_such(service: str) -> None:
@@ -416,13 +419,13 @@ def test_the_count_is_that_of_the_value_that_the_parser_makes(value: Any, plain:
     "piece", [b"[]", b"]", b'"', b'\\"', b'""', b"{", b",", b'"a",', b"\\", b'["', b'{"a":']
 )
 def test_no_body_keeps_the_counting_busy(piece: bytes) -> None:
-    """Four megabytes of anything, in less time than reading them took."""
+    """Four megabytes of anything, in less CPU time than reading them took."""
     raw = b'["' + piece * (4_000_000 // len(piece))
-    begin = time.monotonic()
+    begin = time.process_time()
     for body in (raw, raw[2:]):
         with contextlib.suppress(JsonTooComplex):
             bodies.check_complexity(body, replace(LIMITS, max_depth=500, max_items=100_000))
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 async def test_a_body_that_does_not_come_is_told_so_in_its_time(service: str) -> None:
@@ -479,6 +482,7 @@ async def test_a_byte_order_mark_is_no_part_of_json(service: str) -> None:
         zlib.compress(b"<p>xy"),
         zlib.compress(b"<p>xy")[2:-4],
     ],
+    ids=["gzip", "zlib", "deflate"],  # gzip's bytes hold the time: a name must not change
 )
 async def test_packed_bodies_of_all_kinds_are_unpacked(service: str, packed: bytes) -> None:
     """Several files of gzip, deflate with its header and without."""

@@ -1,5 +1,6 @@
 """The job built from a request: which are the same, and which pages may come out differently."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poster_service.render.job import RenderContext
-from poster_service.render.job_builder import KEY_EXCLUDES
-from poster_service.render.request import RenderRequest
+from poster_service.render.job_builder import cache_key
+from poster_service.render.options import RenderOptions
+from poster_service.render.request import Asset
 from poster_service.render.static_page import CHUNK, DYNAMIC_MARKERS, OVERLAP, is_static
 from tests.unit.jobs import TEMPLATES, build
 
@@ -56,11 +58,17 @@ def test_quality_is_part_of_it_where_it_has_a_meaning() -> None:
 
 
 def test_no_option_is_forgotten() -> None:
-    """An option counts unless it is named; a new one counts by itself."""
-    fields = set(RenderRequest.model_fields)
-    assert fields >= KEY_EXCLUDES
-    request = build(html="x").request
-    assert fields - KEY_EXCLUDES <= set(request.model_dump(exclude=set(KEY_EXCLUDES)))
+    """An option counts unless its declaration says that it does not change the output."""
+    options = build(html="x").options.output_options()
+    assert set(RenderOptions.model_fields) - set(options) == {"timeout_ms", "cache_ttl"}
+
+
+def test_files_are_part_of_it() -> None:
+    """By name, type and bytes."""
+    job = build(html="x")
+    files = [(), (Asset("a", "b", b"c"),), (Asset("a", "b", b"d"),), (Asset("b", "b", b"c"),)]
+    requests = [replace(job.request, files=some) for some in files]
+    assert len({cache_key(one, job.capture, job.html, ()) for one in requests}) == 4
 
 
 def test_callers_and_chromes_have_pictures_of_their_own(tmp_path: Path) -> None:

@@ -443,10 +443,10 @@ def test_a_dollar_that_is_no_end_stays_what_it_is(tmp_path: Path) -> None:
 def test_much_data_is_refused_before_it_costs_time(tags: list[Any]) -> None:
     """All would be compared with all, and an error made of each: minutes, for everybody."""
     template = OURS.find("article-card")
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(InvalidData) as caught:
         OURS.render(template, {**template.sample, "tags": tags})
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
     assert len(caught.value.faults) <= 20
 
 

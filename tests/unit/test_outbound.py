@@ -34,7 +34,7 @@ class Crowd:
         await asyncio.wait([self._tasks.pop(name) for name in names])
 
     async def _hold(self, name: str, owner: Owner, host: str) -> None:
-        async with self.outbound.place(owner, host):
+        async with self.outbound.slot(owner, host):
             self.begun.append(name)
             await asyncio.Event().wait()
 
@@ -52,7 +52,7 @@ async def crowd() -> AsyncIterator[Crowd]:
     await made.end_all()
     assert (made.outbound.statistics().running, made.outbound.statistics().waiting) == (0, 0)
     assert made.outbound._callers == made.outbound._hosts == {}
-    assert not made.outbound._lines
+    assert not made.outbound._queues
 
 
 async def test_turns_go_round_the_pages_that_wait(crowd: Crowd) -> None:
@@ -154,12 +154,12 @@ async def test_further_addresses_of_a_host_take_no_room_of_others() -> None:
         made.append(sockets.new(socket.AF_INET, socket.SOCK_STREAM, 0))
         return made[-1]
 
-    async with outbound.place(Owner("a"), "a"):
+    async with outbound.slot(Owner("a"), "a"):
         for _ in range(4):
             new()
         with pytest.raises(OSError, match="too many"):
             new()
-        async with outbound.place(Owner("b"), "b"):
+        async with outbound.slot(Owner("b"), "b"):
             new()
             with pytest.raises(OSError, match="too many"):
                 new()
@@ -179,7 +179,7 @@ async def test_a_fetch_has_its_whole_time_from_its_turn_on() -> None:
 
     async with serving(handler) as address, fetching(seconds=1.0) as fetcher:
         fetcher.outbound = Outbound(1)
-        async with fetcher.outbound.place(Owner(), "other"):
+        async with fetcher.outbound.slot(Owner(), "other"):
             waiting = [
                 asyncio.ensure_future(fetcher.fetch(get(f"{address}/{path}")))
                 for path in ("one", "one", "two")

@@ -1,4 +1,4 @@
-"""The pool's books: legal moves only, never more than there is room for, nobody forgotten.
+"""The pool's state: legal moves only, never more than there is room for, nobody forgotten.
 
 What the pool does to real Chromes is tested with real Chromes, elsewhere.
 """
@@ -20,74 +20,78 @@ from hypothesis.stateful import (
     rule,
 )
 
-from poster_service.browser.chrome import Chrome, ChromeSpec, Sandbox
-from poster_service.browser.pool import Lease, Pool, open_home
-from poster_service.browser.pool_state import MOVES, Place, PoolState, State
+from poster_service.browser.chrome import Chrome
+from poster_service.browser.pool import Lease, Pool, PoolSize
+from poster_service.browser.pool_folder import open_instance_dir
+from poster_service.browser.pool_state import MOVES, PoolEntry, PoolState, State
+from poster_service.browser.spec import ChromeSpec, Sandbox
 from poster_service.errors import ChromeDied, ChromeNotStarted
 from poster_service.process import census
 from tests.conftest import left, settled
 
 INSTANCE = 4711
-#: The books only carry it from hand to hand.
+#: The state only carry it from hand to hand.
 A_CHROME = cast("Chrome", object())
 
 SOME_LIVE = (State.LEASED, State.READY, State.STARTING, State.RENEWING)
 
 
-def has(waiter: "asyncio.Future[Place]", place: Place) -> bool:
-    """Whether one who waited was given this place."""
+def has(waiter: "asyncio.Future[PoolEntry]", entry: PoolEntry) -> bool:
+    """Whether one who waited was given this entry."""
     is_served = not waiter.cancelled() and waiter.exception() is None
-    return is_served and waiter.result() is place
+    return is_served and waiter.result() is entry
 
 
-class BooksMachine(RuleBasedStateMachine):
+class PoolStateMachine(RuleBasedStateMachine):
     """Starts, failures, leases, cut-offs and endings in any order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.books = PoolState(1, 0)
-        self.waiters: list[asyncio.Future[Place]] = []
-        self.struck: list[Place] = []
+        self.state = PoolState(1, 0)
+        self.waiters: list[asyncio.Future[PoolEntry]] = []
+        self.gone_entries: list[PoolEntry] = []
 
     @initialize(capacity=st.integers(1, 4), ready=st.integers(0, 5))
     def open(self, capacity: int, ready: int) -> None:
-        """Open the books, and start what they say."""
-        self.books = PoolState(capacity, ready)
-        self.books.to_start()
+        """Open the state, and start what they say."""
+        self.state = PoolState(capacity, ready)
+        self.state.to_start()
 
-    def some(self, *states: State) -> list[Place]:
-        """The places in any of these states."""
-        return [place for place in self.books.places.values() if place.state in states]
+    def in_states(self, *states: State) -> list[PoolEntry]:
+        """The entries in any of these states."""
+        return [entry for entry in self.state.entries.values() if entry.state in states]
 
     @rule()
     def balance(self) -> None:
         """What the pool does after each change."""
-        for place in self.books.to_start():
-            assert place.state is State.STARTING
+        for entry in self.state.to_start():
+            assert entry.state is State.STARTING
 
-    @precondition(lambda self: self.some(State.STARTING))
+    @precondition(lambda self: self.in_states(State.STARTING))
     @rule(data=st.data())
     def started(self, data: st.DataObject) -> None:
         """A Chrome is there."""
-        self.books.became_ready(data.draw(st.sampled_from(self.some(State.STARTING))), A_CHROME)
+        self.state.became_ready(
+            data.draw(st.sampled_from(self.in_states(State.STARTING))), A_CHROME
+        )
 
-    @precondition(lambda self: self.some(State.STARTING))
+    @precondition(lambda self: self.in_states(State.STARTING))
     @rule(data=st.data())
     def failed(self, data: st.DataObject) -> None:
         """A Chrome did not come up."""
-        self.strike(data.draw(st.sampled_from(self.some(State.STARTING))))
+        self.removed(data.draw(st.sampled_from(self.in_states(State.STARTING))))
 
     @rule()
     def lease(self) -> None:
         """Somebody wants one: at once if there is one, else in line."""
-        if (place := self.books.take()) is not None:
-            assert place.state is State.LEASED
+        if (entry := self.state.take()) is not None:
+            assert entry.state is State.LEASED
             return
-        waiter: asyncio.Future[Place] = self.loop.create_future()
-        self.books.waiters.append(waiter)
+        waiter: asyncio.Future[PoolEntry] = self.loop.create_future()
+        self.state.waiters.append(waiter)
         self.waiters.append(waiter)
-        self.books.to_start()
+        self.state.to_start()
 
     @precondition(lambda self: self.waiters)
     @rule(data=st.data())
@@ -97,128 +101,132 @@ class BooksMachine(RuleBasedStateMachine):
         if not waiter.done():
             waiter.cancel()
 
-    @precondition(lambda self: self.some(State.LEASED))
+    @precondition(lambda self: self.in_states(State.LEASED))
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
         """A lease ends well and its Chrome is to have another."""
-        place = data.draw(st.sampled_from(self.some(State.LEASED)))
-        before = place.served
-        self.books.renew(place)
-        assert place.served == before + 1
+        entry = data.draw(st.sampled_from(self.in_states(State.LEASED)))
+        before = entry.served
+        self.state.renew(entry)
+        assert entry.served == before + 1
         # Whoever had it has given it back.
-        self.waiters = [one for one in self.waiters if not (one.done() and has(one, place))]
+        self.waiters = [one for one in self.waiters if not (one.done() and has(one, entry))]
 
-    @precondition(lambda self: self.some(State.RENEWING))
+    @precondition(lambda self: self.in_states(State.RENEWING))
     @rule(data=st.data())
     def renewed(self, data: st.DataObject) -> None:
         """It is as good as new."""
-        self.books.became_ready(data.draw(st.sampled_from(self.some(State.RENEWING))), A_CHROME)
+        self.state.became_ready(
+            data.draw(st.sampled_from(self.in_states(State.RENEWING))), A_CHROME
+        )
 
     @rule(busy=st.integers(0, 5), ready=st.integers(0, 5))
     def expect(self, busy: int, ready: int) -> None:
         """Another number of callers is to be expected; only ready ones are ever too many."""
-        self.books.busy, self.books.ready = busy, ready
-        surplus = self.books.surplus()
-        assert all(place.state is State.READY for place in surplus)
-        left = self.books.count(State.READY, State.LEASED) - len(surplus)
+        self.state.busy, self.state.ready = busy, ready
+        surplus = self.state.surplus()
+        assert all(entry.state is State.READY for entry in surplus)
+        left = self.state.count(State.READY, State.LEASED) - len(surplus)
         assert not surplus or left >= max(busy, ready)
-        for place in surplus:
-            self.books.retire(place)
-        unwanted = self.books.unwanted()
-        assert all(place.state is State.STARTING for place in unwanted)
+        for entry in surplus:
+            self.state.retire(entry)
+        unwanted = self.state.unwanted()
+        assert all(entry.state is State.STARTING for entry in unwanted)
         waiting = sum(not waiter.done() for waiter in self.waiters)
-        ahead = self.books.count(State.STARTING, State.READY, State.RENEWING) - len(unwanted)
+        ahead = self.state.count(State.STARTING, State.READY, State.RENEWING) - len(unwanted)
         assert not unwanted or ahead >= ready + waiting
-        for place in unwanted:
-            self.strike(place)
+        for entry in unwanted:
+            self.removed(entry)
 
-    @precondition(lambda self: self.some(*SOME_LIVE))
+    @precondition(lambda self: self.in_states(*SOME_LIVE))
     @rule(data=st.data())
     def retire(self, data: st.DataObject) -> None:
         """A lease ends, a ready one dies; a second time changes nothing."""
-        places = self.some(*SOME_LIVE)
-        place = data.draw(st.sampled_from(places))
-        assert self.books.retire(place)
-        assert not self.books.retire(place)
+        entries = self.in_states(*SOME_LIVE)
+        entry = data.draw(st.sampled_from(entries))
+        assert self.state.retire(entry)
+        assert not self.state.retire(entry)
 
-    @precondition(lambda self: self.some(State.RETIRING))
+    @precondition(lambda self: self.in_states(State.RETIRING))
     @rule(data=st.data())
     def gone(self, data: st.DataObject) -> None:
         """Nothing is left of one."""
-        self.strike(data.draw(st.sampled_from(self.some(State.RETIRING))))
+        self.removed(data.draw(st.sampled_from(self.in_states(State.RETIRING))))
 
     @rule()
     def give_up(self) -> None:
         """Chromes fail to start again and again."""
-        self.books.fail_waiters(ChromeDied("none"))
-        assert not self.books.waiters
+        self.state.fail_waiters(ChromeDied("none"))
+        assert not self.state.waiters
         assert all(waiter.done() for waiter in self.waiters)
 
-    def strike(self, place: Place) -> None:
-        """Take a place out of the books; it never comes back."""
-        self.books.gone(place)
-        self.struck.append(place)
+    def removed(self, entry: PoolEntry) -> None:
+        """Take a entry out of the state; it never comes back."""
+        self.state.remove(entry)
+        self.gone_entries.append(entry)
 
     @invariant()
     def there_is_room(self) -> None:
         """All count until they are gone, those that are being ended too."""
-        assert len(self.books.places) <= self.books.capacity
+        assert len(self.state.entries) <= self.state.capacity
 
     @invariant()
     def no_place_is_lost(self) -> None:
-        """Every place is in one state, known by its number, and struck ones are out."""
-        assert self.books.count(*State) == len(self.books.places)
-        assert all(place.number == number for number, place in self.books.places.items())
-        assert self.books.count(State.GONE) == 0
-        assert all(place.state is State.GONE for place in self.struck)
-        assert not {place.number for place in self.struck} & self.books.places.keys()
+        """Every entry is in one state, known by its number, and struck ones are out."""
+        assert self.state.count(*State) == len(self.state.entries)
+        assert all(entry.number == number for number, entry in self.state.entries.items())
+        assert self.state.count(State.GONE) == 0
+        assert all(entry.state is State.GONE for entry in self.gone_entries)
+        assert not {entry.number for entry in self.gone_entries} & self.state.entries.keys()
 
     @invariant()
     def nobody_waits_beside_a_ready_chrome(self) -> None:
         """Who came first was served first, and by one Chrome of its own."""
         waiting = [waiter for waiter in self.waiters if not waiter.done()]
-        assert not (waiting and self.some(State.READY))
-        assert [one for one in self.books.waiters if not one.done()] == waiting
+        assert not (waiting and self.in_states(State.READY))
+        assert [one for one in self.state.waiters if not one.done()] == waiting
         served = [
             waiter.result()
             for waiter in self.waiters
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None
         ]
-        assert len({place.number for place in served}) == len(served)
+        assert len({entry.number for entry in served}) == len(served)
 
     @invariant()
     def who_waits_will_be_served(self) -> None:
         """After balancing there is a start under way for each who waits, or no room for one."""
-        self.books.to_start()
+        self.state.to_start()
         waiting = sum(not waiter.done() for waiter in self.waiters)
-        coming = self.books.count(State.STARTING, State.RENEWING)
-        full = len(self.books.places) == self.books.capacity
+        coming = self.state.count(State.STARTING, State.RENEWING)
+        full = len(self.state.entries) == self.state.capacity
         assert full or coming >= waiting
-        ahead = self.books.count(State.STARTING, State.RENEWING, State.READY)
-        assert full or ahead >= self.books.ready
+        ahead = self.state.count(State.STARTING, State.RENEWING, State.READY)
+        assert full or ahead >= self.state.ready
 
     @invariant()
     def the_picture_tells_the_counts(self) -> None:
         """A failed test or a log line explains itself."""
-        assert f"capacity {self.books.capacity}" in repr(self.books)
-        assert f"{self.books.count(State.LEASED)} leased" in repr(self.books)
+        assert f"capacity {self.state.capacity}" in repr(self.state)
+        assert f"{self.state.count(State.LEASED)} leased" in repr(self.state)
 
     def teardown(self) -> None:
         """Everyone can be told, and everything ended."""
-        self.books.fail_waiters(ChromeDied("over"))
+        self.state.fail_waiters(ChromeDied("over"))
         assert all(waiter.done() for waiter in self.waiters)
-        for place in list(self.books.places.values()):
-            self.books.retire(place)
-            self.strike(place)
-        assert not self.books.places
+        for entry in list(self.state.entries.values()):
+            self.state.retire(entry)
+            self.removed(entry)
+        assert not self.state.entries
         for waiter in self.waiters:
             if not waiter.cancelled():
                 waiter.exception()
         self.loop.close()
 
 
-BooksMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
-TestBooks = BooksMachine.TestCase
+PoolStateMachine.TestCase.settings = settings(
+    max_examples=80, stateful_step_count=40, deadline=None
+)
+TestPoolState = PoolStateMachine.TestCase
 
 
 ALL_MOVES = [(one, other) for one in State for other in State]
@@ -227,15 +235,15 @@ ALL_MOVES = [(one, other) for one in State for other in State]
 @pytest.mark.parametrize(("one", "other"), ALL_MOVES, ids=lambda state: state.value)
 def test_only_the_moves_on_the_list_can_be_made(one: State, other: State) -> None:
     """Any other is a mistake of ours, and loud."""
-    place = Place(1)
-    place.state = one
+    entry = PoolEntry(1)
+    entry.state = one
     if other in MOVES[one]:
-        place.move(other)
-        assert place.state is other
+        entry.move(other)
+        assert entry.state is other
         return
     with pytest.raises(AssertionError, match=f"{one.value} to {other.value}"):
-        place.move(other)
-    assert place.state is one
+        entry.move(other)
+    assert entry.state is one
 
 
 def test_every_state_has_a_way_out() -> None:
@@ -250,11 +258,11 @@ def test_every_state_has_a_way_out() -> None:
 
 def test_the_one_that_has_been_ready_longest_is_leased_first() -> None:
     """So that none grows old."""
-    books = PoolState(3, 3)
-    first, second, _ = books.to_start()
-    books.became_ready(second, A_CHROME)
-    books.became_ready(first, A_CHROME)
-    assert books.take() is second
+    state = PoolState(3, 3)
+    first, second, _ = state.to_start()
+    state.became_ready(second, A_CHROME)
+    state.became_ready(first, A_CHROME)
+    assert state.take() is second
 
 
 def test_a_lease_that_has_ended_cannot_be_used_again() -> None:
@@ -270,7 +278,7 @@ def test_a_lease_that_has_ended_cannot_be_used_again() -> None:
 
 
 def spec(home: Path, program: str, start_timeout: float = 20.0) -> ChromeSpec:
-    """What to start in Chrome's place."""
+    """What to start in Chrome's entry."""
     return ChromeSpec(Path(program), Sandbox.OFF, home, INSTANCE, start_timeout)
 
 
@@ -278,15 +286,15 @@ def spec(home: Path, program: str, start_timeout: float = 20.0) -> ChromeSpec:
     ("program", "seconds", "said"),
     [
         ("/nonexistent/chrome", 20.0, "cannot start /nonexistent/chrome"),
-        ("/bin/false", 20.0, "it left at once"),
+        ("/bin/false", 20.0, "it exited at once"),
         ("/bin/cat", 20.0, "cat"),
     ],
 )
 async def test_a_chrome_that_does_not_come_up_leaves_nothing(
     work_dir: Path, program: str, seconds: float, said: str
 ) -> None:
-    """Neither process nor folder nor place in the books; the error says what it said."""
-    pool = Pool(spec(work_dir / f"{INSTANCE:x}", program, seconds), ready=1, capacity=2)
+    """Neither process nor folder nor entry in the state; the error says what it said."""
+    pool = Pool(spec(work_dir / f"{INSTANCE:x}", program, seconds), PoolSize(ready=1, capacity=2))
     with pytest.raises(ChromeNotStarted, match=said):
         await pool.start()
     assert left(INSTANCE, work_dir / f"{INSTANCE:x}") == []
@@ -302,7 +310,7 @@ async def test_a_chrome_that_never_answers_is_given_up(work_dir: Path) -> None:
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
-    pool = Pool(spec(work_dir / f"{INSTANCE:x}", str(program), 0.5), ready=1, capacity=1)
+    pool = Pool(spec(work_dir / f"{INSTANCE:x}", str(program), 0.5), PoolSize(ready=1, capacity=1))
     with pytest.raises(ChromeNotStarted, match=r"not ready after 0\.5 s"):
         await pool.start()
     assert left(INSTANCE, work_dir / f"{INSTANCE:x}") == []
@@ -316,7 +324,7 @@ async def test_a_start_that_is_cut_off_leaves_nothing(work_dir: Path) -> None:
     program.chmod(0o755)
     home = work_dir / f"{INSTANCE:x}"
     for turns in range(12):
-        pool = Pool(spec(home, str(program)), ready=1, capacity=1)
+        pool = Pool(spec(home, str(program)), PoolSize(ready=1, capacity=1))
         starting = asyncio.create_task(pool.start())
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -334,7 +342,7 @@ async def test_a_start_that_needed_the_backstop_is_counted_as_unclean(work_dir: 
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
     home = work_dir / f"{INSTANCE:x}"
-    pool = Pool(spec(home, str(program)), ready=1, capacity=1)
+    pool = Pool(spec(home, str(program)), PoolSize(ready=1, capacity=1))
     starting = asyncio.create_task(pool.start())
     assert await settled(lambda: len(list(census.tagged(INSTANCE))) == 2)
     (shim,) = (seen.pid for seen in census.tagged(INSTANCE) if seen.parent == os.getpid())
@@ -356,7 +364,7 @@ async def test_a_start_that_is_cut_off_again_while_it_ends_leaves_nothing(
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
     home = work_dir / f"{INSTANCE:x}"
-    pool = Pool(spec(home, str(program)), ready=1, capacity=1)
+    pool = Pool(spec(home, str(program)), PoolSize(ready=1, capacity=1))
     starting = asyncio.create_task(pool.start())
     assert await settled(lambda: bool(left(INSTANCE, home)))
     starting.cancel()
@@ -371,7 +379,7 @@ async def test_a_start_that_is_cut_off_again_while_it_ends_leaves_nothing(
 
 
 async def test_a_work_folder_that_went_away_is_a_start_that_failed(work_dir: Path) -> None:
-    """Somebody cleaned /tmp: an error of ours, so that the pool tries again and loses no place."""
+    """Somebody cleaned /tmp: an error of ours, so that the pool tries again and loses no entry."""
     with pytest.raises(ChromeNotStarted):
         await Chrome.start(spec(work_dir / "missing", "/bin/false"), 1)
 
@@ -385,7 +393,7 @@ async def test_a_lease_folder_that_exists_already_is_a_start_that_failed(work_di
 
 def test_the_work_folder_is_made_private(work_dir: Path) -> None:
     """Nobody else can look into what Chromes write."""
-    home = open_home(work_dir / "new" / "1", shared=False)
+    home = open_instance_dir(work_dir / "new" / "1", shared=False)
     assert home.path.stat().st_mode & 0o777 == 0o700
     assert home.path.parent.stat().st_mode & 0o777 == 0o700
     home.close()
@@ -397,12 +405,12 @@ def test_a_work_folder_that_cannot_be_had_names_the_variable(work_dir: Path, blo
     (work_dir / "file").write_text("x")
     where = work_dir / "file" / "1" if blocked == "file" else Path("/proc/nowhere/1")
     with pytest.raises(ChromeNotStarted, match="POSTER_WORK_DIR="):
-        open_home(where, shared=False)
+        open_instance_dir(where, shared=False)
 
 
 def test_statistics_are_a_picture_that_does_not_change() -> None:
     """Frozen, with every state but the last."""
-    pool = Pool(spec(Path("/nonexistent"), "/bin/false"), ready=1, capacity=1)
+    pool = Pool(spec(Path("/nonexistent"), "/bin/false"), PoolSize(ready=1, capacity=1))
     statistics: Any = pool.statistics()
     assert statistics.counts == dict.fromkeys(
         ("starting", "ready", "leased", "renewing", "retiring"), 0

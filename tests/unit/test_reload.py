@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from poster_service.errors import InvalidData, PageFailed, UnknownTemplate
-from poster_service.fetch.client import NO_STORE, asset
 from poster_service.render import folder as folders
 from poster_service.render.folder import is_settled, snapshot, stamps_of
 from poster_service.render.markup import Templates
+from poster_service.render.page_files import NO_STORE, template_file
 from tests.unit.template_folders import SAMPLE, make
 
 
@@ -244,18 +244,18 @@ def test_a_file_of_another_moment_than_the_page_is_not_for_the_cache(root: Path)
     card = root / "card"
     files = Templates(root).find("card").files
     plain = (("Content-Type", "text/css"),)
-    assert asset(card, "style.css", files).headers == plain
-    assert NO_STORE not in asset(card, "missing.css", files).headers
-    assert NO_STORE not in asset(card, "", files).headers
+    assert template_file(card, "style.css", files).headers == plain
+    assert NO_STORE not in template_file(card, "missing.css", files).headers
+    assert NO_STORE not in template_file(card, "", files).headers
     (card / "style.css").write_text("b { }")
-    changed = asset(card, "style.css?v=2", files)
+    changed = template_file(card, "style.css?v=2", files)
     assert (changed.body, changed.headers) == (b"b { }", (*plain, NO_STORE))
     (card / "style.css").unlink()
-    assert (asset(card, "style.css", files).status) == 404
-    assert NO_STORE in asset(card, "style.css", files).headers
+    assert (template_file(card, "style.css", files).status) == 404
+    assert NO_STORE in template_file(card, "style.css", files).headers
     (card / "new.css").write_text("")
-    assert NO_STORE in asset(card, "new.css", files).headers
-    assert asset(card, "new.css").headers == plain
+    assert NO_STORE in template_file(card, "new.css", files).headers
+    assert template_file(card, "new.css").headers == plain
 
 
 @pytest.mark.parametrize("where", ["as it is", "relative"])

@@ -1,6 +1,7 @@
 """A render job: whatever can be wrong with a request on its own is found when it is made."""
 
 import json
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pydantic
@@ -10,14 +11,10 @@ from hypothesis import strategies as st
 
 from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidField
-from poster_service.render.request import (
-    CONTENT_TYPES,
-    Asset,
-    Limits,
-    RenderRequest,
-    allowed,
-    check_pixels,
-)
+from poster_service.render.faults import allowed_for
+from poster_service.render.options import CONTENT_TYPES
+from poster_service.render.request import Asset, Limits, RenderRequest, check_pixels
+from poster_service.render.source import KINDS, Html, Template
 
 LIMITS = Limits(timeout_ms=1000, max_timeout_ms=5000, max_pixels=1_000_000)
 
@@ -26,6 +23,11 @@ def parse(*, strict: bool = True, **given_: Any) -> RenderRequest:
     """A job with a page, if nothing else is said."""
     source: dict[str, Any] = {} if {"html", "template"} & given_.keys() else {"html": "<p>"}
     return RenderRequest.parse({**source, **given_}, LIMITS, strict=strict)
+
+
+def values(request: RenderRequest) -> dict[str, Any]:
+    """Source and options side by side, as a JSON body has them."""
+    return request.source.model_dump() | request.options.model_dump()
 
 
 def faults(*, strict: bool = True, **given_: Any) -> tuple[Fault, ...]:
@@ -37,7 +39,7 @@ def faults(*, strict: bool = True, **given_: Any) -> tuple[Fault, ...]:
 
 def test_the_defaults_are_those_promised() -> None:
     """PNG at one device pixel each, of the viewport; size and time are others' to choose."""
-    job = parse()
+    job = parse().options
     assert (job.format, job.device_scale_factor, job.full_page) == ("png", 1.0, False)
     assert (job.width, job.height, job.quality, job.timeout_ms) == (None,) * 4
     assert job.colour() == (0, 0, 0, 0)
@@ -59,7 +61,7 @@ def test_the_defaults_are_those_promised() -> None:
 def test_what_is_within_bounds_is_taken(field: str, good: list[Any]) -> None:
     """The bounds themselves too."""
     for value in good:
-        assert getattr(parse(**{field: value}), field) == value
+        assert values(parse(**{field: value}))[field] == value
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,8 @@ def test_data_is_an_object(data: object) -> None:
     """Whatever is in it is the template's schema's to judge."""
     (fault,) = faults(template="card", data=data)
     assert fault.field == "data"
-    assert parse(template="card", data={"any": [1, None, {"x": 1.5}]}).data is not None
+    data = {"any": [1, None, {"x": 1.5}]}
+    assert parse(template="card", data=data).source == Template(template="card", data=data)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_data_is_an_object(data: object) -> None:
 )
 def test_a_query_has_only_text_and_is_read_so(query: str, field: str, value: object) -> None:
     """Leniently, with the same bounds."""
-    assert getattr(parse(strict=False, **{field: query}), field) == value
+    assert getattr(parse(strict=False, **{field: query}).options, field) == value
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,11 @@ def test_what_is_no_object_is_told_so(given_: object) -> None:
 def test_a_job_is_frozen() -> None:
     """What was checked stays."""
     with pytest.raises(pydantic.ValidationError):
-        parse().width = 1
+        parse().options.width = 1
+    with pytest.raises(pydantic.ValidationError):
+        parse(html="x").source.html = "y"  # type: ignore[union-attr]  # it has one
+    with pytest.raises(FrozenInstanceError):
+        parse().files = ()  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +196,7 @@ def test_the_background_is_what_was_asked_for(
     background: str | None, format_: str, colour: tuple[int, ...]
 ) -> None:
     """By default transparent where the format can be, white where it cannot."""
-    assert parse(background=background, format=format_).colour() == colour
+    assert parse(background=background, format=format_).options.colour() == colour
 
 
 @pytest.mark.parametrize(
@@ -209,7 +216,7 @@ def test_the_picture_is_bounded_in_device_pixels(
     width: int, height: int, scale: float, fits: bool
 ) -> None:
     """In area and in each side; the fault tells the size it would have."""
-    job = parse(device_scale_factor=scale)
+    job = parse(device_scale_factor=scale).options
     if fits:
         check_pixels(job, width, height, LIMITS)
         return
@@ -217,22 +224,22 @@ def test_the_picture_is_bounded_in_device_pixels(
         check_pixels(job, width, height, LIMITS)
 
 
-@pytest.mark.parametrize("field", sorted(RenderRequest.model_fields))
-def test_every_option_says_what_it_allows(field: str) -> None:
-    """A new option cannot be forgotten there, nor its description."""
-    assert allowed(field)
-    assert RenderRequest.model_fields[field].description
+def test_every_source_says_what_it_allows() -> None:
+    """As every option does (test_options.py)."""
+    for kind in KINDS:
+        for name in kind.model_fields:
+            assert allowed_for(kind, name)
 
 
-def test_jobs_with_other_files_are_other_jobs() -> None:
-    """In comparison and in JSON, where a file is told by its digest and may be of any bytes."""
+def test_requests_with_other_files_are_other_requests() -> None:
+    """A file is its name, its type and its bytes, which may be any."""
     files = [Asset("a", "image/png", b"\xff"), Asset("a", "image/png", b"\xfe"),
              Asset("b", "image/png", b"\xff"), Asset("a", "text/css", b"\xff")]  # fmt: skip
-    jobs = [RenderRequest.parse({"html": "x"}, LIMITS, assets=(one,)) for one in files]
+    jobs = [RenderRequest.parse({"html": "x"}, LIMITS, files=(one,)) for one in files]
     jobs.append(RenderRequest.parse({"html": "x"}, LIMITS))
-    assert len({job.model_dump_json() for job in jobs}) == len(set(jobs)) == 5
-    again = RenderRequest.parse({"html": "x"}, LIMITS, assets=(files[0],))
-    assert (again, again.model_dump_json()) == (jobs[0], jobs[0].model_dump_json())
+    assert len(set(jobs)) == 5
+    assert len({one.digest() for one in files}) == 4
+    assert RenderRequest.parse({"html": "x"}, LIMITS, files=(files[0],)) == jobs[0]
 
 
 def test_every_format_has_a_content_type() -> None:
@@ -251,7 +258,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     max_leaves=5,
 )
 OBJECTS = st.dictionaries(
-    st.sampled_from(sorted(RenderRequest.model_fields)) | st.text(st.characters()) | st.integers(),
+    st.sampled_from(RenderRequest.names()) | st.text(st.characters()) | st.integers(),
     ANYTHING,
     max_size=6,
 )
@@ -265,8 +272,8 @@ def test_nothing_but_an_invalid_field_ever_comes_out(given_: object, strict: boo
     except InvalidField as error:
         told = [str(fault) for fault in error.faults]
     else:
-        told = [str(job.colour())]
-        assert (job.html is None) != (job.template is None)
+        told = [str(job.options.colour())]
+        assert isinstance(job.source, Html | Template)
     assert told
     assert json.loads(json.dumps(told)) == told
 

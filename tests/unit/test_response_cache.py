@@ -9,9 +9,11 @@ import pytest
 from aiohttp import web
 
 from poster_service.browser.types import Reply, Request
-from poster_service.fetch.client import Denied, Failed, Fetcher, FetchLimits, page_route
+from poster_service.fetch.client import Fetcher, FetchLimits
+from poster_service.fetch.errors import RequestDenied, RequestFailed
 from poster_service.fetch.policy import Policy
 from poster_service.fetch.response_cache import ResponseCache
+from poster_service.render.page_route import PageSources, page_route
 from poster_service.render.warnings import Warnings
 from tests.conftest import settled
 from tests.unit.fetching import LOOPBACK, get, header, serving
@@ -182,7 +184,7 @@ async def test_what_is_denied_is_denied_however_well_it_is_kept() -> None:
     async with cached(origin) as (fetcher, url, _):
         await fetcher.fetch(get(url))
         fetcher._policy = Policy(public=True, private=LOOPBACK.private, denied=("127.0.0.1",))
-        with pytest.raises(Denied):
+        with pytest.raises(RequestDenied):
             await fetcher.fetch(get(url))
 
 
@@ -191,10 +193,10 @@ async def test_a_pages_budget_counts_what_was_kept() -> None:
     origin = Origin({"Cache-Control": "max-age=60"}, size=1000)
     async with cached(origin, max_total_bytes=2500) as (fetcher, url, _):
         warnings = Warnings()
-        route = page_route("x", None, fetcher, warnings)
+        route = page_route(PageSources("x"), fetcher, warnings)
         got = [await route(get(url)) for _ in range(4)]
         assert [reply is not None for reply in got] == [True, True, False, False]
-        assert {one.reason for one in warnings.told() if one.verb == "denied"} == {"bytes"}
+        assert {one.reason for one in warnings.missing() if one.verb == "denied"} == {"bytes"}
         assert len(origin.asked) == 1
 
 
@@ -229,7 +231,7 @@ async def test_a_page_that_cannot_afford_it_does_not_take_it_from_others() -> No
     """It is told so by its own budget."""
 
     def spent(_: int) -> None:
-        raise Denied("bytes")
+        raise RequestDenied("bytes")
 
     origin = Origin({"Cache-Control": "max-age=60"}, hold=asyncio.Event())
     async with cached(origin) as (fetcher, url, _):
@@ -237,7 +239,7 @@ async def test_a_page_that_cannot_afford_it_does_not_take_it_from_others() -> No
         assert origin.hold is not None
         origin.hold.set()
         assert (await rich).body == b"1"
-        with pytest.raises(Denied):
+        with pytest.raises(RequestDenied):
             await poor
 
 
@@ -269,7 +271,7 @@ async def test_who_came_later_has_its_own_time() -> None:
         (first,) = await together(origin, fetcher, url, [lambda _: None])
         await asyncio.sleep(0.5)
         second = asyncio.create_task(fetcher.fetch(get(url)))
-        with pytest.raises(Failed, match="Timeout"):
+        with pytest.raises(RequestFailed, match="Timeout"):
             await first
         assert origin.hold is not None
         origin.hold.set()
@@ -314,6 +316,6 @@ async def test_a_server_that_fails_fails_for_all_who_wait() -> None:
         fetcher = Fetcher(LOOPBACK, FetchLimits(), 1 << 20)
         tasks = [asyncio.create_task(fetcher.fetch(get(address))) for _ in range(2)]
         done, _ = await asyncio.wait(tasks)
-        assert all(isinstance(task.exception(), Failed) for task in done)
+        assert all(isinstance(task.exception(), RequestFailed) for task in done)
         assert fetcher.cache.statistics()["things"] == 0
         await fetcher.close()

@@ -54,10 +54,10 @@ def test_the_canonical_text_is_the_one_that_is_written_down() -> None:
 
 
 @given(OPTIONS)
-def test_the_readme_tells_how_to_sign(options: dict[str, str]) -> None:
+def test_the_page_says_how_to_sign(options: dict[str, str]) -> None:
     """Its two lines, as they stand there."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    found = re.search(r"^ +query = (.*)\n +(hmac\.new.*)$", readme, re.MULTILINE)
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    found = re.search(r"^ +query = (.*)\n +(hmac\.new.*)$", page, re.MULTILINE)
     assert found
     known: dict[str, Any] = {"quote": quote, "hmac": hmac, "pairs": options.items()}
     known |= {"key": OLD.secret, "template": "card"}
@@ -160,7 +160,7 @@ def test_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
     text = signed.text_of(data)
     assert "=" not in text
     for given_ in (text, text + "=" * (-len(text) % 4)):
-        assert signed.job_of("card", [("data", given_)], LIMITS)["data"] == data
+        assert signed.options_of("card", [("data", given_)], LIMITS)["data"] == data
 
 
 def test_flat_data_is_nested_by_its_dots() -> None:
@@ -171,7 +171,7 @@ def test_flat_data_is_nested_by_its_dots() -> None:
         ("data.author.x.y", ""),
         ("width", "9"),
     ]
-    assert signed.job_of(
+    assert signed.options_of(
         "card", [*pairs, ("key", "k"), ("expires", "1"), ("signature", "s")], LIMITS
     ) == {
         "template": "card",
@@ -206,7 +206,7 @@ def test_flat_data_is_nested_by_its_dots() -> None:
 def test_a_query_that_makes_no_sense_is_told(pairs: signed.Pairs, kind: type[CallerError]) -> None:
     """After its signature was found right: by the caller who signed it."""
     with pytest.raises(kind):
-        signed.job_of("card", pairs, LIMITS)
+        signed.options_of("card", pairs, LIMITS)
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=6), st.text())
@@ -217,4 +217,4 @@ def test_no_query_is_a_crash(pairs: signed.Pairs, more: str) -> None:
             [OLD], "card", [*pairs, ("key", "old"), ("expires", "1"), ("signature", more)]
         )
     with contextlib.suppress(CallerError):
-        signed.job_of("card", [*pairs, (f"data.{more}", more)], LIMITS)
+        signed.options_of("card", [*pairs, (f"data.{more}", more)], LIMITS)

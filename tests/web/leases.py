@@ -19,8 +19,12 @@ def chrome_of(service: Service, kind: str | None) -> psutil.Process:
     """
     ready = min(one.lease for one in census.tagged(service.instance))
     for one in census.tagged(service.instance):
-        process = psutil.Process(one.pid)
-        types = [word for word in process.cmdline() if word.startswith("--type=")]
+        try:
+            process = psutil.Process(one.pid)
+            words = process.cmdline()
+        except psutil.NoSuchProcess:
+            continue
+        types = [word for word in words if word.startswith("--type=")]
         found = types == [f"--type={kind}"] if kind else not types and not is_shim(one.pid)
         if one.lease == ready and found:
             return process

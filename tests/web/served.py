@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import aiohttp
 import psutil
 
 from tests.conftest import left, settled
+from tests.processes import end, name_of, tree
 
 
 @dataclass
@@ -27,17 +27,11 @@ class Served:
 
     def tree(self) -> list[psutil.Process]:
         """Init and everything below it."""
-        init = psutil.Process(self.process.pid)
-        return [init, *init.children(recursive=True)]
+        return tree(self.process.pid)
 
     def helpers(self) -> list[psutil.Process]:
         """Those of the tree that are no Chrome: init, the service, the shims and their server."""
-        found = []
-        for one in self.tree():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if "chrom" not in one.name():
-                    found.append(one)
-        return found
+        return [one for one in self.tree() if (name := name_of(one)) and "chrom" not in name]
 
     async def render(self, html: str, **options: object) -> int:
         """The status of one render."""
@@ -120,8 +114,5 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
             assert await settled(lambda: len(served.folders()) == 1)
             yield served
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-            process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
-        await process.wait()
+        assert await end(process), "the service had to be killed"
         assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)

@@ -5,6 +5,7 @@ Each in headless-shell and full Chromium, with a Chrome for each render and with
 
 import base64
 import io
+from collections.abc import AsyncIterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.chrome.conftest import PROGRAMS, installed
-from tests.web.conftest import Service, StartService
+from tests.web.conftest import Service
 from tests.web.pictures import BLUE, CLEAR, GREEN, RED, WHITE, at, decode, near
+from tests.web.service import running_in_own_folder
 
 ROOT = "<!doctype html><style>html, body { margin: 0 }</style>"
 LIME = (0, 255, 0, 255)
@@ -33,13 +35,14 @@ MODES = [
 ]
 
 
-@pytest.fixture(params=MODES)
-async def service(request: pytest.FixtureRequest, start_service: StartService) -> Service:
-    """A service with one of both Chromes in one of both modes."""
+@pytest.fixture(scope="module", params=MODES)
+async def service(request: pytest.FixtureRequest) -> AsyncIterator[Service]:
+    """A service with one of both Chromes in one of both modes, for all tests of this file."""
     program, renders = request.param
-    return await start_service(
+    async with running_in_own_folder(
         chrome=installed(program), renders_per_chrome=renders, timeout_ms=60_000
-    )
+    ) as found:
+        yield found
 
 
 async def full(service: Service, page: str, **options: Any) -> Image.Image:

@@ -1,6 +1,7 @@
 """Where the service is root, Chrome is somebody else, with its sandbox on; else it says so."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -37,10 +38,11 @@ def chromes(service: Service) -> list[dict[str, list[str]]]:
     """What /proc tells of every process of the service's Chromes but the shims."""
     found = []
     for one in census.tagged(service.instance):
-        text = Path(f"/proc/{one.pid}/status").read_text("latin-1")
-        status = {name: words.split() for name, _, words in map(_parted, text.splitlines())}
-        if psutil.Process(one.pid).ppid() != os.getpid():
-            found.append(status)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+            text = Path(f"/proc/{one.pid}/status").read_text("latin-1")
+            status = {name: words.split() for name, _, words in map(_parted, text.splitlines())}
+            if psutil.Process(one.pid).ppid() != os.getpid():
+                found.append(status)
     return found
 
 
@@ -124,7 +126,7 @@ async def test_a_named_user_that_cannot_be_is_refused(work_dir: Path) -> None:
     service = Engine(settings(work_dir=work_dir / "x", chrome_user="nobody"))
     with pytest.raises(ChromeNotStarted, match=r"POSTER_CHROME_USER=nobody: .*Permission denied"):
         await service.start()
-    assert left(service.pool.spec.instance, service.pool.spec.home) == []
+    assert left(service.pool.spec.instance, service.pool.spec.instance_dir) == []
     with pytest.raises(InvalidSettings, match="no user 'nobody-of-the-kind'"):
         Engine(settings(work_dir=work_dir, chrome_user="nobody-of-the-kind"))
 

@@ -96,8 +96,11 @@ class Crowd:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_sixty_four_callers_against_two_slots(start_service: StartService) -> None:
-    """For a minute and a half, with hang-ups, slow senders and slow readers among them."""
+@pytest.mark.parametrize("seconds", [30, pytest.param(90, marks=pytest.mark.endurance)])
+async def test_sixty_four_callers_against_two_slots(
+    start_service: StartService, seconds: float
+) -> None:
+    """With hang-ups, slow senders and slow readers among them."""
     service = await start_service(
         concurrency=2, queue_size=32, tokens=TOKENS, body_timeout_ms=1000, send_timeout_ms=5000
     )
@@ -105,7 +108,7 @@ async def test_sixty_four_callers_against_two_slots(start_service: StartService)
     process = psutil.Process()
     before = process.memory_info().rss
     most = 0
-    crowd = Crowd(service, 90)
+    crowd = Crowd(service, seconds)
 
     async def watch() -> None:
         nonlocal most

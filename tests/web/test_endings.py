@@ -45,17 +45,17 @@ async def test_after_success_nothing_is_left(service: Service) -> None:
     ids=lambda value: getattr(value, "name", value or "browser"),
 )
 async def test_a_ready_chrome_with_a_dead_or_stopped_part_is_replaced(
-    service: Service, kind: str | None, number: signal.Signals
+    fresh_service: Service, kind: str | None, number: signal.Signals
 ) -> None:
     """It says nothing by itself; no caller gets it, and the dead part does not stay a zombie."""
-    assert await service.at_rest()
-    before = {one.lease for one in census.tagged(service.instance)}
-    chrome_of(service, kind).send_signal(number)
+    assert await fresh_service.at_rest()
+    before = {one.lease for one in census.tagged(fresh_service.instance)}
+    chrome_of(fresh_service, kind).send_signal(number)
     assert await settled(
-        lambda: before.isdisjoint(one.lease for one in census.tagged(service.instance))
+        lambda: before.isdisjoint(one.lease for one in census.tagged(fresh_service.instance))
     )
-    assert await service.at_rest()
-    await service.picture(html="<p>by another one", timeout_ms=5000)
+    assert await fresh_service.at_rest()
+    await fresh_service.picture(html="<p>by another one", timeout_ms=5000)
 
 
 async def test_after_a_refused_request_no_chrome_was_used(service: Service) -> None:
@@ -89,16 +89,16 @@ async def test_after_a_timeout_nothing_is_left(service: Service) -> None:
     ("kind", "code"), [("renderer", "page_crashed"), (None, "chrome_died")], ids=["page", "chrome"]
 )
 async def test_after_a_crash_nothing_is_left_and_the_caller_is_told(
-    service: Service, kind: str | None, code: str
+    fresh_service: Service, kind: str | None, code: str
 ) -> None:
     """Renderer or browser process killed in the middle: 502 at once, not at the deadline."""
-    render = await busy(service, timeout_ms=60_000)
-    chrome_of(service, kind).send_signal(signal.SIGKILL)
+    render = await busy(fresh_service, timeout_ms=60_000)
+    chrome_of(fresh_service, kind).send_signal(signal.SIGKILL)
     response = await asyncio.wait_for(render, 20)
     assert response.status == 502
     assert (await response.json())["code"] == code
-    assert await service.at_rest()
-    assert (await service.render(html="<p>next")).status == 200
+    assert await fresh_service.at_rest()
+    assert (await fresh_service.render(html="<p>next")).status == 200
 
 
 async def test_a_stopped_chrome_is_killed_at_the_deadline(service: Service) -> None:
@@ -155,27 +155,27 @@ async def test_hanging_up_at_every_stage_leaves_nothing(
     assert await service.at_rest()
 
 
-async def test_a_ready_chrome_that_dies_is_replaced(service: Service) -> None:
+async def test_a_ready_chrome_that_dies_is_replaced(fresh_service: Service) -> None:
     """Nobody asked for anything; the pool notices and mends itself."""
-    assert await service.at_rest()
-    (lease,) = {one.lease for one in census.tagged(service.instance)}
-    chrome_of(service, None).send_signal(signal.SIGKILL)
+    assert await fresh_service.at_rest()
+    (lease,) = {one.lease for one in census.tagged(fresh_service.instance)}
+    chrome_of(fresh_service, None).send_signal(signal.SIGKILL)
     assert await settled(
-        lambda: lease not in {one.lease for one in census.tagged(service.instance)}
+        lambda: lease not in {one.lease for one in census.tagged(fresh_service.instance)}
     )
-    assert await service.at_rest()
-    assert (await service.render(html="<p>")).status == 200
+    assert await fresh_service.at_rest()
+    assert (await fresh_service.render(html="<p>")).status == 200
 
 
-async def test_stopping_ends_running_renders_and_leaves_nothing(service: Service) -> None:
+async def test_stopping_ends_running_renders_and_leaves_nothing(fresh_service: Service) -> None:
     """The service goes while a render runs: 503, and no Chrome of any state."""
-    render = await busy(service, timeout_ms=60_000)
-    await service.server.stop()
+    render = await busy(fresh_service, timeout_ms=60_000)
+    await fresh_service.server.stop()
     response = await render
     assert response.status == 503
     assert (await response.json())["code"] == "stopping"
-    assert left(service.instance, service.home) == []
-    assert (await service.render(html="<p>")).status == 503
+    assert left(fresh_service.instance, fresh_service.home) == []
+    assert (await fresh_service.render(html="<p>")).status == 503
 
 
 async def test_the_search_finds_what_is_left_on_purpose(service: Service) -> None:
@@ -274,15 +274,15 @@ async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     assert await service.at_rest()
 
 
-async def test_a_ready_chrome_whose_page_dies_is_replaced(service: Service) -> None:
+async def test_a_ready_chrome_whose_page_dies_is_replaced(fresh_service: Service) -> None:
     """The renderer of the ready Chrome is killed: no caller gets the dead one."""
-    assert await service.at_rest()
-    (lease,) = {one.lease for one in census.tagged(service.instance)}
-    chrome_of(service, "renderer").send_signal(signal.SIGKILL)
+    assert await fresh_service.at_rest()
+    (lease,) = {one.lease for one in census.tagged(fresh_service.instance)}
+    chrome_of(fresh_service, "renderer").send_signal(signal.SIGKILL)
     assert await settled(
-        lambda: lease not in {one.lease for one in census.tagged(service.instance)}
+        lambda: lease not in {one.lease for one in census.tagged(fresh_service.instance)}
     )
-    assert (await service.render(html="<p>")).status == 200
+    assert (await fresh_service.render(html="<p>")).status == 200
 
 
 async def test_chromes_made_for_callers_who_hung_up_are_ended(start_service: StartService) -> None:
@@ -360,7 +360,7 @@ async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrom
     response = await service.render(html="<p>", timeout_ms=1500)
     assert response.status == 503
     assert int(response.headers["Retry-After"]) >= 1
-    assert "before its turn" in (await response.json())["detail"]
+    assert "while queued" in (await response.json())["detail"]
     assert response.headers["Server-Timing"].startswith("queue;dur=")
     assert "lease" not in response.headers["Server-Timing"]
     assert service.counts()["leased"] == 1

@@ -16,6 +16,7 @@ import pytest
 
 from poster_service.process.instance_dir import lock_of
 from tests.conftest import settled
+from tests.processes import end
 from tests.web.served import Served, environment, left_of, run, serving
 
 GREEN = "<!doctype html><body style='background: green'>"
@@ -49,8 +50,10 @@ async def test_a_pause_far_longer_than_a_loop_may_be_stuck_harms_nothing(work_di
         await running
         assert await becomes_ready(served)
         service.suspend()
-        await asyncio.sleep(8)  # the pause itself
-        service.resume()
+        try:
+            await asyncio.sleep(8)  # the pause itself
+        finally:
+            service.resume()
         assert await served.render(GREEN) == 200
         assert await becomes_ready(served)
         assert service.is_running()
@@ -81,11 +84,10 @@ async def unread(work_dir: Path, stream: str) -> AsyncIterator[Served]:
         async with aiohttp.ClientSession() as client:
             yield Served(process, address, work_dir, client)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+        is_ended = await end(process)
         os.close(reader)
         os.close(writer)
+        assert is_ended, "the service had to be killed"
 
 
 async def address_of(init: int) -> str:

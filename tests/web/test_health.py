@@ -17,19 +17,21 @@ async def test_alive_and_ready_after_start(service: Service) -> None:
     assert body["last_render_seconds_ago"] >= 0
 
 
-async def test_not_ready_while_stopping_but_alive(service: Service) -> None:
+async def test_not_ready_while_stopping_but_alive(fresh_service: Service) -> None:
     """A load balancer must turn away at once, a watchdog must not shoot."""
-    service.engine.admission.close()
-    response = await service.get("/readyz")
+    fresh_service.engine.admission.close()
+    response = await fresh_service.get("/readyz")
     assert response.status == 503
     assert (await response.json())["accepting"] is False
-    assert (await service.get("/healthz")).status == 200
+    assert (await fresh_service.get("/healthz")).status == 200
 
 
-async def test_not_ready_when_nothing_was_rendered_lately(service: Service) -> None:
+async def test_not_ready_when_nothing_was_rendered_lately(fresh_service: Service) -> None:
     """A success too long ago does not count."""
-    service.engine.renderer.last_success = time.monotonic() - service.engine.recent_seconds - 1
-    response = await service.get("/readyz")
+    fresh_service.engine.renderer.last_success = (
+        time.monotonic() - fresh_service.engine.recent_seconds - 1
+    )
+    response = await fresh_service.get("/readyz")
     assert response.status == 503
     assert (await response.json())["rendered_recently"] is False
 

@@ -31,14 +31,16 @@ async def scrape(service: Service) -> dict[tuple[str, ...], float]:
 
 
 async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
-    service: Service,
+    fresh_service: Service,
 ) -> None:
     """A JPEG, a page that fails in time, and the probe of the start."""
-    await service.picture(html="<p>x", width=10, height=10, format="jpeg")
-    late = await service.render(html="<script>for(;;);</script>", timeout_ms=2000, format="pdf")
+    await fresh_service.picture(html="<p>x", width=10, height=10, format="jpeg")
+    late = await fresh_service.render(
+        html="<script>for(;;);</script>", timeout_ms=2000, format="pdf"
+    )
     assert late.status == 504
-    assert await service.at_rest()
-    seen = await scrape(service)
+    assert await fresh_service.at_rest()
+    seen = await scrape(fresh_service)
     assert seen["poster_renders_total", "jpeg", "ok"] == 1
     assert seen["poster_renders_total", "pdf", "render_timeout"] == 1
     assert seen["poster_renders_total", "png", "ok"] == 1
@@ -53,25 +55,25 @@ async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
 
 
 async def test_a_fault_of_ours_is_counted_as_such(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    fresh_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it is: never as a render that worked."""
-    assert await service.at_rest()
+    assert await fresh_service.at_rest()
 
     async def broken(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(service.engine.renderer, "_paint", broken)
-    assert (await service.render(html="<p>x")).status == 500
-    seen = await scrape(service)
+    monkeypatch.setattr(fresh_service.engine.renderer, "_paint", broken)
+    assert (await fresh_service.render(html="<p>x")).status == 500
+    seen = await scrape(fresh_service)
     assert seen["poster_renders_total", "png", "internal_error"] == 1
     assert seen["poster_renders_total", "png", "ok"] == 1
 
 
-async def test_what_must_be_zero_is_there_and_is_zero(service: Service) -> None:
+async def test_what_must_be_zero_is_there_and_is_zero(fresh_service: Service) -> None:
     """An alert on a series that does not exist would never ring."""
-    assert await service.at_rest()
-    seen = await scrape(service)
+    assert await fresh_service.at_rest()
+    seen = await scrape(fresh_service)
     assert {name: seen[(name,)] for name in MUST_BE_ZERO} == dict.fromkeys(MUST_BE_ZERO, 0.0)
     assert seen["poster_leftovers", "folder"] == seen["poster_leftovers", "shared_memory"] == 0
     assert seen["poster_ready",] == 1
@@ -97,16 +99,16 @@ async def test_every_help_text_can_be_read_alone(service: Service) -> None:
                 assert suffix in family.documentation, family.name
 
 
-async def test_the_gauges_follow_what_runs(service: Service) -> None:
+async def test_the_gauges_follow_what_runs(fresh_service: Service) -> None:
     """A render under way; a service that stops is no longer ready."""
-    render = await busy(service)
-    seen = await scrape(service)
+    render = await busy(fresh_service)
+    seen = await scrape(fresh_service)
     assert (seen["poster_renders_running",], seen["poster_slots",]) == (1, 2)
     assert seen["poster_chromes", "leased"] == 1
     render.cancel()
-    assert await service.at_rest()
-    service.engine.admission.close()
-    seen = await scrape(service)
+    assert await fresh_service.at_rest()
+    fresh_service.engine.admission.close()
+    seen = await scrape(fresh_service)
     assert (seen["poster_renders_running",], seen["poster_ready",]) == (0, 0)
     assert seen["poster_renders_total", "png", "cancelled"] == 1
 

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from poster_service.render.warnings import items
 from tests.web.conftest import Service, StartService
+from tests.web.service import running_in_own_folder
 
 FULL = Path("/usr/lib/chromium/chromium")
 SCRIPT = "<script>let nothing = 0</script>"
@@ -194,10 +195,13 @@ async def remote(serve_pages: Callable[..., Any]) -> AsyncIterator[str]:
         yield address
 
 
-@pytest.fixture
-async def keeping(start_service: StartService) -> Service:
+@pytest.fixture(scope="module")
+async def keeping() -> AsyncIterator[Service]:
     """A service that keeps pictures, and fetches from loopback."""
-    return await start_service(cache_bytes=1 << 20, allow_private="127.0.0.0/8", concurrency=1)
+    async with running_in_own_folder(
+        cache_bytes=1 << 20, allow_private="127.0.0.0/8", concurrency=1
+    ) as found:
+        yield found
 
 
 async def send(service: Service, html: str, **options: str) -> aiohttp.ClientResponse:

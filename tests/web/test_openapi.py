@@ -179,7 +179,7 @@ def test_the_schema_of_a_job_takes_what_the_service_takes(options: dict[str, Any
         taken = True
     except InvalidField:
         taken = False
-    assert Draft202012Validator(RenderRequest.model_json_schema()).is_valid(options) == taken
+    assert Draft202012Validator(RenderRequest.json_schema(Limits())).is_valid(options) == taken
 
 
 async def test_who_has_a_token_reads_it(start_service: StartService) -> None:

@@ -1,11 +1,13 @@
 """Every refusal is problem+json that names the field and the values allowed, and nothing inside."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.web.conftest import Service, StartService
+from tests.web.service import running_in_own_folder
 
 INSIDE = ("Traceback", "poster_service", "/usr/", "/tmp", "/home", "pyppeteer", "net::", "Protocol")
 
@@ -24,10 +26,11 @@ async def problem_of(service: Service, **request: Any) -> tuple[int, dict[str, A
     return response.status, problem
 
 
-@pytest.fixture
-async def shared(start_service: StartService) -> Service:
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[Service]:
     """One service for a whole list of bad requests."""
-    return await start_service(max_body_bytes=20_000, max_pixels=4_000_000)
+    async with running_in_own_folder(max_body_bytes=20_000, max_pixels=4_000_000) as found:
+        yield found
 
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [

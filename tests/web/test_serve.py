@@ -13,7 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
-from poster_service.browser import chrome, page_cache
+from poster_service.browser import installed, page_cache
 from poster_service.settings import default_templates
 from tests.conftest import is_shim, settled
 from tests.web.pictures import at, decode
@@ -32,7 +32,7 @@ async def test_chromes_program_is_read_in_first(work_dir: Path) -> None:
     async with serving(work_dir) as served:
         _, service, *_ = served.tree()
         read = service.io_counters().read_chars
-        assert read >= min(chrome.find(None).stat().st_size, page_cache.WINDOW)
+        assert read >= min(installed.find(None).stat().st_size, page_cache.WINDOW)
 
 
 async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:

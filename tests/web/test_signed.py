@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from poster_service.web import signed
 from tests.web.conftest import Service, StartService
 from tests.web.served import run
+from tests.web.service import running_in_own_folder
 from tests.web.signing import DATA, KEYS, NEW, OLD, address
 
 
@@ -19,10 +21,11 @@ async def refusal(service: Service, where: str) -> tuple[int, str]:
         return answer.status, (await answer.json())["code"]
 
 
-@pytest.fixture
-async def signing(start_service: StartService) -> Service:
+@pytest.fixture(scope="module")
+async def signing() -> AsyncIterator[Service]:
     """A service with keys, and with tokens, which signed addresses need none of."""
-    return await start_service(signing_keys=KEYS, tokens="web=web-token-0123456789")
+    async with running_in_own_folder(signing_keys=KEYS, tokens="web=web-token-0123456789") as found:
+        yield found
 
 
 async def test_an_address_gives_its_picture_and_may_be_kept_as_long_as_it_is_good(
@@ -183,5 +186,5 @@ async def test_an_address_with_a_picture_in_it_is_refused_and_a_long_one_warned_
     status, out, err = await run(work_dir, *words, **keys)
     assert status == 0
     assert out.startswith("https://p.example.com/render/share-poster?data=")
-    assert err.startswith("poster-service: warning: the address has 2,")
+    assert err.startswith("poster-service: warning: the URL has 2,")
     assert len(err.splitlines()) == 1

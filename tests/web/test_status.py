@@ -6,10 +6,10 @@ from tests.web.conftest import Service
 from tests.web.leases import busy
 
 
-async def test_the_census_shows_each_lease_with_its_tree(service: Service) -> None:
+async def test_the_census_shows_each_lease_with_its_tree(fresh_service: Service) -> None:
     """One ready Chrome: the shim on top, Chrome's processes below, no zombie, one folder."""
-    assert await service.at_rest()
-    status = await (await service.get("/status")).json()
+    assert await fresh_service.at_rest()
+    status = await (await fresh_service.get("/status")).json()
     (lease,) = status["leases"]
     depths = [process["depth"] for process in lease["processes"]]
     assert depths[0] == 0

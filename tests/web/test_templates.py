@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import BLUE, GREEN, RED, at, decode
 from tests.web.served import run
+from tests.web.service import running_in_own_folder
 
 SAMPLE = json.loads((default_templates() / "share-poster/sample.json").read_text("utf-8"))
 CSS = "body { margin: 0; background: %s } img { display: block; width: 50px; height: 50px }"
@@ -218,11 +220,12 @@ SHOWN = PAGE + '<img src="{{ photo }}">'
 DATA = '{"title": "", "photo": "my/photo.png"}'
 
 
-@pytest.fixture
-async def shows(start_service: StartService, tmp_path: Path) -> Service:
+@pytest.fixture(scope="module")
+async def shows(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service with a template that shows a picture of its data."""
-    make(tmp_path, page=SHOWN)
-    return await start_service(templates=tmp_path)
+    folder = make(tmp_path_factory.mktemp("templates"), page=SHOWN)
+    async with running_in_own_folder(templates=folder.parent) as found:
+        yield found
 
 
 async def test_a_picture_comes_with_the_data_that_names_it(shows: Service) -> None:
@@ -272,7 +275,7 @@ async def test_our_own_templates_show_pictures_that_come_along(service: Service)
         (form(("template", "plain"), ("data.a", "1"), ("data.a.b", "1")), "data.a.b", ""),
         (form(("template", "plain"), ("template", "plain")), "template", "more than once"),
         (form(("template", "plain"), ("html", "<p>")), "html", ""),
-        (form(("template", "plain"), ("nonsense", "1")), "nonsense", "no such option"),
+        (form(("template", "plain"), ("nonsense", "1")), "nonsense", "unknown option"),
         (form(("template", "plain"), style__css=b"p{}"), "style.css", "of that name"),
         (form(("template", "plain"), more__css=b"p{}"), "more.css", "pictures, video and sound"),
         (form(("template", "plain"), more__js=b"1"), "more.js", "pictures, video and sound"),

@@ -1,0 +1,130 @@
+"""Whether ready Chromes are still fit for a render, and what outlived those that were ended.
+
+Its own file because it only looks: what to do with an unfit Chrome is the pool's decision.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from poster_service.browser.pool_state import PoolEntry
+from poster_service.errors import ChromeDied
+from poster_service.logs import event
+from poster_service.process.census import LEASE_BITS, Seen, inspect, unhealthy
+
+logger = logging.getLogger(__name__)
+
+#: How often survivors are checked, in seconds.
+SURVIVOR_SECONDS = 1.0
+#: How long the page of a ready Chrome may be silent, in seconds; it answers within milliseconds.
+SILENT_SECONDS = 2.5
+
+
+class HealthCheck:
+    """Finds ready Chromes that are not fit for a render: stopped or dead in part, or silent.
+
+    Such a Chrome does not report it, and its pipe stays open. Its next caller would wait in vain,
+    and the dead part is a zombie for as long as the Chrome is ready.
+    """
+
+    def __init__(self, instance: int, folder: Path, ready: Callable[[], list[PoolEntry]]) -> None:
+        """Say which Chromes to check.
+
+        Args:
+            instance: The instance that they belong to.
+            folder: Where their lease folders are.
+            ready: Returns those that are ready now; which they are changes during a check.
+        """
+        self._instance = instance
+        self._folder = folder
+        self._ready = ready
+        self._unhealthy: frozenset[tuple[int, int]] = frozenset()
+        self._signs = SignsOfLife()
+
+    async def unfit(self) -> list[PoolEntry]:
+        """The ready Chromes that must be replaced; to be called at equal intervals."""
+        before = self._unhealthy
+        if self._ready():
+            try:
+                self._unhealthy = await asyncio.to_thread(unhealthy, self._instance)
+            except Exception:  # one check that failed is no reason to stop checking
+                logger.exception("checking the processes of ready Chromes failed")
+        # Twice in a row, since every process is a zombie for the moment until it is reaped.
+        leases = {lease for lease, _ in before & self._unhealthy}
+        unfit = self._signs.missing(self._ready(), asyncio.get_running_loop().time())
+        unfit += await asyncio.to_thread(self._without_folder, self._ready())
+        return [
+            entry
+            for entry in self._ready()
+            if entry.number % (1 << LEASE_BITS) in leases or entry in unfit
+        ]
+
+    def _without_folder(self, ready: list[PoolEntry]) -> list[PoolEntry]:
+        """Those whose lease folder somebody has removed: they may fail in any way."""
+        return [entry for entry in ready if not (self._folder / str(entry.number)).exists()]
+
+
+class SignsOfLife:
+    """Asks the pages of ready Chromes for a sign of life and finds those that do not answer."""
+
+    def __init__(self) -> None:
+        self._asked: dict[tuple[int, int], tuple[asyncio.Future[Any], float]] = {}
+
+    def missing(self, ready: list[PoolEntry], now: float) -> list[PoolEntry]:
+        """Those whose sign has been missing for too long; asks all others for the next one."""
+        before, self._asked, silent = self._asked, {}, []
+        for entry in ready:
+            if entry.chrome is None:
+                continue
+            key = (entry.number, entry.served)  # after a lease the page is another
+            sign, since = before.get(key, (None, now))
+            if sign is None or sign.done():
+                try:
+                    self._asked[key] = (entry.chrome.page.ping(), now)
+                except ChromeDied:
+                    silent.append(entry)
+            elif now - since > SILENT_SECONDS:
+                silent.append(entry)
+            else:
+                self._asked[key] = (sign, since)
+        return silent
+
+
+class Survivors:
+    """The processes that outlived SIGKILL, each listed until it has exited."""
+
+    def __init__(self) -> None:
+        self._by_pid: dict[int, Seen] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """Those that are still there."""
+        return tuple(self._by_pid.values())
+
+    def add(self, survivors: tuple[Seen, ...]) -> None:
+        """List processes, and watch them until they have exited: SIGKILL is pending for each."""
+        for survivor in survivors:
+            event(logger, logging.ERROR, "a process outlived SIGKILL", **asdict(survivor))
+            self._by_pid[survivor.pid] = survivor
+        if self._by_pid and self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while self._by_pid:
+            await asyncio.sleep(SURVIVOR_SECONDS)
+            for pid, seen in list(self._by_pid.items()):
+                now = await asyncio.to_thread(inspect, pid, seen.tag)
+                if now is None or now.zombie or now.started != seen.started:
+                    del self._by_pid[pid]
+                    message = "a process that outlived SIGKILL has exited"
+                    event(logger, logging.WARNING, message, pid=pid)
+        self._watching = None
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._watching is not None:
+            self._watching.cancel()

@@ -1,0 +1,319 @@
+"""How an option is declared, and what is derived from a declaration.
+
+An option is a field of an `OptionGroup` with an `Option` in its annotation:
+
+    quality: Annotated[
+        Annotated[int, Field(ge=1, le=100)] | None,
+        Option("Encoder quality.", formats=("jpeg", "webp"), default="80"),
+    ] = None
+
+Type, bounds and default are pydantic's; `Option` adds what pydantic cannot know. `entries` lists
+the options of a group, nested ones too, for whatever must show all of them: OpenAPI, the command
+line, error texts, the table in the docs. An option may be a group itself (`clip.width`), a map
+(`dict[str, X]`), a list (`Items[X]`), or a union of these and a plain value.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, to_jsonable_python
+
+from poster_service.browser.types import Format
+from poster_service.render.json_schema import (
+    Json,
+    allowed_words,
+    branches,
+    listed,
+    plain_schema,
+    present,
+    type_words,
+    value_words,
+)
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+#: The format of an answer whose request names none.
+DEFAULT_FORMAT: Format = "png"
+
+T = TypeVar("T")
+#: A list in JSON. A tuple here, which is frozen as all of a request is.
+Items = Annotated[
+    tuple[T, ...], BeforeValidator(lambda given: tuple(given) if type(given) is list else given)
+]
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a declaration says beside type, bounds and default.
+
+    Attributes:
+        description: What the option does, in sentences.
+        allowed: The values in words, where type and bounds do not say it, as for a pattern.
+        default: The default in words, where it is not a constant.
+        unit: Of a number, in the plural: "milliseconds".
+        formats: Those in which it has a meaning; empty for all. Of a nested option those of its
+            group count.
+        value_formats: The same for single values of it.
+        excludes: Options of the same group that must be left at their defaults beside it.
+        needs: Options of the same group that must be given with it.
+        limit: The attribute of `Limits` that it must not exceed, if any.
+        changes_output: Whether two requests that differ in it only get different pictures. Such an
+            option is part of the cache key.
+    """
+
+    description: str
+    allowed: str = ""
+    default: str = ""
+    unit: str = ""
+    formats: tuple[Format, ...] = ()
+    value_formats: Mapping[str, tuple[Format, ...]] = field(default_factory=dict)
+    excludes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    limit: str = ""
+    changes_output: bool = True
+
+    def text(self) -> str:
+        """The description, with formats and default as sentences."""
+        formats = f" Only for {listed(self.formats, 'and')}." if self.formats else ""
+        default = f" Default: {self.default}." if self.default else ""
+        return f"{self.description}{formats}{default}"
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Json:
+        """The option's schema with its description, beside a reference if there is one."""
+        return {**handler(core_schema), "description": self.text()}
+
+
+class OptionGroup(BaseModel):
+    """Options that stand together: all of a render, or those of a nested option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Refuse a field that is not declared as an option.
+
+        Raises:
+            TypeError: A field has no `Option`, or its `Option` names a field that does not exist.
+        """
+        for name, one in cls.model_fields.items():
+            option = option_of(one)
+            if unknown := {*option.excludes, *option.needs} - set(cls.model_fields):
+                raise TypeError(f"{cls.__name__}.{name} names unknown options: {unknown}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Json:
+        """The schema with the rules between options, which pydantic does not know."""
+        schema = handler(core_schema)
+        found = handler.resolve_ref_schema(schema)
+        if rules := list(_rules(cls)):
+            found["allOf"] = rules
+        return schema
+
+    def is_given(self, name: str) -> bool:
+        """Whether an option has another value than its default."""
+        return bool(getattr(self, name) != default_of(type(self).model_fields[name]))
+
+    def output_options(self) -> Json:
+        """The options, defaults included, that change the output: their part of a cache key."""
+        fields = type(self).model_fields.items()
+        others = {name for name, one in fields if not option_of(one).changes_output}
+        return self.model_dump(mode="json", exclude=others)
+
+
+def option_of(declared: FieldInfo) -> Option:
+    """The `Option` of a field.
+
+    Raises:
+        TypeError: It has none.
+    """
+    for one in declared.metadata:
+        if isinstance(one, Option):
+            return one
+    raise TypeError(f"a field of an OptionGroup needs an Option(...) in its annotation: {declared}")
+
+
+def default_of(declared: FieldInfo) -> Any:
+    """The constant that an option has when it is not given; None for one that must be given."""
+    return None if declared.is_required() else declared.get_default(call_default_factory=True)
+
+
+# --- the rules between options, as JSON Schema has them -----------------------------------------
+
+
+def _rules(group: type[OptionGroup]) -> Iterator[Json]:
+    for name, declared in group.model_fields.items():
+        option = option_of(declared)
+        given = _given(group, name)
+        if option.formats:
+            yield {"if": given, "then": _format_is(option.formats)}
+        for value, formats in option.value_formats.items():
+            same = {"required": [name], "properties": {name: {"const": value}}}
+            yield {"if": same, "then": _format_is(formats)}
+        for other in option.excludes:
+            yield {"if": given, "then": {"not": _given(group, other)}}
+        for other in option.needs:
+            yield {"if": given, "then": _given(group, other)}
+
+
+def _given(group: type[OptionGroup], name: str) -> Json:
+    default = to_jsonable_python(default_of(group.model_fields[name]))
+    return {"required": [name], "properties": {name: {"not": {"const": default}}}}
+
+
+def _format_is(formats: Sequence[Format]) -> Json:
+    required = {} if DEFAULT_FORMAT in formats else {"required": ["format"]}
+    return {**required, "properties": {"format": {"enum": list(formats)}}}
+
+
+# --- every option, one by one -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One option, nested or not, as whoever lists options needs it.
+
+    Attributes:
+        name: Dotted: `clip.width`. `headers.NAME` stands for a value of a map, `cookies.0.name`
+            for an option of an item of a list.
+        option: What its declaration says.
+        schema: JSON Schema of a value that is given: without null, without references.
+        default: The constant that it has when it is not given; None if there is none.
+        formats: Those in which it has a meaning.
+        is_item: Whether it stands for a value of a map or list, which has no declaration of its
+            own.
+    """
+
+    name: str
+    option: Option
+    schema: Json
+    default: Any
+    formats: tuple[Format, ...]
+    is_item: bool = False
+
+    @property
+    def type(self) -> str:
+        """Its type in a word or two: "whole number"."""
+        return listed([type_words(one) for one in branches(self.schema)], "or")
+
+    @property
+    def allowed(self) -> str:
+        """The values that it may have, in words."""
+        formats = self.formats if self.formats != FORMATS else ()
+        words = self.option.allowed or allowed_words(self.schema, self.option.unit)
+        return words + (f", for {listed(formats, 'and')}" if formats else "")
+
+    @property
+    def default_text(self) -> str:
+        """Its default in words; empty if there is none."""
+        is_constant = isinstance(self.default, str | int | float)
+        return self.option.default or (value_words(self.default) if is_constant else "")
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it can be written as one text, as in a query."""
+        return any(one.get("type") not in ("object", "array") for one in branches(self.schema))
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return any(one.get("type") == "array" for one in branches(self.schema))
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is an object whose names the caller chooses."""
+        return any(
+            one.get("type") == "object" and "properties" not in one for one in branches(self.schema)
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """An option in the docs' table.
+
+    Attributes:
+        name: Dotted, as in `Entry`.
+        type: In a word or two.
+        allowed: Values in words.
+        default: In words; empty if there is none.
+        formats: Those in which it has a meaning.
+        description: Sentences.
+    """
+
+    name: str
+    type: str
+    allowed: str
+    default: str
+    formats: tuple[Format, ...]
+    description: str
+
+
+def options_table(group: type[OptionGroup]) -> Iterator[Row]:
+    """Every option of a group in the order of declaration, for the docs."""
+    for one in entries(group):
+        if not one.is_item:
+            words = one.option.allowed or allowed_words(one.schema, one.option.unit)
+            yield Row(
+                one.name, one.type, words, one.default_text, one.formats, one.option.description
+            )
+
+
+@lru_cache(maxsize=32)
+def entries(group: type[OptionGroup]) -> tuple[Entry, ...]:
+    """Every option of a group in the order of declaration; a nested one follows its group.
+
+    Raises:
+        TypeError: A nested option is declared with formats.
+    """
+    properties = plain_schema(group)["properties"]
+    return tuple(_walk(group, properties, None))
+
+
+@lru_cache(maxsize=32)
+def entries_by_name(group: type[OptionGroup]) -> Mapping[str, Entry]:
+    """`entries` by dotted name."""
+    return {entry.name: entry for entry in entries(group)}
+
+
+def _walk(group: type[OptionGroup], properties: Json, above: Entry | None) -> Iterator[Entry]:
+    for name, declared in group.model_fields.items():
+        option = option_of(declared)
+        if above is not None and (option.formats or option.value_formats):
+            raise TypeError(f"{group.__name__}.{name}: only an outermost option can have formats")
+        entry = Entry(
+            name=name if above is None else f"{above.name}.{name}",
+            option=option,
+            schema=present(properties[name]),
+            default=default_of(declared),
+            formats=(option.formats or FORMATS) if above is None else above.formats,
+        )
+        yield entry
+        yield from _below(entry, group_in(declared.annotation))
+
+
+def _below(entry: Entry, group: type[OptionGroup] | None) -> Iterator[Entry]:
+    """The options of a nested one."""
+    for branch in branches(entry.schema):
+        if "properties" in branch and group is not None:
+            yield from _walk(group, branch["properties"], entry)
+            continue
+        inner = branch.get("items") or branch.get("additionalProperties")
+        if isinstance(inner, dict) and inner:
+            name = f"{entry.name}.{'0' if 'items' in branch else 'NAME'}"
+            item = replace(entry, name=name, schema=inner, default=None, is_item=True)
+            yield item
+            yield from _below(item, group)
+
+
+def group_in(annotation: Any) -> type[OptionGroup] | None:
+    """The group that a type is, or has as a member or an item; None if there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, OptionGroup):
+        return annotation
+    found = (group_in(one) for one in get_args(annotation))
+    return next((one for one in found if one is not None), None)

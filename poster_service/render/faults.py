@@ -1,0 +1,184 @@
+"""What is wrong with given options, in our words: the field, the value seen, the values allowed.
+
+pydantic checks one value at a time; the rules between options are checked here, from the same
+declaration.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from poster_service.errors import MOST_FAULTS, Fault
+from poster_service.render.declaration import (
+    DEFAULT_FORMAT,
+    Entry,
+    Option,
+    OptionGroup,
+    entries_by_name,
+    option_of,
+)
+from poster_service.render.json_schema import listed, value_words
+
+#: Characters of a value that a fault shows.
+SHOWN = 40
+
+G = TypeVar("G", bound=OptionGroup)
+
+#: pydantic's error types, by how they begin, in our words; the first that fits is used.
+_MESSAGES = {
+    "missing": "is missing",
+    "extra_forbidden": "unknown option",
+    "greater_than": "{} is out of range",
+    "less_than": "{} is out of range",
+    "finite_number": "{} is not a finite number",
+    "string_too_short": "is empty",
+    "string_too_long": "is too long",
+    "too_long": "has too many items",
+    "too_short": "has too few items",
+    "string_unicode": "is not text that UTF-8 can express",
+    "int": "{} is not a whole number",
+    "float": "{} is not a number",
+    "bool": "{} is neither true nor false",
+    "string_type": "{} is not a string",
+    "dict": "{} is not an object",
+    "model": "{} is not an object",
+    "list": "{} is not a list",
+    "tuple": "{} is not a list",
+}
+
+
+def validated(
+    group: type[G], given: Mapping[str, object], *, strict: bool
+) -> tuple[G | None, list[Fault]]:
+    """A group of checked options, or up to `MOST_FAULTS` of what is wrong with them.
+
+    Args:
+        group: Declares them.
+        given: By name.
+        strict: Whether values must have their types, as in JSON; otherwise numbers are read from
+            text, as in a query.
+    """
+    try:
+        return group.model_validate(given, strict=strict), []
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        # A map or a list can have thousands of faults; more than are listed need no words.
+        return None, list(itertools.islice(_faults(group, given, found), MOST_FAULTS))
+
+
+def broken_rules(group: OptionGroup, limits: object, above: str = "") -> Iterator[Fault]:
+    """A fault for each rule between options that is broken, in nested groups too.
+
+    Args:
+        group: Its options are checked one by one already.
+        limits: Has the attributes that `Option.limit` names.
+        above: The dotted name of the group itself, ending in a dot; empty for the outermost.
+    """
+    for name, declared in type(group).model_fields.items():
+        value, option = getattr(group, name), option_of(declared)
+        for at, inner in _groups(value):
+            yield from broken_rules(inner, limits, f"{above}{name}.{at}")
+        if not group.is_given(name):
+            continue
+        field, allowed = above + name, allowed_for(type(group), name)
+        for message in _meaningless(option, value, getattr(group, "format", DEFAULT_FORMAT)):
+            yield Fault(field, message, allowed)
+        for other in filter(group.is_given, option.excludes):
+            yield Fault(field, f"cannot be used together with {other}", f"{name} or {other}")
+        for other in (other for other in option.needs if not group.is_given(other)):
+            yield Fault(field, f"has no meaning without {other}", f"{name} together with {other}")
+        if option.limit and value > (most := getattr(limits, option.limit)):
+            yield Fault(field, f"{value} is more than this service allows", f"{allowed} to {most}")
+
+
+def _meaningless(option: Option, value: object, used: str) -> Iterator[str]:
+    """Why an option, or this value of it, has no meaning in the format used; none if it has."""
+    if option.formats and used not in option.formats:
+        yield f"has no meaning for {used}; use format {listed(option.formats, 'or')}"
+    formats = option.value_formats.get(value, ()) if isinstance(value, str) else ()
+    if formats and used not in formats:
+        yield f"{value} has no meaning for {used}; use format {listed(formats, 'or')}"
+
+
+def _groups(value: object) -> Iterator[tuple[str, OptionGroup]]:
+    """The groups that a value is or has, each with the rest of its dotted name."""
+    if isinstance(value, OptionGroup):
+        yield "", value
+    elif isinstance(value, tuple | Mapping):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        yield from ((f"{at}.", inner) for at, inner in items if isinstance(inner, OptionGroup))
+
+
+def allowed_for(group: type[OptionGroup], field: str) -> str | None:
+    """The values allowed for an option, in words; those of its group for one that is unknown."""
+    entry = entry_for(group, field.split("."))
+    return entry.allowed if entry else None
+
+
+def entry_for(group: type[OptionGroup], path: Sequence[str]) -> Entry | None:
+    """The option at a path, or else the nearest above it."""
+    known = entries_by_name(group)
+    found, name = None, ""
+    for step in path:
+        steps = (step, "0" if step.isdigit() else step, "NAME")
+        below = [known[f"{name}{one}"] for one in steps if f"{name}{one}" in known]
+        if not below:
+            break
+        found = below[0]
+        name = f"{found.name}."
+    return found
+
+
+def _faults(
+    group: type[OptionGroup], given: Mapping[str, object], found: Sequence[Any]
+) -> Iterator[Fault]:
+    """Pydantic's findings; of a value that fits no member of a union, those of one member."""
+    by_path: dict[tuple[str, ...], Any] = {}
+    for one in found:
+        by_path.setdefault(_path(given, one), one)
+    above = {path[:length] for path in by_path for length in range(len(path))}
+    for path, one in by_path.items():
+        if path not in above or not isinstance(one.get("input"), Mapping | list):
+            yield _fault(group, path, one)  # else an object was meant, and its own faults say more
+
+
+def _path(given: object, found: Any) -> tuple[str, ...]:
+    """Where a value stands in what was given; pydantic puts the members of a union between."""
+    path: list[str] = []
+    at = given
+    for step in found["loc"]:
+        is_key = isinstance(at, Mapping) and step in at
+        is_index = isinstance(at, list | tuple) and isinstance(step, int)
+        if is_key or is_index:
+            at = at[step]  # type: ignore[index]  # one of the two, as was just seen
+            path.append(str(step))
+    if found["type"] == "missing":
+        path.append(str(found["loc"][-1]))
+    return tuple(path)
+
+
+def _fault(group: type[OptionGroup], path: Sequence[str], found: Any) -> Fault:
+    field, kind = ".".join(path), found["type"]
+    entry = entry_for(group, path)
+    words = next((text for start, text in _MESSAGES.items() if kind.startswith(start)), None)
+    if words is None:
+        words = "{} is not allowed"
+    allowed = entry.allowed if entry else ", ".join(group.model_fields)
+    return Fault(field, words.format(shown(found.get("input"))), allowed)
+
+
+def shown(value: object) -> str:
+    """A value that was given, in a few characters: itself, or what it is."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return f'"{value[:SHOWN]}{"..." if len(value) > SHOWN else ""}"'
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "the number"
+    if isinstance(value, bool | int | float):
+        return value_words(value)
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if isinstance(value, list) else f"a {type(value).__name__}"

@@ -1,0 +1,109 @@
+"""What is rendered: a page, or a template with data; one of several frozen kinds.
+
+Over HTTP a source has no object of its own: its fields stand beside the options. `kind` tells the
+kinds apart, and is the name of the field without which there is no source of that kind. A new kind
+is one more class in `Source` and `KINDS`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from poster_service.errors import Fault
+from poster_service.render.declaration import Option, OptionGroup, option_of
+from poster_service.render.json_schema import NULL, Json, listed, plain_schema
+
+
+class Html(OptionGroup):
+    """The page itself."""
+
+    kind: ClassVar = "html"
+
+    html: Annotated[
+        str,
+        Field(min_length=1),
+        Option(
+            "The page itself; this or `template`, not both.",
+            allowed="a string that is not empty",
+        ),
+    ]
+
+    @property
+    def label(self) -> str:
+        """What the log calls it."""
+        return "html"
+
+
+class Template(OptionGroup):
+    """A template by its name, with the data that it is filled with."""
+
+    kind: ClassVar = "template"
+
+    template: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$"),
+        Option(
+            "Name of a template; see GET /templates.",
+            allowed="the name of a template, see GET /templates",
+        ),
+    ]
+    data: Annotated[
+        dict[str, Any] | None,
+        Option(
+            "The template's data; must fit its schema.",
+            allowed="an object that fits the template's schema",
+        ),
+    ] = None
+
+    @property
+    def label(self) -> str:
+        """What the log calls it."""
+        return self.template
+
+
+Source = Html | Template
+KINDS: tuple[type[Html] | type[Template], ...] = (Html, Template)
+#: The fields of all kinds, by which a body of options says what its source is.
+SOURCE_FIELDS = tuple(name for kind in KINDS for name in kind.model_fields)
+_NEEDED = listed([kind.kind for kind in KINDS], "or")
+
+
+def kind_of(given: Mapping[str, object]) -> type[Html] | type[Template] | Fault:
+    """The kind of source that is given; a fault if it is not exactly one. Null is not given."""
+    found = [kind for kind in KINDS if given.get(kind.kind) is not None]
+    if len(found) == 1:
+        return found[0]
+    several = " and ".join(kind.kind for kind in found)
+    message = f"{several} are given together" if found else "the source is missing"
+    return Fault(KINDS[0].kind, message, f"exactly one of {_NEEDED}")
+
+
+def misplaced(given: Mapping[str, object], kind: type[OptionGroup]) -> Iterator[Fault]:
+    """A fault for each field given that belongs to another kind of source."""
+    for other in KINDS:
+        for name in other.model_fields:
+            if name not in kind.model_fields and given.get(name) is not None:
+                yield Fault(
+                    name, f"has no meaning without {other.kind}", f"nothing, or {other.kind}"
+                )
+
+
+def source_schema() -> Json:
+    """JSON Schema of the fields of all kinds, each of which may be null, and their rule."""
+    properties: Json = {}
+    rules = []
+    for kind in KINDS:
+        own = plain_schema(kind)["properties"]
+        for name, schema in own.items():
+            description = option_of(kind.model_fields[name]).text()
+            plain = {key: value for key, value in schema.items() if key != "description"}
+            kinds = plain.get("anyOf", [plain, NULL])
+            properties[name] = {"anyOf": kinds, "default": None, "description": description}
+        others = [name for name in SOURCE_FIELDS if name not in own]
+        not_null = {kind.kind: {"not": NULL}}
+        rules.append({
+            "required": [kind.kind],
+            "properties": not_null | dict.fromkeys(others, NULL),
+        })  # fmt: skip
+    return {"properties": properties, "oneOf": rules}

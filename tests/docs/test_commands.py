@@ -1,0 +1,135 @@
+"""Every command of the pages is run as it stands there, or says why it is not."""
+
+import ast
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import KINDS, PAGES, ROOT, Block, blocks, name_of
+from tests.docs.service import SECRET, environment, folder_for, run, started
+
+MAGIC = {"png": b"\x89PNG", "webp": b"RIFF", "pdf": b"%PDF", "jpg": b"\xff\xd8\xff"}
+#: Fewest words of a reason; one word is none.
+LEAST_WORDS = 3
+ALL = [block for page in PAGES for block in blocks(page)]
+WITH_COMMANDS = [
+    page for page in PAGES if any(b.language == "sh" and not b.kind for b in blocks(page))
+]
+
+
+def test_every_page_is_looked_at() -> None:
+    """Neither a renamed page nor a changed fence hides commands from these tests."""
+    assert {"README.md", "README.zh-CN.md", "docs/get-started.md"} <= {name_of(p) for p in PAGES}
+    assert ROOT / "README.md" in WITH_COMMANDS
+    assert ROOT / "README.zh-CN.md" in WITH_COMMANDS
+
+
+@pytest.mark.parametrize("block", ALL, ids=str)
+def test_every_block_is_run_or_says_why_not(block: Block) -> None:
+    """`sh` blocks are run; all others, and those that cannot be, carry a mark that holds."""
+    if not block.kind:
+        assert block.language == "sh", "no command and no mark: see tests/docs/pages.py"
+        return
+    assert block.kind in KINDS
+    if block.kind == "tested by":
+        file, _, test = block.words.partition("::")
+        tree = ast.parse((ROOT / file).read_text("utf-8"))
+        assert test in {
+            node.name for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }  # fmt: skip
+    else:
+        assert len(block.words.split()) >= LEAST_WORDS, "not a reason"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_block_is_hidden_in_indentation(page: Path) -> None:
+    """Four spaces make a block too, and one that no test would see."""
+    inside = False
+    before = ""
+    for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            inside = not inside
+        indented = line.startswith("    ") and not before.strip() and not inside
+        assert not indented, f"{name_of(page)}:{number}: fence it"
+        before = line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)  # the load test among them has 300 renders with chaos
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
+async def test_the_commands_of_a_page_work_as_they_stand(
+    page: Path, work_dir: Path, tmp_path: Path
+) -> None:
+    """One after the other, in one folder; each exits with 0, each picture it names is one.
+
+    The load test is among them, so this is also the quick proof that 300 renders with chaos leave
+    nothing: its exit status is 0 only then.
+    """
+    folder_for(tmp_path)
+    env = environment(work_dir, TOKEN=SECRET)
+    serve = (sys.executable, "-m", "poster_service", "serve", "--port", "0")
+    signing = {"POSTER_SIGNING_KEYS": f"main={SECRET}"}
+    async with started(*serve, work_dir=work_dir, env=env | signing) as address:
+        for block in blocks(page):
+            if block.language == "sh" and not block.kind:
+                status, out = await run(block.text, address, tmp_path, env)
+                assert status == 0, f"{block}\n{block.text}\n{out}"
+                check_pictures(block, tmp_path)
+
+
+def check_pictures(block: Block, folder: Path) -> None:
+    """Each picture named by -o is what its name says, by its first bytes."""
+    for name, kind in re.findall(rf"-o ([\w-]+\.({'|'.join(MAGIC)}))", block.text):
+        begin = (folder / name).read_bytes()[:4]
+        assert begin.startswith(MAGIC[kind]), f"{block}: {name} begins with {begin!r}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [b for b in ALL if b.kind == "only help"], ids=str)
+async def test_a_long_command_has_the_options_that_it_is_given(block: Block) -> None:
+    """What takes too long here is asked for its help, which must name each option."""
+    for line in block.text.splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        module = words[words.index("-m") + 1]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, "--help", cwd=ROOT, env=dict(os.environ),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert process.returncode == 0, line
+        for option in (word for word in words if word.startswith("--")):
+            assert option in out.decode(), line
+
+
+@pytest.mark.slow
+async def test_make_run_serves(work_dir: Path) -> None:
+    """The first command of the README, on a free port and in the environment of the tests.
+
+    That has all that is locked for serving, so it is marked as set up: pip would take the commands
+    away for a moment from tests that run meanwhile. `tests/image/test_systemd.py` sets a new
+    environment up.
+    """
+    shutil.copy(ROOT / "requirements.lock", Path(sys.prefix) / ".installed-requirements.lock")
+    env = environment(work_dir, VENV=sys.prefix, ARGS="--port 0")
+    command = ("make", "run")
+    async with started(*command, work_dir=work_dir, env=env, status=-signal.SIGTERM) as address:
+        script = "curl -sSf http://127.0.0.1:8080/readyz"
+        status, out = await run(script, address, ROOT, env)
+        assert status == 0, out
+
+
+def test_all_pages_have_the_same_docker_commands() -> None:
+    """The test of the image runs those of the README; the others must not drift."""
+    found = {name_of(block.page): block.text for block in ALL if "docker build" in block.text}
+    assert {"README.md", "README.zh-CN.md", "docs/operations.md"} <= found.keys()
+    assert len(set(found.values())) == 1, found

@@ -1,0 +1,87 @@
+"""The worst words of this project's former dialect stay out of what people read.
+
+A short list, each with what to write instead. Whoever adds a root (the package, say) gets the same
+test for it: prose of Markdown, comments and strings of Python.
+"""
+
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT, prose
+
+#: What is searched: pages, or Python files below a folder. The package joins with ROOT / its name.
+ROOTS: tuple[Path, ...] = (*PAGES, ROOT / "tools" / "docs", ROOT / "tests" / "docs")
+#: A pattern, and the remedy.
+WORST = {
+    r"\btold\b": "reported, returned, logged; name the actor",
+    r"\banew\b": "again",
+    r"\bnone of ours\b": "unknown",
+    r"\b(is|are|was) none (of|that)\b": "is not a ...",
+    r"\bnobody in particular\b": "an unprivileged user",
+    r"\bseen gone\b": "confirmed to have ended",
+    r"\bas it must be\b": "name the fault",
+    r"\bwhatever\b": "name it",
+    r"\bwhoever\b": "a caller, an operator, a process",
+    r"\bnobody\b": "no other client, no user",
+    r"\bcannot be had\b": "is not available",
+    r"\bof (its|our|your) own making\b": "its own",
+    r"\bhas had its share\b": "rate limit exceeded",
+    r"\bstrangers?\b": "untrusted HTML, other processes",
+    r"\bthe word of\b": "the value, the status",
+}
+THIS = Path(__file__)
+
+
+def texts(root: Path) -> list[tuple[str, str]]:
+    """What people read below a root: the place and the text."""
+    if root.suffix == ".md":
+        return [(root.name, prose(root))]
+    files = [path for path in sorted(root.rglob("*.py")) if path != THIS]
+    return [(f"{path.name}:{line}", text) for path in files for line, text in words_of(path)]
+
+
+def words_of(path: Path) -> list[tuple[int, str]]:
+    """Comments and strings of a Python file, each with its line."""
+    kinds = {
+        tokenize.COMMENT,
+        tokenize.STRING,
+        getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING),
+    }
+    with path.open("rb") as file:
+        return [
+            (token.start[0], token.string)
+            for token in tokenize.tokenize(file.readline)
+            if token.type in kinds
+        ]
+
+
+def found_in(text: str) -> list[str]:
+    """The bad words of a text, each with what to write instead."""
+    return [
+        f"{found[0]!r}: {remedy}"
+        for pattern, remedy in WORST.items()
+        if (found := re.search(pattern, text, re.IGNORECASE))
+    ]
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=lambda root: str(root.relative_to(ROOT)))
+def test_plain_words(root: Path) -> None:
+    """None of the worst is there."""
+    bad = [f"{place}: {one}" for place, text in texts(root) for one in found_in(text)]
+    assert not bad, "\n".join(bad)
+
+
+def test_the_test_of_the_words_can_fail(tmp_path: Path) -> None:
+    """In a page and in Python; in code it is no word."""
+    page, module = tmp_path / "page.md", tmp_path / "module.py"
+    page.write_text("The caller is told.\n")
+    module.write_text(
+        'told = 1  # a name, which the linter of names looks at\nx = "painted anew"\n'
+    )
+    assert [place for place, text in texts(page) if found_in(text)] == ["page.md"]
+    assert [place for place, text in texts(tmp_path) if found_in(text)] == ["module.py:2"]
+    page.write_text("`told`\n")
+    assert not found_in(texts(page)[0][1])

@@ -1,0 +1,181 @@
+"""A whole service in this process, over real Chrome, and the search for what it leaves."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from blockbuster import BlockBuster
+
+from poster_service.engine import Engine
+from poster_service.process import census
+from poster_service.settings import Settings
+from poster_service.web.app import make_app
+from poster_service.web.protocol import address_of, open_site
+from poster_service.web.service import Service as HttpService
+from tests.conftest import left, settled, short_folder
+
+
+@dataclass
+class Service:
+    """A running service and a client of it."""
+
+    server: HttpService
+    address: str
+    client: aiohttp.ClientSession
+
+    async def render(self, **options: Any) -> aiohttp.ClientResponse:
+        """POST /render with JSON; the body is read already."""
+        response = await self.client.post(f"{self.address}/render", json=options)
+        await response.read()
+        return response
+
+    async def picture(self, **options: Any) -> bytes:
+        """The bytes of a render that must succeed."""
+        response = await self.render(**options)
+        assert response.status == 200, await response.text()
+        return await response.read()
+
+    async def get(self, path: str) -> aiohttp.ClientResponse:
+        """GET; the body is read already."""
+        response = await self.client.get(f"{self.address}{path}")
+        await response.read()
+        return response
+
+    @property
+    def engine(self) -> Engine:
+        """What renders, below HTTP."""
+        return self.server.engine
+
+    @property
+    def instance(self) -> int:
+        """The number in this service's tags."""
+        return self.engine.pool.spec.instance
+
+    @property
+    def home(self) -> Path:
+        """Where its lease folders are."""
+        return self.engine.pool.spec.instance_dir
+
+    def counts(self) -> dict[str, int]:
+        """Chromes by state."""
+        return self.engine.pool.statistics().counts
+
+    async def at_rest(self) -> bool:
+        """Wait until there is one ready Chrome, and no process or folder but its own."""
+
+        def rest() -> bool:
+            seen = census.snapshot(self.instance, self.home)
+            leases = {one.lease for one in seen.alive}
+            counts = {state: number for state, number in self.counts().items() if number}
+            alone = len(leases) == 1 and len(seen.folders) == 1 and not seen.zombies
+            return (
+                counts == {"ready": 1} and alone and not self.engine.admission.statistics().running
+            )
+
+        return await settled(rest)
+
+
+class LoopGuard:
+    """Fails a test in which a service blocks its event loop.
+
+    One guard for all services of this process: two would replace each other's hooks. It pauses
+    while a service starts or stops, because then it may read and write files.
+    """
+
+    def __init__(self) -> None:
+        self._blockbuster = _no_blocking()
+        self._running = 0
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch while a service runs."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not watch while a service starts or stops; watch again when one runs."""
+        self._blockbuster.deactivate()
+        try:
+            yield
+        finally:
+            if self._running:
+                self._blockbuster.activate()
+
+
+def _no_blocking() -> BlockBuster:
+    blockbuster = BlockBuster("poster_service")
+    for function in blockbuster.functions.values():
+        # Fork and exec of a shim, 1 to 2 ms, which must happen in the loop's own thread: the
+        # parent-death signal follows the thread. The rest is a folder made and small files on
+        # a local disk, shorter than handing them to a thread.
+        function.can_block_in("poster_service/process/spawn.py", {"start", "shim_left"})
+        function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
+        function.can_block_in("poster_service/browser/pool.py", {"close"})
+        function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
+        function.can_block_in("poster_service/render/page_files.py", {"template_file"})
+        # The tests' own searches; the service takes its census in a thread.
+        function.can_block_in("poster_service/process/census.py", {"snapshot", "tagged", "inspect"})
+    return blockbuster
+
+
+GUARD = LoopGuard()
+
+
+@contextlib.asynccontextmanager
+async def running(**changes: Any) -> AsyncIterator[Service]:
+    """A service with the settings of these tests and some changes; nothing may be left of it."""
+    # Every request of these tests renders, except in the tests of the cache.
+    given = {"concurrency": 2, "ready_chromes": 1, "cache_bytes": 0, **changes}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(GUARD.paused())
+        settings = Settings(**given)
+        server = HttpService.build(settings)
+        spec = server.engine.pool.spec
+        await server.start()
+        listener = socket.create_server(("127.0.0.1", 0))
+        runner = await open_site(make_app(server), listener, server.connections, settings)
+        try:
+            async with aiohttp.ClientSession() as client:
+                with GUARD.watching():
+                    stack.close()
+                    yield Service(server, address_of(listener), client)
+        finally:
+            with GUARD.paused():
+                await server.stop()
+                await runner.cleanup()
+            assert left(spec.instance, spec.instance_dir) == [], "something was left behind"
+
+
+@contextlib.asynccontextmanager
+async def running_in_own_folder(**changes: Any) -> AsyncIterator[Service]:
+    """The same in a work folder of its own, for services that serve more than one test."""
+    with short_folder() as work_dir:
+        async with running(work_dir=work_dir, **changes) as service:
+            yield service
+
+
+class SharedService:
+    """A service for all tests of a file; started when first needed."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.AsyncExitStack()
+        self._service: Service | None = None
+
+    async def get(self) -> Service:
+        """The running service."""
+        if self._service is None:
+            self._service = await self._stack.enter_async_context(running_in_own_folder())
+        return self._service
+
+    async def stop(self) -> None:
+        """Stop it, if it runs; the next test gets another."""
+        self._service = None
+        await self._stack.aclose()
