@@ -1,8 +1,7 @@
 """Which IP addresses are public: global unicast by number, and in no special-purpose block.
 
-Judged by the data of `special_addresses.py` and never by `ipaddress.is_global`, `is_private` or
-`is_loopback`, whose answers differ between versions of Python. Every place in the service that
-judges an address does it here.
+Decided by the data of `special_addresses.py` and never by `ipaddress.is_global`, `is_private` or
+`is_loopback`, whose results differ between versions of Python. All of the service uses this module.
 """
 
 import ipaddress
@@ -25,14 +24,14 @@ _ISATAP, _ISATAP_MASK = 0x0000_5EFE, 0xFCFF_FFFF
 
 
 def same_on_the_wire(address: Address) -> Address:
-    """IPv4 for an IPv4-mapped IPv6 address, which the kernel sends IPv4 to; others unchanged."""
+    """The IPv4 address of an IPv4-mapped IPv6 one, to which the kernel sends IPv4; others as is."""
     if address.version == 6 and address in _MAPPED:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address
 
 
 def translated(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a NAT64 of the well-known prefix (RFC 6052) makes of an IPv6 one.
+    """The IPv4 address to which NAT64 translates an IPv6 one of the well-known prefix (RFC 6052).
 
     In a network that has only IPv6 this is how every IPv4 host is reached (DNS64, RFC 6147).
     """
@@ -50,11 +49,11 @@ def tunnelled(address: Address) -> ipaddress.IPv4Address | None:
 
 
 def why_not_public(address: Address) -> str | None:
-    """What keeps an address from being public, for messages; None for a public one.
+    """Why an address is not public, for messages; None for a public one.
 
-    Judges the number alone: for what may hide in an address see the functions above. Blocks that
-    the registries call globally reachable (anycast of protocols, sinks of AS112) are closed too,
-    since no web server is there.
+    By the number alone: for an IPv4 address inside an IPv6 one see the functions above. Blocks that
+    the registries call globally reachable (anycast of protocols, sinks of AS112) are not public
+    either, since no web server is there.
     """
     if getattr(address, "scope_id", None) is not None:
         return "an address of one interface"
@@ -67,6 +66,6 @@ def why_not_public(address: Address) -> str | None:
 
 
 def is_loopback(address: Address) -> bool:
-    """Whether an address leads to this machine only; mapped ones are judged as IPv4."""
+    """Whether an address is loopback; IPv4-mapped ones are treated as IPv4."""
     plain = same_on_the_wire(address)
     return any(plain in network for network in _LOOPBACK)

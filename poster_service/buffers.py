@@ -1,13 +1,13 @@
-"""One budget for the memory of what is in transit: bodies that come, pictures made and sent.
+"""One limit for the memory in transit: request bodies being read, pictures being made and sent.
 
-Each of them has a bound of its own elsewhere; what all of them take together is bounded here. Plain
-books for one event loop: nothing is awaited between looking and taking.
+Each of them has a limit of its own elsewhere; their sum is limited here. For one event loop:
+nothing is awaited between checking and taking.
 
-What is new is refused when there is no room (`Share.require`), what has a render behind it waits
-for room (`Share.add`, `Share.fit`) and holds up nothing but itself. Nothing can lock up: one at a
-time may go beyond the limit, so that whoever waits is served when that one is done, and what comes
-to an end never needs more room to do so. Large things leave a quarter of the room to small ones,
-and a peer that has stalled gives way to one that needs its room.
+A new body is refused when there is no room (`Share.require`); a render that has begun waits for
+room (`Share.add`, `Share.fit`) and blocks nothing else. There is no deadlock: one share at a time
+may exceed the limit, so that the waiting ones are served when it is closed, and a share that ends
+never needs more room. Large shares leave a quarter of the room to small ones, and a peer that has
+stalled is evicted for one that needs its room.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from collections.abc import Callable, Iterator
 
 from poster_service.errors import Overloaded
 
-#: Up to here a thing is small, in bytes, and may use all of the room; larger ones leave a quarter.
+#: A share of up to this many bytes may use all of the room; larger ones leave a quarter of it.
 SMALL = 256 << 10
 LARGE_PART = 0.75
-#: A peer that has sent or taken less than `STEP` bytes in so many seconds has stalled.
+#: A peer that has sent or read less than `STEP` bytes in `STALLED_SECONDS` has stalled.
 STALLED_SECONDS, STEP = 5.0, 64 << 10
-#: Whole seconds after which one who was refused is to come back.
+#: Retry-After of a refusal, in whole seconds.
 RETRY_SECONDS = 2
 
 
 class Share:
-    """What one thing in transit takes; made by `Buffers.open`.
+    """The memory that one body or picture takes; created by `Buffers.open`.
 
     Attributes:
         size: Bytes, as far as known.
@@ -43,7 +43,7 @@ class Share:
         self._is_open = True
 
     def check(self, size: int) -> None:
-        """Refuse now what there would be no room for.
+        """Check whether there would be room.
 
         Raises:
             Overloaded: There is no room for `size` bytes in all.
@@ -56,23 +56,23 @@ class Share:
         self.moved()
 
     def require(self, size: int) -> None:
-        """Have room for at least `size` bytes in all.
+        """Take at least `size` bytes in all.
 
         Raises:
-            Overloaded: There is none.
+            Overloaded: There is no room.
         """
         if size > self.size:
             self._buffers.check(size, self.size)
             self.set(size)
 
     def set(self, size: int) -> None:
-        """Take `size` bytes in all, room or not: they are there already, or gone."""
+        """Count `size` bytes in all, room or not: they are allocated, or freed, already."""
         if self._is_open:
             change, self.size = size - self.size, size
             self._buffers.changed(change)
 
     def add(self, size: int) -> "asyncio.Future[None] | None":
-        """Take `size` bytes more that are there already; a future to wait for before the next."""
+        """Count `size` more bytes, allocated already; a future to await before the next ones."""
         self.set(self.size + size)
         if not self._is_open or self._buffers.may_go_on(self):
             return None
@@ -86,36 +86,36 @@ class Share:
             await self._buffers.join(self, size)
 
     def moved(self) -> None:
-        """The peer has sent or taken `STEP` bytes since it was last said to have."""
+        """Note that the peer has sent or read another `STEP` bytes."""
         self._moved = self._buffers.clock()
 
     @property
     def stalled_since(self) -> float | None:
-        """When its peer last did anything; None where nobody waits for a peer."""
+        """When its peer last made progress; None if it does not wait for a peer."""
         return self._moved if self._evict is not None and self._is_open else None
 
     def give_way(self) -> None:
-        """End it, so that another has its room."""
+        """Close it and cut off its peer, so that another gets the room."""
         evict, self._evict = self._evict, None
         self.close()
         if evict is not None:
             evict()
 
     def close(self) -> None:
-        """Give back what it took; may be called more than once."""
+        """Release its memory; may be called more than once."""
         self.set(0)
         self._is_open = False
         self._buffers.closed(self)
 
 
 class Buffers:
-    """All shares, and how much they may take together.
+    """All shares, and the limit of their sum.
 
     Attributes:
-        limit: Bytes.
-        used: Bytes.
-        refused: How often something new found no room.
-        evicted: How often a stalled peer gave way.
+        limit: Most bytes.
+        used: Bytes of all shares.
+        refused: Refusals because there was no room.
+        evicted: Stalled peers that were cut off.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class Buffers:
         self.used = self.refused = self.evicted = 0
         self._shares: dict[Share, None] = {}
         self._waiting: deque[tuple[Share, int, asyncio.Future[None]]] = deque()
-        #: The one that may go beyond the limit.
+        #: The one share that may exceed the limit.
         self._over: Share | None = None
         self._bodies: dict[int, tuple[Share, int]] = {}
 
     def statistics(self) -> dict[str, float]:
-        """Gauges and counters."""
+        """Gauges and counters, by name."""
         return {
             "limit_bytes": self.limit if self.limit != math.inf else 0,
             "used_bytes": self.used,
@@ -142,10 +142,10 @@ class Buffers:
 
     @contextlib.contextmanager
     def open(self, evict: Callable[[], None] | None = None) -> Iterator[Share]:
-        """A share of nothing yet, closed in the end.
+        """An empty share, which is closed at the end.
 
         Args:
-            evict: Ends it when its peer has stalled; None where there is no peer to wait for.
+            evict: Cuts off its peer if that stalls; None if there is no peer to wait for.
         """
         share = Share(self, evict)
         self._shares[share] = None
@@ -156,13 +156,13 @@ class Buffers:
 
     @contextlib.contextmanager
     def sending(self, body: bytes, evict: Callable[[], None]) -> Iterator[Share]:
-        """A share while an answer is sent; a body that several are sent at once counts once."""
+        """A share while a response is sent; a body sent to several clients at once counts once."""
         with self.open(evict) as share, self._held(body):
             yield share
 
     @contextlib.contextmanager
     def _held(self, body: bytes) -> Iterator[None]:
-        key = id(body)  # nobody else's while we hold it
+        key = id(body)  # unique while the body is referenced
         held, count = self._bodies.get(key) or (Share(self, None), 0)
         held.set(len(body))
         self._bodies[key] = held, count + 1
@@ -177,14 +177,14 @@ class Buffers:
                 held.close()
 
     def check(self, size: int, has: int = 0) -> None:
-        """Refuse what there is no room for; stalled peers give way first.
+        """Check whether there is room, after cutting off stalled peers.
 
         Args:
-            size: Bytes of the whole of it.
-            has: Bytes that it takes already.
+            size: Bytes of the whole share.
+            has: Bytes that it has already.
 
         Raises:
-            Overloaded: With the time to come back.
+            Overloaded: There is no room; with Retry-After.
         """
         most = self.limit if size <= SMALL else self.limit * LARGE_PART
         if self.used - has + size > most:
@@ -192,11 +192,12 @@ class Buffers:
         if self.used - has + size > most:
             self.refused += 1
             raise Overloaded(
-                "the memory for bodies and pictures in transit is in use", RETRY_SECONDS
+                "the memory for request bodies and pictures (POSTER_BUFFER_BYTES) is in use",
+                RETRY_SECONDS,
             )
 
     def may_go_on(self, share: Share, more: int = 0) -> bool:
-        """Whether one that is under way may take `more` bytes now, or go on as it is."""
+        """Whether a share may take `more` bytes now."""
         if self.used + more > self.limit:
             self._evict_for(more, self.limit)
         if self.used + more <= self.limit and (not self._waiting or share.size + more <= SMALL):
@@ -206,13 +207,13 @@ class Buffers:
         return self._over is share
 
     def join(self, share: Share, size: int) -> "asyncio.Future[None]":
-        """Wait behind all who wait for room for `size` bytes in all, or for any if that is 0."""
+        """Queue a share for room for `size` bytes in all, or for any room if `size` is 0."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((share, size, place))
         return place
 
     def changed(self, size: int) -> None:
-        """Count bytes taken or given back; only `Share.set` calls this."""
+        """Count bytes taken or released; only `Share.set` calls this."""
         self.used += size
         if size < 0:
             self._serve()
@@ -228,7 +229,7 @@ class Buffers:
         self._serve()
 
     def _serve(self) -> None:
-        """Let those go on whose turn it is."""
+        """Serve the queue, as far as there is room."""
         while self._waiting:
             share, size, place = self._waiting[0]
             more = max(0, size - share.size)
@@ -245,7 +246,7 @@ class Buffers:
                 share.set(size)
 
     def _evict_for(self, more: int, most: float) -> None:
-        """Have stalled peers give way, the longest stalled first, until there is room."""
+        """Cut off stalled peers, the longest stalled first, until there is room."""
         late = self.clock() - STALLED_SECONDS
         stalled = [one for one in self._shares if (one.stalled_since or math.inf) < late]
         for share in sorted(stalled, key=lambda one: one.stalled_since or 0):

@@ -1,7 +1,7 @@
-"""Tokens and signing keys as their owner writes them, in a variable or in a file.
+"""Parses tokens and signing keys, from a variable or a file.
 
-On the common floor because the settings check them. Nothing here tells a secret: faults name the
-entry, `repr` shows the name only, and of a token no more than a digest is kept.
+A module at the bottom because the settings check them. Nothing here reveals a secret: faults name
+the entry, `repr` shows the name only, and of a token only the digest is stored.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-#: Fewer can be guessed; `openssl rand -hex 32` gives 64.
+#: A shorter secret can be guessed; `openssl rand -hex 32` gives 64 characters.
 LEAST_CHARACTERS = 16
 HASHED = "sha256:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -25,8 +25,8 @@ class Token:
     """A caller's bearer token.
 
     Attributes:
-        name: Whose it is; told in the log. Two tokens of one name are one caller who rotates.
-        in_clear: Whether its owner wrote the token itself, and not its digest.
+        name: The caller's name, which is logged. Two tokens of one name are one caller who rotates.
+        in_clear: Whether the token itself was given, and not its digest.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Token:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key that signs addresses; its name stands in them, so that keys rotate."""
+    """A key that signs URLs; they contain its name, so that keys can rotate."""
 
     name: str
     secret: bytes = field(repr=False)
@@ -48,26 +48,26 @@ Make = Callable[[str, str], Credential]
 
 
 def token(name: str, text: str) -> Token:
-    """One token, given as it is or as `sha256:` and the hexadecimal digest of it.
+    """A token, from its text or from `sha256:` and its hexadecimal digest.
 
     Raises:
-        ValueError: Saying what is wrong, and never the token.
+        ValueError: Says what is wrong, without the token.
     """
     _check_name(name)
     if text.startswith(HASHED):
         digest = text.removeprefix(HASHED).lower()
         if not _DIGEST.match(digest):
-            raise ValueError(f"{name}: after {HASHED} there must be 64 hexadecimal digits")
+            raise ValueError(f"{name}: must have 64 hexadecimal digits after {HASHED}")
         return Token(name, bytes.fromhex(digest), in_clear=False)
     _check_secret(name, text)
     return Token(name, hashlib.sha256(text.encode()).digest(), in_clear=True)
 
 
 def signing_key(name: str, text: str) -> SigningKey:
-    """One signing key; it is needed itself, so no digest of it will do.
+    """A signing key, from its text; a digest would not do, since the key itself signs.
 
     Raises:
-        ValueError: Saying what is wrong, and never the key.
+        ValueError: Says what is wrong, without the key.
     """
     _check_name(name)
     _check_secret(name, text)
@@ -78,7 +78,7 @@ def from_pairs(text: str, make: Make[Credential]) -> tuple[Credential, ...]:
     """Credentials from `name=secret,name2=secret2`.
 
     Raises:
-        ValueError: Naming the entry.
+        ValueError: Names the entry.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return tuple(_made(enumerate(parts, 1), "entry", "=", make))
@@ -88,7 +88,7 @@ def from_lines(text: str, make: Make[Credential]) -> tuple[Credential, ...]:
     """Credentials from lines of `name secret`; `#` begins a comment line.
 
     Raises:
-        ValueError: Naming the line.
+        ValueError: Names the line.
     """
     lines = ((at, line.strip()) for at, line in enumerate(text.splitlines(), 1))
     kept = ((at, line) for at, line in lines if line and not line.startswith("#"))
@@ -96,10 +96,10 @@ def from_lines(text: str, make: Make[Credential]) -> tuple[Credential, ...]:
 
 
 def owner_of(tokens: Iterable[Token], given: str) -> str | None:
-    """The name of whoever has this token; in the same time whichever it is, or none."""
+    """The name of the caller with this token; takes the same time for every token and for none."""
     digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
     found = None
-    for one in tokens:  # all of them, or the time would tell which one it was
+    for one in tokens:  # all of them, or the time would reveal which one it is
         if hmac.compare_digest(one.digest, digest):
             found = one.name
     return found
@@ -120,7 +120,7 @@ def _made(
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.match(name):  # not told: who swaps the two has written the secret here
+    if not _NAME.match(name):  # not shown: if the two are swapped, it is the secret
         raise ValueError("the name must be up to 64 of A-Z a-z 0-9 . _ -")
 
 
@@ -128,4 +128,4 @@ def _check_secret(name: str, text: str) -> None:
     if len(text) < LEAST_CHARACTERS:
         raise ValueError(f"{name}: must have at least {LEAST_CHARACTERS} characters")
     if not _SECRET.match(text):
-        raise ValueError(f"{name}: only A-Z a-z 0-9 . _ ~ + / - and = at the end may be in it")
+        raise ValueError(f"{name}: must consist of A-Z a-z 0-9 . _ ~ + / - and = at the end")

@@ -1,7 +1,7 @@
 """Logging set up once: human-readable on a terminal, one JSON object a line elsewhere.
 
-Never logs HTML, template data or a token; callers hand over sizes and names only. Nobody who logs
-waits for a reader of the log (see `logwriter.py`), and no line is longer than a pipe takes whole.
+Never logs HTML, template data or a token; callers pass sizes and names only. Logging never waits
+for a reader of the log (see `logwriter.py`), and no line is longer than a pipe takes at once.
 """
 
 import atexit
@@ -17,11 +17,10 @@ from typing import Any, TextIO
 from poster_service.logwriter import PIPE_BUF, Lines, LogWriter
 from poster_service.quoting import QUOTED, escaped, plain_json, quoted, shortened
 
-#: Characters of one message at most, and of one of its fields, escapes included; entries of a field
-#: that is a list or a mapping, and how deep it may be nested. A whole line has at most PIPE_BUF
-#: bytes.
+#: Most characters of one message and of one field, escapes included; most entries of a field that
+#: is a list or a mapping, and its deepest nesting. A whole line has at most PIPE_BUF bytes.
 MOST_MESSAGE, MOST_FIELD, MOST_ENTRIES, MOST_DEPTH = 2_000, 1_000, 50, 4
-#: Characters of a stack trace: its end, where the error is.
+#: Most characters of a stack trace; the end is kept, where the error is.
 MOST_TRACE = 8_000
 
 #: The request that the running task works for, or "" outside of any.
@@ -41,7 +40,7 @@ class _Json(logging.Formatter):
             line["request_id"] = request
         fields = getattr(record, "fields", {})
         line |= _bounded(fields)
-        if "stack" in fields:  # its end says where
+        if "stack" in fields:  # the end names the place
             line["stack"] = str(fields["stack"])[-MOST_TRACE:]
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)[-MOST_TRACE:]
@@ -51,13 +50,13 @@ class _Json(logging.Formatter):
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        told = " ".join(f"{name}={_shown(value)}" for name, value in fields.items())
+        shown = " ".join(f"{name}={_shown(value)}" for name, value in fields.items())
         request = request_id.get()
         message = quoted(record.getMessage(), MOST_MESSAGE)
         text = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:7} {message}"
-        text = " ".join(part for part in (text, told, request and f"[{request}]") if part)
+        text = " ".join(part for part in (text, shown, request and f"[{request}]") if part)
         text = quoted(text, PIPE_BUF)
-        if record.exc_info:  # indented, so that no line of an error's own text passes for a record
+        if record.exc_info:  # indented, so that no line of an error's text looks like a record
             trace = self.formatException(record.exc_info)[-MOST_TRACE:]
             text += "".join(f"\n    {escaped(line)}" for line in trace.split("\n"))
         return text
@@ -69,7 +68,7 @@ def _shown(value: object) -> str:
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:
-    """A field with every text in it cut, and no more entries than are logged."""
+    """A field with its texts shortened and its entries limited."""
     if isinstance(value, str):
         return shortened(value, MOST_FIELD)
     if value is None or isinstance(value, bool | int | float):
@@ -83,7 +82,7 @@ def _bounded(value: Any, depth: int = 0) -> Any:
 
 
 def _first(entries: Iterable[Any]) -> list[Any]:
-    """As many entries as are logged."""
+    """The first MOST_ENTRIES entries."""
     return list(itertools.islice(entries, MOST_ENTRIES))
 
 
@@ -96,7 +95,7 @@ def _size(text: str) -> int:
 
 
 def _fitted(line: dict[str, Any]) -> str:
-    """One object as JSON, its longest values cut until a pipe takes the line whole."""
+    """One object as JSON, its longest values shortened until the line fits PIPE_BUF."""
     text = _as_json(line)
     over = _size(text) - (PIPE_BUF - 1)
     cut = {name: value if isinstance(value, str) else str(value) for name, value in line.items()}
@@ -109,9 +108,9 @@ def _fitted(line: dict[str, Any]) -> str:
 
 
 def _shortened(text: str, over: int, *, tail: bool) -> str:
-    """A text without some part of it: its end, or its beginning where the end says more.
+    """A text shortened at its end, or with `tail` at its beginning.
 
-    Cut to half at most at once, since what is escaped may be six bytes for a character.
+    Never to less than half at once, since an escaped character may take six bytes.
     """
     left = max(len(text) // 2, len(text) - over - 1)
     return "…" + text[len(text) - left :] if tail else text[:left] + "…"
@@ -127,10 +126,10 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-        except Exception as error:  # a log line is no place to fail
+        except Exception as error:  # logging must not fail
             text = f"a log record of {record.name} cannot be formatted: {type(error).__name__}"
         line = text.encode(errors="backslashreplace")
-        if len(line) >= PIPE_BUF:  # of text: the beginning tells what, the end of a traceback why
+        if len(line) >= PIPE_BUF:  # text: the start has the message, the end the cause
             half = PIPE_BUF // 2 - 16
             parts = (line[:half].decode(errors="ignore"), line[-half:].decode(errors="ignore"))
             line = " ... ".join(parts).encode()
@@ -145,7 +144,7 @@ def set_up(level: str, form: str, stream: str = "stderr") -> None:
     formatter = _Json() if form == "json" else _Text()
 
     def report(lines: int) -> bytes:
-        words = "log lines were dropped: their reader was too slow, or there was none"
+        words = "log lines were dropped: the reader of the log was too slow, or there was none"
         record = logging.LogRecord(__name__, logging.WARNING, "", 0, f"{lines} {words}", None, None)
         return formatter.format(record).encode() + b"\n"
 
@@ -167,7 +166,7 @@ def _writers() -> list[LogWriter]:
 
 
 def take_streams() -> None:
-    """Have what is printed to stdout and stderr from now on wait for no reader either."""
+    """Make printing to stdout and stderr not wait for a reader either."""
     writers = {one.descriptor: one for one in _writers()}
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         getattr(sys, name).flush()
@@ -177,9 +176,9 @@ def take_streams() -> None:
 
 @atexit.register
 def flush() -> None:
-    """Wait until what was logged is written, for a bounded time and not for a reader who is gone.
+    """Wait for a bounded time until everything logged is written; not for a reader that is gone.
 
-    To be called before the process is left or replaced in a way that Python does not see.
+    Call it before the process exits or is replaced in a way that Python does not notice.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Lines):
@@ -194,5 +193,5 @@ def dropped() -> int:
 
 
 def event(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """Log one event with its fields, which JSON keeps apart and text appends."""
+    """Log one event with its fields: separate members in JSON, appended in text."""
     logger.log(level, message, extra={"fields": fields})

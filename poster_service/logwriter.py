@@ -1,9 +1,9 @@
-"""Writes log lines so that nobody who logs ever waits for a reader of the log.
+"""Writes log lines so that logging never waits for a reader of the log.
 
-A pipe that nobody reads, a terminal that is stopped (Ctrl-S) or a full disk must not hold up the
-service, its watchdog or its end. So lines go through a queue to a thread, the only one that writes.
-What the queue cannot hold is dropped, counted, and reported once there is room again. O_NONBLOCK is
-no way: it belongs to the open file, which other processes share.
+A pipe that is not read, a stopped terminal (Ctrl-S) or a full disk must not block the service, its
+watchdog or its shutdown. So lines go through a queue to one thread, which writes them. When the
+queue is full, lines are dropped, counted, and reported once there is room again. O_NONBLOCK would
+not do: it is a property of the open file, which other processes share.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ import threading
 import time
 from collections.abc import Callable
 
-#: Bytes that a write to a pipe puts there whole or not at all (pipe(7)); no line is longer.
+#: Bytes that are written to a pipe atomically (pipe(7)); no line is longer.
 PIPE_BUF = select.PIPE_BUF
 #: Lines that may wait to be written.
 MOST_LINES = 2000
-#: How long who logs waits for a writer that is behind and writes, in seconds; then lines are
-#: dropped until half of the queue is free.
+#: How long `put` waits for a writer that is behind but writing, in seconds; then lines are dropped
+#: until half of the queue is free.
 PATIENCE_SECONDS = 0.05
-#: A writer that has written nothing for so long is stuck, in seconds.
+#: Seconds without progress after which a writer counts as stuck.
 STUCK_SECONDS = 0.25
-#: How long the end of the process waits for lines to be written, in seconds, while they are.
+#: How long the exit of the process waits for lines to be written, in seconds.
 FLUSH_SECONDS = 2.0
 
 
@@ -53,7 +53,7 @@ class LogWriter:
         self._thread: threading.Thread | None = None
 
     def put(self, line: bytes) -> None:
-        """Have a line written, its line feed included; never waits for a reader, never raises."""
+        """Queue a line, which includes its line feed; never waits for a reader, never raises."""
         if len(line) > PIPE_BUF:
             line = line[: PIPE_BUF - 1].rstrip(b"\n") + b"\n"
         if not self._has_room():
@@ -67,7 +67,7 @@ class LogWriter:
             self._start()
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until all is written, so long at most and only while it is; whether it was."""
+        """Wait until all lines are written; False after `seconds`, or when the writer is stuck."""
         deadline = time.monotonic() + seconds
         begin = time.monotonic()
         while self._pending:
@@ -94,7 +94,7 @@ class LogWriter:
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                with contextlib.suppress(RuntimeError):  # none to be had; the lines wait
+                with contextlib.suppress(RuntimeError):  # no thread available; the lines wait
                     self._progress = time.monotonic()
                     self._thread.start()
                     return
@@ -104,7 +104,7 @@ class LogWriter:
         while True:
             lines = [self._lines.get()]
             size = len(lines[0])
-            # As many as a pipe takes whole: a thread of a busy process gets its turn seldom.
+            # As many as fit PIPE_BUF: a thread of a busy process runs seldom.
             held: bytes | None = None
             while not self._lines.empty():
                 following = self._lines.get()
@@ -131,12 +131,12 @@ class LogWriter:
             self._reported += missing
 
     def _put_out(self, text: bytes) -> bool:
-        """Write all of it; False where it cannot be: nobody has the pipe open, the disk is full."""
+        """Write all of it; False if that is impossible: the pipe is closed, the disk is full."""
         while text:
             try:
                 text = text[os.write(self.descriptor, text) :]
                 self._progress = time.monotonic()
-            except BlockingIOError:  # somebody else has made it non-blocking
+            except BlockingIOError:  # another process made it non-blocking
                 select.select([], [self.descriptor], [])
             except OSError:
                 return False
@@ -144,9 +144,9 @@ class LogWriter:
 
 
 class Lines(io.TextIOBase):
-    """A text stream in place of stdout or stderr: what is printed becomes lines of a writer.
+    """A text stream in place of stdout or stderr, whose lines go to a writer.
 
-    So warnings, tracebacks and whatever prints by itself wait for no reader either.
+    So warnings, tracebacks and other prints do not wait for a reader either.
     """
 
     def __init__(self, writer: LogWriter, descriptor: int) -> None:
@@ -160,7 +160,7 @@ class Lines(io.TextIOBase):
         return "utf-8"
 
     def write(self, text: str) -> int:
-        """Take text; its whole lines are written."""
+        """Take text; its complete lines are queued."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self.writer.put(line.encode(errors="backslashreplace") + b"\n")
@@ -168,7 +168,7 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Have a begun line written, as one."""
+        """Queue an incomplete line as a line."""
         begun, self._begun = self._begun, ""
         if begun:
             self.writer.put(begun.encode(errors="backslashreplace") + b"\n")
@@ -178,9 +178,9 @@ class Lines(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Whether a terminal is behind it."""
+        """Whether the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
     def fileno(self) -> int:
-        """The descriptor behind it."""
+        """The descriptor."""
         return self._descriptor

@@ -1,19 +1,18 @@
-"""Text that came from outside, made fit to stand in an answer or in a log line.
+"""Escapes and shortens untrusted text for responses and log lines.
 
-The one place that does so: everything that quotes a caller or a page goes through here, so that no
-text breaks a line, moves a terminal's cursor, turns a line's direction, or makes an answer as long
-as the request was.
+Everything that quotes a caller or a page uses this module, so that no text breaks a line, moves a
+terminal's cursor, changes the direction of a line, or makes a response as long as the request.
 """
 
 import re
 
-#: Characters of a caller's text that an error or a log field quotes, escapes included.
+#: Most characters of a caller's text that an error or a log field quotes, escapes included.
 QUOTED = 100
 ELLIPSIS = "…"
 
-#: What has no place in a line of text: C0 and C1 controls (line feeds and terminal sequences among
-#: them), what separates lines and paragraphs, what changes the direction of the text around it
-#: (Unicode Technical Report 36, 3.5), invisible format characters, and halves of characters.
+#: Characters that are escaped: C0 and C1 controls (line feeds, terminal sequences), line and
+#: paragraph separators, characters that change the direction of the text around them (Unicode
+#: Technical Report 36, 3.5), invisible format characters, and lone surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff]"
@@ -27,7 +26,7 @@ def escaped(text: str) -> str:
 
 def quoted(text: str, most: int = QUOTED) -> str:
     """The text escaped, and cut to `most` characters with an ellipsis as the last of them."""
-    shown = escaped(text[: most + 1])  # an escape is longer than what it stands for
+    shown = escaped(text[: most + 1])  # an escape is longer than its character
     return shown if len(shown) <= most else shown[: most - 1] + ELLIPSIS
 
 
@@ -37,7 +36,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def plain_json(text: str) -> str:
-    r"""JSON with every such character written as `\u2028`; what it means stays the same."""
+    r"""JSON with every such character as an escape like `\u2028`; its meaning stays the same."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -1,8 +1,8 @@
-"""IANA's special-purpose address registries as data, and what is closed beside them.
+"""IANA's special-purpose address registries as data, and further blocks that are not public.
 
 Taken from "IANA IPv4 Special-Purpose Address Registry" and "IANA IPv6 Special-Purpose Address
 Registry" (RFC 6890, RFC 8190). Data of our own, because what Python's `ipaddress` calls global
-differs between its versions. What is made of it is in `addresses.py`.
+differs between its versions. `addresses.py` uses it.
 """
 
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""Small frozen numbers that one room makes and another shows."""
+"""Small records of renders and counts, which one layer writes and another shows."""
 
 import asyncio
 import time
@@ -34,15 +34,15 @@ class Phases:
 
 @dataclass(frozen=True)
 class Done:
-    """One render that has ended, however it ended; told to whoever counts.
+    """One render that has ended, with or without success.
 
     Attributes:
         outcome: "ok", "cancelled", or the stable code of the error.
         format: Encoding asked for.
-        seconds: From the job's arrival to its end, waiting included.
-        milliseconds: The phases, in the order they came.
+        seconds: From the arrival of the request to the end of the render, queueing included.
+        milliseconds: The phases, in the order of their begin.
         size: Bytes of the picture; 0 when there is none.
-        script_errors: What went wrong in the page's scripts, without its words.
+        script_errors: The errors of the page's scripts, without the page's text.
     """
 
     outcome: str
@@ -54,11 +54,11 @@ class Done:
 
 
 def ignore(*_: object) -> None:
-    """Nobody counts."""
+    """The observer that ignores everything."""
 
 
 class InFlight:
-    """How many of something are under way, and a wait for none."""
+    """Counts what is under way, and waits until nothing is."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -67,12 +67,12 @@ class InFlight:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many are under way."""
         return self._count
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """One more while inside."""
+    def track(self) -> Iterator[None]:
+        """Count one more while inside."""
         self._count += 1
         self._none.clear()
         try:
@@ -83,5 +83,5 @@ class InFlight:
                 self._none.set()
 
     async def wait_none(self) -> None:
-        """Wait until there is none."""
+        """Wait until nothing is under way."""
         await self._none.wait()

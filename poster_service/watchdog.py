@@ -1,12 +1,11 @@
-"""Tells when the event loop is stuck, with what it is stuck in, and ends a service that stays so.
+"""Logs a blocked event loop with its stack, and ends a service whose loop stays blocked.
 
-A thread, because a stuck loop cannot tell of itself. When the service is ended this way its control
-pipes close, the shims end their Chromes, and init reaps and leaves with the status given here.
+It is a thread, because a blocked loop cannot report itself. When the service exits this way its
+control pipes close, the shims end their Chromes, and init reaps and exits with the same status.
 
-Only time in which this process could run counts: one that was stopped, frozen or suspended is no
-more stuck than the clock on the wall. The thread knows by its own ticks: what came between two of
-them counts as two at most, or as the CPU that the process used meanwhile, which shows a loop that
-kept the interpreter to itself.
+Only time in which this process could run counts: a process that was stopped, frozen or suspended is
+not blocked. The thread knows by its own ticks: the time between two ticks counts as two ticks at
+most, or as the CPU time that the process used meanwhile, which shows a loop that held the GIL.
 """
 
 import asyncio
@@ -23,21 +22,20 @@ from poster_service.logs import event, flush
 
 logger = logging.getLogger(__name__)
 
-#: Exit status of a service that was wedged (EX_SOFTWARE of sysexits.h).
-WEDGED = 70
+#: Exit status of a service whose event loop stayed blocked (EX_SOFTWARE of sysexits.h).
+EXIT_STALLED = 70
 
-#: How long a line may take to be logged, in seconds. The loop may be stuck with a lock that logging
-#: needs.
+#: How long logging a line may take, in seconds: the blocked loop may hold a lock of logging.
 LINE_SECONDS = 1.0
 
 
 class Watchdog:
-    """Watches the loop it was started in.
+    """Watches the event loop in which it was started.
 
     Attributes:
-        stalls: How often the loop was stuck for longer than `warn_seconds`.
+        stalls: Times that the loop was blocked for longer than `warn_seconds`.
         longest: The longest stall so far, in seconds.
-        pauses: How often the process did not run for longer than `warn_seconds`.
+        pauses: Times that the process did not run for longer than `warn_seconds`.
     """
 
     def __init__(self, warn_seconds: float, exit_seconds: float) -> None:
@@ -72,47 +70,49 @@ class Watchdog:
             await asyncio.sleep(self._tick / 2)
 
     def _watch(self) -> None:
-        last, stuck, told = -1, 0.0, False
+        last, stuck, logged = -1, 0.0, False
         ticks = Ticks(self._tick)
         while not self._over.wait(self._tick):
             ran, paused = ticks.next()
             if paused > self._warn:
                 self.pauses += 1
-                self._tell(
-                    logging.WARNING, "the process did not run: stopped, frozen or starved", paused
+                self._log(
+                    logging.WARNING,
+                    "the process did not run: stopped, frozen or without CPU time",
+                    paused,
                 )
             if self._beats != last:
-                last, stuck, told = self._beats, 0.0, False
+                last, stuck, logged = self._beats, 0.0, False
                 continue
             stuck += ran
             self.longest = max(self.longest, stuck)
             if stuck > self._exit:
                 self._end(stuck)
-            if stuck > self._warn and not told:
-                told = True  # once a stall
+            if stuck > self._warn and not logged:
+                logged = True  # once per stall
                 self.stalls += 1
-                self._tell(logging.ERROR, "the event loop is stuck", stuck, self._stack())
+                self._log(logging.ERROR, "the event loop is blocked", stuck, self._stack())
 
     def _end(self, stuck: float) -> None:
-        """End the service; whatever hinders the last line does not hinder the end."""
-        what = "the event loop is wedged; ending the service"
+        """Exit; a last log line that cannot be written does not prevent that."""
+        what = "the event loop stays blocked; exiting with status 70"
 
-        self._tell(logging.ERROR, what, stuck, self._stack())
+        self._log(logging.ERROR, what, stuck, self._stack())
         _within(flush, LINE_SECONDS)
-        os._exit(WEDGED)
+        os._exit(EXIT_STALLED)
 
     def _stack(self) -> str:
-        """What the loop is stuck in."""
+        """The stack of the loop's thread."""
         frame = sys._current_frames().get(self._watched)
         return "".join(traceback.format_stack(frame)) if frame else "unknown"
 
-    def _tell(self, level: int, what: str, seconds: float, stack: str = "") -> None:
+    def _log(self, level: int, what: str, seconds: float, stack: str = "") -> None:
         more = {"stack": stack} if stack else {}
         _within(lambda: event(logger, level, what, seconds=round(seconds, 1), **more), LINE_SECONDS)
 
 
 class Ticks:
-    """Tells of the time between two ticks how much of it the process ran.
+    """Measures for how much of the time between two ticks the process ran.
 
     Args:
         usual: Seconds between two ticks.
@@ -133,8 +133,8 @@ class Ticks:
 
 
 def _within(work: Callable[[], None], seconds: float) -> None:
-    """Do something in a thread of its own, and wait so long for it at most."""
+    """Do something in a thread of its own, and wait at most `seconds` for it."""
     thread = threading.Thread(target=work, daemon=True)
-    with contextlib.suppress(RuntimeError):  # no thread to be had
+    with contextlib.suppress(RuntimeError):  # no thread available
         thread.start()
         thread.join(seconds)

@@ -20,17 +20,17 @@ from poster_service.settings import Settings
 from poster_service.web import handlers, incoming, openapi, problems, sending, signed
 from poster_service.web.auth import with_caller
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits
-from poster_service.web.connections import (
+from poster_service.web.connections import ensure_descriptors
+from poster_service.web.headers import EVERY_ANSWER, with_cors
+from poster_service.web.hosts import check_host
+from poster_service.web.protocol import (
     HEALTH,
     address_of,
     check_head,
-    check_place,
-    ensure_descriptors,
+    check_reserved,
     is_framed,
     open_site,
 )
-from poster_service.web.headers import EVERY_ANSWER, with_cors
-from poster_service.web.hosts import check_host
 from poster_service.web.service import SERVICE, Service
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
     request_id.set(identity)
     service = request.app[SERVICE]
-    with service.answers.one():
+    with service.answers.track():
         with service.engine.buffers.open() as request[incoming.SHARE]:
             response = await handler(request)
         response.headers.update(EVERY_ANSWER)
@@ -107,7 +107,7 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         service = request.app[SERVICE]
         check_head(request, service.settings.max_header_bytes)
-        check_place(request)
+        check_reserved(request)
         if request.path not in HEALTH:
             check_host(request, service.settings, guarded=bool(service.tokens.entries))
         return await handler(request)

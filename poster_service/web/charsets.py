@@ -1,12 +1,12 @@
-"""Which characters the bytes of a page mean, by the rules of browsers (WHATWG HTML and Encoding).
+"""Decodes the bytes of a page by the rules of browsers (WHATWG HTML and Encoding).
 
-In this order: a byte order mark; the charset of Content-Type; what the first 1024 bytes say of
-themselves in a `<meta>` or an XML declaration; UTF-8. Labels mean what they mean on the web: latin1
-is windows-1252, gb2312 is GB 18030. Only the encodings of the web can be reached, because of others
-that Python has some are no encodings of text, and some take quadratic time.
+The encoding is, in this order: that of a byte order mark; the charset of Content-Type; what a
+`<meta>` or an XML declaration in the first 1024 bytes declares; UTF-8. Labels have their meaning on
+the web: latin1 is windows-1252, gb2312 is GB 18030. Only encodings of the web are accepted: of
+Python's others some do not encode text, and some take quadratic time.
 
-Bytes that are none of the encoding are refused, where a browser would paint replacement characters:
-the answer to a wrong label is to be an error and not a picture.
+Invalid bytes are refused, where a browser would show replacement characters: a wrong label gives an
+error and not a picture.
 """
 
 import codecs
@@ -20,9 +20,9 @@ from poster_service.errors import BadRequest, Fault
 from poster_service.quoting import quoted
 
 #: Bytes decoded in one call; 4 ms in the slowest of these encodings.
-PIECE = 1 << 18
+CHUNK = 1 << 18
 WINDOWS = frozenset(("cp874", *(f"cp{number}" for number in range(1250, 1259))))
-#: What stands in a table of `codecs.charmap_decode` for no character.
+#: The entry for no character in a table of `codecs.charmap_decode`.
 UNDEFINED = "\ufffe"
 #: As far as a browser looks for a declaration (WHATWG HTML, 13.2.3.2), in bytes.
 PRESCAN_BYTES = 1024
@@ -31,9 +31,9 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
 )
-#: The web decodes GBK as what it became later.
+#: Labels whose encoding the web decodes as its successor.
 LATER = {"gbk": "gb18030"}
-#: Of the web and not of text: bytes for scripts, and the mark of an encoding that is not decoded.
+#: Encodings of the web that do not encode text, or are never decoded.
 NO_TEXT = ("replacement", "x-user-defined")
 
 _ATTRIBUTE = re.compile(
@@ -47,15 +47,15 @@ _TAG = re.compile(rb"</?[A-Za-z][^\s/>]*+")
 
 
 def text_of(raw: bytes, charset: str | None, name: str = "") -> str:
-    """A page's text.
+    """The text of a page.
 
     Args:
         raw: Its bytes.
-        charset: What its Content-Type says; None where that says nothing.
-        name: Of the part, for the error.
+        charset: The charset of its Content-Type; None if that has none.
+        name: Name of the form part, for the error.
 
     Raises:
-        BadRequest: The charset is none of the web's, or the bytes are none of it.
+        BadRequest: The charset is not one of the web, or the bytes are invalid in it.
     """
     for mark, codec in MARKS:
         if raw.startswith(mark):
@@ -63,7 +63,7 @@ def text_of(raw: bytes, charset: str | None, name: str = "") -> str:
     if charset is not None:
         found = codec_of(charset)
         if found is None:
-            raise _refusal(name, f"{quoted(charset)} is no charset of web pages", charset)
+            raise _refusal(name, f"unknown charset {quoted(charset)}", charset)
         return _decoded(raw, found, charset, name)
     label = declared(raw)
     return _decoded(raw, (label and codec_of(label)) or "utf-8", label or "utf-8", name)
@@ -79,7 +79,7 @@ def label_of(raw: bytes, charset: str | None) -> str:
 
 
 def codec_of(label: str) -> str | None:
-    """Python's codec for a label of the web; None where there is none, or none that is decoded."""
+    """Python's codec for a label of the web; None for unknown labels and those not decoded."""
     if not label.isascii():
         return None
     encoding = webencodings.lookup(label)
@@ -98,7 +98,7 @@ def declared(raw: bytes) -> str | None:
     for attributes in _metas(head):
         named = _label_of(attributes)
         if named is not None and (codec := codec_of(named)) is not None:
-            # One who reads ASCII here is not reading UTF-16.
+            # The declaration was read as ASCII, so it is not UTF-16.
             return "utf-8" if codec.startswith("utf-16") else named
     return None
 
@@ -120,7 +120,7 @@ def _metas(head: bytes) -> Iterator[dict[bytes, bytes]]:
             continue
         attributes, at = _attributes(head, tag.end())
         at = head.find(b">", at)
-        if at < 0:  # the tag goes on where a browser does not look: half a label is none
+        if at < 0:  # the tag continues after the prescan: an incomplete label does not count
             return
         if tag[0].lower() == b"<meta":
             yield attributes
@@ -153,18 +153,18 @@ def _decoded(raw: bytes, codec: str, label: str, name: str) -> str:
     try:
         if table := _table(codec):
             return codecs.charmap_decode(raw, "strict", table)[0]
-        if len(raw) <= PIECE:
+        if len(raw) <= CHUNK:
             return raw.decode(codec)
-        return "".join(_in_pieces(raw, codec))
+        return "".join(_in_chunks(raw, codec))
     except UnicodeError as error:
-        raise _refusal(name, f"the bytes are not {quoted(label)}", label) from error
+        raise _refusal(name, f"the bytes are not valid {quoted(label)}", label) from error
 
 
-def _in_pieces(raw: bytes, codec: str) -> Iterator[str]:
-    """Decode piece by piece: a decoder keeps the interpreter to itself while it works."""
+def _in_chunks(raw: bytes, codec: str) -> Iterator[str]:
+    """Decode chunk by chunk, because a decoder holds the GIL while it works."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
-    for at in range(0, len(raw), PIECE):
-        yield decoder.decode(raw[at : at + PIECE], final=at + PIECE >= len(raw))
+    for at in range(0, len(raw), CHUNK):
+        yield decoder.decode(raw[at : at + CHUNK], final=at + CHUNK >= len(raw))
 
 
 def _refusal(name: str, message: str, label: str) -> BadRequest:

@@ -1,4 +1,4 @@
-"""What each address answers; the work is the renderer's."""
+"""The routes and their handlers; the engine does the work."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from poster_service.web.service import SERVICE, Service
 
 
 async def render(request: web.Request) -> web.Response:
-    """POST /render: the picture itself."""
+    """POST /render: responds with the picture itself."""
     service, caller = request.app[SERVICE], request.get(CALLER, "")
     check_room(request, service, caller)
     job = await read_request(request, service.engine.limits)
@@ -26,10 +26,10 @@ async def render(request: web.Request) -> web.Response:
 
 
 def check_room(request: web.Request, service: Service, caller: str) -> None:
-    """Refuse before the body is read what would be refused after it.
+    """Refuse before the body is read what would be refused afterwards.
 
-    A full line turns away what announces a large body, or none. A small one is read all the same:
-    its picture may be cached, or under way for another.
+    While the queue is full, a request with a large body, or one of unknown length, is refused. A
+    small body is read all the same: its picture may be cached, or being rendered for another.
 
     Raises:
         OverQuota: As of `Quotas.check`.
@@ -50,19 +50,19 @@ async def templates(request: web.Request) -> web.Response:
 
 
 class Health(TypedDict):
-    """It answers: that is all it says."""
+    """The body of /healthz."""
 
     status: str
 
 
 async def healthz(_: web.Request) -> web.Response:
-    """GET /healthz: the process is alive and its loop turns."""
+    """GET /healthz: the process is alive and its event loop runs."""
     body: Health = {"status": "alive"}
     return web.json_response(body)
 
 
 class Readiness(Checks):
-    """Every check, and when a render last worked; null before the first."""
+    """Every check, and the time since the last successful render; null before the first."""
 
     status: str
     last_render_seconds_ago: float | None
@@ -70,14 +70,14 @@ class Readiness(Checks):
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: a Chrome is ready, a real render has worked lately, and we are not stopping."""
+    """GET /readyz: 200 if a Chrome is ready, a render succeeded recently, and we do not stop."""
     service = request.app[SERVICE]
     checks, ago = service.engine.checks(), service.engine.last_render_ago()
     ready = all(checks.values())
     body: Readiness = {
         "status": "ready" if ready else "not ready",
         "last_render_seconds_ago": None if ago is None else round(ago, 1),
-        # Told, but no reason to take the replica out: it is in no other render's way.
+        # Reported, but no reason to take the replica out: it does not hinder other renders.
         "survivors": len(service.engine.pool.statistics().survivors),
         **checks,
     }
@@ -85,7 +85,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 def routes(settings: Settings) -> list[web.RouteDef]:
-    """All addresses that there are with these settings."""
+    """All routes of a service with these settings."""
     signs = settings.signing_keys or settings.signing_keys_file
     return [
         *([web.get(signed.PATH, signed.render, name=signed.NAME)] if signs else []),

@@ -1,7 +1,7 @@
-"""What browsers are told: whose pages may read an answer (CORS), and what a page of ours may do.
+"""Headers for browsers: CORS, and the content security policy of our own pages.
 
-CORS is off unless origins are named. There is no cookie and no other credential that a browser
-would send by itself, so nothing here allows any.
+CORS is off unless POSTER_CORS_ORIGINS is set. The service uses no cookie and no other credential
+that a browser sends by itself, so credentials are not allowed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,37 +12,37 @@ from poster_service.web.service import SERVICE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: A page of ours loads and runs nothing, is in nobody's frame, and sends no form anywhere.
+#: Our pages load and run nothing, cannot be framed, and send no form.
 CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
-#: The page at / may send its form to us, and show the answer in a frame.
+#: The page at / may send its form to the service and show the response in a frame.
 PLAYGROUND_CSP = CSP.replace("form-action 'none'", "form-action 'self'; frame-src 'self'")
 PAGE_HEADERS = {
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
     "Referrer-Policy": "no-referrer",
 }
-#: A picture is a picture, whatever is in it; so is every other answer. And no versions are told.
+#: No response is sniffed for another type, and no version is disclosed.
 EVERY_ANSWER = {"X-Content-Type-Options": "nosniff", "Server": "poster-service"}
 
 METHODS = "GET, HEAD, POST"
 ASKED_WITH = "Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id"
 READABLE = "Age, ETag, Retry-After, Server-Timing, X-Cache, X-Render-Warnings, X-Request-Id"
-#: How long a browser need not ask again, in seconds; Chrome keeps it for two hours at most.
+#: How long a browser may cache a preflight, in seconds; Chrome caches two hours at most.
 PREFLIGHT_SECONDS = 600
 
 
 @web.middleware
 async def with_cors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer preflights of origins that are named, and let their pages read answers."""
+    """Answer preflights of the allowed origins, and let their pages read responses."""
     origins = request.app[SERVICE].settings.cors_origins
     if not origins:
         return await handler(request)
     origin = request.headers.get(hdrs.ORIGIN, "")
     known = origin in origins
     response = preflight() if known and is_preflight(request) else await handler(request)
-    # Also where it is not known, or a cache would give one origin the answer to another.
+    # For unknown origins too, or a cache would serve one origin the response to another.
     response.headers.add(hdrs.VARY, hdrs.ORIGIN)
     if known:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
@@ -51,7 +51,7 @@ async def with_cors(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def is_preflight(request: web.Request) -> bool:
-    """Whether a browser asks if it may ask."""
+    """Whether it is a CORS preflight."""
     return (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
@@ -59,7 +59,7 @@ def is_preflight(request: web.Request) -> bool:
 
 
 def preflight() -> web.Response:
-    """Yes: the token comes with the request itself."""
+    """The response to a preflight; the token comes with the request itself."""
     return web.Response(
         status=204,
         headers={
@@ -71,6 +71,6 @@ def preflight() -> web.Response:
 
 
 def page(text: str, policy: str = CSP) -> web.Response:
-    """An HTML page of ours."""
+    """A response with an HTML page of our own."""
     headers = {"Content-Security-Policy": policy, **PAGE_HEADERS}
     return web.Response(text=text, content_type="text/html", headers=headers)

@@ -1,16 +1,16 @@
-"""A Content-Type header in parts, in one pass over a bounded text.
+"""Parses a Content-Type header, in one pass over a bounded text.
 
-Its own file because the standard library's parser, which aiohttp uses, takes quadratic time: 5,000
-empty parameters in one header held up everybody for a second.
+The standard library's parser, which aiohttp uses, takes quadratic time: 5,000 empty parameters in
+one header blocked the event loop for a second.
 """
 
 import re
 from dataclasses import dataclass, field
 
-#: Characters of a header; the longest boundary (RFC 2046, 5.1.1) and a charset fit ten times.
+#: Longest header, in characters: ten times the longest boundary (RFC 2046, 5.1.1) and a charset.
 MOST_CHARACTERS = 1024
 _NAME = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}\Z")
-#: `; name=value`, the value in quotes or not. Possessive: no text is looked at twice.
+#: `; name=value`, the value in quotes or not. Possessive: no text is scanned twice.
 _PARAMETER = re.compile(
     r";[ \t]*+([^\s=;\"]++)[ \t]*+=[ \t]*+(?:\"((?:[^\"\\]++|\\.)*+)\"|([^;\"]*+))[ \t]*+(?=;|\Z)"
     r"|;[^;]*+"
@@ -19,11 +19,11 @@ _PARAMETER = re.compile(
 
 @dataclass(frozen=True)
 class MediaType:
-    """What a Content-Type header says.
+    """A parsed Content-Type header.
 
     Attributes:
-        name: As in `text/html`, in lower case; empty when there is no such header, or it is none.
-        parameters: By their names in lower case; the first of each, unquoted.
+        name: As `text/html`, in lower case; empty if the header is missing or malformed.
+        parameters: Value by lower-case name; the first of each name, unquoted.
     """
 
     name: str = ""
@@ -31,7 +31,7 @@ class MediaType:
 
 
 def parse(header: str) -> MediaType:
-    """A header's value in parts; one that is too long or names no type is the empty one."""
+    """Parse a header's value; one that is too long or malformed gives an empty `MediaType`."""
     name, _, rest = header.partition(";")
     name = name.strip().lower()
     if len(header) > MOST_CHARACTERS or not _NAME.match(name):

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from poster_service import __version__, logs
 from poster_service.process import census
+from poster_service.watchdog import Watchdog
 from poster_service.web.service import SERVICE, Service
 from poster_service.web.status import own_process, shared_memory
 
@@ -73,26 +74,31 @@ def about(service: Service) -> Iterator[Metric]:
         "1 if /readyz returns 200, else 0.",
         float(all(service.engine.checks().values())),
     )
+    yield counter(
+        "poster_log_lines_dropped",
+        "Log lines dropped because the reader of the log was too slow.",
+        logs.dropped(),
+    )
+    yield from stalls(service.engine.watchdog)
+
+
+def stalls(watchdog: Watchdog) -> Iterator[Metric]:
+    """How often and how long the event loop was blocked."""
     yield gauge(
         "poster_event_loop_longest_stall_seconds",
         "Longest time for which the event loop was blocked since the service started, in seconds.",
-        service.engine.watchdog.longest,
+        watchdog.longest,
     )
     yield counter(
         "poster_event_loop_stalls",
         "Times that the event loop was blocked for longer than POSTER_STALL_WARN_SECONDS.",
-        service.engine.watchdog.stalls,
+        watchdog.stalls,
     )
     yield counter(
         "poster_process_pauses",
         "Times that the service process did not run for longer than POSTER_STALL_WARN_SECONDS:"
         " stopped, frozen or without CPU time.",
-        service.engine.watchdog.pauses,
-    )
-    yield counter(
-        "poster_log_lines_dropped",
-        "Log lines dropped because the reader of the log was too slow.",
-        logs.dropped(),
+        watchdog.pauses,
     )
 
 

@@ -1,7 +1,7 @@
-"""GET /: where to go from here; in a browser a form to try a render with.
+"""GET /: an overview of the routes, and in a browser a form to try a render.
 
-The form sends what `curl -F` does, and the answer is shown beside it, in a frame. No script: so it
-can send no token, and says so where one is needed.
+The form sends what `curl -F` sends, and a frame beside it shows the response. It uses no script, so
+it cannot send a token, and says so if one is needed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from poster_service.web.status import wants_html
 
 TEXT = (
     "poster-service: POST /render, GET /templates, /status, /metrics, /healthz, /readyz;"
-    " all of it is in /openapi.json\n"
+    " the API is described in /openapi.json\n"
 )
 _PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
@@ -27,16 +27,16 @@ _PAGES = Environment(
 
 
 async def index(request: web.Request) -> web.Response:
-    """GET /: where to go from here; in a browser a form to try a render with."""
+    """GET /: an overview of the routes as text, or in a browser a form to try a render."""
     if not wants_html(request):
         return web.Response(text=TEXT)
     service = request.app[SERVICE]
     template = await asyncio.to_thread(_PAGES.get_template, "playground.html")
-    told = template.render(
+    html = template.render(
         guarded=bool(service.tokens.entries),
         page=PAGE,
         files=FILES,
         options=options(service),
         values={"width": DEFAULT_WIDTH, "height": DEFAULT_HEIGHT},
     )
-    return page(told, PLAYGROUND_CSP)
+    return page(html, PLAYGROUND_CSP)

@@ -1,6 +1,6 @@
-"""GET /status: the census, the books and the gauges, as JSON or as a small page for people.
+"""GET /status: census, pool and gauges, as JSON or as a small HTML page.
 
-The census is taken by us and told with our word; whoever wants it from outside runs the load test.
+The service takes this census of itself; the load test takes one from outside.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from poster_service import __version__
 from poster_service.process import census
+from poster_service.web.connections import Connections
 from poster_service.web.headers import page
 from poster_service.web.service import SERVICE, Service
 
@@ -32,7 +33,7 @@ async def status(request: web.Request) -> web.Response:
 
 
 def wants_html(request: web.Request) -> bool:
-    """Whether a person's browser asks."""
+    """Whether the client prefers HTML, as browsers do."""
     chosen = request.query.get("format")
     if chosen is not None:
         return chosen == "html"
@@ -40,7 +41,7 @@ def wants_html(request: web.Request) -> bool:
 
 
 def gather(service: Service) -> dict[str, Any]:
-    """Everything there is to tell. Reads /proc, 1 to 10 ms: call it from a thread."""
+    """The whole status. Reads /proc for 1 to 10 ms: call it from a thread."""
     spec = service.engine.pool.spec
     seen = census.snapshot(spec.instance, spec.instance_dir)
     books = service.engine.pool.statistics()
@@ -66,13 +67,7 @@ def gather(service: Service) -> dict[str, Any]:
         "admission": asdict(service.engine.admission.statistics()),
         "cache": service.engine.cache.statistics(),
         "asset_cache": service.engine.fetcher.cache.statistics(),
-        "connections": {
-            "open": service.connections.open,
-            "limit": service.connections.limit,
-            "refused": service.connections.refused,
-            "replaced": service.connections.replaced,
-            "limit_of_a_peer": service.connections.of_a_peer,
-        },
+        "connections": connections(service.connections),
         "templates": {
             "names": [one["name"] for one in service.engine.templates.list()],
             "faults": list(service.engine.templates.faults()),
@@ -86,8 +81,19 @@ def gather(service: Service) -> dict[str, Any]:
     }
 
 
+def connections(counted: Connections) -> dict[str, int]:
+    """How many connections are open, allowed, and were refused or replaced."""
+    return {
+        "open": counted.open,
+        "limit": counted.limit,
+        "refused": counted.refused,
+        "replaced": counted.replaced,
+        "limit_per_peer": counted.per_peer,
+    }
+
+
 def leases(seen: census.Census) -> list[dict[str, Any]]:
-    """The living tree of each lease: the shim first, each process under its parent."""
+    """The process tree of each lease: the shim first, each process under its parent."""
     found: dict[int, list[census.Seen]] = {}
     for one in (*seen.alive, *seen.zombies):
         found.setdefault(one.lease, []).append(one)
@@ -102,7 +108,7 @@ def leases(seen: census.Census) -> list[dict[str, Any]]:
 
 
 def tree(members: list[census.Seen]) -> list[dict[str, Any]]:
-    """Members in depth-first order with their depth; who has no parent among them is a root."""
+    """Members depth first, with their depth; a process whose parent is not a member is a root."""
     pids = {one.pid for one in members}
     below: dict[int, list[census.Seen]] = {}
     for one in sorted(members, key=lambda member: member.pid):
@@ -119,7 +125,7 @@ def tree(members: list[census.Seen]) -> list[dict[str, Any]]:
 
 
 def process_info(one: census.Seen) -> dict[str, Any]:
-    """One process in words; of a zombie the parent is the one that fails to wait."""
+    """One process; the parent of a zombie is the process that fails to wait for it."""
     return {
         "pid": one.pid,
         "name": one.name,

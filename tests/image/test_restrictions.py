@@ -133,7 +133,7 @@ async def test_with_a_token_file_it_serves_those_who_have_one(
         assert (await one.render(html="<p>x", width=10, height=10))[0] == 401
         one.client.headers["Authorization"] = f"Bearer {token}"
         assert (await one.render(html="<p>x", width=10, height=10))[0] == 200
-        assert "EVERYONE" not in one.logs()
+        assert "world-readable" not in one.logs()
 
 
 def test_without_a_place_to_write_it_says_what_is_missing(engine: Engine, image: str) -> None:

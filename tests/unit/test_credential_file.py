@@ -78,12 +78,12 @@ def test_a_file_that_did_not_change_is_not_read(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "it holds nothing"),
-        (b"# only words\n", "it holds nothing"),
+        (b"", "no entry"),
+        (b"# only words\n", "no entry"),
         (b"web short\n", "line 1: web: must have at least 16 characters"),
         (f"web {NEW}\n{NEW}\n".encode(), "line 2: must be name secret"),
-        (b"\xff\xfe", "it is not UTF-8"),
-        (b"#" * (1 << 20) + b"#", "it is larger than 1048576 bytes"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"#" * (1 << 20) + b"#", "larger than 1048576 bytes"),
     ],
 )
 def test_a_broken_new_file_keeps_the_old_tokens_and_says_so_once(
@@ -149,7 +149,7 @@ async def test_it_looks_once_a_second_beside_everything_else(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a thread; and without a file there is nothing to do."""
-    monkeypatch.setattr(credential_file, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(credential_file, "CHECK_SECONDS", 0.01)
     await asyncio.wait_for(ring(None).keep_looking(), 5)
     one = ring(file)
     looking = asyncio.create_task(one.keep_looking())

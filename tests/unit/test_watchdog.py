@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from poster_service.watchdog import WEDGED, Watchdog
+from poster_service.watchdog import EXIT_STALLED, Watchdog
 from tests.conftest import SETTLE_SECONDS
 
 #: Runs under a watchdog that ends it after 0.6 s, on a loop whose timers count only what it ran.
@@ -111,22 +111,22 @@ async def test_a_loop_that_turns_is_never_told_of() -> None:
     assert watchdog.stalls == 0
 
 
-def test_a_loop_wedged_for_good_ends_the_process_with_its_status() -> None:
+def test_a_loop_blocked_for_good_ends_the_process_with_its_status() -> None:
     """70, so that whoever restarts it knows why; the stack is on stderr."""
     done = subprocess.run(
         [sys.executable, "-c", STUCK_FOR_EVER], capture_output=True, text=True, check=False,
         timeout=60,
     )  # fmt: skip
-    assert done.returncode == WEDGED
-    assert "wedged" in done.stderr
+    assert done.returncode == EXIT_STALLED
+    assert "stays blocked" in done.stderr
 
 
-def test_not_even_the_lock_of_the_log_keeps_a_wedged_process_from_its_end() -> None:
+def test_not_even_the_lock_of_the_log_keeps_a_blocked_process_from_its_end() -> None:
     """The line is lost, the status is not."""
     done = subprocess.run(
         [sys.executable, "-c", STUCK_WITH_LOG], capture_output=True, check=False, timeout=60
     )
-    assert done.returncode == WEDGED
+    assert done.returncode == EXIT_STALLED
 
 
 def test_a_loop_that_keeps_the_interpreter_to_itself_is_stuck() -> None:

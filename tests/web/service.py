@@ -14,7 +14,7 @@ from poster_service.engine import Engine
 from poster_service.process import census
 from poster_service.settings import Settings
 from poster_service.web.app import make_app
-from poster_service.web.connections import address_of, open_site
+from poster_service.web.protocol import address_of, open_site
 from poster_service.web.service import Service as HttpService
 from tests.conftest import left, settled, short_folder
 

@@ -370,9 +370,9 @@ async def test_log_and_numbers_tell_of_each_request(
     assert lines[1]["outcome"] == "ok"
     assert lines[1]["bytes"] == lines[0]["bytes"] > 0
     text = await (await keeping.get("/metrics")).text()
-    assert 'poster_cache_answers_total{outcome="hit"} 1.0' in text
-    assert 'poster_cache_answers_total{outcome="miss"} 1.0' in text
-    assert 'poster_cache_answers_total{outcome="coalesced"} 0.0' in text
+    assert 'poster_cache_responses_total{outcome="hit"} 1.0' in text
+    assert 'poster_cache_responses_total{outcome="miss"} 1.0' in text
+    assert 'poster_cache_responses_total{outcome="coalesced"} 0.0' in text
     told = (await (await keeping.get("/status")).json())["cache"]
     assert told["pictures"] == 1
     assert 0 < told["bytes"] <= told["max_bytes"]

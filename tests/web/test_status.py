@@ -21,7 +21,7 @@ async def test_the_census_shows_each_lease_with_its_tree(fresh_service: Service)
     assert status["pool"]["survivors"] == []
     assert status["pool"]["unclean"] == 0
     assert status["connections"] == {
-        "open": 1, "limit": 512, "refused": 0, "replaced": 0, "limit_of_a_peer": 256,
+        "open": 1, "limit": 512, "refused": 0, "replaced": 0, "limit_per_peer": 256,
     }  # fmt: skip
     assert status["buffers"]["limit_bytes"] == 256 << 20
 
