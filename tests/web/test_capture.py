@@ -28,7 +28,9 @@ MODES = [
         (program, renders),
         id=f"{Path(program).name}-{renders}",
         # Full Chromium takes seconds for each of these, and there are many.
-        marks=() if "headless" in program else pytest.mark.endurance,
+        marks=pytest.mark.endurance
+        if "headless" not in program
+        else [pytest.mark.slow] * (renders > 1),
     )
     for program in PROGRAMS
     for renders in (1, 50)

@@ -22,6 +22,12 @@ BOX = "\u0378"
 DATA = "data:font/ttf;base64," + base64.b64encode(font_file(ord(SQUARE))).decode()
 FACE = f"<style>@font-face{{font-family:W;src:url({DATA})}}.w{{font-family:W}}</style>"
 
+#: Both Chromes; the full one takes seconds for each test.
+EITHER = [
+    pytest.param(PROGRAMS[0], id="headless-shell"),
+    pytest.param(PROGRAMS[1], id="chromium", marks=pytest.mark.slow),
+]
+
 
 def warned(response: Any) -> str:
     """The warnings of an answer that must have come."""
@@ -99,7 +105,7 @@ def folder(work_dir: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["headless-shell", "chromium"])
+@pytest.mark.parametrize("program", EITHER)
 async def test_fonts_of_the_operator_are_used_by_name_and_for_what_others_lack(
     start_service: StartService, folder: Path, program: str
 ) -> None:
@@ -130,7 +136,7 @@ async def eventually_missed(service: Service, page: str) -> bool:
 HAN = "<!doctype html><html{}><body style='margin:0;font:60px sans-serif'>直骨"
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["headless-shell", "chromium"])
+@pytest.mark.parametrize("program", EITHER)
 async def test_han_text_without_a_language_has_the_forms_that_the_operator_chose(
     start_service: StartService, program: str
 ) -> None:
@@ -191,7 +197,7 @@ if (!/native code/.test(document.body.dataset.native)) document.body.innerHTML =
 </script>"""
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["headless-shell", "chromium"])
+@pytest.mark.parametrize("program", EITHER)
 async def test_the_operator_can_switch_webgl_on(start_service: StartService, program: str) -> None:
     """POSTER_WEBGL; with the sandbox, frames and transparency as before."""
     service = await start_service(webgl=True, chrome=installed(program))
@@ -202,7 +208,7 @@ async def test_the_operator_can_switch_webgl_on(start_service: StartService, pro
     assert at(picture, 75, 75) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["headless-shell", "chromium"])
+@pytest.mark.parametrize("program", EITHER)
 @pytest.mark.parametrize("seconds", [0, 0.3, 1])
 async def test_an_optional_font_that_comes_late_is_the_one_in_the_picture(
     start_service: StartService, serve_pages: Callable[..., Any], program: str, seconds: float

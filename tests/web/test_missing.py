@@ -232,7 +232,10 @@ async def faults_of(service: Service, remote: str, before: str) -> str:
     return "\n".join(faults)
 
 
-@pytest.mark.parametrize("before", ["", SCRIPT], ids=["static", "script"])
+@pytest.mark.parametrize(
+    "before",
+    [pytest.param("", id="static"), pytest.param(SCRIPT, id="script", marks=pytest.mark.slow)],
+)
 async def test_whatever_a_page_goes_without_is_told(
     keeping: Service, remote: str, before: str
 ) -> None:
@@ -391,7 +394,14 @@ STAYS = {
 }
 
 
-@pytest.mark.parametrize("options", [{}, {"full_page": True}, {"format": "pdf"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="viewport"),
+        pytest.param({"full_page": True}, id="full page", marks=pytest.mark.slow),
+        pytest.param({"format": "pdf"}, id="pdf", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_page_that_wants_to_go_elsewhere_is_painted(
     keeping: Service, options: dict[str, Any]
 ) -> None:
