@@ -47,7 +47,7 @@ async def test_sixty_renders_with_chaos_leave_nothing_and_three_reports(tmp_path
     )  # fmt: skip
     seen = all_zero(tested, 60)
     assert seen["outcomes"]["hung up"] >= 1
-    assert seen["outcomes"]["failed by its own hostility"] >= 1
+    assert seen["outcomes"]["hostile page failed"] >= 1
     assert {"zombies", "orphans", "service_fds", "service_pss_kib", "init_rss_kib"} <= set(
         seen["samples"][0]
     )
