@@ -74,7 +74,7 @@ async def test_a_calm_run_has_no_hits_and_every_poster_comes(tmp_path: Path) -> 
     seen = tested.seen
     assert (seen["hits"], seen["restarts"]) == ({}, 0)
     outcomes = seen["outcomes"]
-    assert outcomes["rendered"] + outcomes["refused as it must be"] == 12
+    assert outcomes["rendered"] + outcomes["refused as expected"] == 12
 
 
 @pytest.mark.slow
