@@ -171,7 +171,7 @@ class FormTooComplex(CallerError):
 
 
 class UnsupportedMediaType(CallerError):
-    """The content type is none that /render reads."""
+    """The content type is not one that /render reads."""
 
     code = "unsupported_media_type"
 
@@ -200,7 +200,7 @@ class Unauthorized(CallerError):
 
 
 class CrossOriginForm(CallerError):
-    """A browser sends a form for a page of another origin, which is none of POSTER_CORS_ORIGINS."""
+    """A browser sends a form for a page of another origin, which is not in POSTER_CORS_ORIGINS."""
 
     code = "cross_origin_form"
 

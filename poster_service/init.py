@@ -2,7 +2,7 @@
 
 It must never poll while idle, never block on its own log, never wait for a child by anything but
 `wait`, and never import the package or anything heavier than a C module: it has to start in a few
-milliseconds, run in a few megabytes and outlast whatever happens to the service. So it is one file
+milliseconds, run in a few megabytes and outlast every failure of the service. So it is one file
 of the standard library, run by path (`python3 -I -S -E init.py`), and knows nothing of Chrome.
 
 What it does, in order: read options, block every signal, fork the command, then one loop around
@@ -850,7 +850,7 @@ class Child:
             try:
                 self._become()
             finally:
-                posix._exit(126)  # whatever happens, the child must not go on as a second init
+                posix._exit(126)  # in any case: the child must not go on as a second init
         # In both processes, so that -g works whichever comes first.
         attempt(posix.setpgid, pid, pid)
         return pid
@@ -1024,7 +1024,7 @@ class Init:
     def _take(self, info: "_signal.struct_siginfo") -> None:
         number = info.si_signo
         if number == _signal.SIGCHLD:
-            self._more = True  # whatever its sender: the kernel's own may have been merged into it
+            self._more = True  # from any sender: the kernel's own may have been merged into it
             if info.si_code > 0:  # from the kernel; any other is meant for the child
                 return
         if info.si_pid == self._pid and number != self._options.parent_death_signal:

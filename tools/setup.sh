@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes this machine ready to run (or, with `dev`, to test) the service; does nothing where it is.
-# What the system lacks is installed here only as root with apt; anyone else is told the one line
+# What the system lacks is installed here only as root with apt; anyone else gets the one line
 # that does it, for all that is missing at once, and it stops.
 set -eu
 cd "$(dirname "$0")/.."

@@ -49,7 +49,7 @@ class Capture:
     async def _drawn(self, options: CaptureOptions) -> Base64:
         """The picture out of a frame, in base64; empty where that is not possible.
 
-        A frame shows the viewport, at scale 1 whatever the device scale factor.
+        A frame shows the viewport, at scale 1 for any device scale factor.
         """
         if self._frames is None or options.full_page or options.scale != 1:
             return ""

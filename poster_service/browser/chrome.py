@@ -187,7 +187,7 @@ def _fill_folder(spec: ChromeSpec, folder: Path) -> None:
 
 def _write(file: Path, text: str) -> None:
     file.write_text(text)
-    file.chmod(0o644)  # whatever the umask: Chrome may be another user
+    file.chmod(0o644)  # at any umask: Chrome may be another user
 
 
 def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:

@@ -147,7 +147,7 @@ class Fonts:
             try:
                 self.cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.cache.mkdir(exist_ok=True)
-                self.cache.chmod(0o755)  # whatever the umask: Chrome may be another user
+                self.cache.chmod(0o755)  # at any umask: Chrome may be another user
             except OSError:
                 return
             self._run("fc-cache", *map(str, self.options.folders))

@@ -129,7 +129,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def lease(self, on_gone: Callable[[], None] = ignore) -> AsyncIterator[Lease]:
-        """Lease a ready Chrome; it is killed at once when the block is left, in whatever way.
+        """Lease a ready Chrome; it is killed at once when the block is left in any way.
 
         Where a Chrome serves more than one render, it is killed after the last one, and after one
         that failed or was cut off: doubt means discard. Otherwise only its page is closed, and the
@@ -276,7 +276,7 @@ class Pool:
             self._failed_starts += 1
             self._state.remove(entry)
             raise
-        except BaseException as error:  # whatever it was, the entry must not stay
+        except BaseException as error:  # after any failure: the entry must not stay
             self._failures += not isinstance(error, asyncio.CancelledError)
             self._state.remove(entry)
             raise
@@ -337,7 +337,7 @@ class Pool:
         """Give a Chrome a new page once the last one is gone, or replace the Chrome."""
         try:
             await chrome.renew()
-        except Exception as error:  # of whatever kind: doubt means discard
+        except Exception as error:  # of any kind: doubt means discard
             if not self._stopping:
                 message = f"a Chrome is replaced after a render: {error}"
                 event(logger, logging.WARNING, message, chrome=entry.number)

@@ -243,7 +243,7 @@ def connector(policy: Policy, sockets: OpenSockets | None = None) -> aiohttp.TCP
     def checked_socket(
         where: tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]],
     ) -> socket.socket:
-        """A socket for exactly this address, checked again whatever was checked before."""
+        """A socket for exactly this address, checked again after every earlier check."""
         family, kind, protocol, _, target = where
         address = literal(target[0])
         if address is None:  # the system would resolve it again

@@ -149,7 +149,7 @@ class CommandTarget:
         return problem
 
     async def close(self) -> None:
-        """End and remove all that the target started or created, whatever happened before."""
+        """End and remove all that the target started or created, after any failure."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(CannotTest, OSError):
                 await self.stop()

@@ -1,6 +1,6 @@
 """One load test from start to end: load, chaos, snapshots, settling, the end of the service.
 
-It ends everything that it starts, whatever happens in between.
+It ends everything that it starts, after any failure in between too.
 """
 
 import asyncio

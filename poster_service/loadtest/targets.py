@@ -60,7 +60,7 @@ class Target(Protocol):
         ...
 
     async def close(self) -> None:
-        """End and remove all that the target started or created, whatever happened before."""
+        """End and remove all that the target started or created, after any failure."""
         ...
 
 

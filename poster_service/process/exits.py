@@ -26,7 +26,7 @@ def wait_exit(pid: int) -> "asyncio.Future[None]":
     """
     try:
         handle = os.pidfd_open(pid)
-    except OSError:  # ESRCH, or whatever a sandboxed kernel returns
+    except OSError:  # ESRCH, or any error of a sandboxed kernel
         return asyncio.ensure_future(_wait_reaped(pid))
     loop = asyncio.get_running_loop()
     exited: asyncio.Future[None] = loop.create_future()

@@ -10,7 +10,7 @@ alive, and the kernel releases each of them however the service dies:
   same network namespace.
 
 A sweep takes all three before it touches anything, and holds them meanwhile, so that two sweeps
-cannot meet. If it cannot take one of them, for whatever reason, it leaves the instance alone.
+cannot meet. If it cannot take one of them, for any reason, it leaves the instance alone.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The subreaper that one process group lives under, ends in, and is reaped by.
 
-A process of its own, so that whatever the group does, the service's event loop never waits for a
+A process of its own, so that the service's event loop never waits for a
 process that the service did not start. It must never exit while a descendant of its own exists, and
 must never touch a process that is not a descendant.
 
@@ -14,7 +14,7 @@ alone would double the CPU that this process costs each render (measured: 13 ins
 How it ends a group, and why no process can slip through (prctl(2), wait(2), proc(5)):
 
 1. It is a *subreaper*: a descendant whose parent dies becomes its direct child, however often it
-   forked or whatever session it made for itself.
+   forked or which session it made for itself.
 2. The leader's exit is noticed without reaping it, so its pid cannot have been reused when the
    whole group is sent SIGKILL.
 3. Then every direct child is killed and reaped, again and again, until `waitpid` fails with ECHILD.
@@ -636,7 +636,7 @@ def serve(requests: int) -> int:
             try:
                 channel.close()
                 status = run_forked(message, descriptors)
-            finally:  # whatever happened: it must never return into the server's loop
+            finally:  # after any failure: it must never return into the server's loop
                 posix._exit(status)
         for number in descriptors:
             posix.close(number)

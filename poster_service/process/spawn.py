@@ -245,7 +245,7 @@ class Group:
             await asyncio.to_thread(cgroup.remove, self.command.groups)
         except Exception:
             logger.exception("the backstop for shim %d failed", self.shim_pid)
-        finally:  # whatever happened: waiting callers must go on, and the slot must be freed
+        finally:  # after any failure: waiting callers must go on, and the slot must be freed
             self._ending.set_result(Ending(False, reason, swept=swept, survivors=survivors))
 
     async def _end_tagged(self) -> tuple[int, tuple[census.Seen, ...]]:

@@ -8,7 +8,7 @@ An option is a field of an `OptionGroup` with an `Option` in its annotation:
     ] = None
 
 Type, bounds and default are pydantic's; `Option` adds what pydantic cannot know. `entries` lists
-the options of a group, nested ones too, for whatever must show all of them: OpenAPI, the command
+the options of a group, nested ones too, for all that must show them: OpenAPI, the command
 line, error texts, the table in the docs. An option may be a group itself (`clip.width`), a map
 (`dict[str, X]`), a list (`Items[X]`), or a union of these and a plain value.
 """

@@ -15,7 +15,7 @@ from poster_service.fetch.http_cache import header
 from poster_service.render.observations import Observations
 from poster_service.render.warnings import Verb, Warnings
 
-#: The first bytes of an image that Chrome decodes, whatever its media type (MIME Sniffing, section
+#: The first bytes of an image that Chrome decodes, for any media type (MIME Sniffing, section
 #: 6.1; AVIF and JPEG XL by their own specifications).
 IMAGE_SIGNATURES = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"\0\0\1\0", b"\0\0\2\0",

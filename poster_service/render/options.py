@@ -1,6 +1,6 @@
 """The options of a render: the ONE place where an option is declared.
 
-Whoever adds an option adds a field here, and code that does what it says. JSON, query, form, signed
+To add an option, add a field here, and the code that does what it says. JSON, query, form, signed
 URL, command line, OpenAPI, error texts, the cache key and the docs' table read this declaration
 (declaration.py). Nothing here needs Chrome, Pillow or an HTTP library.
 """
@@ -100,8 +100,8 @@ class RenderOptions(OptionGroup):
     cache_ttl: Annotated[
         Annotated[int, Field(ge=0, le=MAX_TTL)] | None,
         Option(
-            "Seconds for which equal requests may get the same picture from the cache, whatever"
-            " runs on the page or was fetched; 0 is never.",
+            "Seconds for which equal requests may get the same picture from the cache, even if"
+            " the page runs scripts or fetched what may change; 0 is never.",
             default="as long as the page is sure to look the same",
             unit="seconds",
             changes_output=False,

@@ -1,6 +1,6 @@
 """Files that a page has beside it on disk: those of its template's folder or of a local page.
 
-Nothing outside the folder can be read, whatever the address. Files are read in the event loop: they
+Nothing outside the folder can be read, by any address. Files are read in the event loop: they
 are small and on a local disk, and slow DNS lookups elsewhere could hold all threads of a pool.
 """
 

@@ -151,7 +151,7 @@ class _PageRoute:
         if sources.local_folder is not None:
             return local_file(sources.local_folder, address, request.kind)
         reply = template_file(folder, address, sources.template_files)
-        # A newer file than the page: no image of this render may be cached, whatever `cache_ttl`.
+        # A newer file than the page: no image of this render may be cached, with any `cache_ttl`.
         self._lifetime.is_broken |= NO_STORE in reply.headers
         return reply
 

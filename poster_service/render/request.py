@@ -1,6 +1,6 @@
 """What a caller asks for: a source, options and files; checked as a whole, frozen, no I/O.
 
-Whatever can be wrong with a request on its own is found here, before a slot or a Chrome is asked
+All that can be wrong with a request on its own is found here, before a slot or a Chrome is asked
 for; what it needs of the settings comes in as `Limits`.
 """
 

@@ -1,7 +1,7 @@
 """How long renders take: a running mean that one slow page cannot spoil for long.
 
-No render is refused by an estimate alone while a slot is free: a free slot is given whatever the
-mean is, and the time that it then takes corrects the mean.
+No render is refused by an estimate alone while a slot is free: a free slot is given at any
+mean, and the time that it then takes corrects the mean.
 """
 
 #: Share of a new value in the mean, once there are some.

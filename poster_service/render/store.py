@@ -2,7 +2,7 @@
 
 A render never depends on it: an image that is not there, or does not come in time, is rendered.
 After a failure the service does not use Redis for a while, so that an outage costs one wait and not
-one for each render. The entries are trusted, so nobody else should have access to that Redis.
+one for each render. The entries are trusted, so no other client should have access to that Redis.
 """
 
 import asyncio

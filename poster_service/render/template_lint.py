@@ -98,7 +98,7 @@ def name_of(node: nodes.Node) -> str:
 
 
 def _is_constant(node: nodes.Node) -> bool:
-    """Whether an expression yields only constants of the template, whatever the data."""
+    """Whether an expression yields only constants of the template, with any data."""
     if isinstance(node, nodes.CondExpr):
         other = node.expr2
         return _is_constant(node.expr1) and (other is None or _is_constant(other))

@@ -3,7 +3,7 @@
 There are two sorts: resources that the page requested and did not get or could not use, by their
 addresses (`add`), and other observations, such as a script error (`note`). Only the first sort
 makes a `strict` render fail. The value is bounded in entries and bytes, and valid in a header
-whatever a page puts into an address.
+with any address that a page makes up.
 """
 
 import re

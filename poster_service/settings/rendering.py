@@ -260,8 +260,8 @@ class Caching(BaseModel):
         3_600,
         ge=1,
         le=31_536_000,
-        description="Longest time that a picture is cached, in seconds, whatever its request asks"
-        " for.",
+        description="Longest time that a picture is cached, in seconds, also if a request asks for"
+        " more.",
     )
     cache_shared: bool = caching(
         False,

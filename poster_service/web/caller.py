@@ -1,4 +1,4 @@
-"""Who a request comes from, for whoever needs to know."""
+"""Who a request comes from."""
 
 from aiohttp import web
 

@@ -46,7 +46,7 @@ STALLED = "the request body stalled, and other requests needed its memory"
 QUICK, PIECE = 64 << 10, 1 << 20
 
 #: Bytes of chunked framing (sizes, extensions, line ends) that a body may have, plus one for each
-#: `BYTES_PER_FRAMING` of its own. A chunk has at least 5 and costs about 2 us, whatever is in it.
+#: `BYTES_PER_FRAMING` of its own. A chunk has at least 5 and costs about 2 us.
 FRAMING, BYTES_PER_FRAMING = 128 << 10, 64
 
 #: Work on a body of this many bytes or more is done in a thread: 1 to 2 ms of the event loop.

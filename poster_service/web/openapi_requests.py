@@ -113,7 +113,7 @@ def render_body(described: Described) -> Json:
 
 
 def form_schema(described: Described) -> Json:
-    """A form with a page or a template; whatever else is in it is a file."""
+    """A form with a page or a template; every other part is a file."""
     return {
         "type": "object",
         "description": "The page, its files by their paths, and options; or a template, its data in"

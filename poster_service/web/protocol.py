@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 #: Seconds for which the rest of a refused body is read and dropped, so that its sender, who is
 #: still writing, gets the response instead of a reset.
 LINGER_SECONDS = 2.0
-#: Served on a reserved connection, and whatever the Host header is.
+#: Served on a reserved connection, and with any Host header.
 HEALTH = frozenset({"/healthz", "/readyz"})
 #: Keep-alive time of a reserved connection, in seconds.
 RESERVED_SECONDS = 2.0

@@ -22,7 +22,7 @@ class Service:
     """Everything that the handlers use.
 
     Attributes:
-        tokens: Who may render; nobody is asked who they are when there are none.
+        tokens: Who may render; without tokens, everybody.
         keys: The keys that sign addresses.
         answers: Requests whose answer has not been sent to its end.
     """
