@@ -1,6 +1,6 @@
 """Judges what an audit could find out; tools/audit.sh calls it.
 
-    audit.py report REPORT LOG    advisories that pip-audit received, and packages it could not check
+    audit.py report REPORT LOG    what pip-audit found, and the packages that it could not check
     audit.py copy LOCK            the locked versions by safety-db, an offline copy of advisories
     audit.py debian               updates that wait for the Debian packages that the service runs on
 
