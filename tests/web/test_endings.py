@@ -330,13 +330,13 @@ async def test_a_page_may_fetch_only_so_much(
 async def test_log_lines_of_a_render_carry_its_own_request_id(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a page went without is told under its own request and not the one before."""
+    """What a page did not get is logged under its own request and not the one before."""
     caplog.set_level("INFO")
     told: dict[str, str] = {}
 
     class Note(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "went without" in record.getMessage():
+            if "subresource omitted" in record.getMessage():
                 told[request_id.get()] = record.__dict__["fields"]["host"]
 
     logging.getLogger("poster_service").addHandler(note := Note())
