@@ -49,7 +49,7 @@ LoadCredential=tokens:/etc/poster-service/tokens
 Environment=POSTER_TOKENS_FILE=%d/tokens
 ExecStartPre=/usr/bin/python3 /opt/probe.py
 """
-DEFAULTS = "POSTER_HOST=0.0.0.0\nPOSTER_OPEN_METRICS=1\n"
+DEFAULTS = "POSTER_HOST=0.0.0.0\nPOSTER_METRICS_UNAUTHENTICATED=1\n"
 #: System calls by the C library, so that no number of an architecture is needed. None of them asks
 #: for a capability: without the unit's filters each would succeed.
 PROBE = """
