@@ -21,7 +21,7 @@ def chrome_spec(settings: Settings, program: Path) -> ChromeSpec:
     """How to start this Chrome, for a new instance of the service.
 
     Raises:
-        InvalidSettings: The user, the fonts or the control groups cannot be had here.
+        InvalidSettings: The user, the fonts or the control groups are not available here.
     """
     user = user_of(settings)
     instance = new_instance()

@@ -224,7 +224,7 @@ class Engine:
                 await self.probe()
             except PosterError as error:
                 event(logger, logging.WARNING, f"the probe render failed: {error}", code=error.code)
-            except Exception:  # an idle service must keep proving itself, whatever went wrong
+            except Exception:  # an idle service must keep proving itself after any failure
                 logger.exception("the probe render failed")
 
 

@@ -1,13 +1,13 @@
-"""PID 1: starts one command, passes signals on, adopts and reaps orphans, leaves with its status.
+"""PID 1: runs one command, passes signals on, adopts and reaps orphans, exits with its status.
 
-It must never poll while at rest, never block on its own log, never wait for a child by anything
-but `wait`, and never import the package or anything heavier than a C module: it has to start in a
-few milliseconds, live in a few megabytes and outlast whatever happens to the service. So it is one
-file of the standard library, run by path (`python3 -I -S -E init.py`), and knows nothing of Chrome.
+It must never poll while idle, never block on its own log, never wait for a child by anything but
+`wait`, and never import the package or anything heavier than a C module: it has to start in a few
+milliseconds, run in a few megabytes and outlast whatever happens to the service. So it is one file
+of the standard library, run by path (`python3 -I -S -E init.py`), and knows nothing of Chrome.
 
-The order of a life: read options, block every signal, fork the command, then one loop around
-`sigtimedwait`. The end is RUNNING > (DELAYING) > ASKED > TERMINATING > KILLING, each with a
-deadline, and each left early as soon as nothing is left to wait for.
+What it does, in order: read options, block every signal, fork the command, then one loop around
+`sigtimedwait`. It shuts down in phases, RUNNING > (DELAYING) > ASKED > TERMINATING > KILLING, each
+with a deadline, and each left early as soon as nothing is left to wait for.
 """
 
 import posix
@@ -25,31 +25,31 @@ else:
 VERSION = "1.0.0"
 NAME = "poster-init"
 
-# Phases of a life, in order; the names are those of the status file.
+# Phases, in order; the names are those in the status file.
 RUNNING, DELAYING, ASKED, TERMINATING, KILLING, ENDED = range(6)
 PHASES = ("running", "delaying", "asked", "terminating", "killing", "ended")
 
-# How much is told (-v adds one): tini's levels.
+# Log levels (-v adds one), the same as tini's.
 ERROR, WARNING, INFO, DEBUG, TRACE = range(5)
 
 DEFAULT_GRACE_S = 6.0
 DEFAULT_KILL_GRACE_S = 2.0
 # How long SIGKILL may take to have its effect. A process in uninterruptible sleep outlives even
-# this; init leaves all the same, because Docker's patience (10 s) is more than the sum: 9 s.
+# this; init exits all the same, since the sum (9 s) is within Docker's stop timeout of 10 s.
 LAST_WAIT_S = 1.0
 LONGEST_S = 86400.0
 
-REAP_BATCH = 64  # after so many corpses the loop looks for other signals: about 2 ms
-FAIR_EVERY = 8  # SIGCHLD (17) is dequeued before 18 and up: look at those now and then
-KNOWN_NAMES = 64  # a ledger that a program could grow by renaming itself would be a leak
+REAP_BATCH = 64  # after so many dead children the loop checks for other signals: about 2 ms
+FAIR_EVERY = 8  # SIGCHLD (17) is dequeued before 18 and up: every so often, check those first
+KNOWN_NAMES = 64  # bounded, or a program could grow the ledger without limit by renaming itself
 KNOWN_ENDINGS = 8
-STORM_LINES = 5  # orphans told one by one in a second; the rest of that second is summed up
-PIPE_BUF = 4096  # what a pipe takes whole or not at all (pipe(7))
-MOST_FAULTS = 100  # faults of our own survived; more would be a loop of them
-MOST_WALKS = 5  # of a family that goes on forking; those who were missed get KILL
-DEEPEST = 200  # levels of a family walked at once: each holds a descriptor and a Python frame
+STORM_LINES = 5  # orphans logged one by one in a second; the rest of that second is summed up
+PIPE_BUF = 4096  # a write of up to so many bytes to a pipe is atomic (pipe(7))
+MOST_FAULTS = 100  # errors of our own that are survived; more would be an endless loop
+MOST_WALKS = 5  # over descendants that go on forking; those that were missed get KILL
+DEEPEST = 200  # levels of descendants walked: each holds a descriptor and a Python frame
 
-SIGNALS = tuple(sorted(_signal.valid_signals()))  # all but the two that glibc keeps (32, 33)
+SIGNALS = tuple(sorted(_signal.valid_signals()))  # all but the two that glibc reserves (32, 33)
 NOT_CHILD = tuple(n for n in SIGNALS if n != _signal.SIGCHLD)
 ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT)
 
@@ -58,10 +58,10 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class BadInput(Exception):
-    """What the caller asked for cannot be; the text names the remedy. Ends with status 1."""
+    """Invalid options or environment; the text says what is allowed. Exits with status 1."""
 
 
-# --- words and numbers -------------------------------------------------------------------------
+# --- parsing -----------------------------------------------------------------------------------
 
 
 def signal_numbers() -> dict[str, int]:
@@ -80,20 +80,18 @@ def signal_numbers() -> dict[str, int]:
 def parse_signal(text: str) -> int:
     """The number of a signal given as `TERM`, `SIGTERM`, `term`, `RTMIN+3` or `15`.
 
-    Raises BadInput for what is neither a name nor a number this system can send.
+    Raises BadInput for anything else, and for a signal that this system does not have.
     """
     if text.isascii() and text.isdigit():
         number = int(text)
     else:
         number = signal_numbers().get(text.upper().removeprefix("SIG"), 0)
     if number not in SIGNALS:
-        raise BadInput(
-            f"no signal is called {text!r}: give a name (TERM, SIGTERM, RTMIN+1) or 1 to 64"
-        )
+        raise BadInput(f"unknown signal {text!r}: give a name (TERM, SIGTERM, RTMIN+1) or 1 to 64")
     return number
 
 
-_names: dict[int, str] = {}  # filled on first use: most lives need no name
+_names: dict[int, str] = {}  # filled on first use: most runs need no name
 
 
 def signal_name(number: int) -> str:
@@ -107,7 +105,7 @@ def signal_name(number: int) -> str:
 
 
 def parse_seconds(text: str, what: str) -> float:
-    """A time in seconds between 0 and a day, fractions allowed. Raises BadInput."""
+    """A time in seconds from 0 to a day, fractions allowed. Raises BadInput."""
     try:
         seconds = float(text)
     except ValueError:
@@ -125,7 +123,7 @@ def parse_count(text: str, what: str, highest: int) -> int:
 
 
 def parse_switch(text: str, what: str) -> bool:
-    """A yes or no from the environment. Raises BadInput."""
+    """A boolean from the environment. Raises BadInput."""
     if text.lower() in ("1", "yes", "true", "on"):
         return True
     if text.lower() in ("", "0", "no", "false", "off"):
@@ -134,7 +132,7 @@ def parse_switch(text: str, what: str) -> bool:
 
 
 def atoi(text: str) -> int:
-    """What C's atoi makes of a text, because TINI_VERBOSITY is read by it."""
+    """The number that C's atoi reads from a text, as tini reads TINI_VERBOSITY."""
     text = text.strip()
     digits = text.lstrip("+-")
     length = next((i for i, c in enumerate(digits) if not "0" <= c <= "9"), len(digits))
@@ -143,12 +141,12 @@ def atoi(text: str) -> int:
 
 
 def plain(text: str) -> str:
-    """A text from outside made harmless for a log line and for a JSON string."""
+    """A text from outside, escaped for a log line and for a JSON string."""
     return "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\u{ord(c):04x}" for c in text)
 
 
 def ending(code: int, status: int) -> str:
-    """How a process ended, in words, from waitid's si_code and si_status."""
+    """How a process ended, as text, from waitid's si_code and si_status."""
     if code == posix.CLD_EXITED:
         return f"exit {status}"
     return signal_name(status)
@@ -156,30 +154,30 @@ def ending(code: int, status: int) -> str:
 
 # --- options -----------------------------------------------------------------------------------
 
-# letter, long name, what it takes ("" = nothing), what it does. Every long name that changes how
-# a command is run is also a variable: --kill-grace is POSTER_INIT_KILL_GRACE.
+# Letter, long name, value ("" = none), description. Every option that changes how a command is run
+# is also a variable: --kill-grace is POSTER_INIT_KILL_GRACE.
 OPTIONS = (
-    ("g", "group", "", "pass signals on to the child's process group, not to the child alone"),
-    ("e", "remap-exit", "CODE", "leave with 0 where the child does with CODE (0-255; repeatable)"),
-    ("r", "rewrite", "A:B", "pass signal A on as B; B = 0 drops it (repeatable)"),
-    ("d", "delay", "[SIGNAL:]SECONDS", "hold TERM (or SIGNAL) back for so long (repeatable)"),
-    ("t", "grace", "SECONDS", f"time for the main child to end (default {DEFAULT_GRACE_S:g})"),
-    ("k", "kill-grace", "SECONDS",
-     f"time between TERM and KILL for all the rest (default {DEFAULT_KILL_GRACE_S:g})"),
-    ("p", "parent-death-signal", "SIGNAL", "the signal init gets when its own parent dies"),
-    ("s", "subreaper", "", "accepted for tini's sake: init adopts orphans wherever it runs"),
-    ("v", "verbose", "", "tell more (repeatable, up to three times)"),
-    ("w", "warn-on-reap", "", "tell of every orphan reaped"),
-    ("o", "status-file", "PATH", "keep the ledger of orphans in this file, as JSON"),
-    ("u", "remove-status", "", "remove that file when leaving, instead of leaving its last state"),
-    ("c", "check", "", "for HEALTHCHECK: count zombies, 1 when there are too many; runs nothing"),
+    ("g", "group", "", "pass signals on to the child's process group, not only to the child"), ("e",
+    "remap-exit", "CODE", "exit with 0 when the child exits with CODE (0-255; repeatable)"), ("r",
+    "rewrite", "A:B", "pass signal A on as B; B = 0 drops it (repeatable)"), ("d", "delay",
+    "[SIGNAL:]SECONDS", "wait SECONDS before passing on TERM (or SIGNAL) (repeatable)"), ("t",
+    "grace", "SECONDS", f"time for the main child to exit (default {DEFAULT_GRACE_S:g})"), ("k",
+    "kill-grace", "SECONDS",
+     f"time from TERM to KILL for all other processes (default {DEFAULT_KILL_GRACE_S:g})"),
+    ("p", "parent-death-signal", "SIGNAL", "signal that init gets when its own parent dies"),
+    ("s", "subreaper", "", "no effect, for compatibility with tini: init always adopts orphans"),
+    ("v", "verbose", "", "log more (repeatable, up to three times)"),
+    ("w", "warn-on-reap", "", "log every orphan that is reaped"),
+    ("o", "status-file", "PATH", "write the ledger of reaped orphans to this file, as JSON"),
+    ("u", "remove-status", "", "remove the status file at exit instead of leaving its last state"),
+    ("c", "check", "", "for HEALTHCHECK: count zombies, exit with 1 if too many; runs nothing"),
     ("m", "max-zombies", "N", "how many zombies --check allows (default 10)"),
-    ("h", "help", "", "show this and leave"),
-    ("V", "version", "", "show the version and leave"),
-    ("l", "license", "", "show the licence and leave"),
+    ("h", "help", "", "show this help and exit"),
+    ("V", "version", "", "show the version and exit"),
+    ("l", "license", "", "show the licence and exit"),
 )  # fmt: skip
 LETTERS = {letter: long for letter, long, _, _ in OPTIONS}
-TAKES = {long: what for _, long, what, _ in OPTIONS}
+TAKES = {long: value for _, long, value, _ in OPTIONS}
 NOT_FROM_ENVIRONMENT = ("check", "help", "version", "license")  # each would stop the container
 
 
@@ -199,12 +197,12 @@ class Options:
         self.status_file = ""
         self.remove_status = False
         self.max_zombies = 10
-        self.role = "run"  # or what to print: check, help, version, license
+        self.role = "run"  # or what to do instead: check, help, version, license
         self.command: list[str] = []
-        self.unknown: list[str] = []  # POSTER_INIT_* variables that mean nothing
+        self.unknown: list[str] = []  # POSTER_INIT_* variables that are no options
 
     def set(self, name: str, value: str) -> None:
-        """Take one option by its long name. Raises BadInput for a value out of range."""
+        """Set one option by its long name. Raises BadInput for an invalid value."""
         getattr(self, "_set_" + name.replace("-", "_"))(value)
 
     def _set_group(self, value: str) -> None:
@@ -246,8 +244,8 @@ class Options:
 
     def _set_status_file(self, value: str) -> None:
         if not value:
-            raise BadInput("status-file takes the path of a file, not nothing")
-        # Absolute, because init's own directory becomes /.
+            raise BadInput("status-file takes the path of a file, not an empty value")
+        # Absolute, because init changes its working directory to /.
         self.status_file = value if value.startswith("/") else f"{posix.getcwd()}/{value}"
 
     def _set_remove_status(self, value: str) -> None:
@@ -258,8 +256,8 @@ class Options:
 
 
 def read_environment(options: Options, environ: dict[str, str]) -> None:
-    """Take TINI_* as tini does, then POSTER_INIT_*. Raises BadInput naming the variable."""
-    if "TINI_KILL_PROCESS_GROUP" in environ:  # tini looks whether it is there, not what it says
+    """Apply TINI_* as tini does, then POSTER_INIT_*. Raises BadInput with the variable's name."""
+    if "TINI_KILL_PROCESS_GROUP" in environ:  # tini checks whether it is set, not its value
         options.group = True
     for variable, value in environ.items():
         if not variable.startswith("POSTER_INIT_") or variable in CHILD_VARIABLES:
@@ -275,7 +273,7 @@ def read_environment(options: Options, environ: dict[str, str]) -> None:
 
 
 def _take_variable(options: Options, name: str, value: str) -> None:
-    """One variable; those that may be given several times are lists: `143,130` or `143 130`."""
+    """Apply one variable; a repeatable option takes a list: `143,130` or `143 130`."""
     if name in ("remap-exit", "rewrite", "delay"):
         for part in value.replace(",", " ").split():
             options.set(name, part)
@@ -284,10 +282,9 @@ def _take_variable(options: Options, name: str, value: str) -> None:
 
 
 def read_arguments(options: Options, arguments: list[str]) -> None:
-    """Take options up to the first operand, which begins the command, or up to `--`.
+    """Apply options up to the first operand, where the command begins, or up to `--`.
 
-    Unlike tini's getopt nothing behind the first operand is looked at: `sh -c x` needs no `--`.
-    Raises BadInput.
+    Unlike tini's getopt it stops at the first operand: `sh -c x` needs no `--`. Raises BadInput.
     """
     rest = arguments[:]
     while rest and rest[0].startswith("-") and rest[0] != "-":
@@ -303,7 +300,7 @@ def read_arguments(options: Options, arguments: list[str]) -> None:
 
 
 def _take_letters(options: Options, word: str, rest: list[str]) -> None:
-    """A word of short options: -vvg, -e143, -e 143."""
+    """Apply an argument of short options: -vvg, -e143, -e 143."""
     for at, letter in enumerate(word[1:], start=2):
         name = LETTERS.get(letter, "")
         if TAKES.get(name):
@@ -316,10 +313,10 @@ def _take_option(
     options: Options, name: str, shown: str, value: str | None, rest: list[str]
 ) -> None:
     if name not in TAKES:
-        raise BadInput(f"there is no option {shown!r}; {NAME} --help lists them")
+        raise BadInput(f"unknown option {shown!r}; {NAME} --help lists all options")
     if not TAKES[name]:
         if value is not None:
-            raise BadInput(f"--{name} takes no value; leave out {value!r}")
+            raise BadInput(f"--{name} takes no value; remove {value!r}")
         if name in NOT_FROM_ENVIRONMENT:
             options.role = name
         else:
@@ -333,7 +330,7 @@ def _take_option(
 
 
 def read_options(arguments: list[str], environ: dict[str, str]) -> Options:
-    """All of the caller's wishes, checked as a whole before anything is started.
+    """All options from the environment and the command line, checked before anything is started.
 
     Raises BadInput.
     """
@@ -341,16 +338,16 @@ def read_options(arguments: list[str], environ: dict[str, str]) -> Options:
     read_environment(options, environ)
     read_arguments(options, arguments)
     if "TINI_VERBOSITY" in environ and "POSTER_INIT_VERBOSE" not in environ:
-        options.verbosity = atoi(environ["TINI_VERBOSITY"])  # as in tini it outdoes -v
+        options.verbosity = atoi(environ["TINI_VERBOSITY"])  # as in tini it overrides -v
     if options.role == "run" and not options.command:
-        raise BadInput(f"no command given; say {NAME} [options] [--] command [arguments]")
+        raise BadInput(f"no command given; usage: {NAME} [options] [--] command [arguments]")
     if options.role == "check" and options.command:
-        raise BadInput(f"--check runs nothing; leave out {options.command[0]!r}")
+        raise BadInput(f"--check runs no command; remove {options.command[0]!r}")
     return options
 
 
 def help_text() -> str:
-    """What --help prints."""
+    """The text that --help prints."""
     lines = [f"{NAME} {VERSION}", f"usage: {NAME} [options] [--] command [arguments]", ""]
     for letter, long, takes, does in OPTIONS:
         lines.append(f"  -{letter}, --{long}{' ' + takes if takes else ''}")
@@ -358,11 +355,12 @@ def help_text() -> str:
     lines += [
         "",
         "Every option that changes how a command is run is also a variable: --kill-grace is",
-        "POSTER_INIT_KILL_GRACE, a switch takes 1 or 0, repeatable ones take a list: 143,130.",
-        "TINI_SUBREAPER, TINI_KILL_PROCESS_GROUP and TINI_VERBOSITY mean what they mean to tini.",
+        "POSTER_INIT_KILL_GRACE. A switch takes 1 or 0, a repeatable option a list: 143,130.",
+        "TINI_SUBREAPER, TINI_KILL_PROCESS_GROUP and TINI_VERBOSITY work as in tini.",
         "",
-        "The first TERM, INT or QUIT begins the end: the main child gets it; when it is gone or",
-        "its grace is over all that is left gets TERM, then KILL. A second one moves on at once.",
+        "The first TERM, INT or QUIT starts the shutdown: the main child gets the signal. When it",
+        "has exited or its grace is over, all other processes get TERM, then KILL. A further",
+        "TERM, INT or QUIT starts the next phase at once.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -374,8 +372,9 @@ def open_stderr() -> tuple[int, bool]:
     """A descriptor for log lines, and whether a write to it could block.
 
     O_NONBLOCK belongs to the open file, which the child shares; so a pipe or terminal is opened
-    anew and only ours gets the flag. A regular file must not be (its offset is shared too, and
-    never blocks); a socket cannot be, nor a pipe of another user: there we look for room first.
+    again, and only ours gets the flag. A regular file must not be opened again (its offset is
+    shared too, and it never blocks). A socket cannot be, nor a pipe of another user: there we check
+    for room before each write.
     """
     try:
         kind = posix.fstat(2).st_mode & 0o170000
@@ -391,48 +390,52 @@ def open_stderr() -> tuple[int, bool]:
 
 
 class Log:
-    """Lines for whoever reads stderr. Never waits: a line without room is lost and counted."""
+    """Writes log lines to stderr. Never waits: a line without room is dropped and counted."""
 
     def __init__(self, level: int) -> None:
         self.level = level
         self.lost = 0  # lines since init started
-        self._untold = 0
+        self._lost_before = 0
         self._prefix = f"{NAME}[{posix.getpid()}]: "
         self.fd, self._may_block = open_stderr()
 
     def say(self, level: int, text: str) -> None:
-        """Write one line, or lose and count it, if `level` is among those wanted."""
+        """Write one line, or drop and count it, if `level` is to be logged."""
         if level > self.level:
             return
-        lost = f"({self._untold} log lines before this one were lost) " if self._untold else ""
+        lost = (
+            f"({self._lost_before} log lines before this one were lost) "
+            if self._lost_before
+            else ""
+        )
         line = (self._prefix + lost + text).encode("utf-8", "backslashreplace")
         if self._write(line[: PIPE_BUF - 1] + b"\n"):
-            self._untold = 0
+            self._lost_before = 0
         else:
             self.lost += 1
-            self._untold += 1
+            self._lost_before += 1
 
     def _write(self, line: bytes) -> bool:
         try:
             if self._may_block and not self._has_room():
                 return False
             return posix.write(self.fd, line) == len(line)
-        except (OSError, ImportError):  # full, closed, hung up, no space; no `select` to be had
-            return False
+        except (OSError, ImportError):
+            return False  # full, closed, hung up, no space; or `select` cannot be imported
 
     def _has_room(self) -> bool:
-        from select import POLLOUT, poll  # a C module of its own: loaded only where it is needed
+        from select import POLLOUT, poll  # a C module: loaded only where it is needed
 
-        look = poll()
-        look.register(self.fd, POLLOUT)
-        return any(events & POLLOUT for _, events in look.poll(0))
+        poller = poll()
+        poller.register(self.fd, POLLOUT)
+        return any(events & POLLOUT for _, events in poller.poll(0))
 
 
 # --- /proc ---------------------------------------------------------------------------------------
 
 
 def read_file(path: str) -> bytes:
-    """The whole of a small file of /proc, or nothing where it cannot be read."""
+    """The contents of a small file in /proc; empty where it cannot be read."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
@@ -449,7 +452,7 @@ def read_file(path: str) -> bytes:
 
 
 def proc_is_ours() -> bool:
-    """Whether /proc shows this PID namespace; in a foreign one numbers mean other processes."""
+    """Whether /proc shows this PID namespace; in another, pids are those of other processes."""
     try:
         return posix.readlink("/proc/self") == str(posix.getpid())
     except OSError:
@@ -459,7 +462,7 @@ def proc_is_ours() -> bool:
 def read_name(pid: int) -> str:
     """The command name of a process, dead or alive, of at most 15 bytes; "?" for one that is gone.
 
-    Not by `read_file`: this one is called for every orphan.
+    Does not use `read_file`, since it is called for every orphan and must be fast.
     """
     try:
         fd = posix.open(f"/proc/{pid}/comm", posix.O_RDONLY)
@@ -476,8 +479,8 @@ def read_name(pid: int) -> str:
 def read_stat(pid: int) -> tuple[str, str, int, int]:
     """Name, state letter, parent and number of threads of a process (proc_pid_stat(5)).
 
-    ("?", "", 0, 0) for one that is gone. A name may hold anything, brackets too, so it is cut out
-    by the last bracket of the line.
+    ("?", "", 0, 0) for one that is gone. A name may contain anything, brackets too, so it ends at
+    the last bracket of the line.
     """
     text = read_file(f"/proc/{pid}/stat").decode("utf-8", "backslashreplace")
     head, _, tail = text.rpartition(")")
@@ -488,7 +491,7 @@ def read_stat(pid: int) -> tuple[str, str, int, int]:
 
 
 def children_of(pid: int) -> list[int]:
-    """The direct children of a process, of all its threads, zombies too."""
+    """The direct children of all threads of a process, including zombies."""
     try:
         threads = posix.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -501,7 +504,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def attempt(call: "Callable[..., object]", *arguments: object) -> bool:
-    """Make a system call whose failure is an answer like any other; whether it worked."""
+    """Make a system call that may fail; returns whether it worked."""
     try:
         call(*arguments)
     except OSError:
@@ -510,39 +513,41 @@ def attempt(call: "Callable[..., object]", *arguments: object) -> bool:
 
 
 def send(pid: int, number: int, fd: int = -1) -> bool:
-    """Send a signal, through a pidfd if one is given; whether somebody was there to get it."""
-    # Where it fails they are gone, or not ours to signal (setuid programs, when we are not root).
+    """Send a signal, through a pidfd if one is given; returns whether a process got it."""
+    # It fails if they are gone, or if we may not signal them (setuid programs, if we are not root).
     if fd >= 0:
         return attempt(_signal.pidfd_send_signal, fd, number)
     return attempt(posix.kill, pid, number)
 
 
 def open_pidfd(pid: int) -> int:
-    """A descriptor that means this very process; -1 where the kernel or a filter has none."""
+    """A pidfd, which stays bound to this process; -1 where the kernel or a filter has none."""
     try:
         return posix.pidfd_open(pid)
     except OSError:
         return -1
 
 
-def tell_descendants(parent: int, told: set[int], parent_fd: int = -1, depth: int = 0) -> bool:
-    """Send TERM and CONT to every descendant not yet in `told`; whether there was a new one.
+def terminate_descendants(
+    parent: int, signalled: set[int], parent_fd: int = -1, depth: int = 0
+) -> bool:
+    """Send TERM and CONT to every descendant not in `signalled`; whether there was a new one.
 
-    A number read from /proc may by now be a stranger's. So it is pinned by a pidfd first, then
-    seen to be the child of a parent that itself is still there: from then on both are certain.
+    A pid read from /proc may have been reused by now. So we open a pidfd of it first, then check
+    that it is the child of a parent that still exists: from then on both are certain.
     """
     new = False
     for pid in children_of(parent):
         fd = open_pidfd(pid)
         try:
             genuine = read_stat(pid)[2] == parent and (parent_fd < 0 or send(parent, 0, parent_fd))
-            if genuine and pid not in told:
-                told.add(pid)
+            if genuine and pid not in signalled:
+                signalled.add(pid)
                 new = True
                 send(pid, _signal.SIGTERM, fd)
                 send(pid, _signal.SIGCONT, fd)
             if genuine and depth < DEEPEST:
-                new = tell_descendants(pid, told, fd, depth + 1) or new
+                new = terminate_descendants(pid, signalled, fd, depth + 1) or new
         finally:
             if fd >= 0:
                 posix.close(fd)
@@ -553,7 +558,7 @@ def tell_descendants(parent: int, told: set[int], parent_fd: int = -1, depth: in
 
 
 class Account:
-    """What is known of the reaped orphans of one command name."""
+    """What is recorded of the reaped orphans of one command name."""
 
     __slots__ = ("cpu_s", "endings", "killed", "peak_kib", "reaped")
 
@@ -561,7 +566,7 @@ class Account:
         self.reaped = 0
         self.killed = 0  # by init's SIGKILL at the end
         self.endings: dict[str, int] = {}
-        self.cpu_s = 0.0  # user + system, with what it had waited for itself
+        self.cpu_s = 0.0  # user + system, with the children that it waited for
         self.peak_kib = 0  # the largest resident set of any one of them
 
     def as_json(self) -> str:
@@ -574,7 +579,7 @@ class Account:
 
 
 class Ledger:
-    """Who was reaped, by command name, in bounded memory."""
+    """Counts reaped orphans by command name, in bounded memory."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
@@ -582,7 +587,7 @@ class Ledger:
         self.killed = 0
 
     def add(self, name: str, how: str, killed: bool, cpu_s: float, peak_kib: int) -> None:
-        """Book one reaped orphan."""
+        """Record one reaped orphan."""
         if name not in self.accounts and len(self.accounts) >= KNOWN_NAMES:
             name = "(others)"
         account = self.accounts.setdefault(name, Account())
@@ -598,7 +603,7 @@ class Ledger:
             self.killed += 1
 
     def in_words(self) -> str:
-        """The ledger in half a line, the commonest first."""
+        """A summary in half a line, the most frequent names first."""
         if not self.reaped:
             return "reaped no orphans"
         ranked = sorted(self.accounts.items(), key=lambda item: -item[1].reaped)
@@ -615,24 +620,24 @@ class Ledger:
         return "{" + ", ".join(accounts) + "}"
 
 
-class StormTeller:
-    """The lines of -w: a few orphans one by one, then one sum for the rest of that second."""
+class OrphanLog:
+    """The log lines of -w: a few orphans one by one, then one sum for the rest of the second."""
 
     def __init__(self, log: Log) -> None:
-        self.due = 0.0  # when the sum is to be told (monotonic seconds); 0 = nothing to tell
+        self.due = 0.0  # when to log the sum (monotonic seconds); 0 = there is none
         self._log = log
         self._second_ends = 0.0
-        self._told = 0
+        self._logged = 0
         self._names: dict[str, int] = {}
 
-    def tell(self, now: float, name: str, pid: int, how: str) -> None:
-        """Tell of one reaped orphan, now or in the sum."""
+    def add(self, now: float, name: str, pid: int, how: str) -> None:
+        """Log one reaped orphan, now or in the sum."""
         if now >= self._second_ends:
             self.sum_up()
             self._second_ends = now + 1.0
-            self._told = 0
-        if self._told < STORM_LINES:
-            self._told += 1
+            self._logged = 0
+        if self._logged < STORM_LINES:
+            self._logged += 1
             self._log.say(WARNING, f"reaped orphan {plain(name)} (pid {pid}): {how}")
             return
         if name not in self._names and len(self._names) >= KNOWN_NAMES:
@@ -641,7 +646,7 @@ class StormTeller:
         self.due = self._second_ends
 
     def sum_up(self) -> None:
-        """Tell the sum of what was not told one by one."""
+        """Log the sum of those that were not logged one by one."""
         self.due = 0.0
         if self._names:
             words = ", ".join(f"{plain(name)} {n}" for name, n in self._names.items())
@@ -650,10 +655,10 @@ class StormTeller:
 
 
 class StatusFile:
-    """The ledger on disk, replaced whole, at most once a second but at once when it matters."""
+    """The ledger on disk; replaced as a whole once a second at most, or at once on a new phase."""
 
     def __init__(self, path: str, log: Log) -> None:
-        self.due = 0.0  # when the next replacement is to be made (monotonic seconds); 0 = never
+        self.due = 0.0  # when to replace it next (monotonic seconds); 0 = not at all
         self._path = path
         self._log = log
         self._written = 0.0
@@ -665,7 +670,7 @@ class StatusFile:
             self.due = max(now, self._written + 1.0)
 
     def replace(self, now: float, text: str) -> None:
-        """Replace the file. A fault is told once and never stops init."""
+        """Replace the file. An error is logged once and never stops init."""
         self.due = 0.0
         self._written = now
         try:
@@ -684,7 +689,7 @@ class StatusFile:
             return
 
     def write(self, text: str) -> None:
-        """Replace the file: a reader sees the old one or the new, never half. Raises OSError."""
+        """Replace the file atomically. Raises OSError."""
         if not self._path:
             return
         aside = f"{self._path}.{posix.getpid()}"
@@ -706,30 +711,31 @@ class StatusFile:
 
 # --- the child -----------------------------------------------------------------------------------
 
-# What init adds to its child's environment. POSTER_INIT_PID is init's own pid, in its namespace;
-# a program that sees it equal to getppid() knows that it has init in front.
+# What init adds to its child's environment. POSTER_INIT_PID is init's own pid, in its namespace; a
+# program for which it equals getppid() was started by init.
 CHILD_VARIABLES = ("POSTER_INIT_PID", "POSTER_INIT_STATUS")
 
 
 def prctl(option: int, argument: int) -> bool:
-    """The system call that Python does not have; whether it worked (prctl(2)).
+    """Set an attribute of this process, for which Python has no function; returns if it worked.
 
-    `_ctypes` without `ctypes` costs a third of the time, and is loaded only where init is not
-    PID 1 or -p is given.
+    `_ctypes` without `ctypes` costs a third of the time, and is loaded only where init is not PID 1
+    or -p is given.
     """
     try:
         from _ctypes import call_function, dlopen, dlsym
 
-        address = dlsym(dlopen(None, 0), "prctl")  # type: ignore[arg-type]  # None: what is loaded
+        # None stands for all libraries that are loaded.
+        address = dlsym(dlopen(None, 0), "prctl")  # type: ignore[arg-type]
         return bool(call_function(address, (option, argument, 0, 0, 0)) == 0)
     except (ImportError, OSError):
         return False
 
 
 def terminal_in_front() -> int:
-    """A descriptor of the controlling terminal if init's process group is its foreground, else -1.
+    """A descriptor of the controlling terminal if init's group is in its foreground, else -1.
 
-    A background job must not steal the foreground (tini does).
+    A background job must not take the foreground (tini does).
     """
     flags = posix.O_RDWR | posix.O_NOCTTY | posix.O_NONBLOCK | posix.O_CLOEXEC
     fd = -1
@@ -737,7 +743,7 @@ def terminal_in_front() -> int:
         fd = posix.open("/dev/tty", flags)
         if posix.tcgetpgrp(fd) == posix.getpgrp():
             return fd
-    except OSError:  # ENXIO, ENOENT: there is none; ENOTTY, EIO: it is gone
+    except OSError:  # ENXIO, ENOENT: there is no terminal; ENOTTY, EIO: it is gone
         pass
     if fd >= 0:
         posix.close(fd)
@@ -745,23 +751,23 @@ def terminal_in_front() -> int:
 
 
 class SignalState:
-    """The mask and dispositions that init was started with, to be put back in the child.
+    """The signal mask and dispositions that init was started with, to be restored in the child.
 
-    CPython ignores SIGPIPE and SIGXFSZ before any of our code runs, so what they were is not to
-    be known: the child gets the default, which is what nearly everybody started us with.
+    CPython ignores SIGPIPE and SIGXFSZ before any of our code runs, so we cannot know what they
+    were: the child gets the default, which nearly every parent leaves them at.
     """
 
     def __init__(self) -> None:
         self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, SIGNALS)
         self.ignored_chld = _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN
-        # Ignored, it would make the kernel reap behind our back and never tell us.
+        # If it were ignored, the kernel would reap children itself without a signal.
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         # Python's own handler would run in the child between fork and exec.
         if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
-    def put_back(self) -> None:
-        """In the child: leave everything as it was. Signals held back until now strike here."""
+    def restore(self) -> None:
+        """Restore everything, in the child. Signals that were blocked until now arrive here."""
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
         if self.ignored_chld:
@@ -770,12 +776,12 @@ class SignalState:
 
 
 def child_environment(status_file: str) -> dict[bytes, bytes]:
-    """The caller's environment without init's own settings: a nested init has its own."""
+    """Our environment without init's own settings, which are not for a nested init."""
     environ = {
         name: value for name, value in posix.environ.items() if not name.startswith(b"POSTER_INIT_")
     }
-    # In the C locale Python puts LC_CTYPE into the environment (PEP 538); what it was given
-    # is still to be read where the kernel put it.
+    # In the C locale Python adds LC_CTYPE to the environment (PEP 538); the original environment
+    # can be read in /proc.
     if b"LC_CTYPE" in environ and proc_is_ours():
         given = read_file("/proc/self/environ").split(b"\0")
         if not any(entry.startswith(b"LC_CTYPE=") for entry in given):
@@ -799,9 +805,9 @@ def candidates(command: str, environ: dict[bytes, bytes]) -> "Iterator[str]":
 
 
 def execute(command: list[str], environ: dict[bytes, bytes]) -> OSError:
-    """Become the command as execvp would; the most telling fault if that cannot be.
+    """Execute the command as execvp does; returns the most specific error if that fails.
 
-    By hand because `os.execvp` imports `warnings` and never tries /bin/sh for a script without #!.
+    Not `os.execvp`, which imports `warnings` and never tries /bin/sh for a script without #!.
     """
     missing = OSError(2, "not found")
     for path in candidates(command[0], environ):
@@ -812,7 +818,7 @@ def execute(command: list[str], environ: dict[bytes, bytes]) -> OSError:
                 return _execute_script(path, command, environ)
             if fault.errno == 2 and posix.access(path, posix.F_OK):
                 return OSError(2, "its interpreter or loader is missing")
-            if fault.errno == 13:  # EACCES: perhaps there is another further on
+            if fault.errno == 13:  # EACCES: perhaps there is another one later in PATH
                 missing = fault
             elif fault.errno not in (2, 20):  # ENOENT, ENOTDIR
                 return fault
@@ -827,7 +833,7 @@ def _execute_script(path: str, command: list[str], environ: dict[bytes, bytes]) 
 
 
 class Child:
-    """What is to be started, and how."""
+    """Starts the main child."""
 
     def __init__(self, options: Options, log: Log, signals: SignalState) -> None:
         self.terminal = terminal_in_front()
@@ -838,27 +844,30 @@ class Child:
         self._init = posix.getpid()
 
     def start(self) -> int:
-        """Fork and exec; the child's pid. Raises OSError where no process can be had."""
+        """Fork and exec; returns the child's pid. Raises OSError if no process can be created."""
         pid = posix.fork()
         if pid == 0:
             try:
                 self._become()
             finally:
-                posix._exit(126)  # whatever happens, no second init goes on from here
-        attempt(posix.setpgid, pid, pid)  # here too, so that -g works whoever comes first
+                posix._exit(126)  # whatever happens, the child must not go on as a second init
+        # In both processes, so that -g works whichever comes first.
+        attempt(posix.setpgid, pid, pid)
         return pid
 
     def _become(self) -> None:
         posix.setpgid(0, 0)
         if self.terminal >= 0:
-            attempt(posix.tcsetpgrp, self.terminal, posix.getpid())  # TTOU, blocked, stops nobody
+            # TTOU is blocked, so it stops nothing.
+            attempt(posix.tcsetpgrp, self.terminal, posix.getpid())
         if self._init != 1:
             prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
-            if posix.getppid() != self._init:  # it died before that: nobody would tell us
+            if posix.getppid() != self._init:  # it died before that: no signal will come
                 posix._exit(137)
-        self._signals.put_back()
+        self._signals.restore()
         fault = execute(self._command, self._environ)
-        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # a closed stderr must not make it 141
+        # A closed stderr must not make the status 141.
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
         self._log.say(ERROR, f"cannot run {plain(self._command[0])}: {fault.strerror}")
         posix._exit(127 if fault.errno in (2, 20) else 126)
 
@@ -867,7 +876,7 @@ class Child:
 
 
 class Init:
-    """One child, everybody else's orphans, and the way to the end."""
+    """Runs one main child, reaps all orphans, and shuts down in phases."""
 
     def __init__(self, options: Options, log: Log) -> None:
         self._options = options
@@ -880,38 +889,41 @@ class Init:
         self._faults = 0
         self._phase = RUNNING
         self._deadline = 0.0  # of the phase (monotonic seconds); 0 = none
-        self._asked = 0  # the signal that began the end
-        self._pass_on = 0  # what the main child gets for it
+        self._asked = 0  # the signal that started the shutdown
+        self._pass_on = 0  # the signal that the main child gets for it
         self._main = 0  # pid; 0 when it is gone
         self._main_ending = ""
         self._main_was_killed = False
-        self._status = 0  # what init will leave with
+        self._status = 0  # the status that init will exit with
         self._childless = False
-        self._more = True  # corpses may be waiting; also those of before we came
+        self._more = True  # there may be dead children; also from before init started
         self._streak = 0
         self._killed: set[int] = set()
         self._suspended = False
         self._terminal = -1
         self._ledger = Ledger()
-        self._teller = StormTeller(log)
+        self._orphan_log = OrphanLog(log)
         self._file = StatusFile(options.status_file, log)
 
     # -- start
 
     def begin(self, parent: int, signals: SignalState) -> None:
-        """Start the command; `parent` is who started init, to see whether it is still there.
+        """Start the command; `parent` is the pid of init's parent, to check that it still exists.
 
-        Raises BadInput, with nothing started, where the status file or a process cannot be had.
+        Raises BadInput, with nothing started, if the status file cannot be written or no process
+        can be created.
         """
         try:
             self._file.write(self._as_json())
         except OSError as fault:
             raise BadInput(
                 f"cannot write {plain(self._options.status_file)}: {fault.strerror}; "
-                "give --status-file a path in a folder that can be written to"
+                "give --status-file a path in a writable folder"
             ) from None
         if not self._is_first and not prctl(PR_SET_CHILD_SUBREAPER, 1):
-            self._log.say(WARNING, "cannot become a subreaper: orphans will go to somebody else")
+            self._log.say(
+                WARNING, "cannot become a subreaper: another process will adopt the orphans"
+            )
         child = Child(self._options, self._log, signals)
         self._terminal = child.terminal
         self._watch_parent(parent)
@@ -919,8 +931,8 @@ class Init:
             self._main = self._group = child.start()
         except OSError as fault:
             raise BadInput(f"cannot fork: {fault.strerror}; raise pids.max or ulimit -u") from None
-        posix.chdir("/")  # ours alone: the child keeps the caller's, and we pin no mount
-        self._let_go()
+        posix.chdir("/")  # the child keeps the working directory; init must not keep a mount busy
+        self._close_inherited()
         self._log.say(INFO, f"started {plain(self._options.command[0])} (pid {self._main})")
         self._publish()
 
@@ -930,32 +942,32 @@ class Init:
             return
         if not prctl(PR_SET_PDEATHSIG, number):
             self._log.say(WARNING, "cannot set the parent-death signal")
-        elif posix.getppid() != parent:  # it died before that: nobody would tell us
+        elif posix.getppid() != parent:  # it died before that: no signal will come
             posix.kill(self._pid, number)
 
-    def _let_go(self) -> None:
-        """Close what the child inherited through us: a pipe ends when its real users close it."""
+    def _close_inherited(self) -> None:
+        """Close what the child inherited: a pipe must end when its real users close it."""
         try:
             inherited = [int(name) for name in posix.listdir("/proc/self/fd")]
         except OSError:
-            inherited = [0, 1]  # no /proc: these are what matters
+            inherited = [0, 1]  # no /proc: these matter most
         for fd in inherited:
             if fd not in (self._log.fd, self._terminal):
-                attempt(posix.close, fd)  # one was the listing's own, and is closed
+                attempt(posix.close, fd)  # the descriptor of the listing itself is closed already
 
     # -- the loop
 
     def run(self) -> int:
-        """Serve until nothing is left; the status to leave with.
+        """Run until nothing is left; returns the status to exit with.
 
-        A fault in here is told and survived: the death of PID 1 is everyone's.
+        An error in here is logged and survived: the death of PID 1 ends everything.
         """
         while True:
             try:
                 return self._serve()
             except Exception as fault:
                 self._faults += 1
-                self._log.say(ERROR, f"a fault of {NAME} itself, going on: {fault!r}")
+                self._log.say(ERROR, f"internal error of {NAME}, continuing: {fault!r}")
                 if self._faults > MOST_FAULTS:
                     raise
 
@@ -972,14 +984,14 @@ class Init:
                 self._take(info)
 
     def _wait(self, now: float) -> "_signal.struct_siginfo | None":
-        """The next signal, or nothing at the next deadline. Without one it sleeps for ever."""
-        if self._more:  # a storm: others first, but without waiting
+        """The next signal, or None at the next deadline. Without a deadline it sleeps."""
+        if self._more:  # many children die at once: other signals first, but without waiting
             return _signal.sigtimedwait(NOT_CHILD, 0)
         self._streak += 1
         if self._streak % FAIR_EVERY == 0 and (info := _signal.sigtimedwait(NOT_CHILD, 0)):
             return info
-        times = [t for t in (self._deadline, self._teller.due, self._file.due) if t]
-        if self._childless:  # somebody who entered from outside is left; nobody tells us of his end
+        times = [t for t in (self._deadline, self._orphan_log.due, self._file.due) if t]
+        if self._childless:  # a process that entered from outside is left; its end sends no signal
             times.append(now + 0.05)
         if not times:
             return _signal.sigwaitinfo(SIGNALS)
@@ -988,8 +1000,8 @@ class Init:
     def _keep_time(self, now: float) -> None:
         if self._deadline and now >= self._deadline:
             self._next_phase()
-        if self._teller.due and now >= self._teller.due:
-            self._teller.sum_up()
+        if self._orphan_log.due and now >= self._orphan_log.due:
+            self._orphan_log.sum_up()
         if self._file.due and now >= self._file.due:
             self._publish()
 
@@ -998,7 +1010,7 @@ class Init:
             self._file.replace(time.monotonic(), self._as_json())
 
     def _is_over(self, now: float) -> bool:
-        """Whether init may leave; moves to the sweep when the main child is gone."""
+        """Whether init may exit; terminates the other processes when the main child is gone."""
         if self._main or self._more:
             return self._phase == KILLING and now >= self._deadline
         if self._childless and not (self._is_first and send(-1, 0)):
@@ -1012,15 +1024,15 @@ class Init:
     def _take(self, info: "_signal.struct_siginfo") -> None:
         number = info.si_signo
         if number == _signal.SIGCHLD:
-            self._more = True  # whoever sent it: the kernel's own may have been merged into it
-            if info.si_code > 0:  # the kernel's; others were sent by somebody, for the child
+            self._more = True  # whatever its sender: the kernel's own may have been merged into it
+            if info.si_code > 0:  # from the kernel; any other is meant for the child
                 return
         if info.si_pid == self._pid and number != self._options.parent_death_signal:
             return  # our own write to a closed pipe (SIGPIPE), or Ctrl-Z handed to our group
         instead = self._options.rewrites.get(number, number)
         if self._log.level >= DEBUG:
-            told = f", passed on as {signal_name(instead)}" if instead else ", dropped"
-            self._log.say(DEBUG, f"got {signal_name(number)}{told}")
+            action = f", passed on as {signal_name(instead)}" if instead else ", dropped"
+            self._log.say(DEBUG, f"got {signal_name(number)}{action}")
         if instead == 0:
             return
         if number in ENDING or instead in ENDING:
@@ -1035,7 +1047,7 @@ class Init:
             send(-self._group if self._options.group else self._main, number)
 
     def _ask(self, number: int, instead: int) -> None:
-        """TERM, INT or QUIT: the first begins the end, a further one moves to the next phase."""
+        """TERM, INT or QUIT: the first starts the shutdown, a further one starts the next phase."""
         first = not self._asked
         if first:
             self._asked = number
@@ -1073,7 +1085,7 @@ class Init:
         self._publish()
 
     def _wake_main(self) -> None:
-        """A stopped process does not see TERM until it is continued; others need not be told."""
+        """Send CONT if it is stopped: a stopped process gets no TERM until it is continued."""
         if not self._proc or (self._main and read_stat(self._main)[1] in ("T", "t")):
             self._forward(_signal.SIGCONT)
 
@@ -1082,19 +1094,19 @@ class Init:
             send(-1, _signal.SIGTERM)
             send(-1, _signal.SIGCONT)
         elif self._proc:
-            told: set[int] = set()
+            signalled: set[int] = set()
             for _ in range(MOST_WALKS):
-                if not tell_descendants(self._pid, told):
-                    break  # nobody was forked meanwhile
+                if not terminate_descendants(self._pid, signalled):
+                    break  # none was forked meanwhile
         else:
             send(-self._group, _signal.SIGTERM)
             send(-self._group, _signal.SIGCONT)
 
     def _kill_all(self) -> None:
-        """SIGKILL to all (PID 1), or to those direct children that had none yet.
+        """SIGKILL to all (PID 1), or to those direct children that did not get it yet.
 
-        Whoever hides below becomes a direct child when its parent dies; a direct child's number
-        cannot be another's before we reap it. So this needs no walk, only repetition.
+        A deeper descendant becomes a direct child when its parent dies, and a direct child's pid
+        cannot be reused before we reap it. So this needs no walk, only repetition.
         """
         if self._is_first:
             send(-1, _signal.SIGKILL)
@@ -1109,7 +1121,7 @@ class Init:
     # -- the dead
 
     def _reap(self) -> None:
-        """Collect the dead, a batch at most: TERM must not wait behind ten thousand orphans."""
+        """Reap dead children, a batch at most: TERM must not wait behind ten thousand orphans."""
         self._childless = False
         for _ in range(REAP_BATCH):
             try:
@@ -1136,7 +1148,7 @@ class Init:
             self._main_is_gone(how, dead.si_code, dead.si_status)
             return
         name = self._name_of(pid)
-        cpu_s, peak_kib = _bury(pid)
+        cpu_s, peak_kib = _reap_one(pid)
         killed = self._phase == KILLING and how == "KILL"
         self._killed.discard(pid)
         self._ledger.add(name, how, killed, cpu_s, peak_kib)
@@ -1144,7 +1156,7 @@ class Init:
             now = time.monotonic()
             self._file.changed(now)
             if self._options.warn_on_reap:
-                self._teller.tell(now, name, pid, how)
+                self._orphan_log.add(now, name, pid, how)
 
     def _name_of(self, pid: int) -> str:
         return read_name(pid) if self._proc else "?"
@@ -1162,11 +1174,11 @@ class Init:
     # -- the terminal
 
     def _take_terminal_back(self) -> None:
-        """A script that ran us goes on in our group: it must not find itself in the background."""
+        """Take the foreground back: a script that ran us goes on in our group."""
         self._move_terminal(self._group, posix.getpgrp())
 
     def _move_terminal(self, giver: int, taker: int) -> None:
-        """Make `taker` the foreground group if `giver` is it. A terminal hung up is none."""
+        """Make `taker` the foreground group if `giver` is. Ignores a terminal that hung up."""
         try:
             if self._terminal >= 0 and posix.tcgetpgrp(self._terminal) == giver:
                 posix.tcsetpgrp(self._terminal, taker)
@@ -1174,9 +1186,9 @@ class Init:
             return
 
     def _look_for_stop(self) -> None:
-        """Ctrl-Z stopped the child's group; the shell that waits for *us* has to see a stop too.
+        """If Ctrl-Z stopped the child's group, stop too, for the shell that waits for *us*.
 
-        The kernel lets SIGTSTP do nothing where nobody could continue us (an orphaned group).
+        In an orphaned group, which no shell could continue, the kernel ignores SIGTSTP.
         """
         stopped = posix.waitid(posix.P_PID, self._main, posix.WSTOPPED | posix.WNOHANG)
         if stopped is None or self._is_first or posix.getsid(0) == self._pid:
@@ -1196,15 +1208,15 @@ class Init:
 
     def _leave(self, now: float) -> int:
         self._phase = ENDED
-        self._teller.sum_up()
+        self._orphan_log.sum_up()
         words = self._in_words(now)
         if self._options.remove_status:
             self._file.remove()
         else:
             self._publish()
-        # Silent when there is nothing to tell: who puts init in front of `true` wants no line.
-        kept = self._options.status_file and not self._options.remove_status
-        eventful = self._ledger.reaped or self._asked or kept or self._main_was_killed
+        # Silent when nothing happened: `poster-init true` must not print a line.
+        leaves_file = self._options.status_file and not self._options.remove_status
+        eventful = self._ledger.reaped or self._asked or leaves_file or self._main_was_killed
         self._log.say(WARNING if eventful else INFO, words)
         return self._status
 
@@ -1216,14 +1228,14 @@ class Init:
             main = f"the main child outlived KILL{asked}"
             self._status = 128 + _signal.SIGKILL
         lost = f", lost {self._log.lost} log lines" if self._log.lost else ""
-        left = "" if self._childless else ", left some behind that not even KILL could end"
+        left = "" if self._childless else ", some processes outlived KILL"
         return (
             f"{main}; ran {now - self._started:.1f} s, {self._ledger.in_words()}{left}{lost}; "
-            f"leaving with {self._status}"
+            f"exiting with {self._status}"
         )
 
     def _as_json(self) -> str:
-        """What the status file holds; all counts are since init started, times in seconds."""
+        """The text of the status file; counts are since init started, times in seconds."""
         return (
             f'{{"version": 1, "pid": {self._pid}, "subreaper": {_json(not self._is_first)}, '
             f'"phase": "{PHASES[self._phase]}", "started_unix": {self._started_unix:.3f}, '
@@ -1239,11 +1251,11 @@ def _json(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _bury(pid: int) -> tuple[float, int]:
-    """Reap one that was seen dead; its CPU seconds and peak memory (KiB)."""
+def _reap_one(pid: int) -> tuple[float, int]:
+    """Reap a dead child; returns its CPU seconds and peak memory (KiB)."""
     try:
         usage = posix.wait4(pid, 0)[2]
-    except (ImportError, OSError):  # it loads `resource`: no descriptor left, or its file is gone
+    except (ImportError, OSError):  # it imports `resource`, which fails without a free descriptor
         return 0.0, 0
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
@@ -1252,9 +1264,9 @@ def _bury(pid: int) -> tuple[float, int]:
 
 
 def zombies() -> dict[tuple[int, str], dict[str, int]]:
-    """Zombies now: by the pid and name of the parent that fails to wait, how many of which name.
+    """Zombies now: by pid and name of the parent that does not wait, how many of which name.
 
-    A leader whose threads live on looks like a zombie and cannot be waited for yet: not counted.
+    A leader whose threads still run looks like a zombie and cannot be waited for yet: not counted.
     """
     found: dict[tuple[int, str], dict[str, int]] = {}
     for entry in posix.listdir("/proc"):
@@ -1271,8 +1283,8 @@ def zombies() -> dict[tuple[int, str], dict[str, int]]:
 def pids_share(listing: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> tuple[int, int]:
     """Processes and threads in use and allowed, (0, 0) where there is no limit.
 
-    Of all cgroups from our own up, the one nearest to its limit counts: v2 keeps `pids.max` in
-    its one tree, v1 in the tree of its pids controller (cgroups(7)).
+    Of all cgroups from our own up, the one nearest to its limit counts: v2 has `pids.max` in its
+    one tree, v1 in the tree of its pids controller (cgroups(7)).
     """
     shares = []
     for line in read_file(listing).decode("utf-8", "backslashreplace").splitlines():
@@ -1287,7 +1299,7 @@ def pids_share(listing: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup")
 
 
 def _shares_up(top: str, path: str) -> "Iterator[tuple[int, int]]":
-    """The limits from a cgroup up to the top of what is mounted.
+    """Use and limit of each cgroup from `path` up to the mount point `top`.
 
     In a container the path may be the host's, of which only the end is mounted, as the top.
     """
@@ -1303,7 +1315,7 @@ def _shares_up(top: str, path: str) -> "Iterator[tuple[int, int]]":
 
 
 def check(max_zombies: int) -> tuple[int, str]:
-    """The status (0 healthy, 1 not: Docker's HEALTHCHECK) and one line that says why."""
+    """The status for Docker's HEALTHCHECK (0 healthy, 1 unhealthy) and one line with the reason."""
     found = zombies()
     total = sum(sum(names.values()) for names in found.values())
     words = [f"{total} zombie{'' if total == 1 else 's'} (at most {max_zombies})"]
@@ -1316,7 +1328,7 @@ def check(max_zombies: int) -> tuple[int, str]:
     return int(total > max_zombies), "; ".join(words)
 
 
-# --- the way in ----------------------------------------------------------------------------------
+# --- entry point ---------------------------------------------------------------------------------
 
 
 def _print(role: str, options: Options) -> int:
@@ -1328,12 +1340,13 @@ def _print(role: str, options: Options) -> int:
     elif role == "check":
         status, text = check(options.max_zombies)
         text += "\n"
-    attempt(posix.write, 1, text.encode("utf-8", "backslashreplace"))  # or nobody reads it
+    # If it fails, stdout is closed.
+    attempt(posix.write, 1, text.encode("utf-8", "backslashreplace"))
     return status
 
 
-def _live(arguments: list[str], parent: int, signals: SignalState) -> int:
-    """A whole life; the status to leave with."""
+def _run(arguments: list[str], parent: int, signals: SignalState) -> int:
+    """Run from start to end; returns the status to exit with."""
     try:
         environ = {k.decode(*FILE_NAMES): v.decode(*FILE_NAMES) for k, v in posix.environ.items()}
         options = read_options(arguments, environ)
@@ -1341,7 +1354,7 @@ def _live(arguments: list[str], parent: int, signals: SignalState) -> int:
             return _print(options.role, options)
         log = Log(options.verbosity)
         for variable in options.unknown:
-            log.say(WARNING, f"{variable} is no setting of mine; {NAME} --help lists them")
+            log.say(WARNING, f"{variable} is not a variable of {NAME}; see {NAME} --help")
         init = Init(options, log)
         init.begin(parent, signals)
     except BadInput as bad:
@@ -1351,14 +1364,14 @@ def _live(arguments: list[str], parent: int, signals: SignalState) -> int:
 
 
 def main() -> "NoReturn":
-    """The command `poster-init`. Never returns: leaves with the child's status.
+    """The command `poster-init`. Never returns: exits with the child's status.
 
-    By `_exit`, because there is nothing to flush, and tearing down an interpreter takes longer
-    than the whole of `true`.
+    Uses `_exit`, because there is nothing to flush, and tearing down an interpreter takes longer
+    than a whole run of `true`.
     """
     parent = posix.getppid()
-    signals = SignalState()  # at once: what comes before this, PID 1 never hears of
-    posix._exit(_live(sys.argv[1:], parent, signals))
+    signals = SignalState()  # first of all: PID 1 never gets the signals that come before this
+    posix._exit(_run(sys.argv[1:], parent, signals))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""One piece of work that several wait for, and that ends when the last of them has left.
+"""One piece of work that several callers wait for; it ends when the last of them has left.
 
-Whoever leaves (hangs up, runs out of time) takes nothing from the others; the work belongs to none
-of them, so it runs in a task of its own.
+A caller that leaves (hangs up, runs out of time) takes nothing from the others: the work belongs to
+none of them and runs in a task of its own.
 """
 
 import asyncio
@@ -14,10 +14,11 @@ A = TypeVar("A")
 
 
 class Flight(Generic[T, A]):
-    """The work and those who wait for it.
+    """The work, and the callers that wait for it.
 
     Attributes:
-        about: What else they have in common.
+        task: Does the work.
+        about: What else the callers have in common.
     """
 
     def __init__(self, task: "asyncio.Task[T]", about: A) -> None:
@@ -27,17 +28,17 @@ class Flight(Generic[T, A]):
 
     @property
     def is_shared(self) -> bool:
-        """Whether more than one wait."""
+        """Whether more than one caller waits."""
         return self._waiting > 1
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether all have left before its end: it is being undone, and nobody may join."""
+        """Whether all callers left before its end: it is being undone, and cannot be joined."""
         return self.task.cancelling() > 0
 
     @contextmanager
     def aboard(self) -> Iterator["asyncio.Task[T]"]:
-        """Be one of those who wait, while inside; the last to leave ends the work."""
+        """Wait with the others while inside; the last caller to leave cancels the work."""
         self._waiting += 1
         try:
             yield self.task
@@ -48,19 +49,19 @@ class Flight(Generic[T, A]):
 
 
 class Flights(Generic[T, A]):
-    """All flights under way, by what they are for."""
+    """All flights under way, by key."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight[T, A]] = {}
         self._tasks: set[asyncio.Task[T]] = set()  # those that are being undone, too
 
     def find(self, key: Hashable) -> Flight[T, A] | None:
-        """The one that may be joined, if there is one."""
+        """The flight that can be joined, if there is one."""
         flight = self._by_key.get(key)
         return None if flight is None or flight.is_abandoned else flight
 
     def start(self, key: Hashable, work: Coroutine[Any, Any, T], about: A) -> Flight[T, A]:
-        """Begin a new one, in the context (log, request id) of whoever asks first."""
+        """Begin a new flight, in the context (log, request id) of its first caller."""
         task = asyncio.get_running_loop().create_task(work)
         flight = self._by_key[key] = Flight(task, about)
         self._tasks.add(task)
@@ -70,13 +71,13 @@ class Flights(Generic[T, A]):
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
             if not task.cancelled():
-                task.exception()  # seen, even where all had left
+                task.exception()  # retrieved, even if all callers have left
 
         task.add_done_callback(landed)
         return flight
 
     async def close(self) -> None:
-        """End all, and wait until they are undone."""
+        """Cancel all, and wait until they are undone."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -2,28 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 
 class Phases:
-    """What is noted of one render while it runs.
+    """The times of one render's phases.
 
     Attributes:
-        milliseconds: How long each phase took, in the order they came.
-        script_errors: What went wrong in the page's scripts.
-        notes: Warnings of other kinds, with their parameters.
-        findings: What the page did not get without its route's knowing: a verb, an address, a
-            reason (`browser.witness.Finding`).
+        milliseconds: How long each phase took, in the order in which they began.
     """
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
-        self.script_errors: tuple[str, ...] = ()
-        self.notes: list[tuple[str, dict[str, str]]] = []
-        self.findings: Sequence[tuple[Literal["denied", "failed"], str, str]] = ()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,17 +212,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         raise ChromeNotStarted(f"cannot make its files or pipes: {error.strerror}") from error
     undo.callback(os.close, commands_held)
     undo.callback(os.close, replies_held)
-    command = Command(
-        argv=argv(spec, folder),
-        folder=folder,
-        tag=census.make_tag(spec.instance, lease),
-        environment=environment(folder, spec.fonts),
-        descriptors=((3, commands), (4, replies)),
-        groups=groups,
-        user=spec.user,
-        folders=_folders(folder),
-        reap=spec.reap,
-    )
+    command = _command(spec, lease, (commands, replies), groups)
     try:
         group = Group.start(command, spec.server)
     except OSError as error:
@@ -237,6 +227,25 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
 #: The shim's message that it may not, or cannot, change the user: EPERM, EACCES, EINVAL. Anything
 #: else (no memory, no processes, no such program) is no reason to run Chrome as root.
 _USER_REFUSED = re.compile(r"shim: cannot start .*\[Errno (1|13|22)\]")
+
+
+def _command(
+    spec: ChromeSpec, lease: int, pipe_ends: tuple[int, int], groups: Sequence[Path]
+) -> Command:
+    """What to start; `pipe_ends` are Chrome's, to read commands from and to write replies to."""
+    folder = spec.instance_dir / str(lease)
+    commands, replies = pipe_ends
+    return Command(
+        argv=argv(spec, folder),
+        folder=folder,
+        tag=census.make_tag(spec.instance, lease),
+        environment=environment(folder, spec.fonts),
+        descriptors=((3, commands), (4, replies)),
+        groups=groups,
+        user=spec.user,
+        folders=_folders(folder),
+        reap=spec.reap,
+    )
 
 
 async def _wait_gone(group: Group, on_unready: Callable[[Ending], None]) -> None:

@@ -1,9 +1,9 @@
 """The fonts that Chrome finds: those of the system and of POSTER_FONTS, and what they can draw.
 
-Chrome asks fontconfig. Folders of the operator and the language of text that declares none reach it
-by a configuration file and a variable in Chrome's environment; what the fonts cover is asked of
-`fc-list`, with the same file. A machine without `fc-list` renders all the same, without warnings of
-missing glyphs.
+Chrome uses fontconfig. A configuration file, which a variable in Chrome's environment names, adds
+the operator's folders and the language of text that declares none. `fc-list` with the same file
+reports which characters the fonts cover. A machine without `fc-list` renders all the same, but
+without warnings of missing glyphs.
 """
 
 import hashlib
@@ -22,18 +22,19 @@ from poster_service.settings import han_language
 
 #: Where Debian and others install fonts.
 SYSTEM_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
-#: The system's configuration, which Chrome reads where no other is named (fonts-conf(5)).
+#: The system's configuration, which Chrome reads unless another is named (fonts-conf(5)).
 SYSTEM_CONFIG = "/etc/fonts/fonts.conf"
-#: Names of files that Chrome's fallback takes: TrueType and OpenType, and collections of them.
+#: File names that Chrome's font fallback uses: TrueType and OpenType, and collections of them.
 SUFFIXES = frozenset((".ttf", ".otf", ".ttc", ".otc"))
-#: Files looked at in a folder of the operator, its subfolders included.
+#: At most so many files are read in a folder of the operator, including its subfolders.
 MAX_FILES = 20_000
-#: Time for `fc-list` or `fc-cache`, in seconds; a folder read for the first time takes the longest.
+#: Time limit of `fc-list` and `fc-cache`, in seconds; reading a folder for the first time is
+#: slowest.
 TOOL_SECONDS = 60
-#: Text without a language is drawn for this one where neither POSTER_LANGUAGE nor the service's
-#: own environment names one: fontconfig alone would draw Han text with Japanese forms.
+#: The language of text that declares none, if neither POSTER_LANGUAGE nor the service's environment
+#: names one: fontconfig by itself would draw Han text with Japanese forms.
 DEFAULT_LANGUAGE = "zh-CN"
-#: Families with the forms of a language, those that are installed the first.
+#: Families with the forms of a language; the first that is installed is used.
 HAN_FAMILIES = {
     "zh-CN": (
         "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
@@ -47,23 +48,23 @@ HAN_FAMILIES = {
     "ko": ("Noto Sans CJK KR", "Noto Sans KR", "Source Han Sans K", "Source Han Sans KR",
            "NanumGothic", "UnDotum"),
 }  # fmt: skip
-#: Runs a tool, and removes the folder of its configuration in `$0` even where the service is killed
-#: meanwhile, which could not do it any more.
+#: Runs a tool, then removes the folder of its configuration, which is `$0`; the shell does that
+#: even if the service is killed meanwhile.
 TIDY = """trap 'rm -rf "$0"; exit 1' HUP INT TERM; "$@"; status=$?; rm -rf "$0"; exit $status"""
-#: Code points that are not drawn by a glyph of their own: Unicode's Default_Ignorable_Code_Point,
-#: those of the category Cf apart.
+#: Code points that have no glyph of their own: Unicode's Default_Ignorable_Code_Point without those
+#: of the category Cf.
 _IGNORABLE = (
     (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065),
     (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF),
 )  # fmt: skip
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zs", "Zl", "Zp"))
-#: What the text shaper draws with another character where a font lacks it (HarfBuzz, hb-ot-shape).
+#: Characters that the text shaper replaces where a font lacks them (HarfBuzz, hb-ot-shape).
 _STAND_INS = {"\u2011": "\u2010"}
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The code points that some installed font draws.
+    """The code points that at least one installed font draws.
 
     Attributes:
         ranges: First and last code point of each range, sorted.
@@ -82,7 +83,7 @@ class Coverage:
         return low < len(self.ranges) and self.ranges[low][0] <= code
 
     def lacks(self, character: str) -> bool:
-        """Whether no font draws a character, nor the parts that it is composed of."""
+        """Whether no font draws a character or all the parts that it is composed of."""
         if is_invisible(character) or character in self:
             return False
         if (other := _STAND_INS.get(character)) is not None and other in self:
@@ -93,10 +94,10 @@ class Coverage:
 
 @dataclass(frozen=True)
 class FontOptions:
-    """What the operator says of fonts.
+    """The operator's settings for fonts.
 
     Attributes:
-        folders: Folders with fonts beside the system's.
+        folders: Folders with fonts in addition to the system's.
         language: BCP 47; the language of text that declares none.
     """
 
@@ -109,7 +110,7 @@ class Fonts:
     """The fonts of one service; shared by all its Chromes and threads.
 
     Attributes:
-        options: What the operator says of them.
+        options: The operator's settings.
         cache: Folder for fontconfig's cache of the operator's folders.
     """
 
@@ -122,7 +123,7 @@ class Fonts:
     _is_known: bool = False
 
     def config(self) -> str:
-        """The text of fontconfig's configuration: the system's and what the options add."""
+        """The text of fontconfig's configuration: the system's, and what the options add."""
         system = os.environ.get("FONTCONFIG_FILE") or SYSTEM_CONFIG
         folders = [f"<dir>{escape(str(folder))}</dir>" for folder in self.options.folders]
         caches = [f"<cachedir>{escape(str(self.cache))}</cachedir>"] if self.cache else []
@@ -132,29 +133,29 @@ class Fonts:
         return "<?xml version='1.0'?>\n" + "\n".join(lines) + "\n"
 
     def environment(self, config: Path) -> dict[str, str]:
-        """What makes a program's fontconfig find these fonts; `config` is where `config()` lies."""
-        # The language that fontconfig assumes decides more than Han text: which font has arrows and
-        # stars, and which is `system-ui`. So it is the same wherever the service runs.
+        """Variables that make a program find these fonts; `config` is the file with `config()`."""
+        # The language that fontconfig assumes decides more than Han text: the font for arrows and
+        # stars, and for `system-ui`. So it is the same wherever the service runs.
         return {"FONTCONFIG_FILE": str(config), "FC_LANG": "en"}
 
     def prepare(self) -> None:
-        """Have fontconfig read the operator's folders once, instead of once for each Chrome.
+        """Have fontconfig read the operator's folders once, instead of in each Chrome.
 
-        Blocks; without `fc-cache`, or a folder to write to, each Chrome reads them itself.
+        Blocks. Without `fc-cache`, or a writable folder, each Chrome reads them itself.
         """
         if self.options.folders and self.cache is not None:
             try:
                 self.cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.cache.mkdir(exist_ok=True)
-                self.cache.chmod(0o755)  # whatever our umask: Chrome may be another user
+                self.cache.chmod(0o755)  # whatever the umask: Chrome may be another user
             except OSError:
                 return
             self._run("fc-cache", *map(str, self.options.folders))
 
     def identity(self) -> str:
-        """A digest that is another when fonts were added or removed. Blocks, for some stats.
+        """A digest that changes when fonts are added or removed. Blocks briefly, for stat calls.
 
-        By folder, name and size, so that replicas with the same fonts have the same.
+        It depends on folders, names and sizes, so that replicas with the same fonts share it.
         """
         with self._lock:
             folders = (*SYSTEM_FOLDERS, *self.options.folders)
@@ -165,37 +166,37 @@ class Fonts:
             return self._identity
 
     def coverage(self) -> Coverage | None:
-        """What the fonts draw; None where `fc-list` cannot say. Blocks, the first time for long."""
+        """What the fonts draw; None if `fc-list` fails. Blocks, the first time for long."""
         self.identity()
         with self._lock:
             if not self._is_known:
-                self._coverage, self._is_known = self._asked(), True
+                self._coverage, self._is_known = self._read_coverage(), True
             return self._coverage
 
     def suspects(self, text: str) -> str | None:
-        """As `lacking`, but at once: None where that would block."""
+        """As `lacking`, but without blocking: None where it would block."""
         if not self._is_known:
             return None
         return "" if self._coverage is None else "".join(filter(self._coverage.lacks, text))
 
     def lacking(self, text: str) -> str:
-        """The characters that no installed font draws; "" where `fc-list` is missing. Blocks."""
+        """The characters that no installed font draws; "" without `fc-list`. Blocks."""
         coverage = self.coverage()
         return "" if coverage is None else "".join(filter(coverage.lacks, text))
 
-    def _asked(self) -> Coverage | None:
+    def _read_coverage(self) -> Coverage | None:
         form = "--format=%{fontformat}|%{outline}|%{color}|%{charset}\n"
-        told = self._run("fc-list", form)
-        return None if told is None else covered(told.splitlines())
+        output = self._run("fc-list", form)
+        return None if output is None else covered(output.splitlines())
 
     def _run(self, tool: str, *arguments: str) -> str | None:
-        """What a tool of fontconfig prints, seeing the fonts that Chrome sees; None if it fails."""
+        """The output of a fontconfig tool that sees the same fonts as Chrome; None if it fails."""
         program = shutil.which(tool)
         if program is None:
             return None
         try:
             with _config_file(self.config()) as (folder, config):
-                told = subprocess.run(  # noqa: S603 - a tool of the system's, arguments of ours
+                run = subprocess.run(  # noqa: S603 - a tool of the system's, arguments of ours
                     ["/bin/sh", "-c", TIDY, folder, program, *arguments],
                     env={"HOME": folder, "LANG": "C.UTF-8", **self.environment(config)},
                     stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
@@ -203,11 +204,11 @@ class Fonts:
                 )  # fmt: skip
         except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
             return None
-        return told.stdout
+        return run.stdout
 
 
 class _config_file:  # noqa: N801 - a context manager
-    """A private folder that is a tool's home, with a configuration in it."""
+    """A private folder as the home of a tool, with a configuration in it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -225,7 +226,7 @@ class _config_file:  # noqa: N801 - a context manager
 
 
 def default_language(environ: Mapping[str, str]) -> str:
-    """The language of text that declares none: the service's own where it writes Han characters."""
+    """The language of text that declares none: the service's own if that uses Han characters."""
     for name in ("LC_ALL", "LC_CTYPE", "LANG"):
         if value := environ.get(name):
             return han_language(value.split(".")[0].split("@")[0]) or DEFAULT_LANGUAGE
@@ -233,9 +234,9 @@ def default_language(environ: Mapping[str, str]) -> str:
 
 
 def _preferred(family: str) -> str:
-    """A rule that puts a family before other fonts of Han text, and behind all that a page names.
+    """A rule that prefers a family for Han text, after all families that a page names.
 
-    Bound weakly, so that the language which an element declares still decides (fonts-conf(5)).
+    With a weak binding, so that the language of an element still decides (fonts-conf(5)).
     """
     name = escape(family)
     return (
@@ -245,14 +246,14 @@ def _preferred(family: str) -> str:
 
 
 def check_folders(folders: Iterable[Path], reader: tuple[int, int] | None = None) -> None:
-    """See that folders of fonts are there, have fonts, and can be read by whom Chrome runs as.
+    """Check that folders exist, contain fonts, and are readable by the user that Chrome runs as.
 
     Args:
-        folders: Those of POSTER_FONTS.
+        folders: The folders of POSTER_FONTS.
         reader: uid and gid of Chrome's user; None for our own.
 
     Raises:
-        InvalidSettings: Naming the folder and the remedy.
+        InvalidSettings: With the folder and what to do.
     """
     for folder in folders:
         if fault := _fault_of(folder, reader):
@@ -263,12 +264,12 @@ def _fault_of(folder: Path, reader: tuple[int, int] | None) -> str:
     if not folder.is_absolute():
         return "must be an absolute path"
     if not folder.is_dir():
-        return "there is no such folder; create it, or mount a volume there"
+        return "no such folder; create it, or mount a volume there"
     fonts = _font_files(folder)
     if not fonts:
         return (
-            "holds no font that this service can read; put .ttf, .otf or .ttc files in it, and let"
-            " others read them (chmod -R a+rX)"
+            "contains no font that this service can read; put .ttf, .otf or .ttc files in it, and"
+            " make them readable (chmod -R a+rX)"
         )
     if reader is not None:
         for path in (*reversed(folder.parents), folder, *fonts):
@@ -281,7 +282,7 @@ def _fault_of(folder: Path, reader: tuple[int, int] | None) -> str:
 
 
 def _may_read(path: Path, reader: tuple[int, int]) -> bool:
-    """Whether a user may read a file, or pass through a folder, by its permission bits."""
+    """Whether permission bits let a user read a file or pass through a folder."""
     try:
         found = path.stat()
     except OSError:
@@ -307,7 +308,7 @@ def _is_readable_font(at: str, name: str) -> bool:
 
 
 def _times_of(folders: Sequence[Path]) -> Iterable[tuple[str, int]]:
-    """Each folder below, and when an entry was last added to it or removed."""
+    """Each folder in these, with the time at which an entry was last added or removed."""
     for folder in folders:
         for at, _, _ in os.walk(folder):
             try:
@@ -332,9 +333,9 @@ def _digest(folders: Sequence[Path], language: str) -> str:
 
 
 def covered(lines: Iterable[str]) -> Coverage:
-    """The union of what fonts cover, from lines of format|outline|color|charset as fc-list prints.
+    """What all fonts cover, from lines of format|outline|color|charset that fc-list prints.
 
-    Fonts that Chrome does not fall back to, old bitmap and Type 1 ones, do not count.
+    Bitmap and Type 1 fonts do not count, since Chrome does not fall back to them.
     """
     words: set[str] = set()
     for line in lines:

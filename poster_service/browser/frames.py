@@ -67,9 +67,8 @@ class Frames:
         """
         enough = asyncio.Event()
         ticking = asyncio.ensure_future(self._tick(enough, after, every))
-        ticking.add_done_callback(
-            _retrieve_exception
-        )  # after an error nothing waits for it any more
+        # After an error nothing waits for it any more.
+        ticking.add_done_callback(_retrieve_exception)
         try:
             yield
         except BaseException:

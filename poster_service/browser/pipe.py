@@ -2,8 +2,8 @@
 
 No port is open that a page or a neighbour could reach, and the end of this process is the end of
 the pipe. Sessions are flat (one JSON message each way, tagged with `sessionId`), where pyppeteer
-wraps each message twice; that alone halves the CPU of the protocol (measured, FACTS: 284 to 131 ms
-a render together with what follows from it).
+wraps each message twice; that alone halves the CPU of the protocol (284 to 131 ms, docs/facts.md,
+for a whole render with what follows from it).
 
 It also mends what makes pyppeteer's own connection unfit for a server: a cancelled call, a crashed
 page or an exception in a handler ends only itself, and not the loop that receives for every page.
@@ -344,7 +344,7 @@ class _Receiver(asyncio.Protocol):
             self._take(rest, whole=False)
 
     def _take(self, part: bytes, *, whole: bool) -> bool:
-        """Keep a part of a message; False, and nothing kept, if that is more than allowed."""
+        """Store a part of a message; False, and nothing stored, if that is more than allowed."""
         is_answer = (self._parts[0] if self._parts else part).startswith(ANSWER)
         if not self._connection.charge(len(part), whole=whole, is_answer=is_answer):
             self._parts.clear()

@@ -18,11 +18,10 @@ from poster_service.browser.chrome import Chrome
 from poster_service.browser.demand import Demand
 from poster_service.browser.pool_folder import PoolFolder
 from poster_service.browser.pool_health import HealthCheck, Survivors
-from poster_service.browser.pool_state import PoolEntry, PoolState, State
+from poster_service.browser.pool_state import PoolEntry, PoolState, PoolStatistics, State
 from poster_service.browser.spec import ChromeSpec
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
-from poster_service.process.census import Seen
 from poster_service.process.spawn import Ending
 from poster_service.stats import ignore
 
@@ -53,33 +52,6 @@ class PoolSize:
     capacity: int
     most_ready: int | None = None
     starts: int | None = None
-
-
-@dataclass(frozen=True)
-class PoolStatistics:
-    """The state of a pool at one moment, and its counters since the start.
-
-    Attributes:
-        counts: Chromes by state; GONE ones are not counted.
-        waiting: Leases that wait for a ready Chrome.
-        started: Chromes that became ready.
-        renewed: Leases after which a Chrome was made ready for another.
-        failed_starts: Chrome starts that failed.
-        endings: Ended Chromes by reason (see `Ending`), of those that had become ready.
-        unclean: Endings that needed the backstop, those of failed starts too.
-        survivors: Processes that outlived even the backstop and are still there.
-        leftovers: Files and folders of previous instances that could not be removed so far.
-    """
-
-    counts: dict[str, int]
-    waiting: int
-    started: int
-    renewed: int
-    failed_starts: int
-    endings: dict[str, int]
-    unclean: int
-    survivors: tuple[Seen, ...]
-    leftovers: int = 0
 
 
 class Lease:

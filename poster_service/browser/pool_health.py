@@ -63,7 +63,7 @@ class HealthCheck:
         ]
 
     def _without_folder(self, ready: list[PoolEntry]) -> list[PoolEntry]:
-        """Those whose lease folder somebody has removed: they may fail in any way."""
+        """Those whose lease folder was removed from outside: they may fail in any way."""
         return [entry for entry in ready if not (self._folder / str(entry.number)).exists()]
 
 

@@ -9,10 +9,12 @@ import asyncio
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
 from poster_service.browser.chrome import Chrome
+from poster_service.process.census import Seen
 
 
 class State(Enum):
@@ -66,6 +68,33 @@ class PoolEntry:
         if to not in MOVES[self.state]:
             raise AssertionError(f"Chrome {self.number}: {self.state.value} to {to.value}")
         self.state = to
+
+
+@dataclass(frozen=True)
+class PoolStatistics:
+    """The state of a pool at one moment, and its counters since the start.
+
+    Attributes:
+        counts: Chromes by state; GONE ones are not counted.
+        waiting: Leases that wait for a ready Chrome.
+        started: Chromes that became ready.
+        renewed: Leases after which a Chrome was made ready for another.
+        failed_starts: Chrome starts that failed.
+        endings: Ended Chromes by reason (see `Ending`), of those that had become ready.
+        unclean: Endings that needed the backstop, those of failed starts too.
+        survivors: Processes that outlived even the backstop and are still there.
+        leftovers: Files and folders of previous instances that could not be removed so far.
+    """
+
+    counts: dict[str, int]
+    waiting: int
+    started: int
+    renewed: int
+    failed_starts: int
+    endings: dict[str, int]
+    unclean: int
+    survivors: tuple[Seen, ...]
+    leftovers: int = 0
 
 
 class PoolState:

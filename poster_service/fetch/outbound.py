@@ -1,12 +1,12 @@
-"""Bounds on the connections to servers that pages fetch from: overall, and shared fairly.
+"""Limits on the connections to the servers that pages fetch from: in total, and shared fairly.
 
-A fetch waits here for its turn before its own time begins, so that a page with many pictures loses
-none by waiting; its render's deadline, or its caller's hanging up, ends the wait. Turns go round
-the pages that wait. No caller and no host has all places, so that servers that never answer cost
-others nothing but some of them.
+A fetch waits here for a slot before its own time limit begins, so that a page with many images does
+not lose the last of them to the wait; the render's deadline or the caller's disconnecting ends the
+wait. Slots go to the waiting pages in round-robin order. No caller and no host can have all slots,
+so servers that never answer cost the others only a part of them.
 
-A connection that is kept open for the next fetch of its host takes no place, but it counts against
-the descriptors: the oldest of these is closed where a new one would be one too many.
+An idle connection, kept open for the next fetch from its host, takes no slot, but it counts against
+the file descriptors: the oldest idle one is closed where a new socket would exceed the limit.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from typing import Any
 
 import aiohttp
 
-#: Places and sockets where nothing else is said.
+#: The default number of slots and of sockets.
 CONNECTIONS = 96
 
 _numbers = itertools.count()
@@ -30,11 +30,11 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Owner:
-    """Who a fetch is for.
+    """The page and the caller that a fetch is for.
 
     Attributes:
-        caller: As of the render; opaque.
-        page: A number of the page's own.
+        caller: The caller of the render; opaque here.
+        page: A number that no other page has.
     """
 
     caller: str = ""
@@ -46,7 +46,7 @@ class OutboundStatistics:
     """Gauges.
 
     Attributes:
-        running: Fetches that have a place.
+        running: Fetches that have a slot.
         waiting: Fetches that wait for one.
     """
 
@@ -56,25 +56,25 @@ class OutboundStatistics:
 
 @dataclass(eq=False)
 class _Turn:
-    """A fetch that waits for a place, or has one, and the sockets that it has made."""
+    """A fetch that waits for a slot, or has one, and the sockets that it opened."""
 
     owner: Owner
     host: str
-    given: "asyncio.Future[None]"
+    granted: "asyncio.Future[None]"
     sockets: list[socket.socket] = field(default_factory=list)
 
     @property
     def is_connecting(self) -> bool:
-        """Whether it has a socket already: any further one is for another address of its host."""
-        return any(one.fileno() != -1 for one in self.sockets)
+        """Whether it has a socket already; another one is for a further address of its host."""
+        return any(sock.fileno() != -1 for sock in self.sockets)
 
 
-#: The fetch that a socket is made for.
+#: The fetch that a socket is opened for.
 _current: ContextVar[_Turn | None] = ContextVar("fetch", default=None)
 
 
 class Outbound:
-    """Places for fetches: `limit` in all, three quarters for one caller, half for one host."""
+    """Slots for fetches: `limit` in total, three quarters for one caller, half for one host."""
 
     def __init__(self, limit: int = CONNECTIONS) -> None:
         self._limit = limit
@@ -83,63 +83,63 @@ class Outbound:
         self._running = 0
         self._callers: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
-        #: A line for each page that waits, in the order of their turns.
-        self._lines: OrderedDict[int, deque[_Turn]] = OrderedDict()
+        #: A queue for each page that waits; the page that is next stands first.
+        self._queues: OrderedDict[int, deque[_Turn]] = OrderedDict()
 
     def statistics(self) -> OutboundStatistics:
         """The gauges at this moment."""
-        return OutboundStatistics(self._running, sum(map(len, self._lines.values())))
+        return OutboundStatistics(self._running, sum(map(len, self._queues.values())))
 
     @asynccontextmanager
-    async def place(self, owner: Owner, host: str) -> AsyncIterator[None]:
-        """Have a place while inside; waits for it, for as long as its task is not cancelled."""
+    async def slot(self, owner: Owner, host: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it inside the block; only cancelling the task ends the wait."""
         turn = _Turn(owner, host, asyncio.get_running_loop().create_future())
-        self._lines.setdefault(owner.page, deque()).append(turn)
-        self._give()
-        before = _current.set(turn)
+        self._queues.setdefault(owner.page, deque()).append(turn)
+        self._grant()
+        token = _current.set(turn)
         try:
-            await turn.given
+            await turn.granted
             yield
         finally:
-            _current.reset(before)
-            self._done(turn)
+            _current.reset(token)
+            self._release(turn)
 
-    def _done(self, turn: _Turn) -> None:
-        if turn.given.done() and not turn.given.cancelled():
+    def _release(self, turn: _Turn) -> None:
+        if turn.granted.done() and not turn.granted.cancelled():
             self._count(turn, -1)
         else:
-            self._leave(turn)
-        self._give()
+            self._leave_queue(turn)
+        self._grant()
 
-    def _leave(self, turn: _Turn) -> None:
-        """Cancelled before its turn came."""
-        line = self._lines.get(turn.owner.page)
-        if line is not None and turn in line:
-            line.remove(turn)
-            if not line:
-                del self._lines[turn.owner.page]
+    def _leave_queue(self, turn: _Turn) -> None:
+        """Remove a fetch that was cancelled before it got a slot."""
+        queue = self._queues.get(turn.owner.page)
+        if queue is not None and turn in queue:
+            queue.remove(turn)
+            if not queue:
+                del self._queues[turn.owner.page]
 
-    def _give(self) -> None:
-        """Give places to those whose turn it is, as far as there are any."""
+    def _grant(self) -> None:
+        """Grant the free slots to the fetches that are next."""
         while self._running < self._limit and (turn := self._next()) is not None:
             self._count(turn, 1)
-            turn.given.set_result(None)
+            turn.granted.set_result(None)
 
     def _next(self) -> _Turn | None:
-        """The first of the next page that may have a place; that page's next turn comes last."""
-        for page, line in self._lines.items():
-            for turn in line:
+        """The next fetch that may run; its page goes to the end of the round."""
+        for page, queue in self._queues.items():
+            for turn in queue:
                 if self._may_run(turn):
-                    line.remove(turn)
-                    self._lines.move_to_end(page)
-                    if not line:
-                        del self._lines[page]
+                    queue.remove(turn)
+                    self._queues.move_to_end(page)
+                    if not queue:
+                        del self._queues[page]
                     return turn
         return None
 
     def _may_run(self, turn: _Turn) -> bool:
         return (
-            not turn.given.done()
+            not turn.granted.done()
             and self._callers[turn.owner.caller] < self._of_caller
             and self._hosts[turn.host] < self._of_host
         )
@@ -159,23 +159,23 @@ class ReusingConnector(aiohttp.TCPConnector):
     """
 
     def oldest_idle(self) -> float | None:
-        """Since when its oldest idle connection is idle, on the monotonic clock; None for none."""
-        return min((line[0][1] for line in self._conns.values() if line), default=None)
+        """When its oldest idle connection became idle, on the monotonic clock; None without one."""
+        return min((idle[0][1] for idle in self._conns.values() if idle), default=None)
 
     def close_oldest_idle(self) -> None:
-        """Close that, at once and without waiting for a good-bye of TLS."""
-        key = min((key for key, line in self._conns.items() if line), key=self._since)
+        """Close that connection at once, without waiting for TLS's close_notify."""
+        key = min((key for key, idle in self._conns.items() if idle), key=self._idle_since)
         protocol, _ = self._conns[key].popleft()
         if not self._conns[key]:
             del self._conns[key]
         protocol.abort()
 
-    def _since(self, key: Any) -> float:
+    def _idle_since(self, key: Any) -> float:
         return self._conns[key][0][1]
 
 
 class OpenSockets:
-    """The sockets that are open to servers, by several connectors together."""
+    """The open sockets to servers, of all connectors together."""
 
     def __init__(self, limit: int = CONNECTIONS) -> None:
         self._limit = limit
@@ -183,31 +183,35 @@ class OpenSockets:
         self.connectors: list[ReusingConnector] = []
 
     def __len__(self) -> int:
-        self._open = [one for one in self._open if one.fileno() != -1]
+        self._open = [sock for sock in self._open if sock.fileno() != -1]
         return len(self._open)
 
     def new(self, family: int, kind: int, protocol: int) -> socket.socket:
-        """One more; where that is one too many, an idle connection is closed for it.
+        """Open a socket; at the limit the oldest idle connection is closed for it.
 
-        The first socket of a fetch is always made, since `Outbound` bounds the fetches. Those for
-        further addresses of its host (RFC 8305) are made only as long as there is room, so that
-        all together never are more than twice the limit.
+        The first socket of a fetch is always opened, since `Outbound` bounds the fetches. Those for
+        further addresses of its host (RFC 8305) are opened only below the limit, so that the total
+        is never more than twice the limit.
 
         Raises:
-            OSError: There is no room.
+            OSError: The limit is reached and no connection is idle.
         """
         turn = _current.get()
         is_extra = turn is None or turn.is_connecting
         if len(self) >= self._limit and not self._close_oldest_idle() and is_extra:
             raise OSError(errno.EMFILE, "too many connections are open")
-        made = socket.socket(family, kind, protocol)
-        self._open.append(made)
+        opened = socket.socket(family, kind, protocol)
+        self._open.append(opened)
         if turn is not None:
-            turn.sockets.append(made)
-        return made
+            turn.sockets.append(opened)
+        return opened
 
     def _close_oldest_idle(self) -> bool:
-        oldest = [(at, one) for one in self.connectors if (at := one.oldest_idle()) is not None]
+        oldest = [
+            (since, connector)
+            for connector in self.connectors
+            if (since := connector.oldest_idle()) is not None
+        ]
         if not oldest:
             return False
         min(oldest, key=lambda pair: pair[0])[1].close_oldest_idle()

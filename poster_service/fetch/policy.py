@@ -1,9 +1,9 @@
 """Where a page's requests may go: decided on the address that is connected to, not on the name.
 
-A name is resolved once, here, and the connection goes to one of the addresses that were checked;
-the socket itself is made here too, for an address that is looked at once more. So no second look-up
-and no odd spelling comes between check and connection. Names matter only for the operator's own
-lists of hosts.
+The resolver here resolves a name once, and the connection goes to one of the addresses that it
+checked; the connector opens the socket here too, and checks its address again. So no second lookup
+and no non-canonical spelling comes between check and connection. Names matter only for the
+operator's own lists of hosts.
 """
 
 import functools
@@ -28,10 +28,10 @@ from poster_service.fetch.outbound import OpenSockets, ReusingConnector
 from poster_service.settings import canonical_host
 
 #: Addresses of one family that are tried for one name.
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 
-#: What no browser talks HTTP to, since what listens there could be made to do things by it
-#: (WHATWG Fetch, "bad port"). Chrome would refuse them by itself, but only when it connects.
+#: Ports that no browser sends HTTP to, because services of other protocols listen there and might
+#: act on it (WHATWG Fetch, "bad port"). Chrome blocks them by itself, but only when it connects.
 BAD_PORTS = frozenset((
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101,
     102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389,
@@ -46,11 +46,11 @@ class Policy:
     """Which hosts and addresses may be connected to.
 
     Attributes:
-        public: All that is public by `addresses.why_not_public`.
-        private: Networks opened on purpose beside it.
+        public: Whether all public addresses (`addresses.why_not_public`) are allowed.
+        private: Networks that the operator allows as well.
         allowed: If not None, the only hosts (`name`, `*.suffix`, address); their addresses are
-            judged all the same.
-        denied: Hosts that are closed whatever else is said.
+            checked all the same.
+        denied: Hosts that are denied even if another rule allows them.
     """
 
     public: bool
@@ -59,25 +59,25 @@ class Policy:
     denied: tuple[str, ...] = ()
 
     def refuse_host(self, host: str, port: int | None = None) -> str | None:
-        """Why nothing of this host may be had, whatever its address; None when it may."""
+        """Why this host and port are denied, before its address is known; None if they are not."""
         name = canonical_host(host)
         if not self.public and not self.private:
-            return "POSTER_NETWORK=none"  # not even a name is asked for
+            return "POSTER_NETWORK=none"  # not even a lookup is allowed
         if _listed(name, self.denied):
             return "POSTER_DENY_HOSTS"
         if self.allowed is not None and not _listed(name, self.allowed):
             return "not in POSTER_ALLOW_HOSTS"
         if port in BAD_PORTS:
-            return f"port {port} is not for the web"
+            return f"port {port} is blocked for HTTP"
         return None
 
     def refuse(self, address: Address) -> str | None:
-        """Why an address may not be connected to; None when it may.
+        """Why an address is denied; None when it may be connected to.
 
-        An IPv4-mapped IPv6 address is the IPv4 address, and one of the well-known NAT64 prefix is
-        judged by the IPv4 address that it is translated to. Any other IPv6 address must be allowed
-        by its own number; the IPv4 address that an ISATAP one hides must be allowed as well, and
-        never makes up for it. A network of `private` opens just the addresses that it holds.
+        An IPv4-mapped IPv6 address counts as the IPv4 address, and one of the well-known NAT64
+        prefix as the IPv4 address that it is translated to. Any other IPv6 address must be allowed
+        itself; the IPv4 address that an ISATAP address contains must be allowed in addition, not
+        instead. A network of `private` allows just the addresses that it contains.
         """
         plain = same_on_the_wire(address)
         if any(plain in network for network in on_the_wire(self.private)):
@@ -99,14 +99,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class PlainPolicy(Policy):
-    """The same for plain http: only what was opened on purpose, nothing of the public web.
+    """The policy for plain http: only networks of `private`, nothing of the public web.
 
-    A page is a secure context, in which Chrome asks for nothing over http; but an option of
-    `fetch` (targetAddressSpace) switches that check of Chrome's off. So it is made here again.
+    A page is a secure context, in which Chrome blocks http requests; but an option of `fetch`
+    (targetAddressSpace) switches that check of Chrome's off. So this service checks it again.
     """
 
     def refuse(self, address: Address) -> str | None:
-        """Why an address may not be connected to in plain http; None when it may."""
+        """Why an address is denied over plain http; None when it may be connected to."""
         if (refusal := super().refuse(address)) is not None:
             return refusal
         if (refusal := Policy(public=False, private=self.private).refuse(address)) is not None:
@@ -115,17 +115,17 @@ class PlainPolicy(Policy):
 
     @classmethod
     def of(cls, policy: Policy) -> "PlainPolicy":
-        """The policy for plain http beside a policy for https."""
+        """The policy for plain http that belongs to a policy for https."""
         return cls(policy.public, policy.private, policy.allowed, policy.denied)
 
 
-#: How a refusal begins that is for the scheme and not for the address.
-PLAIN_HTTP = "plain http is only for networks of POSTER_ALLOW_PRIVATE"
+#: How the text begins where the scheme is the reason and not the address.
+PLAIN_HTTP = "plain http is allowed only to networks of POSTER_ALLOW_PRIVATE"
 
 
 @functools.cache
 def on_the_wire(networks: tuple[Network, ...]) -> tuple[Network, ...]:
-    """The same networks, those of IPv4-mapped addresses as IPv4."""
+    """The same networks, IPv4-mapped ones as networks of IPv4."""
     return tuple(map(_on_the_wire, networks))
 
 
@@ -137,17 +137,19 @@ def _on_the_wire(network: Network) -> Network:
 
 
 def _listed(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a canonical name is one of these, or under one of the `*.suffix` among them."""
+    """Whether a canonical name is one of these, or a subdomain of a `*.suffix` among them."""
     return any(
-        name.endswith(one[1:]) and name != one[2:] if one.startswith("*.") else name == one
-        for one in patterns
+        name.endswith(pattern[1:]) and name != pattern[2:]
+        if pattern.startswith("*.")
+        else name == pattern
+        for pattern in patterns
     )
 
 
-def is_oddly_spelled(host: str) -> bool:
-    """Whether only the system's oldest rules make an address of it: 127.1, 0x7f000001, 0177.0.0.1.
+def is_non_canonical_ipv4(host: str) -> bool:
+    """Whether only inet_aton(3) reads it as an address: 127.1, 0x7f000001, 0177.0.0.1.
 
-    Chrome has rewritten those long before; whatever comes here so did not come through Chrome.
+    Chrome rewrites those to the usual spelling, so such a host did not come through its parser.
     """
     try:
         socket.inet_aton(host.rstrip("."))
@@ -157,21 +159,21 @@ def is_oddly_spelled(host: str) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """The address that a host is, in its usual spelling; None for a name."""
+    """A host as an address, if it is one in canonical spelling; None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
 
 
-class Refused(OSError):
-    """The policy is against an address; an OSError, because aiohttp hands those on."""
+class AddressDenied(OSError):
+    """The policy denies an address; an OSError, because aiohttp passes those on."""
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves names and lets through only addresses that may be connected to.
+    """Resolves names, and returns only addresses that may be connected to.
 
-    A look-up belongs to the fetch that asks for it and ends with that: cancelled, or out of time.
+    A lookup belongs to its fetch and ends with it, also when that is cancelled or times out.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -180,78 +182,81 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Addresses of `host` that may be connected to, at most `MOST_ADDRESSES` of each family.
+        """Addresses of `host` that may be connected to, at most `MAX_ADDRESSES` of each family.
 
         Raises:
-            OSError: The name does not resolve, or (`Refused`) to none that may be connected to.
+            AddressDenied: Every address of the name is denied.
+            OSError: The name does not resolve.
         """
-        if is_oddly_spelled(host):
-            raise Refused(f"{host[:40]} is not a public address in any usual spelling")
-        results, reason = [], None
+        if is_non_canonical_ipv4(host):
+            raise AddressDenied(
+                f"{host[:40]} is a non-canonical IPv4 address, not a public address"
+            )
+        results, refusal = [], None
         for kind, address in await addresses_of(host, family):
-            refusal = self._policy.refuse(ipaddress.ip_address(address))
-            if refusal is None:
+            reason = self._policy.refuse(ipaddress.ip_address(address))
+            if reason is None:
                 results.append(ResolveResult(
                     hostname=host, host=address, port=port, family=kind,
                     proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST))  # fmt: skip
             else:
-                reason = refusal
-        if reason is not None and not results:
-            raise Refused(f"{host}: {reason}")
+                refusal = reason
+        if refusal is not None and not results:
+            raise AddressDenied(f"{host}: {refusal}")
         if not results:
             raise OSError(f"{host}: No address")
-        return _first_of_each(results)
+        return _first_of_each_family(results)
 
     async def close(self) -> None:
-        """Nothing outlives its fetch."""
+        """Do nothing: no lookup outlives its fetch."""
 
 
 async def addresses_of(
     host: str, family: socket.AddressFamily
 ) -> list[tuple[socket.AddressFamily, str]]:
-    """The addresses of a host, which may be an address itself."""
+    """The addresses of a host, best first; a host that is an address is its own result."""
     address = literal(host)
     if address is None:
         return await look_up(host, family)
     return [(socket.AF_INET if address.version == 4 else socket.AF_INET6, host)]
 
 
-def _first_of_each(results: list[ResolveResult]) -> list[ResolveResult]:
+def _first_of_each_family(results: list[ResolveResult]) -> list[ResolveResult]:
     """The first few of each family: each may cost a socket, and a name may have hundreds."""
-    counted: Counter[int] = Counter()
-    taken = []
-    for one in results:
-        counted[one["family"]] += 1
-        if counted[one["family"]] <= MOST_ADDRESSES:
-            taken.append(one)
-    return taken
+    counts: Counter[int] = Counter()
+    chosen = []
+    for result in results:
+        counts[result["family"]] += 1
+        if counts[result["family"]] <= MAX_ADDRESSES:
+            chosen.append(result)
+    return chosen
 
 
 def connector(policy: Policy, sockets: OpenSockets | None = None) -> aiohttp.TCPConnector:
-    """Connects for all pages, to nothing that the policy is against.
+    """A connector for all pages, which connects to nothing that the policy denies.
 
-    `sockets` bounds what is open, with other connectors that are given the same.
+    `sockets` bounds the open sockets of all connectors that share it.
     """
-    if sockets is None:  # an empty one is false
+    if sockets is None:  # not `or`: an empty one is falsy
         sockets = OpenSockets()
 
     def checked_socket(
         where: tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]],
     ) -> socket.socket:
-        """A socket for exactly this address; whatever let it come this far, it is judged here."""
+        """A socket for exactly this address, checked again whatever was checked before."""
         family, kind, protocol, _, target = where
         address = literal(target[0])
-        if address is None:  # the system would resolve it once more
-            raise Refused(f"{target[0]} is no address")
+        if address is None:  # the system would resolve it again
+            raise AddressDenied(f"{target[0]} is not an IP address")
         if (refusal := policy.refuse(address)) is not None:
-            raise Refused(refusal)
+            raise AddressDenied(refusal)
         return sockets.new(family, kind, protocol)
 
-    made = ReusingConnector(
+    reusing = ReusingConnector(
         resolver=CheckedResolver(policy),
         use_dns_cache=False,
-        limit=0,  # `Outbound` bounds what is under way
+        limit=0,  # `Outbound` bounds the fetches under way
         socket_factory=checked_socket,
     )
-    sockets.connectors.append(made)
-    return made
+    sockets.connectors.append(reusing)
+    return reusing

@@ -1,6 +1,6 @@
 """One caller: sends a case and waits for the picture, or hangs up where the case says.
 
-Refusals are obeyed: it comes back after Retry-After, within reason.
+It obeys refusals and retries after Retry-After, up to a limit.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ import aiohttp
 from poster_service.loadtest.mix import POSTER_MS, Case, Stage
 from poster_service.loadtest.outcomes import Outcome
 
-#: Beyond the time a render may take; after that the service has broken its word.
+#: More than the time a render may take; a service that takes longer has failed.
 PATIENCE_SECONDS = POSTER_MS / 1000 + 20
-#: Tries of a refused render, and the longest it waits between two, in seconds.
+#: Tries of a refused render, and the longest pause between two, in seconds.
 TRIES, LONGEST_PAUSE = 20, 5.0
 #: How a picture of each format begins, and its media type.
 PICTURES = {
@@ -38,7 +38,7 @@ class Caller:
     Attributes:
         address: Called for each try, since a restarted service has a new one.
         clock: Seconds since the load began.
-        may_send: Waits while the service is between two lives.
+        may_send: Waits while the service restarts.
     """
 
     client: aiohttp.ClientSession
@@ -47,7 +47,7 @@ class Caller:
     may_send: Callable[[], Awaitable[object]]
 
     async def send(self, case: Case) -> Outcome:
-        """Send a case and tell how it ended; never raises for what the service does."""
+        """Send a case; returns how it ended. Never raises for what the service does."""
         if case.stage is not None:
             return await self._hang_up(case, case.stage)
         refusals = 0
@@ -56,7 +56,7 @@ class Caller:
             if outcome.status not in (429, 503) or refusals >= TRIES:
                 return outcome
             refusals += 1
-            # Spread out, or all who were refused together would come back together.
+            # Spread out, or callers that were refused together would retry together.
             await asyncio.sleep(min(pause, LONGEST_PAUSE) * random.uniform(0.5, 1.0))
 
     async def _try(self, case: Case, refusals: int) -> tuple[Outcome, float]:
@@ -74,8 +74,8 @@ class Caller:
             code = f"no answer: {type(error).__name__}"
         except TimeoutError:
             code = f"no answer within {PATIENCE_SECONDS:g} s"
-        told = replace(case, body={})  # 20,000 pages need not be kept
-        return Outcome(told, begin, self.clock(), status, code, right, refusals), pause
+        sent = replace(case, body={})  # 20,000 pages need not stay in memory
+        return Outcome(sent, begin, self.clock(), status, code, right, refusals), pause
 
     async def _hang_up(self, case: Case, stage: Stage) -> Outcome:
         await self.may_send()
@@ -83,8 +83,8 @@ class Caller:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._until(case, stage)
-        told = replace(case, body={})
-        return Outcome(told, begin, self.clock(), 0, f"hung up: {stage}")
+        sent = replace(case, body={})
+        return Outcome(sent, begin, self.clock(), 0, f"hung up: {stage}")
 
     async def _until(self, case: Case, stage: Stage) -> None:
         where = urlsplit(self.address())
@@ -101,14 +101,14 @@ class Caller:
             if stage is Stage.READING:
                 await reader.read(1)
         finally:
-            # A reset instead of a polite close: that is how callers really go.
+            # A reset instead of an orderly close, as real callers do.
             held = writer.get_extra_info("socket")
             held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
 
 def headers_of(token: str) -> dict[str, str]:
-    """What is sent with every request: no picture from a cache, each is to be a render."""
+    """Headers of every request: no picture from a cache, each must be rendered."""
     return {"Cache-Control": "no-store"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
@@ -124,13 +124,13 @@ def request_of(case: Case, host: str, headers: Mapping[str, str]) -> bytes:
 
 
 def is_picture(content_type: str, body: bytes, case: Case) -> bool:
-    """Whether an answer is a picture of the format asked for."""
+    """Whether a response is a picture of the format asked for."""
     begins, media_type = PICTURES.get(case.body.get("format", "png"), (b"?", ""))
     return content_type == media_type and body.startswith(begins)
 
 
 def code_of(body: bytes) -> str:
-    """The stable code of a problem, or the beginning of what was said instead."""
+    """The stable code of a problem, or the beginning of the body if it is no problem."""
     try:
         return str(json.loads(body)["code"])
     except (ValueError, KeyError, TypeError):

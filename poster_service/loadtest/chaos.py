@@ -1,7 +1,7 @@
 """Hits Chrome processes of the service under test: SIGKILL or SIGSTOP, by kind.
 
-Only ever a process that carries the tag of that service's leases; the tag is read again behind a
-pidfd before the signal goes out.
+Only ever a process with the tag of that service's leases; the tag is read again with a pidfd open
+before the signal is sent.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from poster_service.loadtest.proctable import Row
 from poster_service.loadtest.watch import Watch
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-#: How often a hit Chrome's shim is looked at until it is gone, in seconds.
+#: How often to check whether the shim of a hit Chrome is gone, in seconds.
 PERIOD = 0.05
 
 
 def kind_of(one: Row) -> str:
-    """What part of Chrome a process is, for choosing evenly and for the table; finds nothing."""
+    """What part of Chrome a process is, for choosing evenly and for the table."""
     words = one.command.split()
     types = [word.removeprefix("--type=") for word in words if word.startswith("--type=")]
     if "crashpad" in one.name or "crashpad-handler" in types:
@@ -35,7 +35,7 @@ def kind_of(one: Row) -> str:
 
 
 def choose(rows: Sequence[Row], which: float) -> Row | None:
-    """One of the living tagged processes: first a kind, all alike, then one of that kind."""
+    """One of the processes: first a kind, all with equal chance, then one of that kind."""
     kinds: dict[str, list[Row]] = {}
     for one in sorted(rows, key=lambda row: row.key):
         kinds.setdefault(kind_of(one), []).append(one)
@@ -47,33 +47,33 @@ def choose(rows: Sequence[Row], which: float) -> Row | None:
 
 
 class Chaos:
-    """Carries out the hits of the cases and notes from when to when each may be felt."""
+    """Carries out the hits of the cases and records from when to when each has effects."""
 
-    def __init__(self, watch: Watch, accounts: Outcomes, clock: Callable[[], float]) -> None:
+    def __init__(self, watch: Watch, outcomes: Outcomes, clock: Callable[[], float]) -> None:
         self.counts: Counter[str] = Counter()
         self._watch = watch
-        self._accounts = accounts
+        self._outcomes = outcomes
         self._clock = clock
         self._following: set[asyncio.Task[None]] = set()
 
-    async def strike(self, case: Case) -> None:
-        """Wait the case's delay, then hit one process; nothing where nothing can be seen."""
+    async def hit(self, case: Case) -> None:
+        """Wait the case's delay, then hit one process, if there is one to be seen."""
         await asyncio.sleep(case.delay)
         with contextlib.suppress(CannotTest):
-            await self._strike(case)
+            await self._hit(case)
 
-    async def _strike(self, case: Case) -> None:
-        look = await self._watch.look()
-        one = choose(look.chromes, case.which)
+    async def _hit(self, case: Case) -> None:
+        snapshot = await self._watch.snapshot()
+        one = choose(snapshot.chromes, case.which)
         if one is None:
             return
-        shim = look.shim_of(look.leases()[one.tag])
-        # Entered before the signal goes out: what fails of it must find it here.
+        shim = snapshot.shim_of(snapshot.leases()[one.tag])
+        # Recorded before the signal is sent: what fails of it must find it here.
         span = Span(self._clock())
-        self._accounts.hits.append(span)
+        self._outcomes.hits.append(span)
         asked = self._watch.view.ask("hit", pid=one.pid, tag=one.tag, number=SIGNALS[case.hit])
         if not (await asked)["hit"]:
-            self._accounts.hits.remove(span)
+            self._outcomes.hits.remove(span)
             return
         self.counts[f"{case.hit} {kind_of(one)}"] += 1
         follow = asyncio.create_task(self._until_gone(span, one, shim))
@@ -81,7 +81,7 @@ class Chaos:
         follow.add_done_callback(self._following.discard)
 
     async def _until_gone(self, span: Span, one: Row, shim: Row | None) -> None:
-        """A hit is felt until its lease is gone, and with it its shim."""
+        """A hit has effects until its lease, and with it its shim, is gone."""
         last = shim or one
         view = self._watch.view
         while (await view.ask("alive", pid=last.pid, start=last.start))["alive"]:  # noqa: ASYNC110
@@ -89,7 +89,7 @@ class Chaos:
         span.end = self._clock()
 
     async def close(self) -> None:
-        """Stop following; hits that are still felt stay open."""
+        """Stop following; hits that still have effects stay open."""
         for task in list(self._following):
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)

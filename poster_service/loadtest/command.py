@@ -1,7 +1,7 @@
 """`poster-service loadtest`: its options, and its exit status.
 
-0: everything left is zero and no undisturbed render failed. 1: something was left, or failed; it is
-named. 2: wrong usage, or a service that cannot be reached or looked at, in one line.
+0: nothing is left and no undisturbed render failed. 1: something is left or failed, and is listed.
+2: wrong usage, or a service that cannot be reached or inspected, in one line.
 """
 
 import argparse
@@ -17,59 +17,79 @@ from rich.console import Console
 
 from poster_service.loadtest import display, report
 from poster_service.loadtest.callers import headers_of
+from poster_service.loadtest.command_target import TOKEN_VARIABLE, CommandTarget, SelfTarget
+from poster_service.loadtest.docker_target import DockerTarget
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.run import Plan, Result, Run
-from poster_service.loadtest.targets import (
-    TOKEN_VARIABLE,
-    CommandTarget,
-    DockerTarget,
-    SelfTarget,
-    Target,
-    UrlTarget,
-)
+from poster_service.loadtest.targets import Target, UrlTarget
 
 RENDERS = 200
-#: Columns of the tables where stdout is no terminal, so that no name is broken.
+#: Columns of the tables where stdout is not a terminal, so that no name is wrapped.
 WIDE = 110
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `poster-service loadtest`."""
-    whom = parser.add_argument_group("whom").add_mutually_exclusive_group()
-    whom.add_argument(
+    """Add the options of `poster-service loadtest`."""
+    _add_target_options(parser)
+    _add_load_options(parser)
+    out = parser.add_argument_group("report")
+    out.add_argument("--json", type=Path, metavar="FILE", help="write the whole result as JSON")
+    out.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write an HTML page with plots"
+    )
+    out.add_argument(
+        "--poster",
+        type=Path,
+        metavar="FILE.png",
+        help="have the service under test render a summary",
+    )
+
+
+def _add_target_options(parser: argparse.ArgumentParser) -> None:
+    target = parser.add_argument_group("target").add_mutually_exclusive_group()
+    target.add_argument(
         "--self",
         action="store_true",
         dest="own",
-        help="start a service of our own, end it afterwards (default)",
+        help="start `poster-service serve` and stop it afterwards (default)",
     )
-    whom.add_argument("--url", metavar="URL", help="a service that runs on this machine")
-    whom.add_argument("--docker", metavar="IMAGE", help="run this image with the local engine")
-    whom.add_argument(
+    target.add_argument(
+        "--url", metavar="URL", help="test a service that is already running on this machine"
+    )
+    target.add_argument(
+        "--docker",
+        metavar="IMAGE",
+        help="run this image with the local Docker and test the container",
+    )
+    target.add_argument(
         "--command",
         nargs=argparse.REMAINDER,
         metavar="CMD",
         dest="words",
-        help="a command that serves POST /render on $PORT; takes the rest of the line",
+        help="run a command that serves POST /render on $PORT; takes the rest of the line",
     )
     parser.add_argument(
         "--docker-arg",
         action="append",
         default=[],
         metavar="ARG",
-        help="one more word for docker run, as --docker-arg=--init; repeatable",
+        help="an additional argument of docker run, e.g. --docker-arg=--init; repeatable",
     )
     parser.add_argument(
         "--no-census",
         action="store_true",
-        help="do not look for leftovers (with --url: a service elsewhere)",
+        help="do not check for leftovers (with --url, for a service on another machine)",
     )
     parser.add_argument(
         "--token",
         default=os.environ.get(TOKEN_VARIABLE, ""),
         metavar="TOKEN",
-        help="bearer token to send, for a service that asks for one; rather by the variable"
+        help="bearer token to send, if the service requires one; better set the variable"
         f" {TOKEN_VARIABLE}, which no process list shows",
     )
+
+
+def _add_load_options(parser: argparse.ArgumentParser) -> None:
     load = parser.add_argument_group("load")
     load.add_argument(
         "--renders",
@@ -77,9 +97,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"requests to send (default {RENDERS}, or no limit with --duration)",
     )
-    load.add_argument("--duration", type=seconds, metavar="S", help="seconds of load at most")
+    load.add_argument("--duration", type=seconds, metavar="S", help="stop the load after S seconds")
     load.add_argument(
-        "--concurrency", type=positive, default=4, metavar="N", help="callers at a time (default 4)"
+        "--concurrency",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="concurrent requests (default 4)",
     )
     load.add_argument(
         "--seed",
@@ -91,21 +115,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--chaos",
         action="store_true",
-        help="kill and stop Chrome processes, hostile pages, callers that hang up,"
-        " SIGTERM in mid-load (with --self)",
+        help="disturb the service: kill and stop Chrome processes, send hostile pages, hang up, and"
+        " (with --self) restart it by SIGTERM during the load",
     )
     load.add_argument(
         "--settle",
         type=seconds,
         default=10.0,
         metavar="S",
-        help="seconds in which everything must have gone (default 10)",
+        help="seconds after which nothing may be left (default 10)",
     )
-    out = parser.add_argument_group("report")
-    out.add_argument("--json", type=Path, metavar="FILE", help="everything that was seen")
-    out.add_argument("--report", type=Path, metavar="FILE.html", help="one page with plots")
-    out.add_argument("--poster", type=Path, metavar="FILE.png",
-                     help="the headline, rendered by the service under test")  # fmt: skip
 
 
 def positive(text: str) -> int:
@@ -125,7 +144,7 @@ def seconds(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the load test; returns the exit status, 130 when it was interrupted."""
+    """Run the load test; returns the exit status, 130 when it was interrupted."""
     try:
         check(options)
         return asyncio.run(_interruptible(options))
@@ -137,35 +156,35 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> None:
-    """What argparse cannot tell.
+    """Check what argparse cannot.
 
     Raises:
-        CannotTest: In one line, what is wrong.
+        CannotTest: With what is wrong, in one line.
     """
     if options.words is not None and not options.words:
-        raise CannotTest("--command: needs a command")
+        raise CannotTest("--command: must be followed by a command")
     if options.no_census and not options.url:
-        raise CannotTest("--no-census: only together with --url")
+        raise CannotTest("--no-census: allowed only with --url")
     if options.docker_arg and not options.docker:
-        raise CannotTest("--docker-arg: only together with --docker")
+        raise CannotTest("--docker-arg: allowed only with --docker")
     if not options.token.isascii() or not options.token.isprintable() or " " in options.token:
         raise CannotTest("--token: must be printable ASCII without blanks")
     for file in (options.json, options.report, options.poster):
         if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
-            raise CannotTest(f"{file}: its folder cannot be written")
+            raise CannotTest(f"{file}: its folder must exist and be writable")
 
 
 def target_of(options: argparse.Namespace) -> Target:
-    """Whom to test."""
+    """The target that the options choose."""
     if options.url:
         return UrlTarget(options.url, census=not options.no_census)
     if options.docker:
-        return DockerTarget(options.docker, more=options.docker_arg)
+        return DockerTarget(options.docker, extra=options.docker_arg)
     return CommandTarget(options.words) if options.words else SelfTarget()
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """What to do."""
+    """The plan that the options describe."""
     unlimited = options.duration is not None
     return Plan(
         renders=options.renders or (None if unlimited else RENDERS), duration=options.duration,
@@ -175,7 +194,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 async def _interruptible(options: argparse.Namespace) -> int:
-    """The load test; SIGTERM ends it as Ctrl-C does, and nothing of ours is left then either."""
+    """Run the load test so that SIGTERM ends it as Ctrl-C does, leaving nothing behind."""
     task = asyncio.ensure_future(_test(options))
     with _on_term(task):
         try:
@@ -187,7 +206,7 @@ async def _interruptible(options: argparse.Namespace) -> int:
 
 
 def _cancelling() -> bool:
-    """Whether it was we who were cancelled (Ctrl-C), and not only the test (SIGTERM)."""
+    """Whether this task was cancelled (Ctrl-C), and not only the test (SIGTERM)."""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0
 

@@ -1,4 +1,4 @@
-"""What is seen while it runs, and the table at the end."""
+"""What the load test prints: progress while it runs, tables at the end."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from poster_service.loadtest.run import Result, Run
 
 #: How often the bar moves, and how often a line is written where there is no terminal, in seconds.
 BAR_PERIOD, LINE_PERIOD = 0.25, 5.0
-#: Seconds over which the rate is told.
+#: Seconds over which the rate is computed.
 RATE_SECONDS = 5.0
 FIGURES = {
     "processes": "processes", "tagged": "Chrome processes", "zombies": "zombies",
@@ -29,22 +29,22 @@ ZEROS = ("zombie", "orphan", "process", "escaped", "lease folder", "file", "shar
 
 
 def status_line(run: Run) -> str:
-    """How it goes, in one line."""
+    """The state of the run in one line."""
     now = run.clock()
     since = max(0.0, now - RATE_SECONDS)
-    rate = run.accounts.rendered_since(since) / max(now - since, 0.1)
-    ordered = run.accounts.latencies()
-    told = " ".join(
+    rate = run.outcomes.rendered_since(since) / max(now - since, 0.1)
+    ordered = run.outcomes.latencies()
+    percentiles = " ".join(
         f"p{share} {percentile(ordered, share / 100) * 1000:.0f}" for share in (50, 95, 99)
     )
-    return f"{rate:.1f}/s, {told} ms, {_seen(run)}"
+    return f"{rate:.1f}/s, {percentiles} ms, {_seen(run)}"
 
 
 def _seen(run: Run) -> str:
-    look = run.watch.latest if run.watch else None
-    if look is None:
-        return "processes not looked at"
-    return f"{len(look.living)} processes, {len(look.zombies)} zombies"
+    snapshot = run.watch.latest if run.watch else None
+    if snapshot is None:
+        return "processes not inspected"
+    return f"{len(snapshot.living)} processes, {len(snapshot.zombies)} zombies"
 
 
 async def show(run: Run) -> None:
@@ -65,13 +65,13 @@ async def _bar(run: Run) -> None:
         task = progress.add_task("", total=1000, of=run.plan.renders or "any")
         while True:
             progress.update(task, description=status_line(run), total=_total(run))
-            progress.update(task, completed=len(run.accounts.outcomes))
+            progress.update(task, completed=len(run.outcomes.all))
             await asyncio.sleep(BAR_PERIOD)
 
 
 def _total(run: Run) -> float:
-    """How many requests there will be, as far as one can tell."""
-    done, share = len(run.accounts.outcomes), run.progress()
+    """How many requests there will be, as an estimate."""
+    done, share = len(run.outcomes.all), run.progress()
     return run.plan.renders or (done / share if share else None) or 1000.0
 
 
@@ -79,36 +79,36 @@ async def _lines(run: Run) -> None:
     of = f" of {run.plan.renders}" if run.plan.renders else ""
     while True:
         await asyncio.sleep(LINE_PERIOD)
-        done = len(run.accounts.outcomes)
+        done = len(run.outcomes.all)
         line = f"{run.clock():6.0f} s  {done}{of}  {status_line(run)}"
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command's own output
 
 
 def print_result(result: Result, console: Console) -> None:
-    """The tables at the end, and what is wrong."""
+    """Print the tables at the end, and what is wrong."""
     console.print(_requests(result))
-    if result.looked:
+    if result.checked:
         console.print(_left(result))
         console.print(_flat(result))
     else:
-        console.print("What is left was not looked at (--no-census).")
+        console.print("Leftovers were not checked (--no-census).")
     for line in (*map(str, result.left), *result.problems):
         console.print(Text(f"! {line}", "red"), soft_wrap=True)
     console.print(Text(headline(result), "bold green" if result.ok else "bold red"))
 
 
 def headline(result: Result) -> str:
-    """The whole in one sentence."""
+    """The result in one sentence."""
     pictures = result.count(Verdict.RENDERED)
     rate = pictures / result.seconds if result.seconds else 0.0
-    told = f"{len(result.judged)} requests, {pictures} pictures, {rate:.1f}/s"
-    if not result.looked:
-        return f"{told}; {'no undisturbed render failed' if result.ok else 'NOT as it must be'}"
+    load = f"{len(result.judged)} requests, {pictures} pictures, {rate:.1f}/s"
+    if not result.checked:
+        return f"{load}; {'no undisturbed render failed' if result.ok else 'FAILED'}"
     if result.ok:
-        return f"{told}; left behind: nothing"
+        return f"{load}; left behind: nothing"
     kinds = result.left_by_kind()
     left = ", ".join(f"{kinds[kind]} {kind}" for kind in ZEROS if kinds[kind])
-    return f"{told}; left behind: {left or 'nothing'}; {len(result.problems)} other problems"
+    return f"{load}; left behind: {left or 'nothing'}; {len(result.problems)} other problems"
 
 
 def by_case(result: Result) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def _line(name: str, ones: list[Any]) -> dict[str, Any]:
 
 
 def _milliseconds(ordered: list[float], share: int) -> int | None:
-    """A percentile in ms; None where no picture came."""
+    """A percentile in ms; None where nothing was rendered."""
     return round(percentile(ordered, share / 100) * 1000) if ordered else None
 
 
@@ -140,9 +140,9 @@ def _requests(result: Result) -> Table:
     for line in by_case(result):
         table.add_row(*("–" if value is None else str(value) for value in line.values()))
     others = [verdict for verdict in Verdict if verdict is not Verdict.RENDERED]
-    told = ", ".join(f"{count} {verdict}" for verdict in others if (count := result.count(verdict)))
-    refusals = result.accounts.refusals
-    table.caption = f"{told or 'all rendered'}; {refusals} refusals, obeyed and tried again"
+    ends = ", ".join(f"{count} {verdict}" for verdict in others if (count := result.count(verdict)))
+    refusals = result.outcomes.refusals
+    table.caption = f"{ends or 'all rendered'}; {refusals} refusals, obeyed and retried"
     return table
 
 
@@ -158,7 +158,7 @@ def _left(result: Result) -> Table:
         peak = max((one[most[kind]] for one in result.numbers), default=0) if kind in most else ""
         table.add_row(kind, str(kinds[kind]), str(peak))
     hits = ", ".join(f"{count} x {what}" for what, count in sorted(result.hits.items()))
-    table.caption = f"hits: {hits or 'none'}; {len(result.accounts.restarts)} restarts"
+    table.caption = f"hits: {hits or 'none'}; {len(result.outcomes.restarts)} restarts"
     return table
 
 
@@ -167,7 +167,7 @@ def _flat(result: Result) -> Table:
     for name in ("figure", "first", "last"):
         table.add_column(name, justify="left" if name == "figure" else "right")
     flat = result.flatness()
-    for name, told in FIGURES.items():
+    for name, label in FIGURES.items():
         if name in flat:
-            table.add_row(told, *(f"{value:.0f}" for value in flat[name]))
+            table.add_row(label, *(f"{value:.0f}" for value in flat[name]))
     return table

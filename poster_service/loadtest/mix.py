@@ -1,4 +1,4 @@
-"""Which request comes as number n: drawn from a weighted mix by seed and number alone.
+"""Which request is number n: drawn from a weighted mix by seed and number alone.
 
 The n-th case of a seed is the same on every machine, however many callers run beside each other.
 """
@@ -12,17 +12,17 @@ from typing import Any
 
 from poster_service.loadtest import pages
 
-#: Time given to a poster, in ms: long enough that only a disturbance can exceed it.
+#: Timeout of a poster, in ms: long enough that only a disturbance can exceed it.
 POSTER_MS = 12_000
-#: Time given to a page that may never be done, in ms: it holds a Chrome that long.
+#: Timeout of a page that may never finish, in ms: it occupies a Chrome that long.
 HOSTILE_MS = 1_000
-#: Share of cases with which a Chrome is hit, by signal. A stopped one holds its place until its
-#: render's time is up, so those are rare: 12 of 2,000.
+#: Share of cases in which a Chrome is hit, by signal. A stopped one occupies its slot until its
+#: render's timeout, so those are rare: 12 of 2,000.
 KILL_SHARE, STOP_SHARE = 0.06, 0.006
 
 
 class Kind(StrEnum):
-    """What a case is for, which decides what may become of it."""
+    """What a case is for, which decides how it may end."""
 
     POSTER = "poster"
     HOSTILE = "hostile"
@@ -45,10 +45,10 @@ class Case:
 
     Attributes:
         index: Its number in the sequence, from 0.
-        name: What it is called in tables.
-        kind: What may become of it.
+        name: Its name in tables.
+        kind: Decides how it may end.
         body: The JSON that is sent.
-        stage: Where the caller hangs up; None when it waits for its answer.
+        stage: Where the caller hangs up; None when it waits for the response.
         delay: Seconds until it hangs up (stage delay), or until the hit.
         hit: "kill" or "stop" one Chrome process of the service while this runs; "" for none.
         which: A number that picks the kind of process and the process to hit.
@@ -109,7 +109,7 @@ CHAOS = {Kind.POSTER: 74, Kind.HOSTILE: 14, Kind.CALLER: 9, Kind.MALFORMED: 3}
 class Mix:
     """The sequence of cases of one seed.
 
-    `templates` are (name, sample data) as `GET /templates` tells them.
+    `templates` are (name, sample data) as `GET /templates` returns them.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What became of every request, and whether that was its own fault, chaos's, or the service's."""
+"""How every request ended, and whether its own page, the chaos, or the service is the cause."""
 
 import math
 from collections import Counter
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from poster_service.loadtest.mix import Case, Kind
 
-#: A render that ended so had its Chrome die under it: each hit Chrome explains one at most.
+#: Codes of a render whose Chrome died: each Chrome that was hit explains one at most.
 DIED = frozenset({"chrome_died", "page_crashed"})
 
 
@@ -16,8 +16,8 @@ class Verdict(StrEnum):
     """How a request is counted."""
 
     RENDERED = "rendered"
-    EXPECTED = "refused as it must be"
-    HOSTILE = "failed by its own hostility"
+    EXPECTED = "refused as expected"
+    HOSTILE = "hostile page failed"
     HUNG_UP = "hung up"
     EXPOSED = "failed while a Chrome was hit"
     INTERRUPTED = "lost to the restart"
@@ -27,14 +27,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request as it ended.
+    """How one request ended.
 
     Attributes:
-        begin, end: Seconds since the load began; of the last try when it was refused before.
+        case: What was sent; its body is dropped.
+        begin: Seconds since the load began; of the last try if earlier ones were refused.
+        end: The same.
         status: HTTP status; 0 when no answer came.
-        code: The service's code of a problem, or what went wrong here; "" when rendered.
-        right: Whether the answer was a picture of the format asked for.
-        refusals: How many times it was told to come back later.
+        code: The service's error code, or what went wrong here; "" when rendered.
+        is_right: Whether the response was a picture of the format asked for.
+        refusals: How many times the service asked it to retry later.
     """
 
     case: Case
@@ -42,7 +44,7 @@ class Outcome:
     end: float
     status: int
     code: str = ""
-    right: bool = False
+    is_right: bool = False
     refusals: int = 0
 
     @property
@@ -53,7 +55,7 @@ class Outcome:
 
 @dataclass
 class Span:
-    """A time in which failures are explained, in seconds since the load began; `end` may come."""
+    """A time in which failures are excused, in seconds since the load began; open until ended."""
 
     begin: float
     end: float = math.inf
@@ -81,7 +83,7 @@ def judge(outcome: Outcome, hits: Iterable[Span], restarts: Iterable[Span]) -> V
         return Verdict.HUNG_UP
     if outcome.case.kind is Kind.MALFORMED and 400 <= outcome.status < 500:
         return Verdict.EXPECTED
-    if outcome.right:
+    if outcome.is_right:
         return Verdict.RENDERED
     if outcome.status in (0, 503) and any(span.touches(outcome) for span in restarts):
         return Verdict.INTERRUPTED
@@ -98,47 +100,47 @@ class Outcomes:
     """All outcomes of one run."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.all: list[Outcome] = []
         self.hits: list[Span] = []
         self.restarts: list[Span] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Note how a request ended."""
-        self.outcomes.append(outcome)
+        """Record how a request ended."""
+        self.all.append(outcome)
 
     @property
     def refusals(self) -> int:
-        """How many times somebody was told to come back later."""
-        return sum(outcome.refusals for outcome in self.outcomes)
+        """How many times the service asked for a retry."""
+        return sum(outcome.refusals for outcome in self.all)
 
     def judged(self) -> list[JudgedOutcome]:
         """Every outcome with its verdict; hits and restarts must be over."""
-        return [JudgedOutcome(one, judge(one, self.hits, self.restarts)) for one in self.outcomes]
+        return [JudgedOutcome(each, judge(each, self.hits, self.restarts)) for each in self.all]
 
     def unexplained(self, judged: Sequence[JudgedOutcome]) -> int:
         """Renders whose Chrome died beyond the number of Chromes that were hit.
 
-        A hit Chrome takes one render with it; more would be a fault that hides behind the chaos.
+        A hit Chrome ends one render; more would be a bug that the chaos hides.
         """
-        died = sum(one.verdict is Verdict.EXPOSED and one.outcome.code in DIED for one in judged)
+        died = sum(each.verdict is Verdict.EXPOSED and each.outcome.code in DIED for each in judged)
         return max(0, died - len(self.hits))
 
     def rendered_since(self, begin: float) -> int:
-        """How many pictures came since a time; cheap, for the display."""
+        """How many pictures were rendered since a time; cheap, for the display."""
         count = 0
-        for outcome in reversed(self.outcomes):
+        for outcome in reversed(self.all):
             if outcome.end < begin:
                 break
-            count += outcome.right
+            count += outcome.is_right
         return count
 
     def latencies(self) -> list[float]:
-        """Seconds of every picture that came, sorted."""
-        return sorted(outcome.seconds for outcome in self.outcomes if outcome.right)
+        """Seconds of every rendered picture, sorted."""
+        return sorted(outcome.seconds for outcome in self.all if outcome.is_right)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that `share` (0 to 1) of all are not above; 0 when there is none."""
+    """The smallest value that is not below a share (0 to 1) of all; 0 when there is none."""
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -1,6 +1,6 @@
 """The pages that are sent: posters as people make them, and pages made to do harm.
 
-Every page is harmless in the end: what it fills is bounded, and the time it is given is short.
+The harm of every page is bounded, in memory and in time.
 """
 
 from random import Random
@@ -12,7 +12,7 @@ _CHINESE = (
 _WORDS = ("lighthouse", "harbour", "lantern", "tide", "gull", "rope", "sail", "anchor", "compass")
 _COLOURS = ("#0b3954", "#bfd7ea", "#ff6663", "#e0ff4f", "#087e8b", "#f4d35e", "#ee964b")
 
-#: Enough for the largest hostile page to fill, in MiB; a Chrome renders such a page normally.
+#: Memory that the largest hostile page fills, in MiB; a Chrome renders such a page normally.
 FILL_MIB = 256
 
 
@@ -53,7 +53,7 @@ def _hostile(script: str) -> str:
 
 
 def crash(_: Random) -> str:
-    """Its renderer process dies: an array that V8 cannot make (a fatal error, in half a second)."""
+    """Crashes its renderer: an array that V8 cannot create (a fatal error, in half a second)."""
     return _hostile("'x'.repeat(2 ** 28).split('')")
 
 
@@ -80,21 +80,21 @@ def workers(dice: Random) -> str:
 
 
 def memory(dice: Random) -> str:
-    """Fills memory up to a bound and goes on."""
+    """Fills memory up to a limit and goes on."""
     pieces = dice.randrange(2, FILL_MIB // 32 + 1)
     return _hostile(
-        f"window.kept = []; for (let i = 0; i < {pieces}; i++)"
-        " kept.push(new Uint8Array(32 << 20).fill(i))"
+        f"window.held = []; for (let i = 0; i < {pieces}; i++)"
+        " held.push(new Uint8Array(32 << 20).fill(i))"
     )
 
 
 def reloads(_: Random) -> str:
-    """Never finishes loading: it starts anew each time."""
+    """Never finishes loading: it reloads itself."""
     return _hostile("location.reload()")
 
 
 def waits(_: Random) -> str:
-    """Never finishes loading: a synchronous request inside a page that is being written anew."""
+    """Never finishes loading: it rewrites its own document again and again."""
     return _hostile(
         "setInterval(() => { document.open(); document.write('<p>again'.repeat(2000)) }, 1)"
     )

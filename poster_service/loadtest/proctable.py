@@ -2,9 +2,9 @@
 # ruff: noqa: PTH112, PTH114, PTH115, PTH116, PTH118, PTH208
 """The process table and the file system as the kernel shows them, for one service's tree.
 
-Standard library only, because the same text also runs inside a container (`python3 -c TEXT`, one
-JSON request a line on stdin, one answer a line on stdout) where the host's /proc does not show it.
-It must never wait for a process, and signals only what carries the tag it was told.
+Standard library only, because the same text also runs inside a container that the host's /proc does
+not show (`python3 -c TEXT`, one JSON request a line on stdin, one answer a line on stdout). It must
+never wait for a process, and signals only a process that has the tag it was given.
 """
 
 import json
@@ -22,7 +22,7 @@ LISTENING = "0A"  # st column of /proc/net/tcp (proc(5))
 
 
 class Row(NamedTuple):
-    """One process; `pid` and `start` (clock ticks since boot) together never name two."""
+    """One process; `pid` and `start` (clock ticks since boot) together identify it."""
 
     pid: int
     start: int
@@ -38,27 +38,27 @@ class Row(NamedTuple):
 
     @property
     def key(self) -> tuple[int, int]:
-        """What tells this process from a later one with its number."""
+        """Identifies this process, unlike its pid, which may be reused."""
         return self.pid, self.start
 
     @property
     def zombie(self) -> bool:
-        """Dead and not waited for."""
+        """Whether it has exited and was not waited for."""
         return self.state == "Z"
 
     @property
     def instance(self) -> int:
-        """The life of the service that started it; 0 when it is not tagged."""
+        """The instance of the service that started it; 0 when it is not tagged."""
         return self.tag >> LEASE_BITS & ((1 << INSTANCE_BITS) - 1) if self.tag else 0
 
     @property
     def lease(self) -> int | None:
-        """The lease it belongs to, None when it is not tagged."""
+        """The lease that it belongs to; None when it is not tagged."""
         return self.tag & ((1 << LEASE_BITS) - 1) if self.tag else None
 
 
 def read(path: str) -> bytes:
-    """A whole file; empty when it is gone or not ours to read."""
+    """A whole file; empty when it is gone or may not be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -75,7 +75,7 @@ def read(path: str) -> bytes:
 
 
 def pids() -> list[int]:
-    """Every process there is."""
+    """The pids of all processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
@@ -94,7 +94,7 @@ def row(pid: int) -> Row | None:
 
 
 def tag_of(pid: int) -> int:
-    """The tag a process carries, 0 for none; can be read of a zombie too."""
+    """The tag of a process, also of a zombie; 0 for none."""
     try:
         tag = resource.prlimit(pid, RLIMIT_LOCKS)[0]
     except PermissionError:  # of another user; root may lack CAP_SYS_RESOURCE, as in a container
@@ -105,7 +105,7 @@ def tag_of(pid: int) -> int:
 
 
 def locks_limit(pid: int) -> int:
-    """The soft RLIMIT_LOCKS as everybody may read it; slower, 0 when it is unlimited or gone."""
+    """The soft RLIMIT_LOCKS from /proc, slower but open to all; 0 when unlimited or gone."""
     for line in read(f"/proc/{pid}/limits").splitlines():
         if line.startswith(b"Max file locks"):
             soft = line.split()[3]
@@ -122,15 +122,15 @@ def namespace(pid: int | str) -> str:
 
 
 def command_of(pid: int) -> str:
-    """The command line as it is now; Chrome's helpers write theirs anew. Empty for a zombie."""
+    """The command line as it is now; Chrome's helpers rewrite theirs. Empty for a zombie."""
     return read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 class Table:
-    """Everything that belongs to one service: its tree, its namespace, its tags, its past.
+    """Finds all that belongs to one service: by its tree, its namespace, its tags, and its past.
 
-    The past matters most: what was once seen in the tree stays ours wherever it is moved to, so
-    an orphan that left the tree is still found.
+    The past matters most: a process that was once seen in the tree counts as the service's wherever
+    it moves, so an orphan that left the tree is still found.
     """
 
     def __init__(self) -> None:
@@ -144,8 +144,8 @@ class Table:
     def follow(self, root: int, own: int | None = None) -> None:
         """Take `root` for the top of the tree; its PID namespace is ours if it has its own.
 
-        `own` says that we are a subreaper with this one child of our own: every other child that
-        turns up has left the service's tree, and is the service's.
+        With `own` we are a subreaper with this one child of our own: every other child that turns
+        up has left the service's tree, and belongs to the service.
         """
         self._own = own
         found = namespace(root)
@@ -168,7 +168,7 @@ class Table:
 
     def _scope(self, rows: dict[int, Row]) -> dict[int, Row]:
         top = rows.get(self._root[0]) if self._root else None
-        # A root that is gone may have left its number to a stranger.
+        # The pid of a root that is gone may have been reused.
         tree = descendants(rows, top.pid) if top and top.key == self._root else []
         found = {one.pid: one for one in tree}
         for one in rows.values():
@@ -184,7 +184,7 @@ class Table:
         return bool(self._foreign) and namespace(one.pid) == self._foreign
 
     def _command(self, one: Row) -> str:
-        """The newest command line that was ever seen of it."""
+        """The newest command line that was seen of a process."""
         return (not one.zombie and command_of(one.pid)) or self._known.get(one.key, "")
 
 
@@ -215,7 +215,7 @@ def resources(pid: int) -> dict[str, int]:
 
 
 def folder(path: str, depth: int = 1) -> list[str]:
-    """What is in a folder, "name" or "name/inner"; empty when it is not there."""
+    """The entries of a folder, "name" or "name/inner"; empty when it does not exist."""
     try:
         names = sorted(os.listdir(path))
     except OSError:
@@ -232,7 +232,7 @@ def folder(path: str, depth: int = 1) -> list[str]:
 def owner(port: int, near: int) -> int:
     """The process that listens on a TCP port in the network namespace of `near`; 0 for none.
 
-    Of several that share the socket the oldest: workers inherit it from their master.
+    Of several that share the socket, the oldest: workers inherit it from their parent.
     """
     wanted = {f"socket:[{inode}]" for inode in listening(port, near)}
     holders = [pid for pid in pids() if wanted and holds(pid, wanted)]
@@ -269,15 +269,15 @@ def link(path: str) -> str:
 
 
 def variables(pid: int) -> dict[str, str]:
-    """The environment a process was started with; empty when it is not ours to read."""
+    """The environment that a process was started with; empty when it may not be read."""
     words = read(f"/proc/{pid}/environ").decode(errors="replace").split("\0")
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def hit(pid: int, tag: int, number: int) -> bool:
-    """Signal one tagged process, through a pidfd and with the tag read again behind it.
+    """Signal one tagged process, through a pidfd and after reading its tag again.
 
-    So neither a reused number nor anything but a process of that lease can be hit.
+    So neither a process with a reused pid nor any process of another lease can be hit.
     """
     try:
         pidfd = os.pidfd_open(pid)
@@ -295,7 +295,7 @@ def hit(pid: int, tag: int, number: int) -> bool:
 
 
 def alive(pid: int, start: int) -> bool:
-    """Whether this very process still lives."""
+    """Whether this very process is still alive."""
     one = row(pid)
     return one is not None and one.start == start and not one.zombie
 
@@ -326,7 +326,7 @@ class Answers:
         return {"pid": owner(port, near)}
 
     def _process(self, pid: int) -> dict[str, Any]:
-        """Who a process is, and all that is above it."""
+        """What a process is, and all its ancestors."""
         above = []
         found = row(pid)
         while found is not None:

@@ -1,7 +1,7 @@
 """The report in three forms: JSON, one self-contained HTML page, a poster by the service itself.
 
-Nothing in any of them refers to the network, and there is no script: a report can be opened years
-later, or mailed.
+None of them refers to the network or contains a script: a report can be opened years later, or sent
+by mail.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.outcomes import Verdict, percentile, summary
 from poster_service.loadtest.run import Result
 
-#: Points of a plot at most; more are put together.
+#: Points of a plot at most; more are merged.
 POINTS = 240
 STYLE = Style(
     background="transparent", plot_background="transparent", font_family="sans-serif",
@@ -39,18 +39,18 @@ li{font-family:monospace;overflow-wrap:anywhere}
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """Everything that was seen, for programs."""
+    """The whole result, for programs."""
     plan = result.plan
     return {
         "ok": result.ok, "headline": headline(result), "target": result.target,
         "plan": {name: value for name, value in vars(plan).items() if name != "token"},
         "begun": result.begun, "seconds": round(result.seconds, 2),
         "requests": len(result.judged), "outcomes": summary(result.judged),
-        "refusals": result.accounts.refusals, "cases": by_case(result),
-        "hits": dict(result.hits), "restarts": len(result.accounts.restarts),
-        "looked": result.looked,
+        "refusals": result.outcomes.refusals, "cases": by_case(result),
+        "hits": dict(result.hits), "restarts": len(result.outcomes.restarts),
+        "checked": result.checked,
         "left": {kind: result.left_by_kind()[kind] for kind in ZEROS},
-        "left_named": [one.as_json() for one in result.left], "problems": result.problems,
+        "left_listed": [each.as_json() for each in result.left], "problems": result.problems,
         "flatness": result.flatness(), "samples": result.numbers,
     }  # fmt: skip
 
@@ -90,7 +90,7 @@ def _tables(result: Result) -> str:
     ]  # fmt: skip
     hits = [[what, count] for what, count in sorted(result.hits.items())]
     return "".join((
-        table(["left behind", "number"], left) if result.looked else "",
+        table(["left behind", "number"], left) if result.checked else "",
         table(list(cases[0]) if cases else [], [list(line.values()) for line in cases]),
         table(["how requests ended", "number"], counted),
         table(["hits", "number"], hits) if hits else "",
@@ -123,21 +123,21 @@ def charts(result: Result) -> list[tuple[str, str]]:
     ]
     if numbers:
         memory = {"service PSS": "service_pss_kib", "init PSS": "init_pss_kib"}
-        books = {"service descriptors": "service_fds", "service threads": "service_threads"}
+        counts = {"service descriptors": "service_fds", "service threads": "service_threads"}
         found += [
             ("Processes", chart(seconds, {"all": seen("processes"), "Chrome": seen("tagged")})),
             ("Zombies and orphans",
              chart(seconds, {"zombies": seen("zombies"), "orphans": seen("orphans")})),
             ("Memory, MiB",
-             chart(seconds, {told: seen(name, 1 / 1024) for told, name in memory.items()})),
+             chart(seconds, {label: seen(name, 1 / 1024) for label, name in memory.items()})),
             ("Descriptors and threads",
-             chart(seconds, {told: seen(name) for told, name in books.items()})),
+             chart(seconds, {label: seen(name) for label, name in counts.items()})),
         ]  # fmt: skip
     return found
 
 
 def thin(numbers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As many points as a plot shows; of several the one with the most zombies stays."""
+    """At most `POINTS` points; of merged ones the one with the most zombies stays."""
     step = max(1, math.ceil(len(numbers) / POINTS))
     groups = (numbers[begin : begin + step] for begin in range(0, len(numbers), step))
     return [max(group, key=lambda one: float(one["zombies"])) for group in groups]
@@ -175,7 +175,7 @@ def chart(seconds: Sequence[int], lines: dict[str, list[float]], height: int = 2
 
 
 def without_script(svg: str) -> str:
-    """What pygal writes for its viewer, which is not here, and the comments that name sites."""
+    """The SVG without pygal's scripts for its viewer, and without comments that name sites."""
     return re.sub(r"<script.*?</script>|<!--.*?-->", "", svg, flags=re.DOTALL)
 
 
@@ -185,7 +185,7 @@ def poster(result: Result) -> str:
     zombies = max((one["zombies"] for one in result.numbers), default=0)
     times, rates, _, _ = per_second(result)
     colour = "#0b6e4f" if result.ok else "#b3123a"
-    told = "nothing left behind" if result.ok else "NOT as it must be"
+    verdict = "nothing left behind" if result.ok else "FAILED"
     figures = (
         (len(result.judged), "requests"), (result.count(Verdict.RENDERED), "pictures"),
         (sum(result.hits.values()), "Chromes hit"), (zombies, "zombies at most"), (left, "left"),
@@ -196,7 +196,7 @@ def poster(result: Result) -> str:
         "width:1200px;height:630px;padding:44px 56px;font:26px sans-serif;background:#fbfaf6;"
         f"color:#1b1b1f}}h1{{margin:0;color:{colour};font-size:54px}}.f{{display:flex;gap:48px;"
         "margin:26px 0}.f b{font-size:48px}svg{width:1088px;height:290px}</style>"
-        f"<h1>{told}</h1><div>{html.escape(result.target)}, seed {result.plan.seed},"
+        f"<h1>{verdict}</h1><div>{html.escape(result.target)}, seed {result.plan.seed},"
         f" {result.seconds:.0f} s, pictures per second:</div><div class=f>{cells}</div>"
         f"{chart(times, {'pictures/s': rates})}"
     )
@@ -208,7 +208,7 @@ async def write_poster(
     """Have the service render the headline.
 
     Raises:
-        CannotTest: It did not.
+        CannotTest: The service did not.
     """
     body = {"html": poster(result), "width": 1200, "height": 630, "timeout_ms": 15_000}
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)

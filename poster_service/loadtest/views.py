@@ -1,4 +1,4 @@
-"""Two ways to look at a process table: this machine's /proc, or a container's from inside.
+"""Two ways to inspect a process table: this machine's /proc, or a container's from inside.
 
 Both answer the same requests (proctable.Answers); neither blocks the event loop.
 """
@@ -13,25 +13,25 @@ from poster_service.loadtest import proctable
 from poster_service.loadtest.errors import CannotTest
 from poster_service.loadtest.proctable import Row
 
-#: The longest answer of a look from inside, in bytes: 10,000 processes with long command lines.
+#: The longest answer from inside a container, in bytes: 10,000 processes with long command lines.
 LONGEST_ANSWER = 64 << 20
 SCRIPT = Path(proctable.__file__)
 
 
 class View(Protocol):
-    """Something that can look at a process table."""
+    """Something that can inspect a process table."""
 
     async def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """The answer to one request."""
         ...
 
     async def close(self) -> None:
-        """Stop looking; nothing of the view is left."""
+        """Stop; nothing of the view is left."""
         ...
 
 
 class HereView:
-    """Looks at this machine's /proc, in a thread, so that the load goes on meanwhile."""
+    """Reads this machine's /proc, in a thread, so that the load goes on meanwhile."""
 
     def __init__(self) -> None:
         self._answers = proctable.Answers()
@@ -39,7 +39,7 @@ class HereView:
 
     async def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """The answer to one request."""
-        async with self._one:  # a table remembers; two looks at once would mix its memory
+        async with self._one:  # a table remembers earlier snapshots; two at once would mix them
             return await asyncio.to_thread(self._answers.answer, {"do": do, **words})
 
     async def close(self) -> None:
@@ -47,7 +47,7 @@ class HereView:
 
 
 class InsideView:
-    """Looks from inside: a small Python that some prefix (`docker exec -i NAME`) starts there."""
+    """Reads /proc inside a container, by a small Python that `docker exec -i NAME` starts there."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -55,7 +55,11 @@ class InsideView:
 
     @classmethod
     async def start(cls, prefix: Sequence[str], python: str = "python3") -> "InsideView":
-        """Start the looker.
+        """Start the Python inside.
+
+        Args:
+            prefix: What starts a command there, e.g. `docker exec -i NAME`.
+            python: The interpreter there.
 
         Raises:
             CannotTest: It could not be started there.
@@ -78,27 +82,29 @@ class InsideView:
         """The answer to one request.
 
         Raises:
-            CannotTest: The looker is gone, most likely with its container.
+            CannotTest: The Python inside is gone, most likely with its container.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
-            raise CannotTest("the looker inside was started without pipes")
+            raise CannotTest("the process inside was started without pipes")
         async with self._one:
             try:
                 stdin.write(json.dumps({"do": do, **words}).encode() + b"\n")
                 await stdin.drain()
                 line = await asyncio.wait_for(stdout.readline(), 30)
             except (OSError, TimeoutError) as error:
-                raise CannotTest(f"looking from inside failed: {error}") from error
+                raise CannotTest(f"inspecting the container from inside failed: {error}") from error
         if not line:
-            raise CannotTest("looking from inside failed: the looker there is gone")
+            raise CannotTest(
+                "inspecting the container from inside failed: the process there is gone"
+            )
         answer: dict[str, Any] = json.loads(line)
         if "rows" in answer:
             answer["rows"] = [Row(*one) for one in answer["rows"]]
         return answer
 
     async def close(self) -> None:
-        """End the looker: it leaves when its stdin ends."""
+        """End the Python inside: it exits when its stdin ends."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -113,9 +113,8 @@ class InstanceDir:
         if not _is_at(self._lock, lock_of(path)):
             self._lock = _replaced(self._lock, try_lock(lock_of(path)), path)
         if not _is_at(self._folder, path):
-            remove_tree(
-                str(path)
-            )  # not a live instance's: we hold its lock; left by a crash in here
+            # Not a live instance's, since we hold its lock; left by a crash in here.
+            remove_tree(str(path))
             _rmdir(path)
             path.mkdir(mode=0o700)
             self._folder = _replaced(self._folder, try_lock_folder(path), path)
@@ -242,7 +241,7 @@ async def sweep(work_dir: Path) -> list[Swept]:
 
 
 def _remove_ledgers(work_dir: Path) -> None:
-    """Remove the ledgers of inits that were killed before they could (see `cli.ledger_options`)."""
+    """Remove the ledgers of inits that were killed before they could (`commands/serve.py`)."""
     for file in work_dir.glob("init-*.json"):
         pid = file.stem.removeprefix("init-")
         with contextlib.suppress(OSError, OverflowError):

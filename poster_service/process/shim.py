@@ -191,9 +191,8 @@ def become_leader(options: Options, shim: int) -> None:
         posix.set_inheritable(ours, False)  # the program gets its own numbers only
     for seen, copy in copies:
         posix.dup2(copy, seen, True)
-    if (
-        options.user
-    ):  # from here on nothing can be imported: the library may be readable by root only
+    if options.user:
+        # From here on nothing can be imported: the library may be readable by root only.
         become(options.user)
         posix.chdir(options.folder)  # if refused, then here and with our own message
     # Last, because a change of user clears it (prctl(2)).

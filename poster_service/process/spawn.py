@@ -123,12 +123,7 @@ class Group:
             OSError: The shim could not be started (no processes, memory or descriptors left).
             CannotGive: The folder cannot be given to the command's user.
         """
-        try:
-            (control, control_held), (report_held, report) = pipes(2)
-        except OSError:
-            for _, ours in command.descriptors:
-                os.close(ours)
-            raise
+        (control, control_held), (report_held, report) = _pipes_of(command)
         theirs = [control, report, *(ours for _, ours in command.descriptors)]
         held = contextlib.ExitStack()
         held.callback(os.close, control_held)
@@ -297,6 +292,20 @@ def _start_shim(
         pass_fds=theirs,
         start_new_session=True,  # Ctrl-C in the terminal is for the service only
     )
+
+
+def _pipes_of(command: Command) -> list[tuple[int, int]]:
+    """Two pipes for a command; closes our copies of its descriptors if there are none.
+
+    Raises:
+        OSError: There are not enough descriptors.
+    """
+    try:
+        return pipes(2)
+    except OSError:
+        for _, ours in command.descriptors:
+            os.close(ours)
+        raise
 
 
 def pipes(count: int) -> list[tuple[int, int]]:

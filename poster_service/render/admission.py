@@ -159,7 +159,7 @@ class Admission:
             self._note_idle()
 
     def check(self, caller: str = "") -> None:
-        """Refuse now a render that would be refused whatever it asks for; takes nothing.
+        """Refuse now a render that would be refused in any case; takes nothing.
 
         Raises:
             Stopping: The service accepts no more renders.

@@ -77,8 +77,7 @@ class CachedImage:
 
         Warnings that are the same each time, such as a missing glyph, are cached with it.
         """
-        image = self.rendered
-        return image.is_reproducible and not (image.has_script_errors or image.is_broken)
+        return self.rendered.is_reproducible and not self.rendered.is_broken
 
     @classmethod
     def of(cls, entry: Entry) -> "CachedImage":
@@ -324,7 +323,7 @@ class RenderCache:
         return MISS
 
     def _expires_at(self, _: bytes, image: CachedImage, now: float) -> float:
-        """When a picture leaves the cache, whoever might still want it."""
+        """When a picture leaves the cache in any case."""
         return image.since + self._max_seconds
 
     def _answer_painted(self, painted: Painted, job: RenderJob) -> Answer:

@@ -177,7 +177,7 @@ def _format_is(formats: Sequence[Format]) -> Json:
 
 @dataclass(frozen=True)
 class Entry:
-    """One option, nested or not, as whoever lists options needs it.
+    """One option, nested or not, with all that a list of options shows.
 
     Attributes:
         name: Dotted: `clip.width`. `headers.NAME` stands for a value of a map, `cookies.0.name`

@@ -3,7 +3,7 @@
 Chrome encodes either quickly and large (`optimizeForSpeed`) or slowly and small, and cannot do
 anything else meanwhile. The quick one has a good filter in every row already (PNG, chapter 9) and
 only a hasty compression, so that alone is done again, by zlib-ng: a third of the CPU of filtering
-anew (measured), and less than Chrome's own small one.
+again (measured), and less than Chrome's own small one.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 from poster_service.render.options import PngCompression
 from poster_service.settings import processors
 
-# Pillow's guard against strangers' pictures; these are our own Chrome's, and POSTER_MAX_PIXELS
+# Pillow's guard against untrusted pictures; these are our own Chrome's, and POSTER_MAX_PIXELS
 # bounds them.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -28,8 +28,8 @@ Image.MAX_IMAGE_PIXELS = None
 #: 1.07 to 1.11, at 20 ms for 750 x 1334; 7 gives 0.91 to 1.08 at 75 ms (measured); 8 and 9 take
 #: several times that for some per cent.
 LEVELS: Mapping[PngCompression, int] = {"balanced": 4, "small": 7}
-#: Photographs do not compress below this share of their pixels, and are where a filter chosen anew
-#: for each row is worth its price: a sixth fewer bytes for four times the CPU.
+#: Photographs do not compress below this share of their pixels. With them, choosing the filter of
+#: each row again is worth its price: a sixth fewer bytes for four times the CPU.
 PHOTOGRAPH = 0.4
 #: Pillow's zlib level for those; higher ones gain nothing there.
 FILTERED_LEVEL = 4
@@ -54,17 +54,17 @@ async def compressed(png: bytes, how: PngCompression) -> bytes:
 
 @functools.cache
 def threads() -> ThreadPoolExecutor:
-    """One for each processor: what comes in a flood waits, and keeps nobody else's thread busy."""
+    """A pool of one thread for each processor, used for encoding only."""
     return ThreadPoolExecutor(processors(), thread_name_prefix="encode")
 
 
 def recompress(png: bytes, level: int, *, filters: bool = False) -> bytes:
     """Compress a PNG of our own Chrome again at a zlib-ng level of 1 to 9; the pixels stay.
 
-    With `filters` those of a photograph are chosen anew too, if that makes it smaller.
+    With `filters` those of a photograph are chosen again too, if that makes it smaller.
 
     Raises:
-        ValueError: It is no PNG, or a broken one.
+        ValueError: It is not a whole PNG.
     """
     try:
         found = list(_chunks(png))
@@ -75,7 +75,7 @@ def recompress(png: bytes, level: int, *, filters: bool = False) -> bytes:
         # In one piece: growing it would hold the interpreter's lock while it is copied.
         rows = zlib_ng.decompress(packed, bufsize=size_of_rows(png))
     except (struct.error, LookupError, zlib_ng.error) as error:  # type: ignore[misc]  # its stub has an instance
-        raise ValueError("no PNG, or a broken one") from error
+        raise ValueError("not a PNG, or a broken PNG") from error
     del packed
     data, unpacked = zlib_ng.compress(rows, level), len(rows)
     del rows
@@ -84,7 +84,7 @@ def recompress(png: bytes, level: int, *, filters: bool = False) -> bytes:
     )
     made = [png, b"".join((SIGNATURE, *parts))]
     if filters and len(data) > PHOTOGRAPH * unpacked:
-        made.append(_filtered_anew(png))
+        made.append(_filtered_again(png))
     return min(made, key=len)
 
 
@@ -97,7 +97,7 @@ def size_of_rows(png: bytes) -> int:
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and body of each chunk (PNG, 5.3); their checksums are our own Chrome's."""
     if not png.startswith(SIGNATURE) or not png.endswith(b"".join(_chunk(END, b""))):
-        raise ValueError("no PNG, or not a whole one")
+        raise ValueError("not a PNG, or not a whole PNG")
     at = len(SIGNATURE)
     while at < len(png):
         size, name = struct.unpack_from(">I4s", png, at)
@@ -111,7 +111,7 @@ def _chunk(name: bytes, body: bytes) -> tuple[bytes, ...]:
     return struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)
 
 
-def _filtered_anew(png: bytes) -> bytes:
+def _filtered_again(png: bytes) -> bytes:
     out = io.BytesIO()
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
         picture.save(out, "PNG", compress_level=FILTERED_LEVEL)

@@ -17,7 +17,7 @@ Pairs = Iterable[tuple[str, str]]
 def nest(pairs: Pairs, group: type[OptionGroup]) -> dict[str, Any]:
     """The options of flat pairs as JSON would have them, but every value is text.
 
-    Names that the group does not know are left as they are, for whoever checks names.
+    Names that the group does not know stay as they are; `RenderRequest.parse` refuses them.
 
     Raises:
         InvalidField: A name is given twice, or both as one value and in parts, or the items of a

@@ -1,8 +1,8 @@
-"""Files of a template's folder: which there are, whether one has changed, and their digest.
+"""The files of a template's folder: their names, whether one has changed, and their digest.
 
-A change is found by `stat` alone, so that looking costs some microseconds a file. Times of files
-are coarse (a kernel tick, 1 to 10 ms), so a file that changed a moment ago may change once more
-without a trace: a snapshot of it is not settled, and is to be taken again.
+A change is detected by `stat` alone, so that a check takes a few microseconds per file. File times
+are coarse (a kernel tick, 1 to 10 ms), so a file that changed a moment ago may change again with
+the same times: a snapshot of it is not settled, and must be taken again.
 """
 
 import hashlib
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: What another file, or other content, has otherwise; None where there is no file.
+#: Differs for another file or other content: inode, size, mtime, ctime; None where there is no
+#: file.
 Stamp = tuple[int, int, int, int] | None
 
-#: A change as recent as this may be followed by another with the same times.
+#: After a change as recent as this, another one may leave the same times; in nanoseconds.
 SETTLED_NS = 50_000_000
 
 
@@ -30,28 +31,28 @@ def stamp_of(file: str | Path) -> Stamp:
 
 
 def stamps_of(folder: str | Path) -> dict[str, Stamp]:
-    """The stamp of every file below a folder, by its path below it; empty where there is none."""
+    """The stamp of every file below a folder, by its relative path; empty without a folder."""
     found: dict[str, Stamp] = {}
-    todo = [""]
-    while todo:
-        at = todo.pop()
+    pending = [""]
+    while pending:
+        at = pending.pop()
         try:
             with os.scandir(os.path.join(folder, at)) as entries:  # noqa: PTH118 - as above
                 for entry in entries:
                     name = at + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        todo.append(name + "/")
-                    elif entry.is_file():  # a pipe would never end
+                        pending.append(name + "/")
+                    elif entry.is_file():  # reading a FIFO would never end
                         found[name] = stamp_of(entry.path)
         except OSError:
-            continue  # removed meanwhile, or closed to us: no page would get its files either
+            continue  # removed meanwhile, or unreadable: no page would get its files either
     return found
 
 
 def is_settled(stamps: Mapping[str, Stamp], now_ns: int | None = None) -> bool:
-    """Whether no file changed so lately that it may have changed since without a trace.
+    """Whether no file changed so recently that another change might have the same times.
 
-    A time to come (another machine's clock) counts as settled: it would never be.
+    A time in the future (another machine's clock) counts as settled, or it would not be for long.
     """
     now = time.time_ns() if now_ns is None else now_ns
     return not any(0 <= now - stamp[3] < SETTLED_NS for stamp in stamps.values() if stamp)
@@ -62,15 +63,15 @@ class Snapshot:
     """The files of one folder at one moment.
 
     Attributes:
-        stamps: By path below the folder, taken before the files were read.
-        digest: Of all names and contents, in hexadecimal: equal on every machine.
+        stamps: The stamps by relative path, taken before the files were read.
+        digest: Digest of all names and contents, in hexadecimal; the same on every machine.
     """
 
     stamps: Mapping[str, Stamp]
     digest: str
 
     def is_current(self, name: str, file: Path) -> bool:
-        """Whether a file is still the one that the digest is of; what is no file always is."""
+        """Whether a file is unchanged since; a path that was no file and is none is, too."""
         return (name not in self.stamps and not file.is_file()) or (
             self.stamps.get(name) == stamp_of(file)
         )
@@ -81,7 +82,7 @@ def _blake2b() -> Any:
 
 
 def snapshot(folder: Path, stamps: Mapping[str, Stamp] | None = None) -> Snapshot:
-    """Read every file of a folder, whose stamps may have been taken already."""
+    """Read every file of a folder; `stamps` are those of `stamps_of`, if already taken."""
     stamps = stamps_of(folder) if stamps is None else stamps
     digest = _blake2b()
     for name in sorted(stamps):

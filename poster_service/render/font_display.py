@@ -1,9 +1,9 @@
-"""`font-display: optional` becomes `block` in what a page gets: a picture can wait for a font.
+"""Replaces `font-display: optional` by `block` in what a page loads: a render can wait for a font.
 
-`optional` lets a browser use the fallback as long as the document lives when a font is not there
-after 100 ms. That is for readers who wait; a font that is fetched comes later than that at times,
-and the picture would be another one each time. Nothing changes it once the font is asked for
-(tried), so the declaration itself is changed, to as many characters.
+With `optional` a browser uses the fallback for the document's whole life when a font is not there
+after 100 ms. That is for readers who wait; here a fetched font takes longer at times, and the
+picture would differ from render to render. Nothing changes this once the font is requested (tried),
+so the declaration itself is replaced, by one of the same length.
 """
 
 import asyncio
@@ -15,25 +15,25 @@ from poster_service.browser.types import Reply, Request, Route
 
 _DECLARATION = re.compile(rb"(font-display\s{0,20}:\s{0,20})optional(?![\w-])", re.IGNORECASE)
 _BLOCK = b"block   "
-#: Changed in one document; each is a step of the interpreter.
+#: Declarations replaced in one document; each is a step of the interpreter.
 MAX_DECLARATIONS = 10_000
-#: A page that states digests of its styles would lose those that are changed.
+#: Marks of a page with digests of its style sheets: Chrome would reject those that are changed.
 _DIGESTS = ("integrity=", "'sha256-", "'sha384-", "'sha512-")
-#: From here on the search takes longer than a millisecond.
+#: From this size on the search takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
 
 
-def with_patient_fonts(route: Route, html: str) -> Route:
-    """A route whose documents and style sheets let fonts come late.
+def with_blocking_fonts(route: Route, html: str) -> Route:
+    """A route whose documents and style sheets have `block` in place of `optional`.
 
     Args:
-        route: Answers what the page asks for.
-        html: The page; one that states digests of styles gets everything as it is.
+        route: Answers the page's requests.
+        html: The page; for one with digests of style sheets the route is returned unchanged.
     """
     if any(mark in html for mark in _DIGESTS):
         return route
 
-    async def patient(request: Request) -> Reply | None:
+    async def answer(request: Request) -> Reply | None:
         reply = await route(request)
         if reply is None or request.kind not in ("Document", "Stylesheet"):
             return reply
@@ -44,31 +44,31 @@ def with_patient_fonts(route: Route, html: str) -> Route:
             body = await asyncio.to_thread(patch, reply.body)
         return reply if body is reply.body else replace(reply, body=body)
 
-    return patient
+    return answer
 
 
 def in_css(css: bytes) -> bytes:
-    """A style sheet, as long as before; the same object where there is nothing to change."""
+    """A style sheet of the same length; the same object where there is nothing to replace."""
     if b"ptional" not in css and b"PTIONAL" not in css:
         return css
     return _DECLARATION.sub(rb"\1" + _BLOCK, css, count=MAX_DECLARATIONS)
 
 
 def in_html(html: bytes) -> bytes:
-    """A document with its `style` elements changed, and no other text.
+    """A document with the declarations in its `style` elements replaced, and no other text.
 
-    The first `MAX_DECLARATIONS` are; the steps between them are searches, not loops of ours.
+    Only the first `MAX_DECLARATIONS`; the steps between them are searches in C, not Python loops.
     """
     found = list(islice(_DECLARATION.finditer(html), MAX_DECLARATIONS))
     if not found:
         return html
     lower, changed, last, is_inside = html.lower(), bytearray(html), 0, False
-    for one in found:
-        opened = lower.rfind(b"<style", last, one.start())
-        closed = lower.rfind(b"</style", last, one.start())
+    for declaration in found:
+        opened = lower.rfind(b"<style", last, declaration.start())
+        closed = lower.rfind(b"</style", last, declaration.start())
         if opened != closed:
             is_inside = opened > closed
-        last = one.start()
+        last = declaration.start()
         if is_inside:
-            changed[one.end(1) : one.end()] = _BLOCK
+            changed[declaration.end(1) : declaration.end()] = _BLOCK
     return bytes(changed)

@@ -1,6 +1,6 @@
 """Builds a render job from a request: template, defaults, static or not, cache key, deadline.
 
-Whatever can fail without a Chrome fails here.
+All that can fail without a Chrome fails here.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""What is wrong with a template, in words: the file, the line, the variable, and what to do.
+"""Messages about mistakes in a template: the file, the line, the variable, and the remedy.
 
-Read by the person who wrote the template and, when a render fails, by a caller. So the sentence
-holds names out of the template and its schema, never a value of the data or a path of the machine;
-what Python said, which may hold values, is for the operator only.
+The template's author reads them and, when a render fails, a caller. So a message has names out of
+the template and its schema, but never a value of the data or a path of this machine. Python's own
+error text, which may contain values, is only logged, for the operator.
 """
 
 import difflib
@@ -27,10 +27,10 @@ from jinja2.loaders import split_template_path
 from poster_service.render.folder import Stamp, stamp_of, stamps_of
 from poster_service.render.template_lint import UnsafeTemplate, name_of
 
-#: How many names are listed where none is near enough to be meant.
-MOST_NAMES = 12
-#: Files looked at for a name that may be meant.
-MOST_FILES = 2_000
+#: Names that a message lists where none is similar to the unknown one.
+MAX_NAMES = 12
+#: Files whose names are compared with that of a missing one.
+MAX_FILES = 2_000
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Mistake:
     """One thing wrong with one file of a template.
 
     Attributes:
-        file: Its path below the folder of all templates, as in `card/poster.html`.
-        what: What is wrong and what to do, fit for a caller.
-        line: Where, counted from 1; None where no line can be named.
+        file: Its path below the folder of all templates, e.g. `card/poster.html`.
+        what: What is wrong and the remedy; safe to show to a caller.
+        line: Counted from 1; None where the line is not known.
         column: Likewise.
-        detail: What Python said of it, for the operator; often empty.
+        detail: Python's error text, for the operator only; often empty.
     """
 
     file: str
@@ -58,7 +58,7 @@ class Mistake:
         return f"{place}: {self.what}"
 
     def whole(self) -> str:
-        """All of it, for the operator."""
+        """The mistake with its detail, for the log."""
         return f"{self} ({self.detail})" if self.detail else str(self)
 
 
@@ -71,11 +71,11 @@ class FaultyTemplate(Exception):
 
 
 class Sources(BaseLoader):
-    """Loads the files of one template, and what it includes, and remembers which those were.
+    """Loads the files of one template and its includes, and records which those were.
 
     Attributes:
-        stamps: Of every file asked for, by its path, also of those that are not there.
-        texts: Source by the name that Jinja knows it by, as in `card/poster.html`.
+        stamps: The stamp of every requested file by its path, also of those that do not exist.
+        texts: The source by Jinja's name of it, e.g. `card/poster.html`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -84,26 +84,26 @@ class Sources(BaseLoader):
         self.texts: dict[str, str] = {}
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, None]:
-        """As Jinja asks for it.
+        """Source, file name and None, as `jinja2.BaseLoader` defines it.
 
         Raises:
             TemplateNotFound: There is no such file below the folder of all templates.
-            FaultyTemplate: It cannot be read as text.
+            FaultyTemplate: It cannot be read, or is not UTF-8.
         """
         file = self._root.joinpath(*split_template_path(template))
-        self.stamps[str(file)] = stamp_of(file)  # before it is read: what changes later is seen
+        self.stamps[str(file)] = stamp_of(file)  # first: a later change is noticed
         if not file.is_file():
             raise TemplateNotFound(template)
         self.texts[template] = text = read_text(file, template)
         return text, self.filename(template), None
 
     def filename(self, template: str) -> str:
-        """What Python calls the source in a traceback."""
+        """The source's file name in a traceback."""
         return str(self._root / template)
 
 
 def read_text(file: Path, name: str) -> str:
-    """A file's text, in UTF-8, a byte order mark left out.
+    """The text of a file in UTF-8, without a byte order mark.
 
     Raises:
         FaultyTemplate: It cannot be read, or is not UTF-8.
@@ -123,18 +123,18 @@ def read_text(file: Path, name: str) -> str:
 
 
 class Explainer:
-    """Turns what Jinja or Python raised for a template into a mistake with its place."""
+    """Turns an exception of Jinja or of a running template into a mistake with its place."""
 
     def __init__(self, root: Path, name: str, environment: Environment, sources: Sources) -> None:
         self._root, self._page = root, f"{name}/poster.html"
         self._name, self._environment, self._sources = name, environment, sources
 
     def of(self, error: Exception, schema: Mapping[str, Any]) -> Mistake:
-        """The mistake behind an error; `schema` is of the data."""
+        """The mistake that caused an error; `schema` is that of the template's data."""
         if isinstance(error, FaultyTemplate):
             return error.mistakes[0]
         if isinstance(error, UnsafeTemplate):
-            return Mistake(self._page, _misplaced(error), error.line)
+            return Mistake(self._page, _unsafe(error), error.line)
         if isinstance(error, TemplateSyntaxError):
             return self._syntax(error)
         file, line = self._place(error)
@@ -142,8 +142,8 @@ class Explainer:
         return Mistake(file, what, line, detail=_detail(error))
 
     def missing(self, error: TemplateNotFound, file: str, line: int) -> Mistake:
-        """The mistake behind a name, in a known place, of a file that is not there."""
-        return Mistake(file, self._missing(error, self._sources.texts.get(file, "")), line)
+        """The mistake of naming, in a known place, a file that does not exist."""
+        return Mistake(file, self._missing_file(error, self._sources.texts.get(file, "")), line)
 
     def _place(self, error: Exception) -> tuple[str, int | None]:
         """The innermost line of a template that the error came through."""
@@ -161,7 +161,7 @@ class Explainer:
     ) -> str:
         text = self._sources.texts.get(file, "")
         if isinstance(error, TemplateNotFound):
-            return self._missing(error, text)
+            return self._missing_file(error, text)
         if isinstance(error, UndefinedError):
             return undefined(error, text, line, schema)
         if isinstance(error, TemplateRuntimeError) and (found := _UNKNOWN.search(str(error))):
@@ -169,50 +169,51 @@ class Explainer:
         if found := _ARGUMENTS.fullmatch(str(error)):
             return f"`{found[1]}` {found[2]}"
         names = self._variables(text, line)
-        said = next((said for kind, said in PLAIN.items() if isinstance(error, kind)), "fails")
-        return f"{said}, with {', '.join(f'`{one}`' for one in names)}" if names else said
+        what = next((what for kind, what in MESSAGES.items() if isinstance(error, kind)), "fails")
+        return f"{what}, with {', '.join(f'`{name}`' for name in names)}" if names else what
 
-    def _missing(self, error: TemplateNotFound, text: str) -> str:
-        """A file that an include, import or extends names."""
+    def _missing_file(self, error: TemplateNotFound, text: str) -> str:
+        """The message for a missing file that an include, import or extends names."""
         several = isinstance(error, TemplatesNotFound)
-        names = [str(one) for one in (error.templates if several else [error.name])]
-        shown = [one for one in names if f"'{one}'" in text or f'"{one}"' in text]
-        if not shown:  # made of data
-            return "includes a file that is not there"
-        there = [one for one in sorted(stamps_of(self._root))[:MOST_FILES] if one != self._page]
+        names = [str(name) for name in (error.templates if several else [error.name])]
+        shown = [name for name in names if f"'{name}'" in text or f'"{name}"' in text]
+        if not shown:  # the name is made of data
+            return "includes a file that does not exist"
+        files = [name for name in sorted(stamps_of(self._root))[:MAX_FILES] if name != self._page]
         own = f"{self._name}/{shown[0]}"
-        near = [own] if own in there else difflib.get_close_matches(shown[0], there, 1, 0.5)
-        meant = f"; did you mean `{near[0]}`?" if near else ""
-        listed = " or ".join(f"`{one}`" for one in shown)
-        return f"includes {listed}, which is not there: names begin at the templates folder{meant}"
+        near = [own] if own in files else difflib.get_close_matches(shown[0], files, 1, 0.5)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        listed = " or ".join(f"`{name}`" for name in shown)
+        rule = "names are relative to the folder of all templates"
+        return f"includes {listed}, which does not exist: {rule}{hint}"
 
     def _syntax(self, error: TemplateSyntaxError) -> Mistake:
         file, line = error.name or self._page, error.lineno
-        said = error.message or "cannot be understood"
-        if found := _UNCLOSED.search(said):
+        message = error.message or "cannot be parsed"
+        if found := _UNCLOSED.search(message):
             text = self._sources.texts.get(file, "")
-            line = self._opened(text, found[1]) or line
+            line = self._unclosed_line(text, found[1]) or line
             what = f"`{{% {found[1]} %}}` is never closed: `{{% end{found[1]} %}}` is missing"
             return Mistake(file, what, line)
-        if found := _UNKNOWN.search(said):
+        if found := _UNKNOWN.search(message):
             return Mistake(file, self._unknown(found[1], found[2]), line)
-        if found := _UNKNOWN_TAG.match(said):
-            return Mistake(file, self._misplaced_tag(found[1], said, file), line)
-        return Mistake(file, said[:1].lower() + said[1:].rstrip("."), line)
+        if found := _UNKNOWN_TAG.match(message):
+            return Mistake(file, self._wrong_tag(found[1], message, file), line)
+        return Mistake(file, message[:1].lower() + message[1:].rstrip("."), line)
 
-    def _misplaced_tag(self, tag: str, said: str, file: str) -> str:
-        """A tag that there is not, or that closes nothing which is open."""
+    def _wrong_tag(self, tag: str, message: str, file: str) -> str:
+        """The message for a tag that does not exist, or that closes no open block."""
         if tag not in TAGS:
-            return f"there is no tag `{tag}`{meant(tag, TAGS)}"
-        open_ = _INNERMOST.search(said)
+            return f"there is no tag `{tag}`{did_you_mean(tag, TAGS)}"
+        open_ = _INNERMOST.search(message)
         if open_ is None:
-            return f"`{{% {tag} %}}` stands where no such block is open"
-        line = self._opened(self._sources.texts.get(file, ""), open_[1])
+            return f"`{{% {tag} %}}` closes no open block"
+        line = self._unclosed_line(self._sources.texts.get(file, ""), open_[1])
         where = f" of line {line}" if line else ""
         return f"`{{% {tag} %}}` comes before the `{{% {open_[1]} %}}`{where} is closed"
 
-    def _opened(self, text: str, tag: str) -> int | None:
-        """The line of the innermost block of a kind that is not closed."""
+    def _unclosed_line(self, text: str, tag: str) -> int | None:
+        """The line where the innermost unclosed block of a tag begins; None if not known."""
         lines: list[int] = []
         begins = False
         try:
@@ -228,26 +229,25 @@ class Explainer:
         return lines[-1] if lines else None
 
     def _unknown(self, kind: str, name: str) -> str:
-        """A filter or a test that there is not."""
+        """The message for an unknown filter or test."""
         known = self._environment.filters if kind == "filter" else self._environment.tests
-        more = "; data is text, and nothing makes markup of it" if name == "safe" else ""
-        return f"there is no {kind} named `{name}`{more}{meant(name, known)}"
+        more = "; data is always escaped, and cannot be markup" if name == "safe" else ""
+        return f"there is no {kind} named `{name}`{more}{did_you_mean(name, known)}"
 
     def _variables(self, text: str, line: int | None) -> list[str]:
-        """The names that stand in a line of a template, the longest form of each."""
+        """The variables in a line of a template, e.g. `author.name` without `author`."""
         try:
             tree = self._environment.parse(text)
         except TemplateSyntaxError:  # changed since
             return []
-        there = [one for one in tree.find_all((nodes.Getattr, nodes.Name)) if one.lineno == line]
-        named = dict.fromkeys(filter(None, map(name_of, there)))
-        names = [one for one in named if one not in self._environment.globals]
-        longer = tuple(names)
-        return [one for one in names if not any(other.startswith(one + ".") for other in longer)]
+        found = tree.find_all((nodes.Getattr, nodes.Name))
+        in_line = dict.fromkeys(name_of(node) for node in found if node.lineno == line)
+        names = [name for name in in_line if name and name not in self._environment.globals]
+        return [name for name in names if not any(other.startswith(name + ".") for other in names)]
 
 
-def _misplaced(error: UnsafeTemplate) -> str:
-    """Data where it would be code."""
+def _unsafe(error: UnsafeTemplate) -> str:
+    """The message for data in a place where it would be code."""
     if not str(error).startswith("data "):
         return str(error)
     about = f"`{error.variable}`: " if error.variable else ""
@@ -256,74 +256,73 @@ def _misplaced(error: UnsafeTemplate) -> str:
 
 
 def undefined(error: UndefinedError, text: str, line: int | None, schema: Mapping[str, Any]) -> str:
-    """A variable or an attribute that is not there, and which may be meant.
+    """The message for an undefined variable or attribute, with a similar name of the schema.
 
-    A name is given only where it stands in the template: one that was looked up by a value of the
-    data would tell that value.
+    It has the name only where the template's text contains it: a name that was looked up by a value
+    of the data would disclose that value.
     """
-    said = error.message or ""
-    found = _NO_VARIABLE.fullmatch(said) or _NO_ATTRIBUTE.fullmatch(said)
+    message = error.message or ""
+    found = _NO_VARIABLE.fullmatch(message) or _NO_ATTRIBUTE.fullmatch(message)
     if found is None:
-        is_plain = _NO_EXPORT.search(said) or _NO_PARAMETER.fullmatch(said)
-        return said if is_plain else "a value that it needs is not there"
+        is_safe = _NO_EXPORT.search(message) or _NO_PARAMETER.fullmatch(message)
+        return message if is_safe else MISSING_VALUE
     name = found[1]
     if name.isdecimal():
         return f"there is no element {name} in the list"
     if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
-        return "a value that it needs is not there"
+        return MISSING_VALUE
     lines = text.splitlines()
     here = lines[line - 1] if line and line <= len(lines) else ""
     dotted = re.search(rf"(?:\w+\.)+{re.escape(name)}\b", here)
-    is_attribute = said.endswith("is undefined") is False
+    is_attribute = not message.endswith("is undefined")
     whole = dotted[0] if dotted and is_attribute else name
     return f"`{whole}` is undefined{_remedy(whole, schema)}"
 
 
 def _remedy(whole: str, schema: Mapping[str, Any]) -> str:
-    """What to do about a name that is not in the data."""
+    """The end of a message about a name that is not in the data: the remedy, or similar names."""
     paths = list(dict.fromkeys(_paths(schema)))
     if whole in paths:
         return (
-            f": the data is without it, and the schema does not require it; test with"
-            f" `{{% if {whole} is defined %}}`, or require it"
+            f": the data does not have it, and the schema does not require it; test it with"
+            f" `{{% if {whole} is defined %}}`, or make it required"
         )
     base, _, last = whole.rpartition(".")
-    beside = [one.rpartition(".")[2] for one in paths if one.rpartition(".")[0] == base]
+    beside = [path.rpartition(".")[2] for path in paths if path.rpartition(".")[0] == base]
     if near := difflib.get_close_matches(last, beside, 1, 0.6):
         return f"; did you mean `{base}.{near[0]}`?" if base else f"; did you mean `{near[0]}`?"
-    lasts = {one.rpartition(".")[2]: one for one in reversed(paths)}
+    lasts = {path.rpartition(".")[2]: path for path in reversed(paths)}
     if near := difflib.get_close_matches(last, lasts, 1, 0.6):
-        there = f"{base}.{near[0]}" if base and base not in paths else lasts[near[0]]
-        return f"; did you mean `{there}`?"
-    known = beside if base else [one for one in paths if "." not in one]
-    return f"; the schema has: {', '.join(known[:MOST_NAMES])}" if known else ""
+        path = f"{base}.{near[0]}" if base and base not in paths else lasts[near[0]]
+        return f"; did you mean `{path}`?"
+    known = beside if base else [path for path in paths if "." not in path]
+    return f"; the schema has: {', '.join(known[:MAX_NAMES])}" if known else ""
 
 
 def _paths(schema: Mapping[str, Any]) -> Iterator[str]:
-    """Names of all properties of a schema, dotted; through lists, choices and `$ref`s within it."""
-    todo: list[tuple[str, Any, int]] = [("", schema, 0)]
-    seen = 0
-    while todo and seen < 1_000:
-        base, one, depth = todo.pop(0)
-        seen += 1
-        if not isinstance(one, Mapping) or depth > 12:
+    """Dotted names of all properties of a schema, through `items`, `anyOf` etc. and `$ref`."""
+    pending: list[tuple[str, Any, int]] = [("", schema, 0)]
+    count = 0
+    while pending and count < 1_000:
+        base, node, depth = pending.pop(0)
+        count += 1
+        if not isinstance(node, Mapping) or depth > 12:
             continue
-        properties = one.get("properties")
-        for name, below in properties.items() if isinstance(properties, Mapping) else ():
+        properties = node.get("properties")
+        for name, child in properties.items() if isinstance(properties, Mapping) else ():
             yield base + str(name)
-            todo.append((f"{base}{name}.", below, depth + 1))
-        if isinstance(one.get("$ref"), str):
-            todo.append((base, pointed(schema, one["$ref"]), depth + 1))
-        todo.append((base, one.get("items"), depth + 1))
+            pending.append((f"{base}{name}.", child, depth + 1))
+        if isinstance(node.get("$ref"), str):
+            pending.append((base, resolve_pointer(schema, node["$ref"]), depth + 1))
+        pending.append((base, node.get("items"), depth + 1))
         for choice in ("allOf", "anyOf", "oneOf"):
-            members = one.get(choice)
-            todo += (
-                [(base, each, depth + 1) for each in members] if isinstance(members, list) else []
-            )
+            members = node.get(choice)
+            if isinstance(members, list):
+                pending += [(base, member, depth + 1) for member in members]
 
 
-def pointed(schema: object, reference: str) -> object:
-    """What a `#/...` reference points at within a schema; None where it leads nowhere."""
+def resolve_pointer(schema: object, reference: str) -> object:
+    """The value at a `#/...` reference (RFC 6901) within a schema; None where there is none."""
     if not reference.startswith("#"):
         return None
     at: object = schema
@@ -338,29 +337,31 @@ def pointed(schema: object, reference: str) -> object:
     return at
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names what may be meant; empty where nothing is near."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message that suggests a similar known name; "" where there is none."""
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _detail(error: Exception) -> str:
-    """What Python said, shortened; nothing where the sentence has it already."""
+    """Python's error text, shortened; "" where the message has it already."""
     if isinstance(error, (TemplateNotFound, UndefinedError)):
         return ""
     return f"{type(error).__name__}: {error}"[:300]
 
 
-#: What kinds of errors mean for a template; the first that fits.
-PLAIN: dict[type[Exception], str] = {
+#: For a value that the template uses and the data does not have, where its name may be a value.
+MISSING_VALUE = "a value that it needs is missing"
+#: The message for each kind of exception of a running template; the first that matches counts.
+MESSAGES: dict[type[Exception], str] = {
     SecurityError: "uses something that the sandbox forbids",
     ZeroDivisionError: "divides by zero",
     OverflowError: "a number or a range is too large",
-    RecursionError: "includes or calls itself without end",
+    RecursionError: "includes or calls itself endlessly",
     MemoryError: "needs too much memory",
-    TypeError: "a value is of the wrong type for what is done with it",
-    LookupError: "a value that it needs is not there",
-    ValueError: "a value is not fit for what is done with it",
+    TypeError: "a value has the wrong type for this operation",
+    LookupError: MISSING_VALUE,
+    ValueError: "a value is invalid for this operation",
 }
 #: Jinja's own tags.
 TAGS = (
@@ -376,7 +377,7 @@ _UNKNOWN = re.compile(r"No (filter|test) named '([^']*)'")
 _UNKNOWN_TAG = re.compile(r"Encountered unknown tag '([^']*)'")
 _INNERMOST = re.compile(r"innermost block that needs to be closed is '(\w+)'")
 _UNCLOSED = re.compile(r"Unexpected end of template.*needs to be closed is '(\w+)'", re.DOTALL)
-#: A filter, a test, a macro or a method called with the wrong arguments: no value is in it.
+#: A filter, test, macro or method that is called with wrong arguments; it contains no value.
 _ARGUMENTS = re.compile(
     r"(?:macro ')?(?:do_|test_|sync_do_)?([\w.]+)(?:\(\)|') "
     r"((?:got an unexpected keyword argument|missing|takes|got multiple values for argument)[^\n]*)"

@@ -25,15 +25,17 @@ from poster_service.errors import (
     RenderTimeout,
     Stopping,
 )
-from poster_service.fetch.client import Fetcher, page_route
+from poster_service.fetch.client import Fetcher
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.logs import event
 from poster_service.render.admission import TIMED_OUT_QUEUED, Admission, Slot
 from poster_service.render.encode import compressed, size_of_rows, threads
-from poster_service.render.font_display import with_patient_fonts
+from poster_service.render.font_display import with_blocking_fonts
 from poster_service.render.job import Deadline, RenderJob
 from poster_service.render.missing import add_findings
+from poster_service.render.observations import Observations
 from poster_service.render.options import CONTENT_TYPES
+from poster_service.render.page_route import PageSources, page_route
 from poster_service.render.report import RenderReport
 from poster_service.render.request import Limits
 from poster_service.render.warnings import Warnings
@@ -65,7 +67,6 @@ class Rendered:
         warnings: What the page did not get, as the value of `X-Render-Warnings`; often empty.
         is_broken: Whether a server answered with an error instead of what the page asked for.
         is_reproducible: Whether the page has these warnings, if any, each time.
-        has_script_errors: Whether a script of the page failed.
     """
 
     body: bytes
@@ -76,7 +77,6 @@ class Rendered:
     warnings: str = ""
     is_broken: bool = False
     is_reproducible: bool = True
-    has_script_errors: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Renderer:
             with self._buffers.open() as share:
                 body = await self._within_deadline(Painting(job, report, route, share))
         finally:
-            add_findings(report.warnings, report.phases)
+            add_findings(report.warnings, report.observations)
         if job.options.strict:
             check_whole(report.warnings)
         rendered = Rendered(
@@ -147,7 +147,6 @@ class Renderer:
             report.warnings.header(),
             lifetime.is_broken,
             report.warnings.is_reproducible,
-            bool(report.script_errors),
         )
         report.size = len(body)
         self.last_success = clock.now()
@@ -163,18 +162,15 @@ class Renderer:
     def _route(self, job: RenderJob, warnings: Warnings, lifetime: CacheLifetime) -> Route:
         """The route that answers what the job's page asks for."""
         template = job.template
-        route = page_route(
+        sources = PageSources(
             job.html,
-            template.folder if template else None,
-            self._fetcher,
-            warnings,
-            lifetime,
             job.request.files,
+            template.folder if template else None,
             template.files if template else None,
-            job.caller,
             job.context.folder,
         )
-        return with_patient_fonts(route, job.html)
+        route = page_route(sources, self._fetcher, warnings, lifetime, job.caller)
+        return with_blocking_fonts(route, job.html)
 
     async def _within_deadline(self, painting: Painting) -> bytes:
         """Wait for a slot, paint and compress, until the time is up.
@@ -199,14 +195,15 @@ class Renderer:
 
     async def _paint(self, slot: Slot, painting: Painting) -> bytes:
         """Lease a Chrome and take the picture; undone in reverse order, however it is left."""
-        job, report, phases = painting.job, painting.report, painting.report.phases
+        job, phases = painting.job, painting.report.phases
+        observations = painting.report.observations
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
                 lease = await undo.enter_async_context(self._pool.lease(slot.free))
             page = lease.chrome.page
             page.meter(painting.share)
             undo.callback(asyncio.ensure_future(self._watch_memory(lease.chrome)).cancel)
-            undo.callback(_note_findings, page, report)
+            undo.callback(_note_findings, page, observations)
             undo.callback(_listen_late(page, job.deadline).cancel)
             with phases.phase("setup"):
                 await page.set_up(job.capture)
@@ -214,9 +211,9 @@ class Renderer:
                 await page.load(painting.route, is_static=job.is_static)
             with phases.phase("wait"):
                 await page.wait_painted(is_static=job.is_static)
-            phases.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
+            observations.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
             if page.text and (missing := await self._missing_glyphs(page)):
-                phases.notes.append(("missing_glyph", code_points(missing)))
+                observations.notes.append(("missing_glyph", code_points(missing)))
             with phases.phase("capture"):
                 return await page.capture(job.capture)
 
@@ -273,10 +270,10 @@ def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_at(when, page.listen)
 
 
-def _note_findings(page: PosterPage, report: RenderReport) -> None:
+def _note_findings(page: PosterPage, observations: Observations) -> None:
     """Keep what is known of a page, however its render ends."""
-    report.phases.findings = page.witness.findings
-    report.script_errors = report.phases.script_errors = page.witness.script_errors
+    observations.findings = page.witness.findings
+    observations.script_errors = page.witness.script_errors
 
 
 async def etag_of(body: bytes) -> str:
@@ -297,7 +294,7 @@ def check_whole(warnings: Warnings) -> None:
         FetchDenied: A rule kept something from it; the addresses are named.
         FetchFailed: Something did not come or cannot be used; the addresses are named.
     """
-    missing = warnings.told()
+    missing = warnings.missing()
     if not missing:
         return
     named = [f"{one.url or 'no address'} ({one.reason})" for one in missing[:MAX_NAMED]]

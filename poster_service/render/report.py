@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from poster_service.errors import PosterError
 from poster_service.logs import event
+from poster_service.render.observations import Observations
 from poster_service.render.warnings import Warnings
 from poster_service.stats import Done, Phases
 
@@ -24,7 +25,7 @@ class RenderReport:
     Attributes:
         phases: Where the time went.
         warnings: What the page did not get, or could not use.
-        script_errors: What went wrong in the page's scripts.
+        observations: What Chrome and the page itself report.
         cache_status: How the cache took part, one of `cache.STATUSES`; "" while it is not known.
         size: Bytes of the picture; 0 while there is none.
         outcome: "ok", "cancelled", or the stable code of the error.
@@ -33,7 +34,7 @@ class RenderReport:
     def __init__(self, cache_status: str = "") -> None:
         self.phases = Phases()
         self.warnings = Warnings()
-        self.script_errors: tuple[str, ...] = ()
+        self.observations = Observations()
         self.cache_status = cache_status
         self.size = 0
         self.outcome = "ok"
@@ -42,6 +43,7 @@ class RenderReport:
         """Log the line of a request: names, sizes and times, never the page or its data."""
         level = logging.INFO if self.outcome in ("ok", "cancelled") else logging.WARNING
         options, capture, phases = job.options, job.capture, self.phases.milliseconds
+        script_errors = self.observations.script_errors
         painted = {
             "width": capture.width,
             "height": capture.height,
@@ -62,7 +64,7 @@ class RenderReport:
             bytes=self.size,
             ms=round((time.monotonic() - job.begin) * 1000, 1),
             **(painted if phases else {}),
-            **({"script_errors": list(self.script_errors)} if self.script_errors else {}),
+            **({"script_errors": list(script_errors)} if script_errors else {}),
         )
 
 
@@ -94,7 +96,7 @@ def recorded(job: "RenderJob", observe: Callable[[Done], None]) -> Iterator[Rend
                 time.monotonic() - job.begin,
                 report.phases.milliseconds,
                 report.size,
-                report.script_errors,
+                report.observations.script_errors,
             )
         )
         report.write(job)

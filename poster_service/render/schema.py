@@ -1,4 +1,4 @@
-"""Data of a template: checked against the template's JSON Schema, within a bound of values."""
+"""Checks a template's data against its JSON Schema, up to a number of values."""
 
 import functools
 import itertools
@@ -14,10 +14,10 @@ from jsonschema_specifications import REGISTRY
 
 from poster_service.errors import Fault, InvalidData
 
-#: Values in a template's data, counted at every level. Checking takes some 20 us for each, in one
-#: thread: 4,000,000 in a body of 16 MiB would take a minute.
+#: Values in a template's data, counted at every level. Checking takes about 20 us for each, in one
+#: thread: 4,000,000 in a body of 16 MiB would take more than a minute.
 MAX_VALUES = 10_000
-#: Faults looked for; of those the first 20 by place are told.
+#: Faults that are searched for; the response lists the first 20 of them, sorted by place.
 MAX_FAULTS = 200
 
 
@@ -27,13 +27,13 @@ def check_data(
     """Check data against a schema.
 
     Raises:
-        InvalidData: With a fault for each place that does not fit.
+        InvalidData: With a fault for each invalid place.
     """
     if sum(1 for _ in itertools.islice(_values(data), max_values + 1)) > max_values:
         raise InvalidData.of(
             Fault("data", f"has more than {max_values} values", f"up to {max_values} values")
         )
-    # The registry has JSON Schema's own schemas; for any other `$ref` nothing is fetched.
+    # The registry has JSON Schema's own schemas only; the service fetches no schema.
     validator = _Validator(schema, format_checker=FormatChecker(), registry=REGISTRY)
     errors = itertools.islice(validator.iter_errors(data), MAX_FAULTS)
     found = sorted(errors, key=lambda error: [str(p) for p in error.path])
@@ -43,52 +43,52 @@ def check_data(
 
 def _values(data: object) -> Iterator[object]:
     """Every value at every level."""
-    todo = [data]
-    while todo:
-        one = todo.pop()
-        yield one
-        if isinstance(one, Mapping):
-            todo += one.values()
-        elif isinstance(one, list):
-            todo += one
+    pending = [data]
+    while pending:
+        value = pending.pop()
+        yield value
+        if isinstance(value, Mapping):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
 
 
 def _pattern(_: Any, pattern: str, value: object, __: Any) -> Iterator[ValidationError]:
-    """`pattern` as JSON Schema has it: `$` is the end, and not the place before a last newline."""
+    """`pattern` as JSON Schema defines it: `$` does not match before a trailing newline."""
     if isinstance(value, str) and not re.search(_python_pattern(pattern), value):
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 @functools.cache  # the patterns are those of the templates
 def _python_pattern(pattern: str) -> str:
-    r"""ECMA-262's `$` in Python's words: `\Z`, but where it is escaped or in a set."""
+    r"""A pattern with `\Z`, Python's equivalent, for ECMA-262's `$`, unless escaped or in a set."""
 
-    def one(found: re.Match[str]) -> str:
+    def translate(found: re.Match[str]) -> str:
         return r"\Z" if found[0] == "$" else found[0]
 
-    return _PIECES.sub(one, pattern)
+    return _TOKENS.sub(translate, pattern)
 
 
 #: An escape, a set, or a `$`, whichever comes first.
-_PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+_TOKENS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
 
 
 def _unique(_: Any, wanted: bool, value: object, __: Any) -> Iterator[ValidationError]:
-    """`uniqueItems` in linear time; jsonschema's own compares all with all of a mixed list."""
+    """`uniqueItems` in linear time; jsonschema's own takes quadratic time for a mixed list."""
     if not wanted or not isinstance(value, list):
         return
-    seen = {json.dumps(_plain(one), sort_keys=True) for one in value}
+    seen = {json.dumps(_comparable(item), sort_keys=True) for item in value}
     if len(seen) < len(value):
         yield ValidationError("has the same item twice")
 
 
-def _plain(one: object) -> object:
-    """A value as JSON Schema compares it: 1.0 is 1, at every level."""
-    if isinstance(one, Mapping):
-        return {name: _plain(value) for name, value in one.items()}
-    if isinstance(one, list):
-        return [_plain(value) for value in one]
-    return int(one) if isinstance(one, float) and one.is_integer() else one
+def _comparable(value: object) -> object:
+    """A value as JSON Schema compares it: 1.0 equals 1, at every level."""
+    if isinstance(value, Mapping):
+        return {name: _comparable(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _Validator = extend(  # type: ignore[no-untyped-call]
@@ -100,8 +100,8 @@ def _fault(error: ValidationError) -> Fault:
     field = ".".join(["data", *(str(part) for part in error.absolute_path)])
     described = error.schema.get("description") if isinstance(error.schema, Mapping) else None
     message = error.message
-    if len(message) > 200:  # jsonschema repeats the whole value, which may be a picture
-        message = f"does not fit: {error.validator}"
+    if len(message) > 200:  # jsonschema quotes the whole value, which may be an image
+        message = f"is invalid by {error.validator}"
     allowed = _rule(error)
     return Fault(field, message, f"{allowed}; {described}" if described else allowed)
 

@@ -1,8 +1,8 @@
-"""Finished pictures that replicas have in common, in Redis.
+"""The cache of finished images in Redis, which replicas share.
 
-It is a help and never a need: what it does not know, or does not answer in time, is painted. After
-a failure it is left alone for a while, so that a store which is down costs one wait and not one for
-each render. What it holds is believed, so it should be reached by nobody else.
+A render never depends on it: an image that is not there, or does not come in time, is rendered.
+After a failure the service does not use Redis for a while, so that an outage costs one wait and not
+one for each render. The entries are trusted, so nobody else should have access to that Redis.
 """
 
 import asyncio
@@ -22,33 +22,33 @@ from poster_service.logs import event
 
 logger = logging.getLogger(__name__)
 
-#: What an answer may take, connecting included, in seconds: less than most renders.
-PATIENCE = 0.25
-#: How long it is left alone after a failure, in seconds.
-PAUSE = 5.0
-#: Connections at most; who finds none free waits for one, as long as it has patience.
+#: Time limit of one command, connecting included, in seconds: less than most renders take.
+COMMAND_SECONDS = 0.25
+#: How long Redis is not used after a failure, in seconds.
+PAUSE_SECONDS = 5.0
+#: Connections at most; a command waits for a free one, within its time limit.
 CONNECTIONS = 16
-#: A larger picture is not stored, in bytes: it would hardly come back in time.
-LARGEST = 8 << 20
-#: Between an entry's head and its picture.
-SEAM = b"\n"
-#: Of the keys: another version of us may paint otherwise.
+#: A larger image is not stored, in bytes: reading it would probably exceed the time limit.
+MAX_BYTES = 8 << 20
+#: Separates an entry's head from its image.
+SEPARATOR = b"\n"
+#: Prefix of the keys: another version of the service may render differently.
 PREFIX = f"poster-service:{__version__}:".encode()
 
 #: Outcomes that are counted.
-FOUND, UNKNOWN, STORED, FAILED = OUTCOMES = ("hit", "miss", "stored", "failed")
+HIT, MISS, STORED, FAILED = OUTCOMES = ("hit", "miss", "stored", "failed")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture, with times that mean the same on every machine.
+    """One image, with times by the wall clock, which all machines share.
 
     Attributes:
         body: Its bytes.
         content_type: Its media type.
-        etag: Of the bytes.
-        since: When it was finished, in seconds since the epoch.
-        until: As long as this it stays the same by itself; infinite where nothing was fetched.
+        etag: The strong ETag of the bytes, quotes included.
+        since: When it was rendered, in seconds since the epoch.
+        until: Until when its fetched parts are fresh, likewise; infinite if nothing was fetched.
         warnings: The value of `X-Render-Warnings`; mostly empty.
     """
 
@@ -60,18 +60,18 @@ class Entry:
     warnings: str = ""
 
     def packed(self) -> bytes:
-        """As one string of bytes: a line of JSON, then the picture."""
+        """The entry as bytes: a line of JSON, then the image."""
         until = None if math.isinf(self.until) else self.until
         head = _Head(
             content_type=self.content_type, etag=self.etag, since=self.since, until=until,
             size=len(self.body), warnings=self.warnings,
         )  # fmt: skip
-        return head.model_dump_json().encode() + SEAM + self.body
+        return head.model_dump_json().encode() + SEPARATOR + self.body
 
     @classmethod
     def unpacked(cls, raw: bytes) -> "Entry | None":
-        """What `packed` gave; None for anything else."""
-        line, _, body = raw.partition(SEAM)
+        """The entry from the bytes of `packed`; None for any other bytes."""
+        line, _, body = raw.partition(SEPARATOR)
         try:
             head = _Head.model_validate_json(line)
         except ValidationError:
@@ -94,20 +94,20 @@ class _Head(BaseModel):
 
 
 class Store:
-    """The door to Redis."""
+    """Reads and writes images in Redis."""
 
     def __init__(self, address: str, seconds: int, realm: str = "") -> None:
         """Connect to nothing yet.
 
         Args:
             address: redis://, rediss:// or unix://, as redis-py takes it.
-            seconds: How long a picture is kept there.
-            realm: Those who have another one do not see each other's pictures.
+            seconds: How long an image is stored there.
+            realm: A part of every key: services with different ones do not share images.
 
         Raises:
-            ValueError: The address is none.
+            ValueError: The address is invalid.
         """
-        # Imported here: 50 ms and some megabytes, for those who have a Redis only.
+        # Imported here: it costs 50 ms and some megabytes, also where no Redis is configured.
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
@@ -115,65 +115,65 @@ class Store:
 
         pool = BlockingConnectionPool.from_url(
             address, max_connections=CONNECTIONS, timeout=None,
-            socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE,
+            socket_timeout=COMMAND_SECONDS, socket_connect_timeout=COMMAND_SECONDS,
             retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
-            driver_info=None,  # it would look for its own version on disk for each connection
+            driver_info=None,  # redis-py would read its version from disk for each connection
         )  # fmt: skip
         self._redis: Any = Redis.from_pool(pool)
         self._refusal = ResponseError
         self._prefix = PREFIX + realm.encode() + b":"
         self._is_closed = False
         self._seconds = seconds
-        self._asleep_until = -math.inf
-        #: What has failed since it last worked, of reading and writing: each is told once.
+        self._paused_until = -math.inf
+        #: Which of "read" and "written" failed last; each failure is logged once.
         self._down: set[str] = set()
         self._storing: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
 
     async def find(self, key: bytes) -> Entry | None:
-        """The picture of this key, if there is one and it comes in time."""
-        if self._is_out():
+        """The image of this key; None if there is none, or it does not come in time."""
+        if self._is_unavailable():
             return None
-        raw = await self._ask("read", self._redis.get, self._prefix + key)
+        raw = await self._run("read", self._redis.get, self._prefix + key)
         if raw is FAILED:
             return None
         entry = None if raw is None else Entry.unpacked(raw)
-        self.outcomes[UNKNOWN if entry is None else FOUND] += 1
+        self.outcomes[MISS if entry is None else HIT] += 1
         return entry
 
     def keep(self, key: bytes, entry: Entry) -> None:
-        """Store a picture, behind the caller's back."""
-        if len(entry.body) > LARGEST or self._is_out():
+        """Store an image in the background."""
+        if len(entry.body) > MAX_BYTES or self._is_unavailable():
             return
-        task = asyncio.get_running_loop().create_task(self._keep(key, entry))
+        task = asyncio.get_running_loop().create_task(self._store(key, entry))
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
-    async def _keep(self, key: bytes, entry: Entry) -> None:
+    async def _store(self, key: bytes, entry: Entry) -> None:
         packed = entry.packed()
-        told = await self._ask(
+        answer = await self._run(
             "written", self._redis.set, self._prefix + key, packed, self._seconds
         )
-        self.outcomes[STORED] += told is not FAILED
+        self.outcomes[STORED] += answer is not FAILED
 
-    def _is_out(self) -> bool:
-        return self._is_closed or time.monotonic() < self._asleep_until
+    def _is_unavailable(self) -> bool:
+        return self._is_closed or time.monotonic() < self._paused_until
 
-    async def _ask(self, what: str, command: Callable[..., Any], *words: object) -> Any:
-        """What Redis answers, or FAILED; whatever goes wrong there goes wrong there only."""
+    async def _run(self, what: str, command: Callable[..., Any], *arguments: object) -> Any:
+        """The result of a command; FAILED after any error, which must not reach the render."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await command(*words)
+            async with asyncio.timeout(COMMAND_SECONDS):
+                answer = await command(*arguments)
         except Exception as error:
             self.outcomes[FAILED] += 1
-            if not isinstance(error, self._refusal):  # that was an answer: full, say, or read-only
-                self._asleep_until = time.monotonic() + PAUSE
+            if not isinstance(error, self._refusal):  # Redis works, but e.g. is full or read-only
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
             if what not in self._down:
                 self._down.add(what)
                 event(
                     logger, logging.WARNING,
                     f"the cache in Redis cannot be {what}; renders go on without it",
-                    error=_words(error),
+                    error=_text(error),
                 )  # fmt: skip
             return FAILED
         if what in self._down:
@@ -182,27 +182,29 @@ class Store:
         return answer
 
     async def settled(self) -> None:
-        """Wait until all that was to be stored is, or has failed."""
+        """Wait until every `keep` so far has finished, or failed."""
         while self._storing:
             await asyncio.wait(set(self._storing))
 
     async def ping(self) -> str:
-        """What is wrong with it, "" when nothing is."""
+        """Check the connection; the error as text, "" without one."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(COMMAND_SECONDS):
                 await self._redis.ping()
         except Exception as error:
-            return _words(error)
+            return _text(error)
         return ""
 
     async def close(self) -> None:
-        """Store what is under way, and hang up."""
+        """Finish what is being stored, and close the connections."""
         self._is_closed = True
         await self.settled()
-        with contextlib.suppress(Exception):  # a server that does not answer does not hang up
+        with contextlib.suppress(
+            Exception
+        ):  # a server that does not answer does not confirm either
             await self._redis.aclose()
 
 
-def _words(error: BaseException) -> str:
-    """An error in words, some of which have none."""
-    return str(error) or f"no answer in {PATIENCE * 1000:.0f} ms"
+def _text(error: BaseException) -> str:
+    """The text of an error; a timeout has none of its own."""
+    return str(error) or f"no answer in {COMMAND_SECONDS * 1000:.0f} ms"

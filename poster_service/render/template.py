@@ -1,7 +1,7 @@
-"""One template: read from its folder, checked as a whole, and proved with its own sample.
+"""One template: read from its folder, checked as a whole, and test-rendered with its own sample.
 
 A template is a folder with `poster.html`, `schema.json` (JSON Schema 2020-12; its `x-poster` gives
-the poster's size), `sample.json`, and whatever assets the page refers to by relative address.
+the poster's size), `sample.json`, and the assets that the page refers to by relative address.
 """
 
 import json
@@ -18,25 +18,25 @@ from jsonschema.exceptions import SchemaError
 
 from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
-from poster_service.fetch.client import MEDIA_TYPES
 from poster_service.render.folder import Snapshot, snapshot
 from poster_service.render.mistakes import (
     Explainer,
     FaultyTemplate,
     Mistake,
     Sources,
-    meant,
-    pointed,
+    did_you_mean,
     read_text,
+    resolve_pointer,
 )
+from poster_service.render.page_files import MEDIA_TYPES
 from poster_service.render.request import Asset
 from poster_service.render.schema import check_data
 from poster_service.render.template_lint import check_contexts
 
 PAGE, SCHEMA, SAMPLE = FILES = "poster.html", "schema.json", "sample.json"
-#: By which callers ask for a template; its folder has the same name.
+#: A template's name in requests, which is that of its folder.
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z")
-#: What a page is called elsewhere.
+#: Names that pages have elsewhere; such a file was probably meant to be `poster.html`.
 OTHER_PAGES = ("index.html", "index.htm", "poster.htm", "template.html", "page.html")
 
 
@@ -45,13 +45,13 @@ class Template:
     """One template folder, read and checked.
 
     Attributes:
-        name: The folder's name, by which callers ask for it.
+        name: The folder's name, by which requests name it.
         folder: Where its assets are.
         schema: JSON Schema of its data.
-        sample: Data that fits it.
-        width: Its own width in CSS pixels, None when it has no opinion.
+        sample: Data that is valid by the schema.
+        width: Its width in CSS pixels; None where `x-poster` states none.
         height: Likewise.
-        files: Its files as they were when it was read.
+        files: Its files as of when it was read.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Template:
     _explainer: Explainer | None = field(default=None, repr=False, compare=False)
 
     def public(self) -> dict[str, Any]:
-        """What GET /templates tells of it."""
+        """Its entry in GET /templates."""
         about = self.schema.get("x-poster", {})
         return {
             "name": self.name,
@@ -81,29 +81,29 @@ class Template:
         """The page's HTML.
 
         Raises:
-            InvalidData: The data does not fit the schema; a fault for each place.
-            PageFailed: The template itself is at fault; names file, line and variable.
+            InvalidData: The data is invalid by the schema; a fault for each place.
+            PageFailed: The template has a mistake; the message names file, line and variable.
         """
         try:
             check_data(self.schema, data, max_values)
-            return self.paint(data)
+            return self.render_unchecked(data)
         except InvalidData:
             raise
-        except Exception as error:  # a template runs code: whatever that raises is its fault
+        except Exception as error:  # a template runs code, which may raise anything
             mistake = self._explainer.of(error, self.schema) if self._explainer else ""
             raise PageFailed(f"the template {self.name} cannot be rendered: {mistake}") from error
 
-    def paint(self, data: Mapping[str, Any]) -> str:
-        """The page's HTML for data that was checked; raises whatever the template does."""
-        assert self._page is not None, "made by hand"
+    def render_unchecked(self, data: Mapping[str, Any]) -> str:
+        """The page's HTML for data that was checked; raises anything that the template raises."""
+        assert self._page is not None, "a template of tests, without a page"
         return self._page.render(data)
 
 
 class Reader:
-    """Reads one template folder; afterwards it knows what was read, also if that failed.
+    """Reads one template folder.
 
     Attributes:
-        sources: Files that the page and its includes were read from.
+        sources: The files that the page and its includes were read from, also after a failure.
     """
 
     def __init__(self, root: Path, name: str, environment: Environment, max_values: int) -> None:
@@ -115,16 +115,16 @@ class Reader:
         self._mistakes: list[Mistake] = []
 
     def read(self) -> Template:
-        """The template, rendered once with its sample to prove it.
+        """The template, after one test render with its sample.
 
         Raises:
             FaultyTemplate: With every mistake that was found.
         """
-        files = snapshot(self._folder)  # before anything else: what changes later is seen
+        files = snapshot(self._folder)  # first, so that a change during the reading is noticed
         self._check_names(files)
         schema, sample = self._json(SCHEMA, files), self._json(SAMPLE, files)
-        about: Mapping[str, Any] = {} if schema is None else self._checked(schema)
-        page = self._parsed(schema or {}) if PAGE in files.stamps else None
+        about: Mapping[str, Any] = {} if schema is None else self._check_schema(schema)
+        page = self._compile(schema or {}) if PAGE in files.stamps else None
         self._stop_if_faulty()
         assert schema is not None
         assert sample is not None
@@ -132,7 +132,7 @@ class Reader:
             self._name, self._folder, schema, sample, about.get("width"), about.get("height"),
             files, page, self._explainer,
         )  # fmt: skip
-        self._prove(template)
+        self._test_render(template)
         self._stop_if_faulty()
         return template
 
@@ -140,7 +140,7 @@ class Reader:
         if self._mistakes:
             raise FaultyTemplate(*self._mistakes)
 
-    def _note(
+    def _add(
         self, file: str, what: str, line: int | None = None, column: int | None = None
     ) -> None:
         self._mistakes.append(Mistake(f"{self._name}/{file}", what, line, column))
@@ -148,14 +148,14 @@ class Reader:
     def _check_names(self, files: Snapshot) -> None:
         """The folder's own name, and those of the three files in it."""
         if not NAME.match(self._name):
-            what = "is no name that a caller can ask for: use a-z, 0-9 and -, up to 64 of them"
+            what = "is not a valid template name: use a-z, 0-9 and -, up to 64 characters"
             self._mistakes.append(Mistake(self._name, what))
         for wanted in FILES:
             if wanted not in files.stamps:
-                self._note(wanted, "is missing" + _instead(wanted, files.stamps))
+                self._add(wanted, "is missing" + _rename_hint(wanted, files.stamps))
 
     def _json(self, name: str, files: Snapshot) -> dict[str, Any] | None:
-        """A JSON object of a file; None after a mistake."""
+        """The JSON object in a file; None after a mistake."""
         if name not in files.stamps:
             return None
         try:
@@ -164,59 +164,65 @@ class Reader:
             self._mistakes += faulty.mistakes
             return None
         except json.JSONDecodeError as error:
-            said = error.msg[:1].lower() + error.msg[1:]
-            self._note(name, f"is not JSON: {said}", error.lineno, error.colno)
+            message = error.msg[:1].lower() + error.msg[1:]
+            self._add(name, f"is not valid JSON: {message}", error.lineno, error.colno)
             return None
         except (ValueError, RecursionError) as error:
-            self._note(name, f"is not JSON that can be read: {type(error).__name__}")
+            self._add(name, f"cannot be read as JSON: {type(error).__name__}")
             return None
         if not isinstance(value, dict):
-            self._note(name, f"must be a JSON object, and is {_kind(value)}")
+            self._add(name, f"must be a JSON object, but is {_kind(value)}")
             return None
         return value
 
-    def _checked(self, schema: dict[str, Any]) -> Mapping[str, Any]:
-        """The schema's `x-poster`, after all that can be said of the schema on its own."""
+    def _check_schema(self, schema: dict[str, Any]) -> Mapping[str, Any]:
+        """Check the schema without any data, and return its `x-poster`."""
         text = (self._folder / SCHEMA).read_text("utf-8-sig", errors="replace")
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            place = ".".join(str(step) for step in error.absolute_path) or "the whole"
-            self._note(SCHEMA, f"no valid JSON Schema: {place}: {error.message[:200]}")
+            place = ".".join(str(step) for step in error.absolute_path) or "top level"
+            self._add(SCHEMA, f"is not a valid JSON Schema: {place}: {error.message[:200]}")
         for reference in dict.fromkeys(_references(schema)):
             self._check_reference(schema, reference, text)
+        return self._check_size(schema, text)
+
+    def _check_size(self, schema: dict[str, Any], text: str) -> Mapping[str, Any]:
+        """Check `x-poster`, and return it; empty where it is no object."""
         about = schema.get("x-poster", {})
         line = _line_of(text, "x-poster")
         if not isinstance(about, dict):
-            what = f"x-poster: must be an object with width and height, and is {_kind(about)}"
-            self._note(SCHEMA, what, line)
+            what = f"x-poster: must be an object with width and height, but is {_kind(about)}"
+            self._add(SCHEMA, what, line)
             return {}
         for side in ("width", "height"):
-            one = about.get(side)
-            if one is not None and not (type(one) is int and 1 <= one <= MAX_SIDE):
-                shown = json.dumps(one, ensure_ascii=False)[:40]
-                what = (
-                    f"x-poster: {side} is {shown}; a whole number from 1 to {MAX_SIDE} is allowed"
-                )
-                self._note(SCHEMA, what, line)
+            value = about.get(side)
+            if value is not None and not (type(value) is int and 1 <= value <= MAX_SIDE):
+                shown = json.dumps(value, ensure_ascii=False)[:40]
+                what = f"x-poster: {side} is {shown}; allowed: an integer from 1 to {MAX_SIDE}"
+                self._add(SCHEMA, what, line)
         return about
 
     def _check_reference(self, schema: object, reference: str, text: str) -> None:
-        """A `$ref` must lead somewhere within the schema; nothing is fetched for it."""
+        """A `$ref` must point at a place within the schema; the service fetches nothing for it."""
         line = _line_of(text, reference)
         if not reference.startswith("#"):
             is_known = reference.startswith("https://json-schema.org/") or '"$id"' in text
             if not is_known:
-                what = f"$ref `{reference[:100]}`: nothing is fetched; put it into this file"
-                self._note(SCHEMA, what, line)
+                what = (
+                    f"$ref `{reference[:100]}` is outside this file, and the service fetches no"
+                    " schemas; copy that schema into this file"
+                )
+                self._add(SCHEMA, what, line)
             return
-        if reference.startswith("#/") and pointed(schema, reference) is None:
-            known = [f"#/$defs/{one}" for one in _names(schema, "$defs")]
-            what = f"$ref `{reference[:100]}` leads nowhere{meant(reference, known)}"
-            self._note(SCHEMA, what, line)
+        if reference.startswith("#/") and resolve_pointer(schema, reference) is None:
+            known = [f"#/$defs/{name}" for name in _names(schema, "$defs")]
+            hint = did_you_mean(reference, known)
+            what = f"$ref `{reference[:100]}` points at nothing in this file{hint}"
+            self._add(SCHEMA, what, line)
 
-    def _parsed(self, schema: Mapping[str, Any]) -> jinja2.Template | None:
-        """The page and what it includes, compiled; None after a mistake."""
+    def _compile(self, schema: Mapping[str, Any]) -> jinja2.Template | None:
+        """Compile the page and its includes; None after a mistake in the page."""
         name = f"{self._name}/{PAGE}"
         try:
             text = self.sources.get_source(self._environment, name)[0]
@@ -225,15 +231,15 @@ class Reader:
         except Exception as error:
             self._mistakes.append(self._explainer.of(error, schema))
             return None
-        self._mistakes += self._included(name)
+        self._mistakes += self._check_includes(name)
         return page
 
-    def _included(self, name: str) -> Iterator[Mistake]:
-        """Mistakes in all that a page names to include, be it in a branch that seldom runs."""
-        todo, seen = [name], {name}
-        while todo:
-            at = todo.pop()
-            for node, names in _named_in(self._environment.parse(self.sources.texts[at])):
+    def _check_includes(self, name: str) -> Iterator[Mistake]:
+        """Mistakes in all files that a page may include, also in a branch that the sample skips."""
+        pending, seen = [name], {name}
+        while pending:
+            at = pending.pop()
+            for node, names in _constant_includes(self._environment.parse(self.sources.texts[at])):
                 try:
                     found = self._environment.select_template(names).name or ""
                 except TemplateNotFound as error:
@@ -244,52 +250,53 @@ class Reader:
                     continue
                 if found not in seen and found in self.sources.texts:
                     seen.add(found)
-                    todo.append(found)
+                    pending.append(found)
 
-    def _prove(self, template: Template) -> None:
-        """Its sample must fit its schema, and give a page."""
+    def _test_render(self, template: Template) -> None:
+        """Check the sample against the schema, and render the page with it."""
         try:
             check_data(template.schema, template.sample, self._max_values)
         except InvalidData as error:
             for fault in error.faults:
-                where = fault.field.removeprefix("data").removeprefix(".") or "the whole"
-                self._note(SAMPLE, f"does not fit {SCHEMA}: {where}: {fault.message}")
+                where = fault.field.removeprefix("data").removeprefix(".") or "top level"
+                self._add(SAMPLE, f"is invalid by {SCHEMA}: {where}: {fault.message}")
             return
-        except Exception as error:  # a reference that no look at the text finds
-            self._note(SCHEMA, f"cannot be used: {str(error)[:200]}")
+        except Exception as error:  # a reference that reading the text does not find
+            self._add(SCHEMA, f"cannot be used: {str(error)[:200]}")
             return
         try:
-            template.paint(template.sample)
+            template.render_unchecked(template.sample)
         except Exception as error:
             self._mistakes.append(self._explainer.of(error, template.schema))
 
 
 def check_files(template: Template, sent: Sequence[Asset]) -> None:
-    """Refuse files that came with data and would never be seen.
+    """Refuse files of a caller that a template's page would never show.
 
     Raises:
-        InvalidField: A file of the template has that name, or it is neither picture, video nor
-            sound.
+        InvalidField: A file of the template has that name, or it is no image, video or audio.
     """
     faults = []
-    for one in sent:
-        if one.name in template.files.stamps:
-            faults.append(Fault(one.name[:100], "the template has a file of that name", "another"))
-        elif not one.content_type.startswith(MEDIA_TYPES):
-            said = f"is {one.content_type}; the page of a template shows only media of a caller's"
-            faults.append(Fault(one.name[:100], said, "pictures, video and sound"))
+    for file in sent:
+        if file.name in template.files.stamps:
+            faults.append(
+                Fault(file.name[:100], "the template has a file of that name", "another name")
+            )
+        elif not file.content_type.startswith(MEDIA_TYPES):
+            message = f"is {file.content_type}; a template's page shows only media files of callers"
+            faults.append(Fault(file.name[:100], message, "image/*, video/*, audio/*"))
     if faults:
         raise InvalidField.of(*faults[:20])
 
 
 def is_template(files: Mapping[str, object]) -> bool:
-    """Whether a folder is, or seems meant to be, a template: by its files."""
+    """Whether a folder is, or is probably meant to be, a template, by the names of its files."""
     lower = {name.lower() for name in files}
     return bool(lower & {*FILES, *OTHER_PAGES})
 
 
-def _instead(wanted: str, there: Mapping[str, object]) -> str:
-    """Which file of a folder is meant to be the one that is missing."""
+def _rename_hint(wanted: str, there: Mapping[str, object]) -> str:
+    """A hint for a missing file: a file to rename, or what a template consists of."""
     others = OTHER_PAGES if wanted == PAGE else ()
     for name in there:
         if name.lower() == wanted or name.lower() in others:
@@ -297,47 +304,47 @@ def _instead(wanted: str, there: Mapping[str, object]) -> str:
     return "" if wanted == PAGE else f": a template has {PAGE}, {SCHEMA} and {SAMPLE}"
 
 
-def _named_in(tree: nodes.Node) -> Iterator[tuple[nodes.Node, list[str]]]:
-    """Each tag that names other templates by constants, and must find one of them."""
+def _constant_includes(tree: nodes.Node) -> Iterator[tuple[nodes.Node, list[str]]]:
+    """Each tag that names other templates by constants, of which one must exist."""
     kinds = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
     for node in tree.find_all(kinds):
         if getattr(node, "ignore_missing", False):
             continue
         try:
             value = node.template.as_const()  # type: ignore[attr-defined]
-        except nodes.Impossible:  # known when it runs
+        except nodes.Impossible:  # known only when it runs
             continue
         names = [value] if isinstance(value, str) else list(value or ())
-        if names and all(isinstance(one, str) for one in names):
+        if names and all(isinstance(name, str) for name in names):
             yield node, names
 
 
 def _references(schema: object) -> Iterator[str]:
-    """Every `$ref` of a schema; `const`, `enum` and the like hold values, and are left out."""
-    todo = [schema]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, Mapping):
-            if isinstance(one.get("$ref"), str):
-                yield one["$ref"]
+    """Every `$ref` of a schema, but not in `const`, `enum` and others whose contents are values."""
+    pending = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
             values = ("const", "enum", "default", "examples", "x-poster")
-            todo += [below for key, below in one.items() if key not in values]
-        elif isinstance(one, list):
-            todo += one
+            pending += [child for key, child in node.items() if key not in values]
+        elif isinstance(node, list):
+            pending += node
 
 
 def _names(schema: object, of: str) -> list[str]:
     found = schema.get(of) if isinstance(schema, Mapping) else None
-    return [str(one) for one in found] if isinstance(found, Mapping) else []
+    return [str(name) for name in found] if isinstance(found, Mapping) else []
 
 
-def _line_of(text: str, word: str) -> int | None:
-    """The line of a JSON string in a file, None where it is not written so."""
-    at = text.find(json.dumps(word, ensure_ascii=False))
+def _line_of(text: str, string: str) -> int | None:
+    """The line of a JSON string in a file; None where the file spells it with other escapes."""
+    at = text.find(json.dumps(string, ensure_ascii=False))
     return None if at < 0 else text.count("\n", 0, at) + 1
 
 
 def _kind(value: object) -> str:
-    """A JSON value's type, as a part of a sentence."""
+    """A JSON value's type for a message, e.g. "a list"."""
     names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "an object" if isinstance(value, dict) else "a number")

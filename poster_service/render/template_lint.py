@@ -1,11 +1,12 @@
-"""Where a template may put its data: text and quoted attributes, and nowhere else.
+"""Checks that a template puts its data only where escaping makes it safe: text, quoted attributes.
 
-Escaping makes data safe in those two places only. In a script, a style sheet, an event handler, an
-attribute without quotes or the name of a tag, escaped data is still code. So a template that does
-this is refused when the service starts, and does not wait for the caller who makes use of it.
+In a script, a style sheet, an event handler, an attribute without quotes or the name of a tag,
+escaped data is still code. So the service refuses to start with a template that puts data there,
+before a caller can exploit it.
 
-What this cannot see (an attribute pieced together by a macro, say) still meets the page's
-Content-Security-Policy, by which a template's page runs and styles nothing but its own files.
+What this check cannot see (e.g. an attribute that a macro puts together) is still limited by the
+page's Content-Security-Policy: a template's page runs no script and applies no style but its own
+files.
 """
 
 import re
@@ -14,17 +15,17 @@ from html.parser import HTMLParser
 
 from jinja2 import Environment, nodes
 
-#: Stands for a value that is not known before the render; in no template's own text.
+#: A placeholder for a value that is not known before the render; a private-use character.
 _HOLE = "\ue000"
 _CODE = ("script", "style", "noscript", "template", "iframe", "xmp", "noembed", "noframes")
-#: A tag that data would give its name; without the data it is no tag at all to a parser.
+#: A tag whose name begins with data; a parser takes it for text.
 _OPENING = re.compile(rf"</?{_HOLE}")
-#: An attribute value that is not in quotes and has a hole in it.
+#: An attribute value without quotes that contains data.
 _UNQUOTED = re.compile(rf"=\s*(?![\"'\s])[^\s\"'>]*{_HOLE}")
 
-#: By which Chrome itself holds a template's page to its own files. Pictures and fonts may come from
-#: elsewhere, within the network policy; scripts, styles, frames and forms may not, nor may anything
-#: inline: whatever data becomes, it becomes nothing that runs or loads.
+#: Restricts a template's page to its own files, enforced by Chrome. Images, fonts and media may
+#: come from elsewhere, within the network policy; scripts, styles, frames and forms may not, and
+#: nothing inline is allowed: even data that became markup would run and load nothing.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:;"
     " font-src 'self' https: data:; media-src 'self' https: data:; connect-src 'self';"
@@ -33,11 +34,11 @@ CONTENT_SECURITY_POLICY = (
 
 
 class UnsafeTemplate(Exception):
-    """A template puts data where it would be code; the text says where.
+    """A template puts data where it would be code; the message says where.
 
     Attributes:
-        line: Of the template's source; None where it is not known.
-        variable: The data, as the template calls it; empty where it is no plain name.
+        line: The line of the template's source; None where it is not known.
+        variable: The data's name in the template, e.g. `author.name`; "" for an expression.
     """
 
     line: int | None = None
@@ -45,48 +46,47 @@ class UnsafeTemplate(Exception):
 
 
 def check_contexts(environment: Environment, source: str) -> None:
-    """Refuse a template that puts data where escaping does not help.
+    """Refuse a template that puts data where escaping does not make it safe.
 
     Raises:
-        UnsafeTemplate: Naming the place.
-        TemplateSyntaxError: It is no template at all.
+        UnsafeTemplate: The message names the place.
+        TemplateSyntaxError: Jinja cannot parse the template.
     """
     tree = environment.parse(source)
     for kind in (nodes.ScopedEvalContextModifier, nodes.EvalContextModifier):
         if (found := tree.find(kind)) is not None:
-            misplaced = UnsafeTemplate("autoescape is always on and cannot be turned off")
-            misplaced.line = found.lineno
-            raise misplaced
-    pieces = list(_flat(tree))
-    text = "".join(_HOLE if isinstance(one, nodes.Node) else one for one in pieces)
-    reader = _Reader()
+            unsafe = UnsafeTemplate("autoescape is always on and cannot be turned off")
+            unsafe.line = found.lineno
+            raise unsafe
+    parts = list(_flatten(tree))
+    text = "".join(_HOLE if isinstance(part, nodes.Node) else part for part in parts)
+    checker = _ContextChecker()
     try:
-        reader.read(text)
-    except UnsafeTemplate as misplaced:
-        holes = [one for one in pieces if isinstance(one, nodes.Node)]
-        before = text.count(_HOLE, 0, reader.where(text))
-        if before < len(holes):
-            misplaced.line = holes[before].lineno
-            misplaced.variable = name_of(holes[before])
+        checker.check(text)
+    except UnsafeTemplate as unsafe:
+        values = [part for part in parts if isinstance(part, nodes.Node)]
+        before = text.count(_HOLE, 0, checker.position(text))
+        if before < len(values):
+            unsafe.line = values[before].lineno
+            unsafe.variable = name_of(values[before])
         raise
 
 
-def _flat(tree: nodes.Node) -> Iterator[str | nodes.Node]:
-    """The template's own text in the order of its source, and the node of each value.
+def _flatten(tree: nodes.Node) -> Iterator[str | nodes.Node]:
+    """The template's own text and the nodes of its values, in the order of the source.
 
-    Both branches of an `if` follow each other: each leaves the markup as it found it, or the
-    template would be hard to read for people too.
+    The branches of an `if` follow each other: this assumes that each of them closes what it opens.
     """
     for output in tree.find_all(nodes.Output):
-        for one in output.nodes:
-            if isinstance(one, nodes.TemplateData):
-                yield one.data
-            elif not _is_fixed(one):
-                yield one
+        for node in output.nodes:
+            if isinstance(node, nodes.TemplateData):
+                yield node.data
+            elif not _is_constant(node):
+                yield node
 
 
 def name_of(node: nodes.Node) -> str:
-    """What a template calls a value, as in `author.name`; empty for anything but a plain name."""
+    """The name of a value in the template, e.g. `author.name`; "" for any other expression."""
     if isinstance(node, nodes.Name):
         return node.name
     if isinstance(node, nodes.Getattr):
@@ -97,27 +97,27 @@ def name_of(node: nodes.Node) -> str:
     return ""
 
 
-def _is_fixed(one: nodes.Node) -> bool:
-    """Whether a value is one of the template's own words, whatever the data."""
-    if isinstance(one, nodes.CondExpr):
-        other = one.expr2
-        return _is_fixed(one.expr1) and (other is None or _is_fixed(other))
-    return isinstance(one, nodes.Const)
+def _is_constant(node: nodes.Node) -> bool:
+    """Whether an expression yields only constants of the template, whatever the data."""
+    if isinstance(node, nodes.CondExpr):
+        other = node.expr2
+        return _is_constant(node.expr1) and (other is None or _is_constant(other))
+    return isinstance(node, nodes.Const)
 
 
-class _Reader(HTMLParser):
-    """Reads the flat text and stops at the first hole that is in the wrong place."""
+class _ContextChecker(HTMLParser):
+    """Parses the flattened text and stops at the first placeholder in an unsafe place."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
         self._inside: list[str] = []
         self._at: int | None = None
 
-    def read(self, text: str) -> None:
-        """Read it all.
+    def check(self, text: str) -> None:
+        """Parse all of it.
 
         Raises:
-            UnsafeTemplate: A hole is where it must not be.
+            UnsafeTemplate: A placeholder is in an unsafe place.
         """
         if found := _OPENING.search(text):
             self._at = found.start()
@@ -127,15 +127,15 @@ class _Reader(HTMLParser):
         self.close()
         if "<" in rest and _HOLE in rest:
             self._at = len(text) - len(rest)
-            raise UnsafeTemplate("data in markup that never ends")
+            raise UnsafeTemplate("data in a tag or comment that is never closed")
 
-    def where(self, text: str) -> int:
-        """Where reading stopped: so many characters are before the markup with the hole."""
+    def position(self, text: str) -> int:
+        """The offset in `text` of the markup at which parsing stopped."""
         if self._at is not None:
             return self._at
         line, column = self.getpos()
         lines = text.split("\n")
-        return sum(len(one) + 1 for one in lines[: line - 1]) + column
+        return sum(len(before) + 1 for before in lines[: line - 1]) + column
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if _HOLE in tag:

@@ -1,8 +1,9 @@
-"""What a caller should know of a picture: the value of `X-Render-Warnings` (RFC 9651, a list).
+"""The warnings of one render: the value of `X-Render-Warnings` (RFC 9651, a list).
 
-Two sorts: what the page asked for and did not get or could not use, by its address (`add`), and
-anything else worth knowing, such as a script error (`note`). Only the first makes `strict` fail.
-Bounded in entries and bytes, and fit for a header whatever a page puts into an address.
+There are two sorts: resources that the page requested and did not get or could not use, by their
+addresses (`add`), and other observations, such as a script error (`note`). Only the first sort
+makes a `strict` render fail. The value is bounded in entries and bytes, and valid in a header
+whatever a page puts into an address.
 """
 
 import re
@@ -16,35 +17,36 @@ from poster_service.browser.types import ADDRESS
 
 Verb = Literal["denied", "failed"]
 
-#: Entries of one answer; with the bounds below they fit into a header line that every proxy takes.
-MAX_TOLD = 20
-#: Entries that are no missing subresource, in all and of one kind.
+#: Entries of one response; with the limits below they fit into a header line that proxies accept.
+MAX_ENTRIES = 20
+#: Entries that are not a missing subresource, in total and of one kind.
 MAX_NOTES, MAX_NOTES_OF_A_KIND = 10, 6
-#: Characters of an address: so many of its beginning, dots, so many of its end.
+#: A longer address is shortened to so many characters of its beginning, dots, and of its end.
 HEAD, TAIL = 90, 40
 #: Characters of any other parameter.
 MAX_VALUE = 300
-#: Kinds of notes that depend on nothing but the page, the fonts and the settings.
-REPRODUCIBLE = frozenset(("missing_glyph", "webgl"))
+#: Kinds of notes that depend on the page, the fonts and the settings only.
+REPRODUCIBLE_KINDS = frozenset(("missing_glyph", "webgl"))
 #: Bytes of the whole value.
-MAX_HEADER = 4_000
+MAX_HEADER_BYTES = 4_000
 
-#: What an address may not have in a header. Chrome escapes all of it, a page's own report does not.
-_ODD = re.compile(r"[^A-Za-z0-9._~:/@!$&()*+,;=%\[\]-]")
+#: Characters that an address may not have in the header. Chrome escapes them, a page's report may
+#: not.
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9._~:/@!$&()*+,;=%\[\]-]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]{0,63}\Z")
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Something that the page asked for and did not get, or could not use.
+class MissingResource:
+    """A resource that the page requested and did not get, or could not use.
 
     Attributes:
-        verb: "denied" by a rule, or "failed" on the way.
-        url: As of `shown`; "" when the page asked for something without an address.
+        verb: "denied" by a rule, or "failed".
+        url: As `displayed` returns it; "" for a resource without an address.
         reason: Short and stable, for programs.
-        similar: A file that is there and differs only in upper and lower case; mostly "".
+        similar: A file that exists and differs only in upper and lower case; "" without one.
     """
 
     verb: Verb
@@ -59,33 +61,38 @@ class Missing:
 
 @dataclass
 class Warnings:
-    """All that the caller of one render should know, each thing once.
+    """The warnings of one render, each of them once.
 
     Attributes:
-        more: What did not fit in.
-        asked: Addresses that the page's route was asked for.
-        settled: Those of them of which it has said all that there is to say.
+        more: Number of warnings beyond the limits.
+        requested: Addresses that the page requested from its route.
+        settled: Addresses of which everything is known: later findings only repeat it.
     """
 
     more: int = 0
-    asked: set[str] = field(default_factory=set)
+    requested: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
-    _missing: dict[Missing, None] = field(default_factory=dict)
+    _missing: dict[MissingResource, None] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)
 
     def add(self, verb: Verb, url: str, reason: str, similar: str = "") -> bool:
-        """Note something that the page went without; whether that is new, and worth a log line."""
-        one = Missing(verb, shown(url), reason, shown(similar))
-        if one in self._missing:
+        """Add a resource that the page did not get or cannot use.
+
+        Returns:
+            Whether it was added, so that the caller should log it: not a repetition, and within
+            the limit.
+        """
+        missing = MissingResource(verb, displayed(url), reason, displayed(similar))
+        if missing in self._missing:
             return False
-        if len(self._missing) >= MAX_TOLD:
+        if len(self._missing) >= MAX_ENTRIES:
             self.more += 1
             return False
-        self._missing[one] = None
+        self._missing[missing] = None
         return True
 
     def note(self, kind: str, /, **parameters: str) -> None:
-        """Note anything else that the caller should know; it does not make `strict` fail.
+        """Add another observation; it does not make a `strict` render fail.
 
         Args:
             kind: A token, e.g. "script_error".
@@ -100,14 +107,15 @@ class Warnings:
         else:
             self._notes[text] = kind
 
-    def told(self) -> tuple[Missing, ...]:
-        """What the page went without, in the order in which it was found."""
+    def missing(self) -> tuple[MissingResource, ...]:
+        """The resources that the page did not get or cannot use, in the order of their finding."""
         return tuple(self._missing)
 
     @property
     def is_reproducible(self) -> bool:
-        """Whether the same page has the same warnings each time, so that it may be cached."""
-        return not (self._missing or self.more) and REPRODUCIBLE.issuperset(self._notes.values())
+        """Whether the page has the same warnings each time, so that its image may be cached."""
+        is_complete = not (self._missing or self.more)
+        return is_complete and REPRODUCIBLE_KINDS.issuperset(self._notes.values())
 
     def __len__(self) -> int:
         return len(self._missing) + len(self._notes) + self.more
@@ -116,31 +124,31 @@ class Warnings:
         return len(self) > 0
 
     def header(self) -> str:
-        """The value of `X-Render-Warnings`; empty when there is nothing to say."""
-        missing = [str(one) for one in self._missing]
-        room = MAX_TOLD - len(self._notes)
-        words, more, size = [], self.more, 0
-        for word in (*missing[:room], *self._notes):
-            size += len(word) + 2
-            if size > MAX_HEADER:
+        """The value of `X-Render-Warnings`; empty without warnings."""
+        missing = [str(resource) for resource in self._missing]
+        room = MAX_ENTRIES - len(self._notes)
+        shown, more, size = [], self.more, 0
+        for entry in (*missing[:room], *self._notes):
+            size += len(entry) + 2
+            if size > MAX_HEADER_BYTES:
                 more += 1
             else:
-                words.append(word)
+                shown.append(entry)
         more += max(0, len(missing) - room)
-        return ", ".join([*words, f"more;count={more}"] if more else words)
+        return ", ".join([*shown, f"more;count={more}"] if more else shown)
 
 
 def items(header: str) -> list[str]:
-    """The items of a list (RFC 9651); a comma in a string is no end of one."""
-    return [one.strip() for one in _ITEM.findall(header)]
+    """The items of a list (RFC 9651); a comma inside a string does not end an item."""
+    return [found.strip() for found in _ITEM.findall(header)]
 
 
 def item(kind: str, parameters: Mapping[str, str]) -> str:
-    """One item of the list: a token with parameters, which are strings but for `reason`."""
-    words = [_token(kind)]
+    """One item of the list: a token with parameters; `reason` is a token, others are strings."""
+    parts = [_token(kind)]
     for name, value in parameters.items():
-        words.append(f"{name}={_token(value) if name == 'reason' else _string(value)}")
-    return ";".join(words)
+        parts.append(f"{name}={_token(value) if name == 'reason' else _string(value)}")
+    return ";".join(parts)
 
 
 def _token(text: str) -> str:
@@ -153,11 +161,11 @@ def _string(text: str) -> str:
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def shown(url: str) -> str:
-    """An address as a caller may see it again: short, without user, password, query and fragment.
+def displayed(url: str) -> str:
+    """An address as the header shows it: short, without user, password, query and fragment.
 
-    A file of the page's own is a relative path. Of `data:` only the media type is left, of `blob:`
-    only the origin. The host is always whole enough to be recognised.
+    A file that came with the page is a relative path. Of `data:` only the media type is left, of
+    `blob:` only the origin. Shortening leaves the host recognisable.
     """
     url = url.strip()
     scheme, _, rest = url[:200].partition(":")
@@ -174,7 +182,7 @@ def shown(url: str) -> str:
 def _parts(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:  # what the page made up is no address at all
+    except ValueError:  # a page may report anything
         return SplitResult("", "", re.split("[?#]", url, maxsplit=1)[0], "", "")
 
 
@@ -186,5 +194,5 @@ def _plain(parts: SplitResult, path: str) -> str:
 
 
 def _short(text: str) -> str:
-    plain = _ODD.sub("?", text if len(text) <= 4096 else text[:2048] + text[-2048:])
+    plain = _FORBIDDEN.sub("?", text if len(text) <= 4096 else text[:2048] + text[-2048:])
     return plain if len(plain) <= HEAD + TAIL else f"{plain[:HEAD]}...{plain[-TAIL:]}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import multipart
 
 from poster_service.errors import BadRequest, Fault, FormTooComplex, InvalidField
-from poster_service.fetch.client import type_of
+from poster_service.render.page_files import guess_media_type
 from poster_service.render.request import Asset
 from poster_service.web import charsets
 from poster_service.web.part_names import extended
@@ -69,7 +69,7 @@ class Part:
         """
         check_path(self.name)
         sent = self.content_type if _PLAIN_TYPE.match(self.content_type) else ""
-        kind = type_of(self.name) or sent or "application/octet-stream"
+        kind = guess_media_type(self.name) or sent or "application/octet-stream"
         charset = self.charset or (page_charset if self._follows_page(kind) else None)
         if (
             charset

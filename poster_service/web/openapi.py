@@ -103,7 +103,7 @@ async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json: this document."""
     made, service = request.app[MADE], request.app[SERVICE]
     state = bool(service.tokens.entries), service.engine.templates.generation
-    if state not in made:  # it takes 10 ms and more, which nobody else should wait for twice
+    if state not in made:  # 10 ms or more of the event loop
         made.clear()
         made[state] = json.dumps(document(request.app), ensure_ascii=False)
     return web.Response(text=made[state], content_type=JSON_TYPE)

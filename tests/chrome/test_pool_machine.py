@@ -420,7 +420,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.run(self.given(which))
             entries = self.in_states(State.READY, State.LEASED)
         if entry := self.one(which, entries):
-            self.run(self.struck(entry, kind))
+            self.run(self.harmed(entry, kind))
         self.rest = rest
 
     @rule(rest=st.booleans())
@@ -438,7 +438,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.run(self.began())
         self.run(asyncio.sleep(delay / 2))  # a moment by lot, not a condition
         for entry in self.in_states(State.STARTING)[:1]:
-            self.run(self.struck(entry, kind))
+            self.run(self.harmed(entry, kind))
         self.rest = rest
 
     @rule(which=WHICH, kind=st.sampled_from(("kill shim", "stop shim")), rest=st.booleans())
@@ -452,7 +452,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.end(self.run(self.given(which)), cancels=True)
             self.run(settled(lambda: bool(self.in_states(State.RETIRING)), 1.0))
         if entry := self.one(which, self.in_states(State.RETIRING)):
-            self.run(self.struck(entry, kind))
+            self.run(self.harmed(entry, kind))
         self.rest = rest
 
     # --- what must hold
@@ -706,7 +706,7 @@ class PoolMachine(RuleBasedStateMachine):
             return
         assert await settled(lambda: hold.over or not hold.busy, 2 * SETTLE_SECONDS), hold
 
-    async def struck(self, entry: PoolEntry, kind: str) -> None:
+    async def harmed(self, entry: PoolEntry, kind: str) -> None:
         """Do one Chrome harm, if it has what is to be harmed, and note what may come of it."""
         verb, _, what = kind.partition(" ")
         alive = entry.chrome if entry.chrome and not entry.chrome.lost.done() else None

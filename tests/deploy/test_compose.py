@@ -17,7 +17,7 @@ from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
 
 from poster_service import __version__, credentials
-from poster_service.cli import CLEAN_UP_SECONDS
+from poster_service.commands.serve import CLEAN_UP_SECONDS
 from poster_service.credentials import from_lines, owner_of
 from poster_service.settings import Settings
 from tests.compose import SPELLINGS, composer, is_installed

@@ -153,30 +153,36 @@ def _can_have_a_world() -> str | None:
     return None if tried.returncode == 0 else "no network namespace can be made here"
 
 
-def _world(**settings: Any) -> Iterator[World]:
-    if reason := _can_have_a_world():
-        pytest.skip(reason)
-    # Tables of hundreds of requests a page are not to be cut short by a limit that others test.
-    world = World(fetch_max_requests=100_000, page_max_messages=1_000_000, **settings)
-    yield world
-    world.end()
+class Worlds:
+    """The worlds of a file's tests, each with its settings; started when first needed."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, World] = {}
+
+    def get(self, **settings: Any) -> World:
+        """The world with these settings."""
+        if reason := _can_have_a_world():
+            pytest.skip(reason)
+        key = json.dumps(settings, sort_keys=True)
+        if key not in self._running:
+            # Pages with hundreds of requests must not be cut short by a limit that others test.
+            limits = {"fetch_max_requests": 100_000, "page_max_messages": 1_000_000}
+            self._running[key] = World(**limits, **settings)
+        return self._running[key]
+
+    def end(self) -> None:
+        """End them all, each of which checks that nothing is left."""
+        for world in self._running.values():
+            world.end()
 
 
 # Of one module and not of the session: tests that come later count the children of this process.
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """A world around headless-shell."""
-    yield from _world()
-
-
-@pytest.fixture(
-    scope="module",
-    params=[1, pytest.param(50, marks=pytest.mark.slow)],
-    ids=["a Chrome each", "a context each"],
-)
-def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A world in either mode of the pool; with few Chromes, so that each is had again soon."""
-    yield from _world(renders_per_chrome=request.param, concurrency=1, max_ready_chromes=1)
+def worlds() -> Iterator[Worlds]:
+    """All worlds of a file: fixtures that ask for the same settings get the same world."""
+    found = Worlds()
+    yield found
+    found.end()
 
 
 #: Program and renders per Chrome of each world that hostile pages are tried in.
@@ -186,28 +192,49 @@ WORLDS: dict[str, dict[str, Any]] = {
     "chromium": {"chrome": str(FULL)},
     "chromium-shared": {"chrome": str(FULL), "renders_per_chrome": 50},
 }
+#: Whether a Chrome serves one render or many.
+MODES = {"a Chrome each": "", "a context each": "-shared"}
 
 
-@pytest.fixture(scope="module", params=[1, 50], ids=["a Chrome each", "a context each"])
-def full_either(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A world around full Chromium in either mode of the pool; for slow tests."""
-    if not FULL.exists():
+def _world(worlds: Worlds, name: str) -> World:
+    """One of them, with few Chromes, so that each is had again soon."""
+    if "chromium" in name and not FULL.exists():
         pytest.skip("no full Chromium here")
-    yield from _world(chrome=str(FULL), renders_per_chrome=request.param, concurrency=1)
+    return worlds.get(**WORLDS[name], concurrency=1, max_ready_chromes=1)
+
+
+@pytest.fixture(scope="module")
+def world(worlds: Worlds) -> World:
+    """A world around headless-shell."""
+    return worlds.get()
+
+
+@pytest.fixture(scope="module")
+def shared_world(worlds: Worlds) -> World:
+    """A world whose Chromes serve many renders, each page in a context of its own."""
+    return _world(worlds, "shell-shared")
+
+
+@pytest.fixture(
+    scope="module",
+    params=["", pytest.param("-shared", marks=pytest.mark.slow)],
+    ids=list(MODES),
+)
+def either_world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
+    """A world around headless-shell in either mode of the pool."""
+    return _world(worlds, "shell" + request.param)
+
+
+@pytest.fixture(scope="module", params=MODES.values(), ids=list(MODES))
+def full_either(request: pytest.FixtureRequest, worlds: Worlds) -> World:
+    """A world around full Chromium in either mode of the pool; for slow tests."""
+    return _world(worlds, "chromium" + request.param)
 
 
 @pytest.fixture(
     scope="module",
     params=[pytest.param(one, marks=[pytest.mark.slow] * (one != "shell")) for one in WORLDS],
 )
-def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
+def any_world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
     """A world around each program in each mode of the pool; all but the first are slow tests."""
-    if "chromium" in request.param and not FULL.exists():
-        pytest.skip("no full Chromium here")
-    yield from _world(**WORLDS[request.param], concurrency=1, max_ready_chromes=1)
-
-
-@pytest.fixture(scope="module")
-def shared_world() -> Iterator[World]:
-    """A world whose Chromes serve many renders, each page in a context of its own."""
-    yield from _world(renders_per_chrome=50, concurrency=1)
+    return _world(worlds, request.param)

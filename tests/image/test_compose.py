@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from poster_service.loadtest.targets import free_port
+from poster_service.loadtest.command_target import free_port
 from tests.compose import SPELLINGS, composer, is_installed
 from tests.image.harness import IMAGE, ROOT, Container, Engine, container, sample
 

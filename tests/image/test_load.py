@@ -30,7 +30,7 @@ async def limited_load(engine: Engine, folder: Path, image: str, renders: int) -
         engine, folder, image, "--renders", str(renders), "--chaos", "--settle", "20",
         "--seed", "11", *LIMITS, f"--docker-arg=--security-opt={SECCOMP}", seconds=1400,
     )  # fmt: skip
-    assert tested.status == 0, tested.told
+    assert tested.status == 0, tested.output
     seen = tested.seen
     assert not any(seen["left"].values())
     assert seen["outcomes"]["rendered"] > 0.7 * renders
@@ -73,9 +73,9 @@ async def test_without_reaping_and_python_as_pid_1_it_finds_the_zombies(
 ) -> None:
     """So the check can fail: named by pid and lease, and the status is 1."""
     tested = await load(engine, tmp_path, broken, "--renders", "12", "--settle", "2", seconds=250)
-    assert tested.status == 1, tested.told
-    assert tested.seen["left"]["zombie"] >= 12, tested.told
-    named = [one for one in tested.seen["left_named"] if one["what"] == "zombie"]
+    assert tested.status == 1, tested.output
+    assert tested.seen["left"]["zombie"] >= 12, tested.output
+    named = [one for one in tested.seen["left_listed"] if one["what"] == "zombie"]
     assert {one["lease"] for one in named} - {None}
     assert json.dumps(named).count("not waited for by") == len(named)
 
@@ -89,4 +89,4 @@ async def test_with_reaping_off_and_our_init_as_pid_1_it_is_zero_again(
         engine, tmp_path, image, "--renders", "40",
         "--docker-arg=--env=POSTER_TEST_NO_REAP=1", seconds=250,
     )  # fmt: skip
-    assert tested.status == 0, tested.told
+    assert tested.status == 0, tested.output

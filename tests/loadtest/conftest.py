@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poster_service.loadtest.targets import PR_SET_CHILD_SUBREAPER
+from poster_service.loadtest.command_target import PR_SET_CHILD_SUBREAPER
 
 
 @pytest.fixture(autouse=True)

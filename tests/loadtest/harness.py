@@ -34,7 +34,7 @@ class Ended:
         return found
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         """All that was printed, for a failed assertion."""
         return f"status {self.status}\n{self.out}\n{self.err}"
 

@@ -14,8 +14,9 @@ from poster_service.loadtest.callers import (
     request_of,
     seconds_of,
 )
+from poster_service.loadtest.command_target import CommandTarget, SelfTarget
+from poster_service.loadtest.docker_target import DockerTarget, exposed
 from poster_service.loadtest.mix import Case, Kind
-from poster_service.loadtest.targets import CommandTarget, DockerTarget, SelfTarget, exposed
 from tests.loadtest.harness import load_test
 
 
@@ -44,11 +45,11 @@ def test_faulty_options_leave_with_2(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (("--command",), "needs a command"),
-        (("--no-census",), "only together with --url"),
-        (("--docker-arg=--init",), "only together with --docker"),
+        (("--command",), "must be followed by a command"),
+        (("--no-census",), "allowed only with --url"),
+        (("--docker-arg=--init",), "allowed only with --docker"),
         (("--json", "/nowhere/seen.json"), "/nowhere/seen.json"),
         (("--token", "two words"), "--token"),
         (("--command", "/nowhere/program"), "no such program"),
@@ -57,13 +58,13 @@ def test_faulty_options_leave_with_2(
     ],
 )
 def test_wrong_usage_is_one_line(
-    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What only we can tell."""
     assert command.run(options(*words)) == 2
-    said = capsys.readouterr().err
-    assert told in said
-    assert len(said.splitlines()) == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ async def test_a_command_that_does_not_come_up_is_told_with_its_last_words(tmp_p
     """And nothing of it is left."""
     tested = await load_test(tmp_path, "--command", "sh", "-c", "echo so sorry >&2; exit 7")
     assert tested.status == 2
-    assert "left with 7: so sorry" in tested.err
+    assert "exited with 7: so sorry" in tested.err
 
 
 @pytest.mark.slow
@@ -103,7 +104,7 @@ async def test_an_image_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_docker_publishes_on_loopback_only() -> None:
     """The words that are asked of docker run."""
-    words = DockerTarget("poster", more=["--init"]).run_words(8080)
+    words = DockerTarget("poster", extra=["--init"]).run_arguments(8080)
     assert words[words.index("--publish") + 1] == "127.0.0.1::8080"
     assert words[-2:] == ["--init", "poster"]
 
@@ -150,14 +151,14 @@ async def test_a_service_that_asks_for_a_token_is_tested_with_one(tmp_path: Path
     words = ("--renders", "6", "--concurrency", "2", "--report", str(tmp_path / "report.html"),
              "--poster", str(tmp_path / "poster.png"))  # fmt: skip
     right = await load_test(tmp_path, *words, POSTER_LOADTEST_TOKEN=token, POSTER_TOKENS=tokens)
-    assert right.status == 0, right.told
+    assert right.status == 0, right.output
     assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
     for file in ("seen.json", "report.html"):
         assert token not in (tmp_path / file).read_text()
-    assert token not in right.told
+    assert token not in right.output
     wrong = await load_test(tmp_path, "--renders", "2", "--concurrency", "2", POSTER_TOKENS=tokens)
     assert wrong.status == 1
-    assert "401 unauthorized" in wrong.told
+    assert "401 unauthorized" in wrong.output
 
 
 def test_every_request_of_a_caller_carries_the_token() -> None:
@@ -170,6 +171,6 @@ def test_every_request_of_a_caller_carries_the_token() -> None:
 
 def test_our_image_is_told_that_nobody_else_can_reach_it() -> None:
     """Or it would not start; what the user says comes after it and wins."""
-    words = DockerTarget("poster", more=["--env=POSTER_TOKENS=x"]).run_words(8080)
+    words = DockerTarget("poster", extra=["--env=POSTER_TOKENS=x"]).run_arguments(8080)
     assert "POSTER_ALLOW_UNAUTHENTICATED=1" in words
     assert words.index("POSTER_ALLOW_UNAUTHENTICATED=1") < words.index("--env=POSTER_TOKENS=x")

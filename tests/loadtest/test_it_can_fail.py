@@ -23,13 +23,13 @@ async def test_the_incident_is_found(tmp_path: Path) -> None:
         tmp_path, "--renders", "8", "--concurrency", "2", "--settle", "2",
         "--command", *UNSHARE, "python3", program,
     )  # fmt: skip
-    assert tested.status == 1, tested.told
+    assert tested.status == 1, tested.output
     seen = tested.seen
-    assert seen["left"]["zombie"] >= 8, tested.told
-    assert seen["outcomes"]["rendered"] >= 4, tested.told
-    zombies = [one for one in seen["left_named"] if one["what"] == "zombie"]
+    assert seen["left"]["zombie"] >= 8, tested.output
+    assert seen["outcomes"]["rendered"] >= 4, tested.output
+    zombies = [one for one in seen["left_listed"] if one["what"] == "zombie"]
     assert all(one["pid"] for one in zombies)
-    assert all(program in one["told"].split("not waited for by")[1] for one in zombies)
+    assert all(program in one["detail"].split("not waited for by")[1] for one in zombies)
     assert f"zombie {zombies[0]['pid']}" in tested.out
 
 
@@ -40,10 +40,10 @@ async def test_our_service_without_reaping_and_without_init_is_found(tmp_path: P
     tested = await load_test(
         tmp_path, "--renders", "8", "--settle", "2", "--command", *UNSHARE, *BARE
     )  # fmt: skip
-    assert tested.status == 1, tested.told
+    assert tested.status == 1, tested.output
     seen = tested.seen
-    assert seen["left"]["zombie"] >= 8, tested.told
-    named = [one for one in seen["left_named"] if one["what"] == "zombie"]
+    assert seen["left"]["zombie"] >= 8, tested.output
+    named = [one for one in seen["left_listed"] if one["what"] == "zombie"]
     assert {one["lease"] for one in named} - {None}
     assert f"(lease {named[0]['lease']})" in tested.out
 
@@ -57,7 +57,7 @@ async def test_our_service_with_init_as_pid_1_of_a_namespace_leaves_nothing(
     tested = await load_test(
         tmp_path, "--renders", "8", "--command", *UNSHARE, *BARE[3:]
     )  # fmt: skip
-    assert tested.status == 0, tested.told
+    assert tested.status == 0, tested.output
 
 
 @pytest.mark.slow
@@ -66,8 +66,8 @@ async def test_what_leaves_the_services_tree_is_found(tmp_path: Path) -> None:
     program = str(PROGRAMS / "leaky.py")
     words = ("--renders", "5", "--settle", "1", "--command", sys.executable, program)
     tested = await load_test(tmp_path, *words, LEAK="1")
-    assert tested.status == 1, tested.told
-    assert tested.seen["left"]["escaped"] >= 5, tested.told
+    assert tested.status == 1, tested.output
+    assert tested.seen["left"]["escaped"] >= 5, tested.output
     assert "sleep 6" in tested.out
 
 
@@ -76,4 +76,4 @@ async def test_what_leaks_nothing_passes_also_when_it_is_not_ours(tmp_path: Path
     program = str(PROGRAMS / "leaky.py")
     words = ("--renders", "5", "--settle", "1", "--command", sys.executable, program)
     tested = await load_test(tmp_path, *words)
-    assert not any(tested.seen["left"].values()), tested.told
+    assert not any(tested.seen["left"].values()), tested.output

@@ -1,4 +1,4 @@
-"""The accounts: what counts as a failure, and what is excused by what."""
+"""The outcomes: what counts as a failure, and what is excused by what."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_undisturbed_requests(kind: Kind, status: int, verdict: Verdict) -> None
 
 def test_a_picture_that_is_not_what_was_asked_for_is_a_failure() -> None:
     """200 alone proves nothing."""
-    wrong = Outcome(Case(0, "card", Kind.POSTER, {}), 0, 1, 200, "wrong picture", right=False)
+    wrong = Outcome(Case(0, "card", Kind.POSTER, {}), 0, 1, 200, "wrong picture", is_right=False)
     assert judge(wrong, NOTHING, NOTHING) is Verdict.FAILED
 
 
@@ -88,13 +88,13 @@ def test_a_restart_excuses_a_lost_connection_and_a_503_and_nothing_else() -> Non
 
 def test_each_hit_explains_one_lost_chrome_at_most() -> None:
     """Three renders lost their Chrome and one was hit: two are a fault that hides."""
-    accounts = Outcomes()
-    accounts.hits = [Span(9, 13)]
+    outcomes = Outcomes()
+    outcomes.hits = [Span(9, 13)]
     for _ in range(3):
-        accounts.add(outcome(502, code="chrome_died"))
-    accounts.add(outcome(504, code="render_timeout"))
-    judged = accounts.judged()
-    assert accounts.unexplained(judged) == 2
+        outcomes.add(outcome(502, code="chrome_died"))
+    outcomes.add(outcome(504, code="render_timeout"))
+    judged = outcomes.judged()
+    assert outcomes.unexplained(judged) == 2
     counts = summary(judged)
     assert counts["failed while a Chrome was hit"] == 4
     assert sum(counts.values()) == 4

@@ -23,7 +23,7 @@ MEMORY_KIB, PIECES = 12_000, 12
 
 def all_zero(tested: Ended, renders: int) -> dict[str, Any]:
     """Check the verdict, and that it was earned."""
-    assert tested.status == 0, tested.told
+    assert tested.status == 0, tested.output
     seen = tested.seen
     assert seen["ok"] is True
     assert seen["problems"] == []
@@ -70,7 +70,7 @@ def self_contained(text: str) -> None:
 async def test_a_calm_run_has_no_hits_and_every_poster_comes(tmp_path: Path) -> None:
     """Without --chaos nobody is hit, nobody hangs up and nothing may fail."""
     tested = await load_test(tmp_path, "--self", "--renders", "12", "--seed", "3")
-    assert tested.status == 0, tested.told
+    assert tested.status == 0, tested.output
     seen = tested.seen
     assert (seen["hits"], seen["restarts"]) == ({}, 0)
     outcomes = seen["outcomes"]
@@ -105,7 +105,7 @@ def stays_flat(seen: dict[str, Any]) -> None:
     for name, (first, last) in seen["flatness"].items():
         if name.endswith("_kib"):
             assert last - first < MEMORY_KIB, (name, first, last)
-        elif name not in ("look_ms",):
+        elif name not in ("snapshot_ms",):
             assert last - first <= PIECES, (name, first, last)
 
 

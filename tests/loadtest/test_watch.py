@@ -1,4 +1,4 @@
-"""The look from outside, against a real service: what is planted is found, and named."""
+"""The watch from outside, against a real service: what is planted is found, and named."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,14 @@ import psutil
 import pytest
 
 from poster_service.loadtest.chaos import Chaos, choose, kind_of
+from poster_service.loadtest.command_target import SelfTarget
 from poster_service.loadtest.mix import Case, Kind
 from poster_service.loadtest.outcomes import Outcomes
+from poster_service.loadtest.places import place_inside, place_of
 from poster_service.loadtest.proctable import Row, owner
-from poster_service.loadtest.targets import SelfTarget, UrlTarget, place_inside, place_of
+from poster_service.loadtest.targets import UrlTarget
 from poster_service.loadtest.views import InsideView
-from poster_service.loadtest.watch import Left, Look, Place, Rest, Watch, flatness
+from poster_service.loadtest.watch import Left, Place, Rest, Snapshot, Watch, flatness
 from tests.loadtest.harness import UNSHARE, load_test, need_namespaces
 
 SETTLE = 15.0
@@ -35,8 +37,10 @@ async def watching() -> AsyncIterator[tuple[SelfTarget, Watch, Rest]]:
         assert target.view is not None
         watch = Watch(target.view, await target.place(), time.monotonic)
         await watch.follow(watch.place, target.pid)
-        look, _ = await watch.settle(lambda look: [] if whole(look) else [Left("", 0, None, "")], 9)
-        rest = Rest(look)
+        snapshot, _ = await watch.settle(
+            lambda snapshot: [] if whole(snapshot) else [Left("", 0, None, "")], 9
+        )
+        rest = Rest(snapshot)
         yield target, watch, rest
         assert await target.stop() == ""
         assert (await watch.settle(rest.left_after_end, SETTLE))[1] == []
@@ -44,22 +48,22 @@ async def watching() -> AsyncIterator[tuple[SelfTarget, Watch, Rest]]:
         await target.close()
 
 
-def whole(look: Look) -> bool:
+def whole(snapshot: Snapshot) -> bool:
     """Whether one ready Chrome and nothing on its way is there, nobody between fork and exec."""
-    kinds = [kind_of(one) for one in look.chromes]
-    return len(look.leases()) == 1 and "renderer" in kinds and "helper" not in kinds
+    kinds = [kind_of(one) for one in snapshot.chromes]
+    return len(snapshot.leases()) == 1 and "renderer" in kinds and "helper" not in kinds
 
 
 async def test_a_service_at_rest_has_nothing_left() -> None:
     """Init, the service, a shim, one ready Chrome: all of it is allowed."""
     async with watching() as (_, watch, rest):
-        look, left = await watch.settle(rest.left, SETTLE)
+        snapshot, left = await watch.settle(rest.left, SETTLE)
         assert left == []
         assert rest.leases == 1
-        assert look.orphans() == look.zombies == []
-        assert look.resources["service"]["fds"] > 5
-        assert look.resources["init"]["pss_kib"] > 500
-        assert look.took < 1.0
+        assert snapshot.orphans() == snapshot.zombies == []
+        assert snapshot.resources["service"]["fds"] > 5
+        assert snapshot.resources["init"]["pss_kib"] > 500
+        assert snapshot.took < 1.0
 
 
 @pytest.mark.slow
@@ -70,15 +74,15 @@ async def test_an_init_in_front_of_the_load_test_is_not_taken_for_the_services(
     monkeypatch.setenv("POSTER_INIT_PID", str(os.getpid()))
     async with watching() as (_, watch, _):
         assert watch.place.root not in (watch.place.service, os.getpid())
-        assert "init" in (await watch.look()).resources
+        assert "init" in (await watch.snapshot()).resources
 
 
 @pytest.mark.slow
 async def test_files_that_are_left_are_found(tmp_path: Path) -> None:
     """A folder of a lease that is no more, a stray file, shared memory of Chrome's kind."""
     async with watching() as (_, watch, rest):
-        look = await watch.look()
-        instance = f"{look.tagged[0].instance:x}"
+        snapshot = await watch.snapshot()
+        instance = f"{snapshot.tagged[0].instance:x}"
         work = Path(watch.place.work_dir)
         planted = [work / instance / "999999", work / "stray"]
         shared = Path(f"/dev/shm/.org.chromium.Chromium.{os.getpid()}")
@@ -86,7 +90,7 @@ async def test_files_that_are_left_are_found(tmp_path: Path) -> None:
             folder.mkdir()
         shared.touch()
         try:
-            found = {(one.what, one.told) for one in rest.left(await watch.look())}
+            found = {(one.what, one.detail) for one in rest.left(await watch.snapshot())}
         finally:
             shared.unlink()
             for folder in planted:
@@ -100,22 +104,22 @@ async def test_files_that_are_left_are_found(tmp_path: Path) -> None:
 async def test_a_zombie_is_named_with_its_lease_and_the_parent_that_fails_to_wait() -> None:
     """Init is stopped and a shim killed: its Chrome dies, and nobody waits for it."""
     async with watching() as (_, watch, rest):
-        look = await watch.look()
-        (lease,) = look.leases().values()
-        shim = look.shim_of(lease)
+        snapshot = await watch.snapshot()
+        (lease,) = snapshot.leases().values()
+        shim = snapshot.shim_of(lease)
         assert shim is not None
         init = psutil.Process(watch.place.root)
         init.suspend()
         try:
             os.kill(shim.pid, signal.SIGKILL)
             await asyncio.sleep(1.0)
-            left = rest.left(await watch.look())
+            left = rest.left(await watch.snapshot())
         finally:
             init.resume()
         zombies = [one for one in left if one.what == "zombie" and one.lease == lease[0].lease]
         assert zombies
-        assert f"not waited for by {init.pid}" in zombies[0].told
-        assert "init" in zombies[0].told
+        assert f"not waited for by {init.pid}" in zombies[0].detail
+        assert "init" in zombies[0].detail
         assert (await watch.settle(rest.left, SETTLE))[1] == []
 
 
@@ -124,7 +128,7 @@ async def test_more_ready_chromes_than_before_are_too_many() -> None:
     """The pool at rest is what it was; a lease beyond it is left over, its shim too."""
     async with watching() as (_, watch, rest):
         rest.leases = 0
-        left = rest.left(await watch.look())
+        left = rest.left(await watch.snapshot())
         assert {one.what for one in left} == {"process", "lease folder"}
         assert len({one.lease for one in left} - {None}) == 1
 
@@ -134,14 +138,14 @@ async def test_more_ready_chromes_than_before_are_too_many() -> None:
 async def test_chaos_hits_one_tagged_process_and_notes_how_long_it_is_felt(hit: str) -> None:
     """Felt until its lease is gone: at once when killed, on the pool's next rounds when stopped."""
     async with watching() as (_, watch, rest):
-        accounts = Outcomes()
-        chaos = Chaos(watch, accounts, time.monotonic)
-        leader = choose((await watch.look()).chromes, 0.0)
+        outcomes = Outcomes()
+        chaos = Chaos(watch, outcomes, time.monotonic)
+        leader = choose((await watch.snapshot()).chromes, 0.0)
         assert leader is not None
         assert kind_of(leader) == "leader"
-        await chaos.strike(Case(0, "card", Kind.POSTER, {}, hit=hit, which=0.0))
+        await chaos.hit(Case(0, "card", Kind.POSTER, {}, hit=hit, which=0.0))
         assert chaos.counts == {f"{hit} leader": 1}
-        (span,) = accounts.hits
+        (span,) = outcomes.hits
         give_up = time.monotonic() + SETTLE
         while span.end > time.monotonic() and time.monotonic() < give_up:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -154,9 +158,9 @@ FULL_CHROMIUM = Path("/usr/lib/chromium/chromium")
 KINDS = ("leader", "zygote", "gpu", "renderer", "network", "crash handler")
 
 
-def lacking(look: Look) -> list[Left]:
+def lacking(snapshot: Snapshot) -> list[Left]:
     """The kinds of process that are not there yet."""
-    there = {kind_of(one) for one in look.chromes}
+    there = {kind_of(one) for one in snapshot.chromes}
     return [Left(f"no {kind}", 0, None, "") for kind in KINDS if kind not in there]
 
 
@@ -175,15 +179,15 @@ async def test_whatever_part_of_a_full_chromium_is_hit_nothing_is_left(
     monkeypatch.setenv("POSTER_CHROME", str(FULL_CHROMIUM))
     monkeypatch.setenv("POSTER_TEST_ALL_PROCESSES", "1")
     async with watching() as (target, watch, rest), aiohttp.ClientSession() as client:
-        accounts = Outcomes()
-        chaos = Chaos(watch, accounts, time.monotonic)
+        outcomes = Outcomes()
+        chaos = Chaos(watch, outcomes, time.monotonic)
         for kind, hit in itertools.product(KINDS, ("kill", "stop")):
-            for _ in range(5):  # a Chrome may come or go between our look and chaos's own
-                look, missing = await watch.settle(lacking, 2 * SETTLE)
+            for _ in range(5):  # a Chrome may come or go between our snapshot and chaos's own
+                snapshot, missing = await watch.settle(lacking, 2 * SETTLE)
                 assert not missing, f"{missing} of {KINDS}"
-                kinds = sorted({kind_of(one) for one in look.chromes})
+                kinds = sorted({kind_of(one) for one in snapshot.chromes})
                 which = (kinds.index(kind) + 0.5) / len(kinds)
-                await chaos.strike(Case(0, "card", Kind.POSTER, {}, hit=hit, which=which))
+                await chaos.hit(Case(0, "card", Kind.POSTER, {}, hit=hit, which=which))
                 if f"{hit} {kind}" in chaos.counts:
                     break
             job = {"html": "<p>after it", "width": 99, "height": 99, "timeout_ms": 3000}
@@ -232,7 +236,7 @@ async def test_a_service_of_somebody_else_is_found_by_its_port(tmp_path: Path) -
         assert (found.root, found.service) == (watch.place.root, watch.place.service)
         assert found.work_dir == watch.place.work_dir
         tested = await load_test(tmp_path, "--url", target.address, "--renders", "12", "--chaos")
-        assert tested.status == 0, tested.told
+        assert tested.status == 0, tested.output
         assert tested.seen["restarts"] == 0
         assert await target.view.ask("alive", pid=target.pid, start=0) is not None  # type: ignore[union-attr]
 
@@ -260,14 +264,14 @@ async def test_looking_from_inside_sees_what_looking_from_outside_sees() -> None
             assert (place.root, place.service, place.alone) == (1, 1, True)
             watch = Watch(view, place, time.monotonic)
             await watch.follow(place)
-            look = await watch.look()
+            snapshot = await watch.snapshot()
         finally:
             await view.close()
-        assert [one.parent for one in look.zombies] == [1]
-        assert look.resources["service"]["fds"] >= 3
-        (left,) = Rest(look).left(look)
+        assert [one.parent for one in snapshot.zombies] == [1]
+        assert snapshot.resources["service"]["fds"] >= 3
+        (left,) = Rest(snapshot).left(snapshot)
         assert left.what == "zombie"
-        assert "not waited for by 1 " in left.told
+        assert "not waited for by 1 " in left.detail
     finally:
         sleeper.kill()  # --kill-child takes the namespace along
         await sleeper.wait()
@@ -293,9 +297,9 @@ def test_a_look_at_five_hundred_processes_is_judged_in_no_time() -> None:
             Row(shim + number, 1, shim, shim + 1, "S", "chrome", 1, 1, tag, "chrome", "/usr/chrome")
             for number in range(1, 5)
         ]
-    look = Look(0, 0, 1, Place(1, 10), tuple(rows))
+    snapshot = Snapshot(0, 0, 1, Place(1, 10), tuple(rows))
     begin = time.process_time()
-    rest = Rest(look)
-    assert (rest.left(look), look.orphans(), rest.leases) == ([], [], 100)
-    assert look.numbers()["tagged"] == 400
+    rest = Rest(snapshot)
+    assert (rest.left(snapshot), snapshot.orphans(), rest.leases) == ([], [], 100)
+    assert snapshot.numbers()["tagged"] == 400
     assert time.process_time() - begin < 0.5

@@ -1,4 +1,4 @@
-"""What strikes when the shim cannot: each backstop catches its case, and no other render waits."""
+"""Backstops for a shim that fails: each catches its case, and no other render waits."""
 
 import asyncio
 import os

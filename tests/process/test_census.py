@@ -167,8 +167,8 @@ async def test_the_backstop_ends_a_lease_and_touches_no_other(
     ours[0].send_signal(signal.SIGSTOP)
     others = [tagged.start(lease=2), tagged.start(lease=1, instance=tagged.instance ^ 1)]
     others.append(tagged.untagged())
-    struck = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
-    assert struck == census.KillResult(killed=3)
+    result = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
+    assert result == census.KillResult(killed=3)
     assert [process.wait(20) for process in ours] == [-signal.SIGKILL] * 3
     assert [process.poll() for process in others] == [None] * 3
     assert len(left(tagged.instance, tmp_path)) == 1
@@ -178,8 +178,8 @@ async def test_the_backstop_has_nothing_to_do_with_the_dead(tagged: Tagged) -> N
     """A zombie is its parent's: it is not waited for, and not counted."""
     process = tagged.zombie()
     async with asyncio.timeout(10):
-        struck = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
-    assert struck == census.KillResult(killed=0)
+        result = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
+    assert result == census.KillResult(killed=0)
     assert [seen.pid for seen in census.tagged(tagged.instance)] == [process.pid]
 
 

@@ -20,20 +20,41 @@ import psutil
 import pytest
 
 from poster_service.process import census, forkserver
-from poster_service.process.forkserver import Forked, ForkServer
+from poster_service.process.forkserver import Forked, ForkServer, by_path
 from poster_service.process.spawn import Command, Group
 from tests.conftest import left, settled
-from tests.process.harness import descriptors, gone, server_up
+from tests.process.harness import descriptors, gone
 from tests.process.init_harness import program
 
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 
 
+class Programs:
+    """The command lines of servers, as by path until one is to go wrong."""
+
+    def __init__(self) -> None:
+        #: What goes wrong (see `programs/forkserver_fails.py`); "" for nothing.
+        self.kind = ""
+
+    def __call__(self, *words: str) -> list[str]:
+        if not self.kind:
+            return by_path(*words)
+        return [sys.executable, *program("forkserver_fails", self.kind)[-2:], *words]
+
+
 @pytest.fixture
-async def server() -> AsyncIterator[ForkServer]:
+def programs() -> Programs:
+    """What the servers of a test run."""
+    return Programs()
+
+
+@pytest.fixture
+async def server(programs: Programs) -> AsyncIterator[ForkServer]:
     """A server that is up; it is closed in the end, and no child of ours is left over by it."""
     before = children()
-    one = await server_up()
+    one = ForkServer(programs)
+    one.start()
+    await up(one)
     yield one
     one.close()
     assert children() <= before
@@ -80,15 +101,10 @@ async def start(work_dir: Path, server: ForkServer) -> AsyncIterator[Starter]:
     assert left(INSTANCE, work_dir) == []
 
 
-async def failing(start: Starter, kind: str) -> None:
-    """Give a starter servers with which something goes wrong; shims are as ever."""
-    bad = [sys.executable, *program("forkserver_fails", kind)[-2:]]
-
-    def command_line(*words: str) -> list[str]:
-        return [*bad, *words]
-
+async def failing(start: Starter, programs: Programs, kind: str) -> None:
+    """Let this server and the next ones be such that something goes wrong; shims are as ever."""
+    programs.kind = kind
     start.server.close()
-    start.server = ForkServer(command_line)
     start.server.start()
     if kind != "dies-first":
         await up(start.server)
@@ -213,14 +229,14 @@ async def test_a_server_that_does_not_answer_is_replaced(start: Starter) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dies-after", "dies-at-once"])
 async def test_a_shim_whose_server_died_before_it_could_answer_is_not_lost(
-    start: Starter, kind: str
+    start: Starter, programs: Programs, kind: str
 ) -> None:
     """It is found among our children, and watched, ended and waited for like any other.
 
     Even one that was stopped before it could do anything.
     """
     other = start()
-    await failing(start, kind)
+    await failing(start, programs, kind)
     group = start()
     assert start.server.pid is None
     assert children() == {other.shim_pid, group.shim_pid}
@@ -231,10 +247,10 @@ async def test_a_shim_whose_server_died_before_it_could_answer_is_not_lost(
 
 
 async def test_a_shim_that_dies_with_its_server_is_reaped(
-    start: Starter,
+    start: Starter, programs: Programs
 ) -> None:
     """Both killed within microseconds: an unclean ending, and no zombie."""
-    await failing(start, "dies-childless")
+    await failing(start, programs, "dies-childless")
     group = start()
     ending = await gone(group)
     assert (ending.clean, ending.reason) == (False, "lost")
@@ -242,10 +258,10 @@ async def test_a_shim_that_dies_with_its_server_is_reaped(
 
 
 async def test_a_request_that_dies_with_its_server_is_made_by_path(
-    start: Starter,
+    start: Starter, programs: Programs
 ) -> None:
     """There is nothing that it forked, so a shim of our own is not a second one."""
-    await failing(start, "dies-before")
+    await failing(start, programs, "dies-before")
     group = start()
     assert not is_forked(group)
     assert children() == {group.shim_pid}
@@ -256,10 +272,10 @@ async def test_a_request_that_dies_with_its_server_is_made_by_path(
 
 @pytest.mark.parametrize("kind", ["cannot", "dies-first", "dies-before"])
 async def test_where_it_fails_again_and_again_shims_are_run_by_path(
-    start: Starter, kind: str, caplog: pytest.LogCaptureFixture
+    start: Starter, programs: Programs, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another kind of machine, a sandboxed kernel: slower, said once, and all else as ever."""
-    await failing(start, kind)
+    await failing(start, programs, kind)
     for _ in range(forkserver.PATIENCE + 2):
         assert await settled(lambda: start.server.pid is None or start.server.is_up)
         group = start()
@@ -267,6 +283,7 @@ async def test_where_it_fails_again_and_again_shims_are_run_by_path(
         group.end()
         assert (await gone(group)).clean
     assert await settled(lambda: start.server.pid is None)
+    programs.kind = ""
     start.server.start()
     assert start.server.pid is None, "it is given up"
     assert sum("cannot be forked here" in text for text in caplog.messages) == 1

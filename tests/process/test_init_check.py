@@ -148,7 +148,7 @@ def test_no_command_is_bad_input(start_init: Starter) -> None:
     """It says how a command is given."""
     status, text = start_init.run("-g")
     assert status == 1
-    assert "no command given; say poster-init [options] [--] command" in text
+    assert "no command given; usage: poster-init [options] [--] command" in text
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -171,7 +171,7 @@ def test_unknown_variables_of_ours_are_told_and_do_no_harm(start_init: Starter) 
     env = {"PATH": "/usr/bin:/bin", "POSTER_INIT_GRACEE": "3"}
     status, text = start_init.run("sh", "-c", "exit 3", env=env)
     assert status == 3
-    assert "POSTER_INIT_GRACEE is no setting of mine" in text
+    assert "POSTER_INIT_GRACEE is not a variable of poster-init" in text
 
 
 def test_the_console_command_is_the_same_program(start_init: Starter) -> None:

@@ -128,7 +128,7 @@ def test_lost_lines_are_counted_and_the_count_is_told(start_init: Starter) -> No
     with os.fdopen(reader) as pipe:
         text = pipe.read()
     assert "(3 log lines before this one were lost) got TERM" in text  # started, USR1, USR2
-    assert ", lost 3 log lines; leaving with 42" in text
+    assert ", lost 3 log lines; exiting with 42" in text
 
 
 def test_a_quiet_life_says_nothing(start_init: Starter) -> None:
@@ -142,7 +142,7 @@ def test_one_line_at_the_end_tells_why_how_long_and_what_was_reaped(start_init: 
     assert text.count("\n") == 1
     assert "the main child ended by itself (exit 2); ran 0." in text
     assert "reaped 1 orphan (sh 1)" in text
-    assert text.endswith("leaving with 2\n")
+    assert text.endswith("exiting with 2\n")
 
 
 @pytest.mark.parametrize(("level", "lines"), [((), 0), (("-v",), 3), (("-vv",), 3), (("-vvv",), 3)])

@@ -93,7 +93,7 @@ def test_three_forks_make_seven_children_and_init_waits_for_all(start_init: Star
     status, text = start_init.run("-v", *program("three_forks", out))
     assert status == 0
     assert len(read(out).split()) == 8
-    assert "leaving with 0" in text
+    assert "exiting with 0" in text
 
 
 def test_an_orphan_that_leaves_group_and_session_is_adopted(start_init: Starter) -> None:
@@ -153,7 +153,7 @@ def test_it_adopts_without_flags_also_inside_another_init(start_init: Starter) -
     wait_for_text(out, "made 50")
     life.signal(signal.SIGTERM)
     assert life.wait() == 0
-    inner, _, outer = life.stderr().partition("leaving with 0")
+    inner, _, outer = life.stderr().partition("exiting with 0")
     assert "reaped 50 orphans" in inner
     assert "reaped no orphans" in outer
 

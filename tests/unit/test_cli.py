@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from poster_service import __version__
-from poster_service.cli import main, parser, render_options
+from poster_service.cli import main, parser
+from poster_service.commands.render import render_options
 from poster_service.errors import OperatorError
 
 

@@ -1,4 +1,4 @@
-"""What a page may fetch: decided on the address, fetched by us, bounded in every way."""
+"""What a page may fetch: decided on the address, fetched by the service, with limits."""
 
 import asyncio
 import gzip
@@ -11,16 +11,17 @@ from aiohttp import web
 
 from poster_service.browser.types import ADDRESS, Reply, Request
 from poster_service.engine import policy_of
-from poster_service.fetch.client import (
-    Denied,
-    Failed,
-    Fetcher,
-    FetchLimits,
-    NotFetched,
-    asset,
-    page_route,
+from poster_service.fetch.client import Fetcher, FetchLimits
+from poster_service.fetch.errors import FetchError, RequestDenied, RequestFailed
+from poster_service.fetch.policy import (
+    BAD_PORTS,
+    AddressDenied,
+    CheckedResolver,
+    Policy,
+    connector,
 )
-from poster_service.fetch.policy import BAD_PORTS, CheckedResolver, Policy, Refused, connector
+from poster_service.render.page_files import template_file
+from poster_service.render.page_route import PageSources, page_route
 from poster_service.render.request import Asset
 from poster_service.render.warnings import Warnings
 from poster_service.settings import Settings
@@ -102,7 +103,7 @@ async def test_without_leave_nothing_on_this_machine_is_reached() -> None:
             "127.0.0.1", "localhost", "2130706433", "127.1", "0177.0.0.1", "0x7f.1", "0", "127.1.",
             "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0x7f000001", "[::1]", "[::127.0.0.1]",
         ):  # fmt: skip
-            with pytest.raises(Denied):
+            with pytest.raises(RequestDenied):
                 await fetcher.fetch(get(f"http://{host}:{port}/"))
     assert hits == []
 
@@ -116,7 +117,7 @@ async def test_without_leave_nothing_on_this_machine_is_reached() -> None:
 async def test_what_is_no_web_address_is_denied(url: str) -> None:
     """And never another error: the render goes on without it."""
     async with fetching() as fetcher:
-        with pytest.raises(Denied):
+        with pytest.raises(RequestDenied):
             await fetcher.fetch(get(url))
 
 
@@ -146,7 +147,7 @@ async def test_a_body_is_bounded_as_it_will_be_used(size: int, fits: bool, zippe
 
     async with serving(handler) as address, fetching(max_bytes=1000) as fetcher:
         if not fits:
-            with pytest.raises(Failed, match="more than 1000 bytes"):
+            with pytest.raises(RequestFailed, match="more than 1000 bytes"):
                 await fetcher.fetch(get(address))
             return
         reply = await fetcher.fetch(get(address))
@@ -164,7 +165,7 @@ async def test_a_body_without_an_end_is_bounded_too() -> None:
             await answer.write(b"x" * 65536)
 
     async with serving(handler) as address, fetching() as fetcher:
-        with pytest.raises(Failed, match="more than 1000 bytes"):
+        with pytest.raises(RequestFailed, match="more than 1000 bytes"):
             await fetcher.fetch(get(address))
 
 
@@ -182,7 +183,7 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up(begun: bool) ->
         return answer
 
     async with serving(handler) as address, fetching(seconds=0.2) as fetcher:
-        with pytest.raises(Failed, match="Timeout"):
+        with pytest.raises(RequestFailed, match="Timeout"):
             await fetcher.fetch(get(address))
         over.set()
 
@@ -194,7 +195,7 @@ async def test_a_server_that_speaks_no_http_has_failed() -> None:
         return web.Response(body=b"not gzip", headers={"Content-Encoding": "gzip"})
 
     async with serving(broken) as address, fetching() as fetcher:
-        with pytest.raises(Failed):
+        with pytest.raises(RequestFailed):
             await fetcher.fetch(get(address))
 
     def chatter(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,11 +205,11 @@ async def test_a_server_that_speaks_no_http_has_failed() -> None:
     server = await asyncio.start_server(chatter, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with fetching() as fetcher:
-        with pytest.raises(Failed):
+        with pytest.raises(RequestFailed):
             await fetcher.fetch(get(f"http://127.0.0.1:{port}/"))
         server.close()
         await server.wait_closed()
-        with pytest.raises(Failed):
+        with pytest.raises(RequestFailed):
             await fetcher.fetch(get(f"http://127.0.0.1:{port}/"))
 
 
@@ -251,7 +252,7 @@ def test_a_templates_files_are_served_with_their_type(
     folder: Path, address: str, kind: str, body: bytes
 ) -> None:
     """By relative address, as a page writes it."""
-    assert asset(folder, address) == Reply(200, (("Content-Type", kind),), body)
+    assert template_file(folder, address) == Reply(200, (("Content-Type", kind),), body)
 
 
 @pytest.mark.parametrize(
@@ -263,12 +264,12 @@ def test_a_templates_files_are_served_with_their_type(
 )  # fmt: skip
 def test_all_else_is_not_there(folder: Path, address: str) -> None:
     """Nothing outside the folder, and no name makes another error of it."""
-    assert asset(folder, address).status == 404
+    assert template_file(folder, address).status == 404
 
 
 def test_without_a_template_there_are_no_files() -> None:
     """A caller's own HTML has none."""
-    assert asset(None, "assets/style.css").status == 404
+    assert template_file(None, "assets/style.css").status == 404
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,9 @@ async def test_a_page_and_its_files_come_without_any_network(
 ) -> None:
     """Also where the network is off."""
     async with fetching(Policy(public=False)) as fetcher:
-        reply = await page_route("<p>你好", folder, fetcher, Warnings())(get(url))
+        reply = await page_route(
+            PageSources("<p>你好", template_folder=folder), fetcher, Warnings()
+        )(get(url))
     assert reply is not None
     assert reply.status == status
     assert url != ADDRESS or reply.body.decode() == "<p>你好"
@@ -290,7 +293,7 @@ async def test_files_that_came_with_a_page_are_beside_it() -> None:
     """From memory, by the address as a page writes it, and nothing else is."""
     sent = [Asset("图 片/a.png", "image/png", b"\0"), Asset("b", "text/css", b"p {}")]
     async with fetching(Policy(public=False)) as fetcher:
-        route = page_route("x", None, fetcher, Warnings(), sent=sent)
+        route = page_route(PageSources("x", sent), fetcher, Warnings())
         for path, status in (
             ("%E5%9B%BE%20%E7%89%87/a.png?v=1#x", 200), ("b", 200), ("B", 404), ("b/", 404),
             ("%252e", 404), ("", 200),
@@ -318,10 +321,10 @@ async def test_what_a_page_may_not_have_is_nothing_to_it(request_: Request) -> N
     """None: the page goes on without it; the answer knows the reason."""
     warnings = Warnings()
     async with fetching(PUBLIC) as fetcher:
-        assert await page_route("x", None, fetcher, warnings)(request_) is None
-    (told,) = warnings.told()
-    assert told.verb == "denied"
-    assert told.reason in ("address", "scheme", "form")
+        assert await page_route(PageSources("x"), fetcher, warnings)(request_) is None
+    (missing,) = warnings.missing()
+    assert missing.verb == "denied"
+    assert missing.reason in ("address", "scheme", "form")
 
 
 # --- hosts, ports, the socket itself -----------------------------------------------------------
@@ -356,16 +359,16 @@ def test_ports_that_are_not_for_the_web_are_refused() -> None:
 
 
 async def test_the_socket_itself_is_made_for_checked_addresses_only() -> None:
-    """The last look, at what is connected to; a name would be resolved anew, so it is refused."""
+    """The last check is of the address itself; a name would be resolved again, so it is refused."""
     tcp = connector(PUBLIC)
     make = tcp._socket_factory
     assert make is not None
     try:
         for host in ("127.0.0.1", "10.0.0.1", "localhost", "2130706433", "example.com"):
-            with pytest.raises(Refused):
+            with pytest.raises(AddressDenied):
                 make((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 80)))
         for host in ("::1", "::ffff:127.0.0.1", "fe80::1%lo"):
-            with pytest.raises(Refused):
+            with pytest.raises(AddressDenied):
                 make((socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, 80, 0, 0)))
         make((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 80))).close()
     finally:
@@ -387,7 +390,7 @@ async def test_a_page_may_ask_for_so_many_things() -> None:
     warnings = Warnings()
     async with serving(handler) as address:
         fetcher = Fetcher(LOOPBACK, FetchLimits(max_requests=3))
-        route = page_route("x", None, fetcher, warnings)
+        route = page_route(PageSources("x"), fetcher, warnings)
         replies = [await route(get(address)) for _ in range(5)]
         await fetcher.close()
     assert [reply is not None for reply in replies] == [True] * 3 + [False] * 2
@@ -404,11 +407,11 @@ async def test_things_fetched_at_once_stay_within_the_budget_together() -> None:
     warnings = Warnings()
     async with serving(handler) as address:
         fetcher = Fetcher(LOOPBACK, FetchLimits(max_total_bytes=2_500_000))
-        route = page_route("x", None, fetcher, warnings)
+        route = page_route(PageSources("x"), fetcher, warnings)
         replies = await asyncio.gather(*(route(get(address)) for _ in range(8)))
         await fetcher.close()
     assert sum(reply is not None for reply in replies) <= 2
-    assert [one.reason for one in warnings.told()] == ["bytes"]
+    assert [one.reason for one in warnings.missing()] == ["bytes"]
 
 
 async def test_redirects_are_counted_by_their_hops() -> None:
@@ -419,7 +422,7 @@ async def test_redirects_are_counted_by_their_hops() -> None:
 
     async with serving(handler) as address:
         fetcher = Fetcher(LOOPBACK, FetchLimits(max_redirects=2))
-        route = page_route("x", None, fetcher, Warnings())
+        route = page_route(PageSources("x"), fetcher, Warnings())
         asked = [Request(address, "GET", {}, None, "Image", hops) for hops in range(4)]
         replies = [await route(one) for one in asked]
         await fetcher.close()
@@ -445,6 +448,6 @@ async def test_each_way_of_not_getting_something_has_a_word(
     only = ipaddress.ip_network("127.0.0.1/32")
     policy = PUBLIC if "localhost" in url else Policy(public=True, private=(only,))
     async with fetching(policy) as fetcher:
-        with pytest.raises(NotFetched) as caught:
+        with pytest.raises(FetchError) as caught:
             await fetcher.fetch(get(url))
     assert (caught.value.verb, caught.value.reason) == (verb, reason)

@@ -43,7 +43,7 @@ def test_a_page_and_a_client_need_not_write_a_name_alike(sent: str, asked: str) 
 
 
 def test_a_files_own_name_comes_first() -> None:
-    """Two of one spelling are told apart where that can be, and no other is made up."""
+    """Two of one spelling are distinguished where that can be, and no other is made up."""
     composed, decomposed = File(CAFE), File(normalize("NFD", CAFE))
     files = FileNames([File("a%20b"), File("a b"), decomposed, composed])
     assert files.find("a b") == File("a b")

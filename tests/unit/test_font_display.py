@@ -3,7 +3,7 @@
 import pytest
 
 from poster_service.browser.types import Reply, Request
-from poster_service.render.font_display import in_css, in_html, with_patient_fonts
+from poster_service.render.font_display import in_css, in_html, with_blocking_fonts
 
 FACE = b"@font-face{font-family:W;font-display:optional;src:url(w)}"
 BLOCK = FACE.replace(b"optional", b"block   ")
@@ -56,6 +56,6 @@ async def test_only_what_has_no_digest_is_changed(kind: str, html: str, is_chang
     async def route(_: Request) -> Reply | None:
         return reply
 
-    answer = await with_patient_fonts(route, html)(Request("u", "GET", {}, None, kind))
+    answer = await with_blocking_fonts(route, html)(Request("u", "GET", {}, None, kind))
     assert answer is not None
     assert answer.body == (BLOCK if is_changed else FACE)

@@ -97,7 +97,7 @@ def test_a_folder_of_fonts_that_cannot_be_used_is_refused_with_the_remedy(tmp_pa
     with pytest.raises(InvalidSettings, match="no such folder; create it"):
         check_folders([folder])
     folder.mkdir()
-    with pytest.raises(InvalidSettings, match="holds no font"):
+    with pytest.raises(InvalidSettings, match="contains no font"):
         check_folders([folder])
     with pytest.raises(InvalidSettings, match="absolute"):
         check_folders([Path("fonts")])

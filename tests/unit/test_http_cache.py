@@ -1,4 +1,4 @@
-"""How long what servers send stays good: their own word, never a guess."""
+"""How long a response stays fresh: what its server states, no heuristics."""
 
 import time
 from email.utils import formatdate
@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poster_service.browser.types import Reply
-from poster_service.fetch.http_cache import LONGEST, CacheLifetime, directives, freshness, moves
+from poster_service.fetch.http_cache import (
+    MAX_DELTA_SECONDS,
+    CacheLifetime,
+    directives,
+    freshness,
+    is_animated,
+)
 
 NOW = 1_800_000_000.0
 
@@ -46,7 +52,7 @@ def date(offset: float) -> str:
         ({"expires": "tomorrow"}, 0),
         ({"cache_control": "max-age=-1"}, 0),
         ({"cache_control": "max-age=soon", "expires": date(30)}, 0),
-        ({"cache_control": "max-age=99999999999999999999"}, LONGEST),
+        ({"cache_control": "max-age=99999999999999999999"}, MAX_DELTA_SECONDS),
         ({"cache_control": "max-age=60, no-store"}, 0),
         ({"cache_control": "max-age=60, no-cache"}, 0),
         ({"cache_control": 'max-age=60, no-cache="x, y"'}, 0),
@@ -58,9 +64,9 @@ def date(offset: float) -> str:
     ],
 )
 def test_the_time_left_is_what_the_server_says(headers: dict[str, str], left: float) -> None:
-    """RFC 9111, section 4.2, as a shared cache reads it."""
-    told = Reply(200, tuple((k.replace("_", "-"), v) for k, v in headers.items()), b"x")
-    assert freshness(told, NOW, NOW).left == left
+    """RFC 9111, section 4.2, for a shared cache."""
+    answer = Reply(200, tuple((k.replace("_", "-"), v) for k, v in headers.items()), b"x")
+    assert freshness(answer, NOW, NOW).left == left
 
 
 def test_the_time_that_the_answer_took_counts() -> None:
@@ -70,7 +76,7 @@ def test_the_time_that_the_answer_took_counts() -> None:
 
 @pytest.mark.parametrize(("status", "left"), [(200, 60), (301, 60), (404, 60), (206, 0), (500, 0)])
 def test_only_whole_answers_and_those_for_everybody_are_kept(status: int, left: float) -> None:
-    """A server in trouble may say max-age in vain."""
+    """The max-age of a server error has no effect."""
     assert freshness(reply(status, cache_control="max-age=60"), NOW, NOW).left == left
 
 
@@ -79,11 +85,11 @@ TEXT = st.text(st.characters(max_codepoint=0x17F), max_size=60)
 
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_no_header_breaks_it(control: str, expires: str, made: str, age: str) -> None:
-    """Whatever a stranger's server says; the time left is a time."""
+    """Whatever an untrusted server sends, the lifetime is a number in bounds."""
     said = freshness(
         reply(cache_control=control, expires=expires, date=made, age=age), NOW, NOW
     )  # fmt: skip
-    assert 0 <= said.left <= LONGEST
+    assert 0 <= said.left <= MAX_DELTA_SECONDS
     assert said.age >= 0
 
 
@@ -94,33 +100,33 @@ def test_directives_are_read_as_they_were_written(given_: dict[str, int]) -> Non
     assert directives(line) == {name: str(value) for name, value in given_.items()}
 
 
-def test_a_shelf_is_as_short_as_the_shortest_of_what_was_fetched() -> None:
+def test_a_lifetime_is_as_short_as_the_shortest_of_what_was_fetched() -> None:
     """Infinite with nothing, nothing with one that does not say."""
-    shelf, begin = CacheLifetime(), time.monotonic()
-    assert shelf.until == float("inf")
-    shelf.fetched("Image", "GET", reply(cache_control="max-age=1000"))
-    shelf.fetched("Image", "GET", reply(cache_control="max-age=100"))
-    assert begin + 90 < shelf.until <= time.monotonic() + 100
-    shelf.fetched("Image", "GET", reply())
-    assert shelf.until <= time.monotonic()
+    lifetime, begin = CacheLifetime(), time.monotonic()
+    assert lifetime.until == float("inf")
+    lifetime.add_fetched("Image", "GET", reply(cache_control="max-age=1000"))
+    lifetime.add_fetched("Image", "GET", reply(cache_control="max-age=100"))
+    assert begin + 90 < lifetime.until <= time.monotonic() + 100
+    lifetime.add_fetched("Image", "GET", reply())
+    assert lifetime.until <= time.monotonic()
 
 
 @pytest.mark.parametrize(
     ("status", "broken"), [(200, False), (301, False), (404, True), (503, True)]
 )
 def test_an_error_of_a_server_is_seen(status: int, broken: bool) -> None:
-    """Its picture has a hole that is not there tomorrow."""
-    shelf = CacheLifetime()
-    shelf.fetched("Image", "GET", Reply(status, (), b""))
-    shelf.fetched("Image", "GET", reply(cache_control="max-age=1000"))
-    assert shelf.is_broken is broken
+    """Its picture lacks something that may be there tomorrow."""
+    lifetime = CacheLifetime()
+    lifetime.add_fetched("Image", "GET", Reply(status, (), b""))
+    lifetime.add_fetched("Image", "GET", reply(cache_control="max-age=1000"))
+    assert lifetime.is_broken is broken
 
 
 def test_what_was_sent_is_never_the_same_again() -> None:
-    """A POST is answered anew each time, whatever the answer says."""
-    shelf = CacheLifetime()
-    shelf.fetched("Fetch", "POST", reply(cache_control="max-age=1000"))
-    assert shelf.until <= time.monotonic()
+    """Each POST is sent to the server, whatever the response allows."""
+    lifetime = CacheLifetime()
+    lifetime.add_fetched("Fetch", "POST", reply(cache_control="max-age=1000"))
+    assert lifetime.until <= time.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -137,8 +143,8 @@ def test_what_was_sent_is_never_the_same_again() -> None:
 )
 def test_what_moves_is_seen(kind: str, body: bytes, media: str, expected: bool) -> None:
     """In style sheets, drawings and picture files."""
-    told = reply(body=body, Content_Type=media)
-    assert moves(kind, told) is expected
-    shelf = CacheLifetime()
-    shelf.seen(kind, told)
-    assert (shelf.until == 0) is expected
+    answer = reply(body=body, Content_Type=media)
+    assert is_animated(kind, answer) is expected
+    lifetime = CacheLifetime()
+    lifetime.add_part(kind, answer)
+    assert (lifetime.until == 0) is expected

@@ -134,7 +134,7 @@ def test_tinis_letters_are_all_there() -> None:
         (["-d", "USR1:1", "x"], "only TERM, INT and QUIT"),
         (["--group=1", "x"], "takes no value"),
         (["--status-file", "", "x"], "path of a file"),
-        (["--check", "x"], "leave out 'x'"),
+        (["--check", "x"], "remove 'x'"),
         (["--max-zombies", "many", "--check"], "0 to 4194304"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Looking up names: as the system does, without threads, and cut off with whoever waits."""
+"""DNS lookups: as the system does them, without threads, and cancelled with their task."""
 
 import asyncio
 import os

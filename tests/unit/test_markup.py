@@ -261,13 +261,15 @@ def test_a_template_that_fails_for_some_data_is_a_page_that_failed(
     assert "card" in str(caught.value)
 
 
-def damage_file(name: str, content: bytes | None, told: str | None = None) -> Callable[[Path], str]:
+def damage_file(
+    name: str, content: bytes | None, expected: str | None = None
+) -> Callable[[Path], str]:
     """One file that is missing or not as it must be."""
 
     def damage(folder: Path) -> str:
         file = make(folder / "t") / "card" / name
         file.unlink() if content is None else file.write_bytes(content)
-        return told or (name if name == "schema.json" else "card")
+        return expected or (name if name == "schema.json" else "card")
 
     return damage
 
@@ -288,7 +290,7 @@ def schema(**words: Any) -> bytes:
         pytest.param(damage_file("schema.json", schema(type="objekt")), id="schema-wrong"),
         pytest.param(damage_file("schema.json", schema(pattern="(")), id="schema-pattern"),
         pytest.param(
-            damage_file("schema.json", schema(**{"$ref": "#/nowhere"}), told="card"),
+            damage_file("schema.json", schema(**{"$ref": "#/nowhere"}), expected="card"),
             id="schema-ref",
         ),
         pytest.param(damage_file("schema.json", schema(**{"x-poster": []})), id="about-a-list"),
@@ -384,15 +386,15 @@ def test_whatever_the_texts_are_the_page_is_made_of_the_same(
     """No tag, attribute, address or comment of a page is the caller's; only its texts are."""
     template = OURS.find(name)
     texts = ("title", "subtitle", "summary", "badge", "scan_text", "currency")
-    told = copy.deepcopy(dict(template.sample))
-    harmless = copy.deepcopy(told)
+    hostile = copy.deepcopy(dict(template.sample))
+    harmless = copy.deepcopy(hostile)
     person = "seller" if name == "share-poster" else "author"
     for given_to in (text for text in texts if text in template.schema["properties"]):
         most = template.schema["properties"][given_to]["maxLength"]
-        told[given_to], harmless[given_to] = data.draw(EVIL)[:most], "x"
-    told[person]["name"], harmless[person]["name"] = data.draw(EVIL)[:40], "x"
+        hostile[given_to], harmless[given_to] = data.draw(EVIL)[:most], "x"
+    hostile[person]["name"], harmless[person]["name"] = data.draw(EVIL)[:40], "x"
     try:
-        page = OURS.render(template, told)
+        page = OURS.render(template, hostile)
     except InvalidData:
         return  # the schema was quicker
     assert skeleton(page) == skeleton(OURS.render(template, harmless))
@@ -403,11 +405,11 @@ def test_whatever_the_texts_are_the_page_is_made_of_the_same(
 def test_an_address_is_a_picture_of_the_web_or_refused(name: str, address: str) -> None:
     """What comes through begins as it must, and has no blank, quote or angle."""
     template = OURS.find(name)
-    told = copy.deepcopy(dict(template.sample))
+    hostile = copy.deepcopy(dict(template.sample))
     person = "seller" if name == "share-poster" else "author"
-    told[person]["avatar"] = address
+    hostile[person]["avatar"] = address
     try:
-        page = OURS.render(template, told)
+        page = OURS.render(template, hostile)
     except InvalidData:
         return
     assert re.match(r"https://|data:image/|[^:]+\.(png|jpe?g|webp|gif|svg|avif)\Z", address)
@@ -461,7 +463,7 @@ def test_items_are_the_same_where_json_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "message"),
     [
         ("<img src={{ title }}>", "without quotes"),
         ("<img src=/a/{{ title }}>", "without quotes"),
@@ -485,10 +487,10 @@ def test_items_are_the_same_where_json_says_so() -> None:
     ],
 )
 def test_a_template_that_would_make_code_of_data_does_not_start(
-    tmp_path: Path, page: str, told: str
+    tmp_path: Path, page: str, message: str
 ) -> None:
     """Escaping does not help in these places, so the service refuses the template."""
-    with pytest.raises(TemplatesBroken, match=re.escape(told)):
+    with pytest.raises(TemplatesBroken, match=re.escape(message)):
         Templates(make(tmp_path, page))
 
 

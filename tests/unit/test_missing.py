@@ -13,9 +13,9 @@ from poster_service.browser.witness import (
     finding_of,
     parse_lost_elements,
 )
-from poster_service.render.missing import add_findings, judge, similar_name
+from poster_service.render.missing import add_findings, check_reply, similar_name
+from poster_service.render.observations import Observations
 from poster_service.render.warnings import Warnings
-from poster_service.stats import Phases
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -32,7 +32,7 @@ def judged(body: bytes, kind: str = "Image", media: str = "", **more: Any) -> st
     given: dict[str, Any] = {"method": "GET", "headers": {}, "status": 200, **more}
     request = Request("https://a.test/x", given["method"], given["headers"], None, kind, first="")
     reply = Reply(given["status"], (("Content-Type", media),), body)
-    return judge(Warnings(), request, reply)
+    return check_reply(Warnings(), request, reply)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_picture_is_one_by_its_bytes(body: bytes, media: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_picture_or_not_all_of_one_is_broken(body: bytes, media: str) -> None:
-    """Also where only the end is missing, which Chrome paints in part and never tells of."""
+    """Also where only the end is missing, which Chrome paints in part and never reports."""
     assert judged(body, media=media) == "broken_image"
 
 
@@ -81,10 +81,10 @@ def test_only_what_is_wanted_for_the_picture_is_judged() -> None:
 
 def test_what_the_route_has_told_is_not_told_again() -> None:
     """By where a redirect began, too, and whatever the fragment."""
-    warnings, phases = Warnings(), Phases()
+    warnings, observations = Warnings(), Observations()
     request = Request("https://b.test/x", "GET", {}, None, "Image", 1, "https://a.test/x")
-    assert judge(warnings, request, Reply(404, (), b"")) == "http_404"
-    phases.findings = [
+    assert check_reply(warnings, request, Reply(404, (), b"")) == "http_404"
+    observations.findings = [
         Finding("failed", "https://a.test/x#a", "broken_image"),
         Finding("failed", "https://b.test/x", "failed"),
         Finding("denied", "file:///a", "scheme"),
@@ -92,8 +92,8 @@ def test_what_the_route_has_told_is_not_told_again() -> None:
         Finding("failed", "https://never-asked.test/", "broken_image"),
         Finding("failed", "data:image/png,x", "broken_image"),
     ]
-    phases.script_errors = ("TypeError at 1:2", "RangeError in a promise")
-    add_findings(warnings, phases)
+    observations.script_errors = ("TypeError at 1:2", "RangeError in a promise")
+    add_findings(warnings, observations)
     assert warnings.header() == (
         'denied;url="file:///a";reason=scheme, '
         'denied;url="https://never-asked.test/";reason=blocked, '
@@ -114,7 +114,7 @@ def test_a_file_of_almost_that_name_is_named() -> None:
 def test_a_file_of_the_pages_own_is_not_found() -> None:
     """The reason is not that of a server."""
     request = Request(f"{ADDRESS}x", "GET", {}, None, "Image")
-    assert judge(Warnings(), request, Reply(404, (), b"")) == "not_found"
+    assert check_reply(Warnings(), request, Reply(404, (), b"")) == "not_found"
 
 
 @pytest.mark.parametrize(

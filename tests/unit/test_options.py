@@ -16,6 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import Field
 
 from poster_service import cli
+from poster_service.commands.render import add_render_options
+from poster_service.commands.sign import add_sign_options
 from poster_service.credentials import SigningKey
 from poster_service.errors import Fault, InvalidField, OperatorError
 from poster_service.render.declaration import (
@@ -215,8 +217,8 @@ def words_of(options: dict[str, Any]) -> list[str]:
 def test_an_option_is_a_flag_of_render_and_of_sign(name: str) -> None:
     """With what it does and allows in the help."""
     for add, words in (
-        (cli.add_render_options, ["-o", "-", "-"]),
-        (cli.add_sign_options, ["card"]),
+        (add_render_options, ["-o", "-", "-"]),
+        (add_sign_options, ["card"]),
     ):
         command = argparse.ArgumentParser()
         add(command, MadeUp)

@@ -15,7 +15,7 @@ from tests.unit.fetching import LOOPBACK, PUBLIC, fetching, get, serving
 
 
 class Crowd:
-    """Fetches that take places and keep them until they are let go."""
+    """Fetches that take slots and hold them until they are released."""
 
     def __init__(self, outbound: Outbound) -> None:
         self.outbound = outbound
@@ -23,40 +23,40 @@ class Crowd:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def add(self, name: str, owner: Owner, host: str = "h") -> None:
-        """One more, that has its place or waits for it."""
+        """Start one more, which has a slot or waits for one."""
         self._tasks[name] = asyncio.ensure_future(self._hold(name, owner, host))
         await asyncio.sleep(0)
 
     async def end(self, *names: str) -> None:
-        """Cut these off, whether they wait or run."""
+        """Cancel these, whether they wait or run."""
         for name in names:
             self._tasks[name].cancel()
         await asyncio.wait([self._tasks.pop(name) for name in names])
 
     async def _hold(self, name: str, owner: Owner, host: str) -> None:
-        async with self.outbound.place(owner, host):
+        async with self.outbound.slot(owner, host):
             self.begun.append(name)
             await asyncio.Event().wait()
 
     async def end_all(self) -> None:
-        """Cut off all."""
+        """Cancel all."""
         if self._tasks:
             await self.end(*self._tasks)
 
 
 @pytest.fixture
 async def crowd() -> AsyncIterator[Crowd]:
-    """With eight places; nothing is left of it in the end."""
+    """With eight slots; in the end none is taken and nothing waits."""
     made = Crowd(Outbound(8))
     yield made
     await made.end_all()
     assert (made.outbound.statistics().running, made.outbound.statistics().waiting) == (0, 0)
     assert made.outbound._callers == made.outbound._hosts == {}
-    assert not made.outbound._lines
+    assert not made.outbound._queues
 
 
-async def test_turns_go_round_the_pages_that_wait(crowd: Crowd) -> None:
-    """A page that asks for much makes another wait for one of its things, not for all."""
+async def test_waiting_pages_get_slots_in_turn(crowd: Crowd) -> None:
+    """A page with many requests delays another page by one of them, not by all."""
     pages = [Owner(name) for name in "abcd"]
     for i in range(12):
         await crowd.add(f"a{i}", pages[0], f"h{i}")
@@ -72,8 +72,8 @@ async def test_turns_go_round_the_pages_that_wait(crowd: Crowd) -> None:
     assert crowd.begun[8:] == ["a6", "c0", "d0", "a7"]
 
 
-async def test_no_caller_has_all_places(crowd: Crowd) -> None:
-    """However many pages it has: three quarters at most."""
+async def test_no_caller_has_all_slots(crowd: Crowd) -> None:
+    """Three quarters at most, whatever the number of its pages."""
     for i in range(20):
         await crowd.add(f"a{i}", Owner("a"), f"h{i}")
     assert len(crowd.begun) == 6
@@ -81,8 +81,8 @@ async def test_no_caller_has_all_places(crowd: Crowd) -> None:
     assert crowd.begun[-1] == "b"
 
 
-async def test_no_host_has_all_places(crowd: Crowd) -> None:
-    """Half at most; another thing of the same page goes past those that wait for it."""
+async def test_no_host_has_all_slots(crowd: Crowd) -> None:
+    """Half at most; a request to another host passes those that wait for this one."""
     owner = Owner("a")
     for i in range(10):
         await crowd.add(f"s{i}", owner, "slow")
@@ -90,7 +90,7 @@ async def test_no_host_has_all_places(crowd: Crowd) -> None:
     assert crowd.begun == ["s0", "s1", "s2", "s3", "quick"]
 
 
-async def test_who_hangs_up_takes_nothing_along(crowd: Crowd) -> None:
+async def test_a_cancelled_fetch_gives_back_its_slot(crowd: Crowd) -> None:
     """Neither those that wait nor those that run, in whatever order they end."""
     owner = Owner("a")
     for i in range(12):
@@ -101,8 +101,8 @@ async def test_who_hangs_up_takes_nothing_along(crowd: Crowd) -> None:
     assert (statistics.running, statistics.waiting) == (6, 3)
 
 
-async def test_a_place_that_comes_with_the_cancellation_is_given_back() -> None:
-    """Both in one turn of the loop."""
+async def test_a_slot_granted_during_a_cancellation_is_given_back() -> None:
+    """Both in one iteration of the loop."""
     outbound = Outbound(4)
     crowd = Crowd(outbound)
     for i in range(4):
@@ -154,12 +154,12 @@ async def test_further_addresses_of_a_host_take_no_room_of_others() -> None:
         made.append(sockets.new(socket.AF_INET, socket.SOCK_STREAM, 0))
         return made[-1]
 
-    async with outbound.place(Owner("a"), "a"):
+    async with outbound.slot(Owner("a"), "a"):
         for _ in range(4):
             new()
         with pytest.raises(OSError, match="too many"):
             new()
-        async with outbound.place(Owner("b"), "b"):
+        async with outbound.slot(Owner("b"), "b"):
             new()
             with pytest.raises(OSError, match="too many"):
                 new()
@@ -168,7 +168,7 @@ async def test_further_addresses_of_a_host_take_no_room_of_others() -> None:
     assert len(sockets) == 0
 
 
-async def test_a_fetch_has_its_whole_time_from_its_turn_on() -> None:
+async def test_the_time_limit_of_a_fetch_begins_with_its_slot() -> None:
     """Also for pages that wait for one thing together, whichever of them asked first."""
     over = asyncio.Event()
 
@@ -179,7 +179,7 @@ async def test_a_fetch_has_its_whole_time_from_its_turn_on() -> None:
 
     async with serving(handler) as address, fetching(seconds=1.0) as fetcher:
         fetcher.outbound = Outbound(1)
-        async with fetcher.outbound.place(Owner(), "other"):
+        async with fetcher.outbound.slot(Owner(), "other"):
             waiting = [
                 asyncio.ensure_future(fetcher.fetch(get(f"{address}/{path}")))
                 for path in ("one", "one", "two")

@@ -172,7 +172,7 @@ class PoolStateMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_place_is_lost(self) -> None:
-        """Every entry is in one state, known by its number, and struck ones are out."""
+        """Every entry is in one state, known by its number, and removed ones are out."""
         assert self.state.count(*State) == len(self.state.entries)
         assert all(entry.number == number for number, entry in self.state.entries.items())
         assert self.state.count(State.GONE) == 0

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from poster_service.errors import InvalidData, PageFailed, UnknownTemplate
-from poster_service.fetch.client import NO_STORE, asset
 from poster_service.render import folder as folders
 from poster_service.render.folder import is_settled, snapshot, stamps_of
 from poster_service.render.markup import Templates
+from poster_service.render.page_files import NO_STORE, template_file
 from tests.unit.template_folders import SAMPLE, make
 
 
@@ -88,7 +88,7 @@ def test_the_last_good_version_stays_until_it_is_mended(
             templates.refresh()
         errors = [one for one in caplog.records if one.levelname == "ERROR"]
         assert len(errors) == number
-        assert "the version before it stays in use" in errors[-1].getMessage()
+        assert "its previous version stays in use" in errors[-1].getMessage()
         (fault,) = templates.faults()
         assert (fault["name"], fault["in_use"]) == ("card", True)
         assert fault["mistakes"][0].startswith(file)
@@ -137,7 +137,7 @@ def test_an_include_that_was_missing_is_found_when_it_comes(root: Path) -> None:
 def test_a_folder_of_templates_that_vanishes_leaves_what_was_read(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A volume that is away for a moment takes no template out of the list; told once."""
+    """A volume that is away for a moment takes no template out of the list; logged once."""
     templates = Templates(root)
     root.rename(root.parent / "away")
     templates.refresh()
@@ -244,18 +244,18 @@ def test_a_file_of_another_moment_than_the_page_is_not_for_the_cache(root: Path)
     card = root / "card"
     files = Templates(root).find("card").files
     plain = (("Content-Type", "text/css"),)
-    assert asset(card, "style.css", files).headers == plain
-    assert NO_STORE not in asset(card, "missing.css", files).headers
-    assert NO_STORE not in asset(card, "", files).headers
+    assert template_file(card, "style.css", files).headers == plain
+    assert NO_STORE not in template_file(card, "missing.css", files).headers
+    assert NO_STORE not in template_file(card, "", files).headers
     (card / "style.css").write_text("b { }")
-    changed = asset(card, "style.css?v=2", files)
+    changed = template_file(card, "style.css?v=2", files)
     assert (changed.body, changed.headers) == (b"b { }", (*plain, NO_STORE))
     (card / "style.css").unlink()
-    assert (asset(card, "style.css", files).status) == 404
-    assert NO_STORE in asset(card, "style.css", files).headers
+    assert (template_file(card, "style.css", files).status) == 404
+    assert NO_STORE in template_file(card, "style.css", files).headers
     (card / "new.css").write_text("")
-    assert NO_STORE in asset(card, "new.css", files).headers
-    assert asset(card, "new.css").headers == plain
+    assert NO_STORE in template_file(card, "new.css", files).headers
+    assert template_file(card, "new.css").headers == plain
 
 
 @pytest.mark.parametrize("where", ["as it is", "relative"])
@@ -274,7 +274,7 @@ def test_looking_at_a_template_that_did_not_change_reads_no_file(
 
 
 def test_what_is_no_file_and_what_is_hidden_holds_nothing_up(root: Path) -> None:
-    """A pipe that nobody writes to, a link to nowhere; a hidden folder is no template."""
+    """A FIFO without a writer, a dangling link; a hidden folder is no template."""
     os.mkfifo(root / "card/pipe")
     (root / "card/nowhere").symlink_to("gone")
     make(root, "{{ nmae }}", ".git")

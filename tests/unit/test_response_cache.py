@@ -1,4 +1,4 @@
-"""What pages fetched is kept for other pages as its server says; against a real one."""
+"""Responses are cached for other pages as their server allows; against a real server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,9 +9,11 @@ import pytest
 from aiohttp import web
 
 from poster_service.browser.types import Reply, Request
-from poster_service.fetch.client import Denied, Failed, Fetcher, FetchLimits, page_route
+from poster_service.fetch.client import Fetcher, FetchLimits
+from poster_service.fetch.errors import RequestDenied, RequestFailed
 from poster_service.fetch.policy import Policy
 from poster_service.fetch.response_cache import ResponseCache
+from poster_service.render.page_route import PageSources, page_route
 from poster_service.render.warnings import Warnings
 from tests.conftest import settled
 from tests.unit.fetching import LOOPBACK, get, header, serving
@@ -19,7 +21,7 @@ from tests.unit.fetching import LOOPBACK, get, header, serving
 
 @dataclass
 class Origin:
-    """A server that answers with a number, and what it was asked."""
+    """A server that answers with a number, and records its requests."""
 
     headers: dict[str, str]
     status: int = 200
@@ -28,7 +30,7 @@ class Origin:
     hold: asyncio.Event | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The how-manieth request this is; 304 where the caller has the newest."""
+        """The number of this request; 304 where the client has the newest version."""
         self.asked.append({name.lower(): value for name, value in request.headers.items()})
         if self.hold is not None:
             await self.hold.wait()
@@ -40,7 +42,7 @@ class Origin:
 
 
 class Clock:
-    """A time that the test moves."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -97,7 +99,7 @@ async def test_what_is_fresh_is_not_asked_for_again() -> None:
 async def test_what_is_not_for_all_or_not_for_later_is_asked_for_each_time(
     headers: dict[str, str],
 ) -> None:
-    """And nothing of it is held."""
+    """And nothing of it is stored."""
     origin = Origin(headers)
     async with cached(origin) as (fetcher, url, _):
         for number in (b"1", b"2"):
@@ -112,7 +114,7 @@ async def test_what_is_not_for_all_or_not_for_later_is_asked_for_each_time(
     ids=str,
 )  # fmt: skip
 async def test_a_request_of_its_own_kind_passes_by(personal: dict[str, str]) -> None:
-    """It neither gets what is kept nor leaves anything."""
+    """It neither gets a stored response nor stores one."""
     origin = Origin({"Cache-Control": "max-age=60"})
     async with cached(origin) as (fetcher, url, _):
         for _ in range(2):
@@ -160,7 +162,7 @@ async def test_with_no_cache_it_is_asked_each_time_and_sent_once() -> None:
 
 
 async def test_the_least_used_goes_first_and_the_bound_holds() -> None:
-    """Bytes, not things; what is larger than all of it is not kept at all."""
+    """Bytes, not entries; a response larger than the whole cache is not stored."""
     origin = Origin({"Cache-Control": "max-age=60"}, size=10_000)
     async with cached(origin, size=30_000) as (fetcher, url, _):
         for name in "xyxz":
@@ -177,24 +179,24 @@ async def test_the_least_used_goes_first_and_the_bound_holds() -> None:
 
 
 async def test_what_is_denied_is_denied_however_well_it_is_kept() -> None:
-    """The policy is asked for each."""
+    """The policy is checked for each request."""
     origin = Origin({"Cache-Control": "max-age=60"})
     async with cached(origin) as (fetcher, url, _):
         await fetcher.fetch(get(url))
         fetcher._policy = Policy(public=True, private=LOOPBACK.private, denied=("127.0.0.1",))
-        with pytest.raises(Denied):
+        with pytest.raises(RequestDenied):
             await fetcher.fetch(get(url))
 
 
 async def test_a_pages_budget_counts_what_was_kept() -> None:
-    """Requests and bytes, as if they had come from far."""
+    """Requests and bytes, as if they came from the server."""
     origin = Origin({"Cache-Control": "max-age=60"}, size=1000)
     async with cached(origin, max_total_bytes=2500) as (fetcher, url, _):
         warnings = Warnings()
-        route = page_route("x", None, fetcher, warnings)
+        route = page_route(PageSources("x"), fetcher, warnings)
         got = [await route(get(url)) for _ in range(4)]
         assert [reply is not None for reply in got] == [True, True, False, False]
-        assert {one.reason for one in warnings.told() if one.verb == "denied"} == {"bytes"}
+        assert {one.reason for one in warnings.missing() if one.verb == "denied"} == {"bytes"}
         assert len(origin.asked) == 1
 
 
@@ -226,10 +228,10 @@ async def test_pages_that_ask_at_once_share_one_fetch() -> None:
 
 
 async def test_a_page_that_cannot_afford_it_does_not_take_it_from_others() -> None:
-    """It is told so by its own budget."""
+    """It gets the error of its own budget."""
 
     def spent(_: int) -> None:
-        raise Denied("bytes")
+        raise RequestDenied("bytes")
 
     origin = Origin({"Cache-Control": "max-age=60"}, hold=asyncio.Event())
     async with cached(origin) as (fetcher, url, _):
@@ -237,14 +239,14 @@ async def test_a_page_that_cannot_afford_it_does_not_take_it_from_others() -> No
         assert origin.hold is not None
         origin.hold.set()
         assert (await rich).body == b"1"
-        with pytest.raises(Denied):
+        with pytest.raises(RequestDenied):
             await poor
 
 
 async def test_what_may_not_be_shared_is_fetched_by_each() -> None:
     """They waited for one answer, and it was not for them: charged for their own, and for no other.
 
-    That it is not for others is remembered, so that nobody waits in vain again.
+    The cache remembers that it is not shareable, so that no page waits for it in vain again.
     """
     origin = Origin({}, size=100, hold=asyncio.Event())
     async with cached(origin) as (fetcher, url, _):
@@ -269,7 +271,7 @@ async def test_who_came_later_has_its_own_time() -> None:
         (first,) = await together(origin, fetcher, url, [lambda _: None])
         await asyncio.sleep(0.5)
         second = asyncio.create_task(fetcher.fetch(get(url)))
-        with pytest.raises(Failed, match="Timeout"):
+        with pytest.raises(RequestFailed, match="Timeout"):
             await first
         assert origin.hold is not None
         origin.hold.set()
@@ -289,7 +291,7 @@ async def test_what_a_page_and_its_server_make_up_counts_too() -> None:
 
 
 async def test_when_the_last_has_left_the_fetch_ends() -> None:
-    """And the next begins anew."""
+    """The next request begins a new one."""
     origin = Origin({"Cache-Control": "max-age=60"}, hold=asyncio.Event())
     async with cached(origin) as (fetcher, url, _):
         tasks = await together(origin, fetcher, url, [lambda _: None] * 2)
@@ -314,6 +316,6 @@ async def test_a_server_that_fails_fails_for_all_who_wait() -> None:
         fetcher = Fetcher(LOOPBACK, FetchLimits(), 1 << 20)
         tasks = [asyncio.create_task(fetcher.fetch(get(address))) for _ in range(2)]
         done, _ = await asyncio.wait(tasks)
-        assert all(isinstance(task.exception(), Failed) for task in done)
+        assert all(isinstance(task.exception(), RequestFailed) for task in done)
         assert fetcher.cache.statistics()["things"] == 0
         await fetcher.close()

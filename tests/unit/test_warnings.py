@@ -2,7 +2,7 @@
 
 import pytest
 
-from poster_service.render.warnings import MAX_TOLD, Warnings, shown
+from poster_service.render.warnings import MAX_ENTRIES, Warnings, displayed
 
 
 def test_warnings_are_bounded_and_fit_for_a_header() -> None:
@@ -17,15 +17,15 @@ def test_warnings_are_bounded_and_fit_for_a_header() -> None:
     header = warnings.header()
     assert header.isascii()
     assert header.isprintable()
-    assert len(warnings.told()) == MAX_TOLD
+    assert len(warnings.missing()) == MAX_ENTRIES
     assert "more;count=" in header
     assert len(header) < 4096
     assert 0 < header.count("script_error") <= 6
-    assert len(header.split(", ")) <= MAX_TOLD + 1
+    assert len(header.split(", ")) <= MAX_ENTRIES + 1
     assert len(warnings) >= 1000
 
 
-def test_each_thing_is_told_once_and_in_its_own_form() -> None:
+def test_each_warning_is_listed_once_and_in_its_own_form() -> None:
     """The forms that programs read."""
     warnings = Warnings()
     assert not warnings
@@ -42,7 +42,7 @@ def test_each_thing_is_told_once_and_in_its_own_form() -> None:
         'script_error;kind="TypeError";at="3:12", webgl;reason=unavailable'
     )
     assert len(warnings) == 5
-    assert [one.verb for one in warnings.told()] == ["failed", "denied", "failed"]
+    assert [one.verb for one in warnings.missing()] == ["failed", "denied", "failed"]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_each_thing_is_told_once_and_in_its_own_form() -> None:
         ('"\\\n', "??"),
     ],
 )
-def test_an_address_is_shown_without_its_secrets(url: str, seen: str) -> None:
+def test_an_address_is_displayed_without_its_secrets(url: str, seen: str) -> None:
     """Short, and with what tells it from others: its host and its file's name."""
-    assert shown(url).startswith(seen)
-    assert len(shown(url)) <= 133
-    assert "secret" not in shown(url)
+    assert displayed(url).startswith(seen)
+    assert len(displayed(url)) <= 133
+    assert "secret" not in displayed(url)
     if url.endswith("logo.png"):
-        assert shown(url).endswith("logo.png")
+        assert displayed(url).endswith("logo.png")

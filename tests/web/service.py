@@ -120,7 +120,7 @@ def _no_blocking() -> BlockBuster:
         function.can_block_in("poster_service/browser/chrome.py", {"_launch"})
         function.can_block_in("poster_service/browser/pool.py", {"close"})
         function.can_block_in("poster_service/process/instance_dir.py", {"is_there"})
-        function.can_block_in("poster_service/fetch/client.py", {"asset"})
+        function.can_block_in("poster_service/render/page_files.py", {"template_file"})
         # The tests' own searches; the service takes its census in a thread.
         function.can_block_in("poster_service/process/census.py", {"snapshot", "tagged", "inspect"})
     return blockbuster
@@ -133,7 +133,14 @@ GUARD = LoopGuard()
 async def running(**changes: Any) -> AsyncIterator[Service]:
     """A service with the settings of these tests and some changes; nothing may be left of it."""
     # Every request of these tests renders, except in the tests of the cache.
-    given = {"concurrency": 2, "ready_chromes": 1, "cache_bytes": 0, **changes}
+    # The pool keeps one Chrome ready and no more, however slow the machine: `at_rest` counts on it.
+    given = {
+        "ready_chromes": 1,
+        "max_ready_chromes": 1,
+        "concurrency": 2,
+        "cache_bytes": 0,
+        **changes,
+    }
     with contextlib.ExitStack() as stack:
         stack.enter_context(GUARD.paused())
         settings = Settings(**given)

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from poster_service.cli import announce
+from poster_service.commands.serve import announce
 from poster_service.errors import UnauthenticatedBind
 from poster_service.settings import Settings
 from poster_service.web.app import listen

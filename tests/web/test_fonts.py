@@ -72,9 +72,9 @@ async def test_a_page_that_lies_or_breaks_its_own_world_gets_its_picture(service
 async def test_a_flood_of_missing_glyphs_is_one_short_warning(service: Service) -> None:
     """At most twenty code points, and how many more."""
     many = "".join(chr(0xF0000 + at) for at in range(3_000)) * 20
-    told = warned(await service.render(html=PAGE + many, width=300, height=200))
-    assert told.count("U+") == 20
-    assert 'more="2980"' in told
+    warning = warned(await service.render(html=PAGE + many, width=300, height=200))
+    assert warning.count("U+") == 20
+    assert 'more="2980"' in warning
 
 
 async def test_a_cached_picture_comes_with_its_missing_glyphs(start_service: StartService) -> None:
@@ -179,8 +179,8 @@ async def test_a_page_that_asks_for_webgl_and_gets_none_is_warned(
     service: Service, page: str, is_warned: bool
 ) -> None:
     """A canvas that has another context is no lack."""
-    told = warned(await service.render(html=PAGE + page, width=300, height=200))
-    assert told == ("webgl;reason=unavailable" if is_warned else "")
+    warning = warned(await service.render(html=PAGE + page, width=300, height=200))
+    assert warning == ("webgl;reason=unavailable" if is_warned else "")
 
 
 PAINTS = """<!doctype html><body style='margin:0'><canvas id=c width=50 height=50></canvas><script>

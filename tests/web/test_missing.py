@@ -59,11 +59,11 @@ FILES: dict[str, tuple[bytes, str]] = {
 
 
 class Kind(NamedTuple):
-    """A page with `{remote}` in it, and what is to be told of it."""
+    """A page with `{remote}` in it, and the warning that it must get."""
 
     name: str
     html: str
-    told: str
+    expected: str
 
 
 FACE = "<style>@font-face{{font-family:f;src:url({})}}p{{font-family:f}}</style><p>text"
@@ -223,11 +223,11 @@ async def faults_of(service: Service, remote: str, before: str) -> str:
     for kind in KINDS:
         answer = await send(service, before + kind.html.replace("{remote}", remote))
         header = answer.headers.get("X-Render-Warnings", "")
-        wanted, told = kind.told.replace("{remote}", remote), items(header)
-        is_told = len([one for one in told if one.startswith(wanted)]) == 1
-        is_all = len(told) == 1 or "in-style" in kind.name
+        wanted, entries = kind.expected.replace("{remote}", remote), items(header)
+        is_listed = len([one for one in entries if one.startswith(wanted)]) == 1
+        is_all = len(entries) == 1 or "in-style" in kind.name
         is_kept = answer.headers.get("X-Cache") != "bypass"
-        if answer.status != 200 or is_kept or "secret" in header or not is_told or not is_all:
+        if answer.status != 200 or is_kept or "secret" in header or not is_listed or not is_all:
             faults.append(f"{kind.name}: {answer.status} {header}")
     return "\n".join(faults)
 
@@ -260,7 +260,7 @@ async def test_strict_fails(keeping: Service, remote: str, name: str, status: in
     kind = next(one for one in KINDS if one.name == name)
     answer = await send(keeping, kind.html.replace("{remote}", remote), strict="true")
     problem = await answer.json()
-    address = kind.told.split('"')[1].replace("{remote}", remote)
+    address = kind.expected.split('"')[1].replace("{remote}", remote)
     assert (answer.status, address in problem["detail"]) == (status, True)
     assert address in answer.headers["X-Render-Warnings"]
 
@@ -292,7 +292,7 @@ async def test_what_is_not_missing_is_not_told(keeping: Service, html: str) -> N
 async def test_a_template_tells_of_its_missing_files(
     start_service: StartService, work_dir: Path
 ) -> None:
-    """Its folder is where its files are; what its policy keeps out is told as well."""
+    """Its folder is where its files are; what its policy keeps out is reported as well."""
     folder = work_dir / "templates" / "card"
     folder.mkdir(parents=True)
     (folder / "poster.html").write_text("<link rel=stylesheet href=no-such.css><p>{{ title }}")
@@ -313,11 +313,11 @@ async def test_a_flood_of_failures_is_bounded(keeping: Service) -> None:
         "for (let n = 0; n < 100; n++) setTimeout(() => null.x)</script>"
     )
     answer = await send(keeping, html)
-    told = answer.headers["X-Render-Warnings"]
+    header = answer.headers["X-Render-Warnings"]
     assert answer.status == 200
-    assert len(items(told)) <= 21
-    assert len(told) < 4096
-    assert "script_error" in told
+    assert len(items(header)) <= 21
+    assert len(header) < 4096
+    assert "script_error" in header
 
 
 async def test_errors_of_scripts_are_told_to_the_caller(keeping: Service) -> None:
@@ -328,13 +328,13 @@ async def test_errors_of_scripts_are_told_to_the_caller(keeping: Service) -> Non
         "<script>throw 'secret'</script><script>syntax error</script>"
     )
     answer = await send(keeping, html, strict="true")
-    told = answer.headers["X-Render-Warnings"]
+    header = answer.headers["X-Render-Warnings"]
     assert (answer.status, answer.headers["X-Cache"]) == (200, "bypass")
-    assert "secret" not in told
-    kinds = sorted(one.split('"')[1] for one in items(told))
+    assert "secret" not in header
+    kinds = sorted(one.split('"')[1] for one in items(header))
     assert kinds == ["My_Error2", "RangeError", "SyntaxError", "TypeError", "string"]
-    assert 'script_error;kind="TypeError";at="1:14"' in items(told)
-    assert 'script_error;kind="RangeError";at="promise"' in items(told)
+    assert 'script_error;kind="TypeError";at="1:14"' in items(header)
+    assert 'script_error;kind="RangeError";at="promise"' in items(header)
 
 
 async def test_a_render_that_fails_tells_of_its_errors_too(
@@ -395,14 +395,14 @@ STAYS = {
 async def test_a_page_that_wants_to_go_elsewhere_is_painted(
     keeping: Service, options: dict[str, Any]
 ) -> None:
-    """As it is, long before its time is up, also where its body had not begun; and it is told."""
+    """As it is, long before its deadline, also without a body; and the answer says so."""
     wrong: list[tuple[object, ...]] = []
     for name, html in {**AWAY, **STAYS}.items():
         asked = {"html": html, "width": 200, "height": 100, "timeout_ms": 20_000, **options}
         answer = await keeping.render(**asked)
-        told = answer.headers.get("X-Render-Warnings", "")
+        header = answer.headers.get("X-Render-Warnings", "")
         if answer.status != 200:
-            wrong.append((name, answer.status, told))
-        if name in AWAY and 'no-such-host.invalid/";reason=navigation' not in told:
-            wrong.append((name, told))
+            wrong.append((name, answer.status, header))
+        if name in AWAY and 'no-such-host.invalid/";reason=navigation' not in header:
+            wrong.append((name, header))
     assert not wrong, "\n".join(map(str, wrong))

@@ -137,11 +137,11 @@ async def test_renders_go_on_without_it_and_it_comes_back(
         assert word(await ask(one, PAGE | {"width": width})) == "miss"
     assert outcomes(one)["failed"] == 1
     redis.stop()
-    monkeypatch.setattr(store, "_asleep_until", 0.0)
+    monkeypatch.setattr(store, "_paused_until", 0.0)
     assert word(await ask(one, PAGE | {"width": 50})) == "miss"
     assert outcomes(one)["failed"] == 2
     redis.start()
-    monkeypatch.setattr(store, "_asleep_until", 0.0)
+    monkeypatch.setattr(store, "_paused_until", 0.0)
     assert word(await ask(one, PAGE | {"width": 60})) == "miss"
     await store_of(one).settled()
     assert len(redis.stored()) == 1
@@ -241,7 +241,7 @@ async def test_a_huge_picture_stays_at_home(
     start_service: StartService, redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would not come in time, and take the others' turn."""
-    monkeypatch.setattr(stores, "LARGEST", 100)
+    monkeypatch.setattr(stores, "MAX_BYTES", 100)
     one = await painter(start_service, redis)
     assert redis.stored() == []
     assert word(await ask(one, PAGE)) == "hit"

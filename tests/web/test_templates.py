@@ -1,4 +1,4 @@
-"""Templates over HTTP: live when they change, their mistakes told, pictures that come with data."""
+"""Templates over HTTP: reloaded when they change, mistakes reported, pictures sent with data."""
 
 import asyncio
 import io
@@ -118,8 +118,8 @@ async def test_folders_come_and_go_while_the_service_runs(
     schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later", "plain"]
     shutil.rmtree(tmp_path / "plain")
-    status, told = await problem(service)
-    assert (status, told["code"], told["allowed"]) == (404, "unknown_template", "later")
+    status, error = await problem(service)
+    assert (status, error["code"], error["allowed"]) == (404, "unknown_template", "later")
     document = await listing(service, "/openapi.json")
     schema = document["components"]["schemas"]["RenderRequest"]["properties"]["template"]
     assert schema["anyOf"][0]["enum"] == ["later"]
@@ -158,11 +158,11 @@ async def test_a_template_that_fails_for_some_data_tells_where(
     caplog.set_level("INFO")
     make(tmp_path, page="<p>\n{% if title == 'SECRET' %}{{ subtitle.text }}{% endif %}")
     service = await start_service(templates=tmp_path)
-    status, told = await problem(service, data={"title": "SECRET"})
-    assert (status, told["code"]) == (502, "page_failed")
-    assert "plain/poster.html, line 2: `subtitle` is undefined" in told["detail"]
-    assert "SECRET" not in json.dumps(told)
-    assert str(tmp_path) not in json.dumps(told)
+    status, error = await problem(service, data={"title": "SECRET"})
+    assert (status, error["code"]) == (502, "page_failed")
+    assert "plain/poster.html, line 2: `subtitle` is undefined" in error["detail"]
+    assert "SECRET" not in json.dumps(error)
+    assert str(tmp_path) not in json.dumps(error)
     assert "UndefinedError" in caplog.text
 
 
@@ -277,10 +277,10 @@ async def test_our_own_templates_show_pictures_that_come_along(service: Service)
         (form(("template", "plain"), ("html", "<p>")), "html", ""),
         (form(("template", "plain"), ("nonsense", "1")), "nonsense", "unknown option"),
         (form(("template", "plain"), style__css=b"p{}"), "style.css", "of that name"),
-        (form(("template", "plain"), more__css=b"p{}"), "more.css", "pictures, video and sound"),
-        (form(("template", "plain"), more__js=b"1"), "more.js", "pictures, video and sound"),
-        (form(("template", "plain"), more__html=b"1"), "more.html", "pictures, video and sound"),
-        (form(("template", "plain"), more__wasm=b"1"), "more.wasm", "pictures, video and sound"),
+        (form(("template", "plain"), more__css=b"p{}"), "more.css", "image/*, video/*, audio/*"),
+        (form(("template", "plain"), more__js=b"1"), "more.js", "image/*, video/*, audio/*"),
+        (form(("template", "plain"), more__html=b"1"), "more.html", "image/*, video/*, audio/*"),
+        (form(("template", "plain"), more__wasm=b"1"), "more.wasm", "image/*, video/*, audio/*"),
         (form(("template", "plain"), **{"../x__png": b""}), "../x.png", "below the page"),
     ],
 )  # fmt: skip
@@ -288,9 +288,9 @@ async def test_a_form_that_makes_no_sense_says_what_is_accepted(
     shows: Service, parts: aiohttp.FormData, field: str, said: str
 ) -> None:
     """By the part that is at fault."""
-    status, told = await post(shows, parts)
-    assert (status, told["field"]) == (400, field)
-    assert said in told["detail"]
+    status, error = await post(shows, parts)
+    assert (status, error["field"]) == (400, field)
+    assert said in error["detail"]
 
 
 #: Each asks for a file of the caller's, named by the data, as something that is no picture.
@@ -344,8 +344,8 @@ async def test_a_templates_own_file_goes_before_one_of_the_callers(
     (folder / "img/photo.png").write_bytes(square("green"))
     service = await start_service(templates=tmp_path)
     fields = (("template", "plain"), ("data", '{"title": ""}'))
-    status, told = await post(service, form(*fields, **{"img/photo__png": square("blue")}))
-    assert (status, told["field"]) == (400, "img/photo.png")
+    status, error = await post(service, form(*fields, **{"img/photo__png": square("blue")}))
+    assert (status, error["field"]) == (400, "img/photo.png")
     status, shown = await post(service, form(*fields, **{"img/%70hoto__png": square("blue")}))
     assert status == 200
     assert at(decode(shown), 20, 45) == GREEN

@@ -1,0 +1,124 @@
+"""`poster-service serve`: the HTTP service, with poster-init in front of it."""
+
+import argparse
+import asyncio
+import ctypes
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from poster_service import __version__, logs
+from poster_service.bytecode import compiled
+from poster_service.clock import PauseAwareLoop
+from poster_service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: How long ending every Chrome may take after the renders are done, on a loaded machine.
+CLEAN_UP_SECONDS = 2.0
+#: The same after a second signal, before init kills the service, whose folder is left then. Init's
+#: own default of 2 s is short for a loaded machine.
+KILL_GRACE_SECONDS = 6.0
+INIT = Path(__file__).parents[1] / "init.py"
+#: M_ARENA_MAX, M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h: one arena, and what is 128 KiB
+#: or more goes back at once. The latter two are glibc's own first values, which it else raises.
+MALLOC_OPTIONS = {-8: 1, -1: 128 << 10, -3: 128 << 10}
+
+
+def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
+    """Serve HTTP until a signal stops it, under poster-init."""
+    ensure_init(given, settings)
+    logs.take_streams()
+    for warning in settings.warnings:  # here, because this process may just have replaced one
+        logs.event(logger, logging.WARNING, warning)
+    give_memory_back()
+    from poster_service.web.app import serve
+
+    def report(address: str) -> None:
+        if speaks_plainly(settings):
+            announce(address, guarded=bool(settings.tokens or settings.tokens_file))
+        else:
+            announce_in_log(address)
+
+    with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
+        runner.run(serve(settings, report))
+    return 0
+
+
+def ensure_init(given: Sequence[str], settings: Settings) -> None:
+    """Replace this process by poster-init, which runs this command, unless it runs already.
+
+    Init waits a little longer for the service than the service waits for its renders.
+    POSTER_TEST_NO_INIT=1 leaves it out, for the tests that show what it prevents.
+    """
+    if init_in_front() or os.environ.get("POSTER_TEST_NO_INIT") == "1":
+        return
+    grace = settings.stop_grace_seconds + CLEAN_UP_SECONDS
+    init = [sys.executable, "-I", "-S", "-E", compiled(INIT), f"--grace={grace:g}"]
+    init += [f"--kill-grace={KILL_GRACE_SECONDS:g}"]
+    init += ledger_options(settings.work_dir)
+    # -P: what lies in the folder we happen to be called from must not be imported as ours.
+    command = [sys.executable, "-P", "-m", "poster_service", *given]
+    logs.flush()
+    os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
+
+
+def ledger_options(work_dir: Path) -> list[str]:
+    """Have init write its ledger to the work folder; none where that folder is not writable.
+
+    A fault of the folder is reported later, by the part that cannot do without it.
+    """
+    try:
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = work_dir.stat().st_uid == os.getuid() and os.access(work_dir, os.W_OK)
+    except OSError:
+        usable = False
+    # The pid stays ours: init takes the place of this very process.
+    return [f"--status-file={work_dir}/init-{os.getpid()}.json", "-u"] if usable else []
+
+
+def init_in_front() -> bool:
+    """Whether poster-init is an ancestor of this process (it sets POSTER_INIT_PID)."""
+    import psutil
+
+    named = os.environ.get("POSTER_INIT_PID", "")
+    return named.isdigit() and int(named) in {one.pid for one in psutil.Process().parents()}
+
+
+def give_memory_back() -> None:
+    """Have the C library return freed memory to the kernel (mallopt(3)); nothing without glibc.
+
+    Pictures of all sizes, made and freed by several threads, otherwise leave it in pieces: over 450
+    requests with chaos the service grew from 65 to 72 MiB, and to 68 with glibc's variables that
+    mean the same (PSS, one run each). Called before any thread is there, or each would have an
+    arena of its own already.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            mallopt(option, value)
+
+
+def speaks_plainly(settings: Settings) -> bool:
+    """Whether stdout may have plain text; where it has JSON lines, all of them must be JSON."""
+    as_text = settings.log_format == "text"
+    as_text |= settings.log_format == "auto" and sys.stdout.isatty()
+    return settings.log_stream == "stderr" or as_text
+
+
+def announce_in_log(address: str) -> None:
+    """Log the address of the service."""
+    logs.event(logger, logging.INFO, f"serving on {address}", version=__version__)
+
+
+def announce(address: str, *, guarded: bool) -> None:
+    """Print the address of the service, and a command to paste; the token is the user's own."""
+    token = ' -H "Authorization: Bearer $TOKEN"' if guarded else ""
+    print(  # noqa: T201 - the command's own words
+        f"poster-service {__version__} on {address}\n"
+        f"try: curl -sS --data-binary '<h1>Hello 你好 👋</h1>' -H 'Content-Type: text/html'"
+        f"{token} '{address}/render?width=600&height=300' -o poster.png",
+        flush=True,
+    )
