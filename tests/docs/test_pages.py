@@ -145,6 +145,21 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
         assert f"def {name}(" in tests, name
 
 
+def test_every_place_in_the_architecture_is_there() -> None:
+    """Files and folders of the package, and no folder is left out."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    section = page.partition("| in `poster_service/` |")[2]
+    named = {
+        name.rstrip("/")
+        for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+        for name in re.findall(r"`([\w./]+)`", row)
+    }
+    package = ROOT / "poster_service"
+    assert all((package / name).exists() for name in named), named
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert folders <= named
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_error_code_of_a_page_is_one(page: Path) -> None:
     """Each that stands beside a status."""
