@@ -48,7 +48,7 @@ OURS = tuple(one for one in (*SWITCHES, *FEWER_PROCESSES) if one != "--remote-de
 #: Name and switches; those of `WAYS` have the display clock, which needs a page made for it.
 VARIANTS: Mapping[str, Sequence[str]] = {
     "plain": PLAIN,
-    "lean (FACTS)": LEAN,
+    "lean": LEAN,
     "lean, one zygote": (*LEAN, "--no-unsandboxed-zygote"),
     "lean, no zygote (no sandbox possible)": (*LEAN, "--no-zygote"),
     "ours": OURS,
@@ -265,7 +265,7 @@ def main() -> None:
         signal.alarm(PATIENCE)
         lives[BY_FAULTS].append(life_by_faults(page))
     signal.alarm(0)
-    base = statistics.median(one["cpu"] for one in lives["lean (FACTS)"])
+    base = statistics.median(one["cpu"] for one in lives["lean"])
     print("| switches and way | CPU, ms | relative | ready after, ms | painted, ms | gone, ms |")
     print("|---|--:|--:|--:|--:|--:|")
     for name, found in lives.items():

@@ -1,4 +1,4 @@
-"""The results in three forms: JSON, a table for the README, a plot that refers to nothing."""
+"""The results in three forms: JSON, a table for docs/incident.md, a plot that refers to nothing."""
 
 import copy
 import json

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 NODE = ("node", "server.js")
-#: Where init.py is put into a container; it is run as the README tells.
+#: Where init.py is put into a container; it is run as docs/init.md says.
 INIT_PLACE = "/opt/init.py"
 OURS = ("/usr/bin/python3", "-I", "-S", "-E", INIT_PLACE, "--")
 NPM = ("npm", "start")  # a shell stands between it and the application

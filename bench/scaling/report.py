@@ -1,4 +1,4 @@
-"""The results in three forms: JSON, Markdown for the README, a plot for each series."""
+"""The results in three forms: JSON, Markdown for docs/benchmarks.md, a plot for each series."""
 
 import json
 import math

@@ -30,7 +30,7 @@ PLACES = ("pid 1", "subreaper")
 LIMIT_S = 20.0  # how long a condition may take before the test fails; nothing ever sleeps it out
 
 # A soft limit without effect since Linux 2.4, inherited by everything: it marks what a test began,
-# however it hides (FACTS.md, "Marks that survive").
+# however it hides (docs/facts.md).
 RLIMIT_LOCKS = 10
 _tags = itertools.count(os.getpid() * 1_000_000 + 1)
 

@@ -320,7 +320,7 @@ def test_a_reader_that_has_left_does_not_keep_the_shim_from_its_work(run: Run) -
 def test_nobody_hides_from_the_end(
     run: Run, kind: str, arguments: tuple[int, ...], in_place: int
 ) -> None:
-    """No survivor, no zombie and no folder, however a descendant hid (FACTS, section 1)."""
+    """No survivor, no zombie and no folder, however a descendant hid (docs/facts.md)."""
     run.hide(kind, *arguments).hidden.wait_for(in_place)
     if "stopped" in kind:
         wait_until(lambda: any(state(pid) == "T" for pid in run.hidden.pids), "one is stopped")
@@ -332,7 +332,7 @@ def test_nobody_hides_from_the_end(
 
 @pytest.mark.parametrize("round_", range(5))
 def test_a_comet_is_caught_every_time(run: Run, round_: int) -> None:
-    """It forks every 100 us; a scan of the tags misses it in one run of three (FACTS)."""
+    """It forks every 100 us; a scan of the tags misses it in one run of three (docs/facts.md)."""
     run.hide("comet").hidden.wait_for(2)
     os.kill(run.pid, signal.SIGTERM)
     assert run.gone()["reason"] == "term", round_
