@@ -1,4 +1,4 @@
-"""The results in three forms: JSON, Markdown for docs/benchmarks.md, a plot that refers to nothing."""
+"""The results as JSON, as Markdown for docs/benchmarks.md, and as a plot that refers to nothing."""
 
 import copy
 import io
