@@ -253,7 +253,7 @@ class PosterPage:
 
     def _read_messages(self) -> None:
         """Have Chrome send what it has noted of the page; it comes while the page is captured."""
-        calls = map(self._session.send, ("Log.enable", "Log.disable"))
+        calls = map(self._calls.start, ("Log.enable", "Log.disable"))
         self._messages = asyncio.gather(*calls, return_exceptions=True)
 
     def listen(self) -> None:
@@ -261,9 +261,8 @@ class PosterPage:
 
         For a page whose time is nearly up, since it may never be painted.
         """
-        with contextlib.suppress(ProtocolError):
-            call = self._session.send("Runtime.evaluate", evaluation(self._search))
-            asyncio.ensure_future(call).add_done_callback(self._listened)
+        call = self._calls.start("Runtime.evaluate", evaluation(self._search))
+        call.add_done_callback(self._listened)
 
     def _listened(self, call: "asyncio.Future[dict[str, Any]]") -> None:
         if not call.cancelled() and call.exception() is None:
@@ -337,7 +336,7 @@ class PosterPage:
 
     async def _dismiss(self) -> None:
         """Answer a dialog with "cancel"."""
-        await self._session.send("Page.handleJavaScriptDialog", {"accept": False})
+        await self._calls.start("Page.handleJavaScriptDialog", {"accept": False})
 
     def _load_event_fired(self, _: dict[str, Any]) -> None:
         """Note that the page has loaded, if it is not the blank one before it."""

@@ -23,7 +23,7 @@ class PageCalls:
     """Sends commands to one page and waits for their answers.
 
     Attributes:
-        session: The page's session; commands that nothing needs to wait for go to it directly.
+        session: The page's session.
         crashed: Done when the page's renderer process has died.
     """
 
@@ -42,13 +42,23 @@ class PageCalls:
             ChromeDied: The pipe closed.
             PageFailed: Chrome refused the command, or the page is gone.
         """
-        try:
-            call = self.session.send(method, parameters)
-        except ProtocolError as error:  # when a Chrome ends, a page may be gone before the pipe is
-            await self.wait_for_crash_report()
-            raise PageFailed("the page is gone: it was closed") from error
-        answer: dict[str, Any] = await self.wait(call)
+        answer: dict[str, Any] = await self.wait(self.start(method, parameters))
         return answer
+
+    def start(
+        self, method: str, parameters: dict[str, Any] | None = None
+    ) -> "asyncio.Future[dict[str, Any]]":
+        """Send one command to the page and do not wait; every error is in the future.
+
+        The session itself raises at once when the page is gone, which it may be before the pipe is
+        closed; that must not end the step of a render that only starts a command.
+        """
+        try:
+            return asyncio.ensure_future(self.session.send(method, parameters))
+        except ProtocolError as error:
+            gone: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            gone.set_exception(error)
+            return gone
 
     async def evaluate(self, expression: str, **parameters: Any) -> dict[str, Any]:
         """Run a script in the page and wait for its promise (CDP: Runtime.evaluate).

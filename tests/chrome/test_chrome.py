@@ -14,7 +14,12 @@ from poster_service.browser import installed
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.spec import ChromeSpec
 from poster_service.browser.types import CaptureOptions, Reply, Request
-from poster_service.errors import ChromeDied, ChromeNotFound, ChromeNotStarted
+from poster_service.errors import (
+    ChromeDied,
+    ChromeNotFound,
+    ChromeNotStarted,
+    RenderFailed,
+)
 from poster_service.process import census
 from tests.conftest import left, settled
 from tests.processes import tree
@@ -141,6 +146,35 @@ async def test_a_chrome_that_dies_fails_the_step_it_is_in(
     with pytest.raises(ChromeDied):
         await one.page.load(never)
     assert (await one.wait_gone()).reason == "exited"
+    assert left(spec.instance, spec.instance_dir) == []
+
+
+async def test_a_page_that_is_gone_fails_the_step_and_raises_nothing_of_the_protocol(
+    program: Path, make_spec: MakeSpec
+) -> None:
+    """Also where a command is only started, as when Chrome's own messages are asked for.
+
+    A Chrome that dies takes its pages away a moment before its pipe: a command sent in that moment
+    raised the protocol's own error, which was answered with 500 (found by 20,000 renders with
+    chaos).
+    """
+    spec = make_spec(program)
+    spec.instance_dir.mkdir()
+    one = await Chrome.start(spec, 1)
+    page = one.page
+    await page.set_up(SMALL)
+    await page.load(page_of)
+    calls = page._calls
+    await one.page._connection.send("Target.closeTarget", {"targetId": page.target})
+    assert await settled(lambda: calls.session._connection is None)
+    page._read_messages()
+    page.listen()
+    with pytest.raises(RenderFailed):
+        await page.capture(SMALL)
+    with pytest.raises(RenderFailed):
+        await page.wait_painted()
+    one.end()
+    await one.wait_gone()
     assert left(spec.instance, spec.instance_dir) == []
 
 
