@@ -1,7 +1,20 @@
 """All that a render needs: built once, started, proven by a render, stopped in reverse order.
 
-It knows no HTTP. The HTTP service, `poster-service render`, `doctor` and a worker each hold one
-engine and add what is theirs: connections, callers' tokens and quotas, a queue.
+It knows no HTTP. The HTTP service, `poster-service render` and `doctor` each hold one engine and
+add what is theirs: connections, callers' tokens and quotas, files. A worker that takes requests
+from a queue would do the same:
+
+    engine = Engine(settings)
+    await engine.start()
+    try:
+        request = RenderRequest.parse(given, engine.limits)
+        answer = await engine.render(request, RenderContext(caller="..."))
+        ...  # answer.rendered has the bytes, the media type and the warnings
+    finally:
+        await engine.stop()
+
+`stop` cuts off renders that run. To let them finish, first await `drain`. Errors are those of `errors.py`; after `LoadError` and
+`ChromeDied` a retry makes sense.
 """
 
 import asyncio
@@ -81,6 +94,14 @@ class Engine:
     """Pool, admission, renderer, cache, fetcher and templates, from one set of settings.
 
     Attributes:
+        limits: What the settings allow a request, for `RenderRequest.parse`.
+        templates: The templates, read again when they change.
+        admission: Who may render now, and who waits.
+        fetcher: Fetches what pages ask for.
+        pool: The Chromes.
+        renderer: Paints a job with a Chrome.
+        cache: Finished pictures; it has the renderer paint what is not there.
+        jobs: Builds a job from a request.
         recent_seconds: How long ago the last success may be to count as recent.
         buffers: The memory of bodies and pictures in transit.
     """
@@ -89,7 +110,7 @@ class Engine:
         """Build every part; starts nothing.
 
         Raises:
-            OperatorError: There is no Chrome, a template is faulty, or a setting cannot be kept.
+            OperatorError: There is no Chrome, a template is faulty, or a setting cannot be applied.
         """
         observers = observers or Observers()
         self.settings = settings
@@ -154,6 +175,11 @@ class Engine:
             loop.create_task(asyncio.to_thread(fonts.coverage)),
         ]
 
+    async def drain(self) -> None:
+        """Accept no more renders, and wait until those that run or wait are done."""
+        self.admission.close()
+        await self.admission.wait_idle()
+
     async def stop(self) -> None:
         """Accept no more renders and end every Chrome now; returns when nothing of them is left."""
         self.admission.close()
@@ -190,7 +216,7 @@ class Engine:
         }
 
     async def _start_pool(self) -> None:
-        """Start the pool; what fails and is not required is left out, with a warning."""
+        """Start the pool, without sandbox or user where that fails and no setting requires it."""
         reason = missing_rights()
         while True:
             try:

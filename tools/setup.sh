@@ -43,7 +43,7 @@ look_for_python() {
     fi
 }
 
-# The names of browser/chrome.py, asked from the shell because nothing of Python is there yet.
+# The names of browser/installed.py, asked from the shell because nothing of Python is there yet.
 has_chrome() {
     [ -z "${POSTER_CHROME:-}" ] || return 0
     for name in /usr/lib/chromium/chromium-headless-shell chromium-headless-shell \

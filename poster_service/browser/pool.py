@@ -55,7 +55,10 @@ class PoolSize:
 
 
 class Lease:
-    """The right to use one Chrome for one render; unusable once it has ended."""
+    """The use of one Chrome by one render; unusable after the render.
+
+    The lease as such has ended when `on_gone` of `Pool.lease` is called.
+    """
 
     def __init__(self, chrome: Chrome) -> None:
         self._chrome: Chrome | None = chrome
@@ -65,14 +68,14 @@ class Lease:
         """The leased Chrome.
 
         Raises:
-            RuntimeError: The lease has ended.
+            RuntimeError: The render is over.
         """
         if self._chrome is None:
             raise RuntimeError("this lease has ended")
         return self._chrome
 
     def finish(self) -> None:
-        """Make the lease unusable; only the pool calls this."""
+        """Make it unusable, before its Chrome is ended or renewed; only the pool calls this."""
         self._chrome = None
 
 

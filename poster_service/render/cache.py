@@ -1,10 +1,10 @@
 """The render cache: finished pictures in memory, and equal renders under way shared.
 
-Only deterministic pages are cached: the page runs nothing and moves nothing, and all that it
-fetched declares for how long it stays the same. The caller may know better, and says so with
-`cache_ttl`. The cache key is made of the page as Chrome gets it, not of the request, so that the
-order of JSON's keys, defaults spelled out, or a template with a random number in it make no
-difference.
+Only deterministic pages are cached: nothing in the page runs or moves, and all that it fetched
+declares for how long it stays the same. A caller who knows better says so with `cache_ttl`. The
+cache key is made of the page as Chrome gets it, not of the request. So the order of JSON's keys and
+defaults spelled out make no difference, and a template that writes a random number gives another
+key each time.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ HIT, MISS, COALESCED, BYPASS = STATUSES = ("hit", "miss", "coalesced", "bypass")
 
 #: What one entry costs beside its picture, in bytes, roughly.
 OVERHEAD = 2048
-#: Pages that turned out to differ each time are remembered for so long, so that callers do not wait
-#: for each other in vain; and so many.
+#: For how long, in seconds, and how many pages are remembered whose picture could not be cached
+#: because it may differ each time: callers of such a page do not wait for each other's render.
 DIFFERING_SECONDS, DIFFERING_MOST = 60, 4096
 
 #: How long a render may take to end when its time is up, before its caller gets the error without
@@ -59,7 +59,7 @@ class CachedImage:
 
     Attributes:
         since: When it was finished, on the monotonic clock.
-        until: As long as this the same page gives the same picture, as far as the service can tell.
+        until: Until then the same page gives the same picture, as far as the service can tell.
     """
 
     rendered: Rendered
@@ -199,7 +199,7 @@ class RenderCache:
                 return answer
 
     async def paint(self, job: RenderJob, *, stores: bool = False) -> Painted:
-        """Paint a job now; the result is cached if that is wanted and possible.
+        """Paint a job now, past the cache; with `stores` the picture is cached if it may be.
 
         Raises:
             PosterError: As `Renderer.render`.

@@ -83,7 +83,8 @@ class RenderContext:
     """Who asks for a render, and how; everything about it that is no part of the request.
 
     Attributes:
-        caller: An opaque name by which slots and connections are shared out; "" without tokens.
+        caller: An opaque name by which slots, connections and cached pictures are kept apart; ""
+            without tokens.
         cache_control: What the caller says about caching.
         folder: The folder of a page that is a local file, for its relative addresses. No caller
             over HTTP has one.
@@ -107,7 +108,7 @@ class RenderJob:
         capture: How the picture is taken, with every default filled in.
         is_static: Whether nothing on the page runs or moves, as far as its text tells.
         cache_key: The same for two jobs whose pictures are the same, and for no others.
-        begin: When the job was built, on the monotonic clock.
+        begin: When its building began, on the monotonic clock.
     """
 
     request: RenderRequest
@@ -133,15 +134,15 @@ class RenderJob:
     @property
     def source_name(self) -> str:
         """The template's name, or "html", for the log."""
-        return self.template.name if self.template else "html"
+        return self.request.source.label
 
     @property
     def may_be_cached(self) -> bool:
         """Whether its picture may be given to others, or others' to it.
 
-        Not if it comes out differently each time, unless the caller says for how long one will do;
-        and not where files of this machine are part of the page.
+        Not if it may come out differently each time, unless `cache_ttl` says for how long one
+        picture will do; and not where files of this machine are part of the page.
         """
         ttl = self.options.cache_ttl
-        hopeful = self.is_static if ttl is None else ttl > 0
-        return hopeful and not self.context.cache_control.no_store and self.context.folder is None
+        is_wanted = self.is_static if ttl is None else ttl > 0
+        return is_wanted and not self.context.cache_control.no_store and self.context.folder is None

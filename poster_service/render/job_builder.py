@@ -30,7 +30,7 @@ MAX_INLINE_CHARACTERS = 1 << 13
 
 
 class PaintIdentity:
-    """What paints: the Chrome and the fonts. An upgrade of either gives other pictures."""
+    """The identity of what paints, Chrome and fonts: an upgrade of either gives other pictures."""
 
     def __init__(self, program: Path, fonts: Fonts) -> None:
         self._program = program
@@ -85,8 +85,8 @@ class JobBuilder:
     async def build(self, request: RenderRequest, context: RenderContext) -> RenderJob:
         """Build the job of a request; in a thread where that reads files or takes long.
 
-        A template's files are read once, for its page and for the cache key: the two are of the
-        same moment.
+        A template's files are read once, for its page and for its part of the cache key, so that
+        both are of the same version.
 
         Raises:
             CallerError: The request cannot be served as it is.
@@ -125,13 +125,13 @@ class JobBuilder:
         return template, self._templates.render(template, source.data or {})
 
     def _painter(self, template: Template | None, context: RenderContext) -> Iterable[object]:
-        """What makes different pictures of equal pages: whose, which template, what paints."""
+        """The rest of the cache key beside page, options, files: owner, template, Chrome, fonts."""
         version = template.files.digest if template else ""
         owner = "" if self._shares_pictures else context.caller
         return owner, template and template.name, version, self._identity.text()
 
     def _capture_options(self, request: RenderRequest, template: Template | None) -> CaptureOptions:
-        """The options with every default filled in: the caller's, the template's, or ours."""
+        """How the picture is taken: each value the caller's, else the template's, else ours."""
         options, limits = request.options, self._limits
         width = options.width or (template and template.width) or DEFAULT_WIDTH
         height = options.height or (template and template.height) or DEFAULT_HEIGHT

@@ -1,8 +1,9 @@
 """The options of a render: the ONE place where an option is declared.
 
-To add an option, add a field here, and the code that does what it says. JSON, query, form, signed
-URL, command line, OpenAPI, error texts, the cache key and the docs' table read this declaration
-(declaration.py). Nothing here needs Chrome, Pillow or an HTTP library.
+To add an option, add a field here, and the code that does what it says (docs/contributing.md names
+the places). JSON, query, form, signed URL, command line, OpenAPI, error texts, the cache key and
+the docs' table read this declaration (declaration.py). Nothing here needs Chrome, Pillow or an HTTP
+library.
 """
 
 from collections.abc import Mapping

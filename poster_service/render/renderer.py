@@ -62,7 +62,7 @@ class Rendered:
         content_type: Its media type.
         phases: Where the time went.
         etag: Of the bytes: equal bytes have the same, whichever render they come from.
-        until: As long as this, on the monotonic clock, what the page fetched stays the same as its
+        until: Until then, on the monotonic clock, what the page fetched stays the same, as its
             servers declare; infinite where it fetched nothing.
         warnings: What the page did not get, as the value of `X-Render-Warnings`; often empty.
         is_broken: Whether a server answered with an error instead of what the page asked for.
@@ -265,13 +265,13 @@ class Renderer:
 
 
 def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
-    """Ask a page for its errors shortly before its time is up, since it may not be asked after."""
+    """Ask a page for its errors shortly before its time is up, since it cannot be asked later."""
     when = max(deadline.when - LISTEN_SECONDS, deadline.when - deadline.left / 2)
     return asyncio.get_running_loop().call_at(when, page.listen)
 
 
 def _note_findings(page: PosterPage, observations: Observations) -> None:
-    """Keep what is known of a page, however its render ends."""
+    """Record what is known of a page, however its render ends."""
     observations.findings = page.witness.findings
     observations.script_errors = page.witness.script_errors
 

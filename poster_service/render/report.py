@@ -1,4 +1,4 @@
-"""What becomes known of one render while it runs, and the one log line that says it."""
+"""What becomes known of one render while it runs, and its one log line."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class RenderReport:
-    """Filled in by those who work on a render.
+    """Filled in by the cache, the renderer and the page's route while a render runs.
 
     Attributes:
         phases: Where the time went.

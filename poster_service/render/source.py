@@ -2,7 +2,8 @@
 
 Over HTTP a source has no object of its own: its fields stand beside the options. `kind` tells the
 kinds apart, and is the name of the field without which there is no source of that kind. A new kind
-is one more class in `Source` and `KINDS`.
+is one more class in `Source` and `KINDS`, and one more case in `JobBuilder`, which turns it into
+HTML.
 """
 
 from collections.abc import Iterator, Mapping

@@ -215,7 +215,6 @@ async def _bring_up(service: Service) -> None:
 
 async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
     """Let renders finish, until the grace period is over or a second signal comes."""
-    service.engine.admission.close()
     waits = [
         asyncio.ensure_future(_all_answered(service)),
         asyncio.ensure_future(stop.second.wait()),
@@ -226,8 +225,8 @@ async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
 
 
 async def _all_answered(service: Service) -> None:
-    """Wait until no render runs or waits, and every answer has been sent."""
-    await service.engine.admission.wait_idle()
+    """Accept no more renders; wait until none runs or waits, and every answer has been sent."""
+    await service.engine.drain()
     await service.answers.wait_none()
 
 

@@ -36,7 +36,7 @@ async def test_chromes_program_is_read_in_first(work_dir: Path) -> None:
 
 
 async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:
-    """The tree of DESIGN.md: init, the service, shims, and under each shim one Chrome.
+    """The tree of docs/architecture.md: init, the service, shims, and under each shim one Chrome.
 
     Beside the shims, childless, what forks them.
     """
