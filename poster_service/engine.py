@@ -13,8 +13,8 @@ from a queue would do the same:
     finally:
         await engine.stop()
 
-`stop` cuts off renders that run. To let them finish, first await `drain`. Errors are those of `errors.py`; after `LoadError` and
-`ChromeDied` a retry makes sense.
+`stop` cuts off renders that run. To let them finish, first await `drain`. Errors are those of
+`errors.py`; after `LoadError` and `ChromeDied` a retry makes sense.
 """
 
 import asyncio
