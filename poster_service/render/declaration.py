@@ -62,6 +62,8 @@ class Option:
         limit: The attribute of `Limits` that it must not exceed, if any.
         changes_output: Whether two requests that differ in it only get different pictures. Such an
             option is part of the cache key.
+        is_content: Whether its value is the page or its data, which no error text shows: error
+            texts are logged.
     """
 
     description: str
@@ -74,6 +76,7 @@ class Option:
     needs: tuple[str, ...] = ()
     limit: str = ""
     changes_output: bool = True
+    is_content: bool = False
 
     def text(self) -> str:
         """The description, with formats and default as sentences."""

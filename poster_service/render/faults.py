@@ -166,7 +166,17 @@ def _fault(group: type[OptionGroup], path: Sequence[str], found: Any) -> Fault:
     if words is None:
         words = "{} is not allowed"
     allowed = entry.allowed if entry else ", ".join(group.model_fields)
-    return Fault(field, words.format(shown(found.get("input"))), allowed)
+    value = found.get("input")
+    is_content = entry is not None and entry.option.is_content
+    return Fault(field, words.format(kind_of_value(value) if is_content else shown(value)), allowed)
+
+
+def kind_of_value(value: object) -> str:
+    """What a value is, and nothing of what is in it."""
+    if isinstance(value, str):
+        return "a string"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "a number" if is_number else shown(value)
 
 
 def shown(value: object) -> str:
