@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poster_service import __version__, engine
+from poster_service import __version__, doctor, engine
 from poster_service.cli import main, parser
 from poster_service.commands.render import render_options
 from poster_service.errors import OperatorError
@@ -230,3 +230,16 @@ def test_render_has_no_part_in_the_cache_of_a_service(
     assert left.value.code == 0
     assert (tmp_path / "made.png").read_bytes() == b"picture"
     assert [context.cache_control.no_store for context in seen] == [True]
+
+
+@pytest.mark.parametrize("variable", ["POSTER_TOKENS_FILE", "POSTER_SIGNING_KEYS_FILE"])
+def test_the_doctor_finds_what_serve_refuses_to_start_for(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file of secrets that is not there, whatever Chrome there is."""
+    monkeypatch.setattr(doctor, "findings", lambda _: iter(()))
+    monkeypatch.setenv(variable, "/nowhere")
+    with pytest.raises(SystemExit) as left:
+        main(["doctor"])
+    assert left.value.code == 1
+    assert f"FAILED: {variable}=/nowhere: No such file" in capfd.readouterr().out
