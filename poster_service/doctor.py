@@ -12,11 +12,11 @@ from pathlib import Path
 
 from poster_service.browser import installed
 from poster_service.chrome_setup import fonts_of, user_of
-from poster_service.engine import Engine
 from poster_service.errors import PosterError
 from poster_service.process.user import is_root
 from poster_service.render.store import Store
 from poster_service.settings import Settings
+from poster_service.web.service import Service
 
 #: Scripts that a poster may contain, and the Debian package with a font for each.
 FONTS = (
@@ -174,10 +174,10 @@ def read(file: str | Path) -> str:
 
 
 async def _test_picture(settings: Settings) -> str:
-    engine = Engine(settings)
-    await engine.start()
-    spec = engine.pool.spec
-    await engine.stop()
+    service = Service.build(settings)  # with all that `serve` refuses to start for
+    await service.start()
+    spec = service.engine.pool.spec
+    await service.stop()
     return f"rendered; Chrome's sandbox is {spec.sandbox.value}, its user {spec.user or 'ours'}"
 
 

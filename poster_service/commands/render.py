@@ -32,7 +32,7 @@ def add_render_options(
 def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render one page without serving."""
     from poster_service.engine import Engine, limits_of
-    from poster_service.render.job import RenderContext
+    from poster_service.render.job import CacheControl, RenderContext
     from poster_service.render.renderer import Rendered
     from poster_service.render.request import RenderRequest
 
@@ -43,7 +43,8 @@ def run_render(settings: Settings, options: argparse.Namespace, _: Sequence[str]
         engine = Engine(settings)
         await engine.start()
         try:
-            context = RenderContext(folder=folder_of(options.file))
+            # Painted now: no service's Redis, which the settings may name, has a part in it.
+            context = RenderContext("", CacheControl(no_store=True), folder_of(options.file))
             return (await engine.render(request, context)).rendered
         finally:
             await engine.stop()

@@ -62,6 +62,8 @@ class Option:
         limit: The attribute of `Limits` that it must not exceed, if any.
         changes_output: Whether two requests that differ in it only get different pictures. Such an
             option is part of the cache key.
+        is_content: Whether its value is the page or its data, which no error text shows: error
+            texts are logged.
     """
 
     description: str
@@ -74,6 +76,7 @@ class Option:
     needs: tuple[str, ...] = ()
     limit: str = ""
     changes_output: bool = True
+    is_content: bool = False
 
     def text(self) -> str:
         """The description, with formats and default as sentences."""
@@ -118,12 +121,13 @@ class OptionGroup(BaseModel):
 
     def is_given(self, name: str) -> bool:
         """Whether an option has another value than its default."""
-        return bool(getattr(self, name) != default_of(type(self).model_fields[name]))
+        _, default = declared_options(type(self))[name]
+        return bool(getattr(self, name) != default)
 
     def output_options(self) -> Json:
         """The options, defaults included, that change the output: their part of a cache key."""
-        fields = type(self).model_fields.items()
-        others = {name for name, one in fields if not option_of(one).changes_output}
+        options = declared_options(type(self)).items()
+        others = {name for name, (option, _) in options if not option.changes_output}
         return self.model_dump(mode="json", exclude=others)
 
 
@@ -142,6 +146,13 @@ def option_of(declared: FieldInfo) -> Option:
 def default_of(declared: FieldInfo) -> Any:
     """The constant that an option has when it is not given; None for one that must be given."""
     return None if declared.is_required() else declared.get_default(call_default_factory=True)
+
+
+@lru_cache(maxsize=64)
+def declared_options(group: type[OptionGroup]) -> Mapping[str, tuple[Option, Any]]:
+    """The options of a group by name, each with its default; every request reads them."""
+    fields = group.model_fields.items()
+    return {name: (option_of(declared), default_of(declared)) for name, declared in fields}
 
 
 # --- the rules between options, as JSON Schema has them -----------------------------------------

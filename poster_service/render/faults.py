@@ -6,6 +6,7 @@ declaration.
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,8 +17,8 @@ from poster_service.render.declaration import (
     Entry,
     Option,
     OptionGroup,
+    declared_options,
     entries_by_name,
-    option_of,
 )
 from poster_service.render.json_schema import listed, value_words
 
@@ -76,12 +77,12 @@ def broken_rules(group: OptionGroup, limits: object, above: str = "") -> Iterato
         limits: Has the attributes that `Option.limit` names.
         above: The dotted name of the group itself, ending in a dot; empty for the outermost.
     """
-    for name, declared in type(group).model_fields.items():
-        value, option = getattr(group, name), option_of(declared)
+    for name, (option, default) in declared_options(type(group)).items():
+        value = getattr(group, name)
+        if value == default:
+            continue
         for at, inner in _groups(value):
             yield from broken_rules(inner, limits, f"{above}{name}.{at}")
-        if not group.is_given(name):
-            continue
         field, allowed = above + name, allowed_for(type(group), name)
         for message in _meaningless(option, value, getattr(group, "format", DEFAULT_FORMAT)):
             yield Fault(field, message, allowed)
@@ -111,6 +112,7 @@ def _groups(value: object) -> Iterator[tuple[str, OptionGroup]]:
         yield from ((f"{at}.", inner) for at, inner in items if isinstance(inner, OptionGroup))
 
 
+@lru_cache(maxsize=256)
 def allowed_for(group: type[OptionGroup], field: str) -> str | None:
     """The values allowed for an option, in words; those of its group for one that is unknown."""
     entry = entry_for(group, field.split("."))
@@ -166,7 +168,17 @@ def _fault(group: type[OptionGroup], path: Sequence[str], found: Any) -> Fault:
     if words is None:
         words = "{} is not allowed"
     allowed = entry.allowed if entry else ", ".join(group.model_fields)
-    return Fault(field, words.format(shown(found.get("input"))), allowed)
+    value = found.get("input")
+    is_content = entry is not None and entry.option.is_content
+    return Fault(field, words.format(kind_of_value(value) if is_content else shown(value)), allowed)
+
+
+def kind_of_value(value: object) -> str:
+    """What a value is, and nothing of what is in it."""
+    if isinstance(value, str):
+        return "a string"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "a number" if is_number else shown(value)
 
 
 def shown(value: object) -> str:

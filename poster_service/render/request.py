@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from poster_service.browser.types import max_side
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
 from poster_service.render.declaration import option_of
-from poster_service.render.faults import broken_rules, shown, validated
+from poster_service.render.faults import broken_rules, kind_of_value, validated
 from poster_service.render.json_schema import NULL, Json, branches, plain_schema
 from poster_service.render.options import RenderOptions
 from poster_service.render.source import (
@@ -100,7 +100,9 @@ class RenderRequest:
         """
         if not isinstance(given, Mapping):
             raise InvalidField.of(
-                Fault("", f"must be a JSON object of options, not {shown(given)}", "an object")
+                Fault(
+                    "", f"must be a JSON object of options, not {kind_of_value(given)}", "an object"
+                )
             )
         unknown = cls._unknown(given)
         kind = kind_of(given)

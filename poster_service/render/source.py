@@ -27,6 +27,7 @@ class Html(OptionGroup):
         Option(
             "The page itself; this or `template`, not both.",
             allowed="a string that is not empty",
+            is_content=True,
         ),
     ]
 
@@ -54,6 +55,7 @@ class Template(OptionGroup):
         Option(
             "The template's data; must fit its schema.",
             allowed="an object that fits the template's schema",
+            is_content=True,
         ),
     ] = None
 

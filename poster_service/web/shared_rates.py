@@ -22,13 +22,15 @@ PAUSE_SECONDS = 5.0
 MAX_CONNECTIONS = 16
 
 #: Takes one render from a bucket and returns "0", or leaves it and returns the seconds until one is
-#: there. A bucket that would be full again is forgotten.
+#: there. A bucket that would be full again is forgotten. One of the future, since Redis' clock was
+#: set back, goes on from now: else its caller would wait until that time has come again.
 TAKE = """
 local burst, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
 local left, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
+if at > now then redis.call('HSET', KEYS[1], 'at', string.format('%.6f', now)) end
 left = math.min(burst, left + math.max(0, now - at) * rate)
 if left < 1 - 0.000001 then return string.format('%.6f', (1 - left) / rate) end
 redis.call('HSET', KEYS[1], 'left', string.format('%.9f', left - 1),
@@ -75,13 +77,24 @@ class SharedRates:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 answer = await self._take(keys=[self._prefix + caller], args=self._numbers)
-            wait = float(answer)
+            wait = self._checked(float(answer))
         except Exception as error:
             self._failed(error)
             return 0.0
         if self._is_down:
             self._is_down = False
             event(logger, logging.INFO, "Redis answers again; replicas count renders together")
+        return wait
+
+    def _checked(self, wait: float) -> float:
+        """A wait as the script returns it.
+
+        Raises:
+            ValueError: The script returns no such wait, so something else has answered.
+        """
+        longest = 1 / self._numbers[1]
+        if not 0 <= wait <= longest + 0.001:  # NaN is neither
+            raise ValueError(f"not a wait of 0 to {longest:g} s: {wait:g}")
         return wait
 
     def _failed(self, error: Exception) -> None:

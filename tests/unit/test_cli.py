@@ -1,6 +1,7 @@
 """The command line: what it asks for, and that a fault is one line and a status."""
 
 import argparse
+import io
 import json
 import logging
 import subprocess
@@ -11,10 +12,14 @@ from typing import Any
 
 import pytest
 
-from poster_service import __version__
+from poster_service import __version__, doctor, engine
 from poster_service.cli import main, parser
 from poster_service.commands.render import render_options
 from poster_service.errors import OperatorError
+from poster_service.render.cache import Answer
+from poster_service.render.job import RenderContext
+from poster_service.render.renderer import Rendered
+from poster_service.stats import Phases
 
 
 def options(*arguments: str) -> dict[str, Any]:
@@ -195,3 +200,46 @@ def test_the_load_test_without_its_packages_says_what_to_install(package: str) -
     assert done.returncode == 1
     assert done.stderr.startswith("poster-service: the load test needs")
     assert "poster-service[loadtest]" in done.stderr
+
+
+@pytest.mark.parametrize("source", [["-"], ["--template", "business-card"]])
+def test_render_has_no_part_in_the_cache_of_a_service(
+    source: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It paints, even where the settings name a Redis that has such a picture already."""
+    seen: list[RenderContext] = []
+
+    class Paints:
+        """An engine that paints nothing."""
+
+        def __init__(self, _: object) -> None:
+            self.start = self.stop = self.nothing
+
+        async def nothing(self) -> None:
+            pass
+
+        async def render(self, _: object, context: RenderContext) -> Answer:
+            seen.append(context)
+            return Answer(Rendered(b"picture", "image/png", Phases(), "", 0.0), "bypass", 0, 0, "")
+
+    monkeypatch.setattr(engine, "Engine", Paints)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("<p>static"))
+    monkeypatch.setenv("POSTER_REDIS_URL", "redis://127.0.0.1:1")
+    with pytest.raises(SystemExit) as left:
+        main(["render", *source, "-o", str(tmp_path / "made.png")])
+    assert left.value.code == 0
+    assert (tmp_path / "made.png").read_bytes() == b"picture"
+    assert [context.cache_control.no_store for context in seen] == [True]
+
+
+@pytest.mark.parametrize("variable", ["POSTER_TOKENS_FILE", "POSTER_SIGNING_KEYS_FILE"])
+def test_the_doctor_finds_what_serve_refuses_to_start_for(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file of secrets that is not there, whatever Chrome there is."""
+    monkeypatch.setattr(doctor, "findings", lambda _: iter(()))
+    monkeypatch.setenv(variable, "/nowhere")
+    with pytest.raises(SystemExit) as left:
+        main(["doctor"])
+    assert left.value.code == 1
+    assert f"FAILED: {variable}=/nowhere: No such file" in capfd.readouterr().out

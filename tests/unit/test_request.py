@@ -104,6 +104,21 @@ def test_data_is_an_object(data: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "given_",
+    ["<p>secret", {"template": "card", "data": '{"name": "secret"}'}, {"html": ["secret"]},
+     {"template": "card", "data": 5550123}, {"html": 5550123}],
+)  # fmt: skip
+def test_no_fault_shows_a_page_or_its_data(given_: object) -> None:
+    """Faults are logged; JSON put into a string once more is a common mistake."""
+    with pytest.raises(InvalidField) as caught:
+        RenderRequest.parse(given_, LIMITS)
+    told = str(caught.value)
+    assert "secret" not in told
+    assert "555" not in told
+    assert "not a" in told
+
+
+@pytest.mark.parametrize(
     ("query", "field", "value"),
     [
         ("750", "width", 750),

@@ -10,7 +10,7 @@ import pytest
 from poster_service.errors import RateLimited
 from poster_service.settings import Settings
 from poster_service.web.quotas import Quotas
-from poster_service.web.shared_rates import PAUSE_SECONDS, TIMEOUT_SECONDS
+from poster_service.web.shared_rates import PAUSE_SECONDS, TIMEOUT_SECONDS, SharedRates
 from tests.web.conftest import StartService
 from tests.web.redis_server import Server
 from tests.web.tokens import TOKENS, WEB, bearer
@@ -98,6 +98,37 @@ async def test_a_redis_that_hangs_or_is_gone_refuses_nobody_and_costs_one_wait(
     assert await had(replica)
     assert [one.message for one in caplog.records if "answers again" in one.message]
     assert len(redis.stored()) == 1
+    await replica.close()
+
+
+async def test_a_bucket_of_the_future_goes_on_from_now(redis: Server) -> None:
+    """Redis' clock was set back by an hour: its callers do not wait for that hour."""
+    replica = quotas(redis, 60, 1)
+    assert await had(replica)
+    with redis.client() as client:
+        [key] = redis.stored()
+        client.hset(key, "at", time.time() + 3600)
+    await asyncio.sleep(1.05)
+    assert not await had(replica), "nothing has come into the bucket since it is known"
+    await asyncio.sleep(1.05)
+    assert await had(replica)
+    await replica.close()
+
+
+@pytest.mark.parametrize("answer", [b"nan", b"inf", b"-5", b"61", b"1e300", b"soon", None])
+async def test_an_answer_that_is_no_wait_refuses_nobody(
+    redis: Server, answer: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something else than the script has answered, a proxy say: as if nobody had."""
+    rates = SharedRates(redis.address, per_minute=60, burst=1)
+
+    async def lying(**_: object) -> bytes | None:
+        return answer
+
+    rates._take = lying
+    replica = Quotas(60, 2, None, shared=rates)
+    assert [await had(replica) for _ in range(3)] == [True, True, False], "its own bucket"
+    assert [one for one in caplog.records if "each replica counts" in one.message]
     await replica.close()
 
 
