@@ -157,12 +157,13 @@ def ending(code: int, status: int) -> str:
 # Letter, long name, value ("" = none), description. Every option that changes how a command is run
 # is also a variable: --kill-grace is POSTER_INIT_KILL_GRACE.
 OPTIONS = (
-    ("g", "group", "", "pass signals on to the child's process group, not only to the child"), ("e",
-    "remap-exit", "CODE", "exit with 0 when the child exits with CODE (0-255; repeatable)"), ("r",
-    "rewrite", "A:B", "pass signal A on as B; B = 0 drops it (repeatable)"), ("d", "delay",
-    "[SIGNAL:]SECONDS", "wait SECONDS before passing on TERM (or SIGNAL) (repeatable)"), ("t",
-    "grace", "SECONDS", f"time for the main child to exit (default {DEFAULT_GRACE_S:g})"), ("k",
-    "kill-grace", "SECONDS",
+    ("g", "group", "", "pass signals on to the child's process group, not only to the child"),
+    ("e", "remap-exit", "CODE", "exit with 0 when the child exits with CODE (0-255; repeatable)"),
+    ("r", "rewrite", "A:B", "pass signal A on as B; B = 0 drops it (repeatable)"),
+    ("d", "delay", "[SIGNAL:]SECONDS",
+     "wait SECONDS before passing on TERM (or SIGNAL) (repeatable)"),
+    ("t", "grace", "SECONDS", f"time for the main child to exit (default {DEFAULT_GRACE_S:g})"),
+    ("k", "kill-grace", "SECONDS",
      f"time from TERM to KILL for all other processes (default {DEFAULT_KILL_GRACE_S:g})"),
     ("p", "parent-death-signal", "SIGNAL", "signal that init gets when its own parent dies"),
     ("s", "subreaper", "", "no effect, for compatibility with tini: init always adopts orphans"),

@@ -134,6 +134,7 @@ class Renderer:
         try:
             with self._buffers.open() as share:
                 body = await self._within_deadline(Painting(job, report, route, share))
+                report.size = len(body)
         finally:
             add_findings(report.warnings, report.observations)
         if job.options.strict:
@@ -148,7 +149,6 @@ class Renderer:
             lifetime.is_broken,
             report.warnings.is_reproducible,
         )
-        report.size = len(body)
         self.last_success = clock.now()
         return rendered
 
