@@ -24,7 +24,7 @@ SLOW = "<script>const until = Date.now() + 500; while (Date.now() < until);</scr
 def service_of(one: Container) -> psutil.Process:
     """The service itself, init's one lasting child."""
     services = [
-        child for child in psutil.Process(one.pid).children() if name_of(child).startswith("python")
+        child for child in psutil.Process(one.pid).children() if name_of(child) == "poster-service"
     ]
     (service,) = services  # init may be reaping an orphan of a Chrome at the same time
     return service

@@ -5,6 +5,7 @@ What the pool does to real Chromes is tested with real Chromes, elsewhere.
 
 import asyncio
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,8 @@ from poster_service.errors import ChromeDied, ChromeNotStarted
 from poster_service.process import census
 from tests.conftest import left, settled
 
-INSTANCE = 4711
+#: Of this process alone: two workers may run tests of this file at once.
+INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 #: The state only carry it from hand to hand.
 A_CHROME = cast("Chrome", object())
 

@@ -132,7 +132,7 @@ async def test_renders_go_on_without_it_and_it_comes_back(
     one = await replica(start_service, redis)
     store = store_of(one)
     redis.send(signal.SIGSTOP)
-    monkeypatch.setattr(stores, "PAUSE", 3600.0)
+    monkeypatch.setattr(stores, "PAUSE_SECONDS", 3600.0)
     for width in range(40, 44):
         assert word(await ask(one, PAGE | {"width": width})) == "miss"
     assert outcomes(one)["failed"] == 1
