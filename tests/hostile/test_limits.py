@@ -192,9 +192,11 @@ def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> Non
     """In its time, whatever it floods; and the next render is as good as ever."""
     page, codes = FLOODS[name]
     settings = {"page_max_messages": 5_000, "page_memory_mib": 1_024}
+    # One that must end by a limit and not by its time gets time enough on a loaded machine.
+    timeout_ms = 5_000 if "render_timeout" in codes else 20_000
     begin = time.monotonic()
-    seen = any_world.render(page, hold=LONG, timeout_ms=5_000, settings=settings)
-    assert time.monotonic() - begin < 20
+    seen = any_world.render(page, hold=LONG, timeout_ms=timeout_ms, settings=settings)
+    assert time.monotonic() - begin < 15 + timeout_ms / 1_000
     ended(seen, *codes)
     assert any_world.render("<p>x", hold=0, settings=settings).status == 200
 
@@ -204,7 +206,7 @@ def test_a_flood_of_each_kind_ends(either_world: World, name: str) -> None:
     """One by messages, one by bytes, one by memory; the rest are slow tests."""
     page, codes = FLOODS[name]
     settings = {"page_max_messages": 1_000, "page_memory_mib": 512}
-    ended(either_world.render(page, hold=LONG, timeout_ms=8_000, settings=settings), *codes)
+    ended(either_world.render(page, hold=LONG, timeout_ms=20_000, settings=settings), *codes)
 
 
 HARMLESS = {
@@ -249,7 +251,7 @@ def test_bodies_that_never_end_or_never_come_are_given_up(any_world: World) -> N
     kinds = ("endless", "drip", "silent", "endlessheaders", "early")
     page = "".join(f"<link rel=stylesheet href='https://stranger.test/{kind}'>" for kind in kinds)
     begin = time.monotonic()
-    seen = any_world.render(page, hold=0, settings={"fetch_timeout_ms": 1_000})
+    seen = any_world.render(page, hold=0, settings={"fetch_timeout_ms": 4_000})
     assert time.monotonic() - begin < 15
     assert seen.status == 200
     assert seen.warned("failed", "stranger.test", "timeout")
