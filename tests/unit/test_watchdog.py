@@ -14,13 +14,21 @@ from tests.conftest import SETTLE_SECONDS
 
 #: Runs under a watchdog that ends it after 0.6 s, on a loop whose timers count only what it ran.
 PAUSED = """
-import asyncio, signal
+import asyncio, logging, signal
 from poster_service.clock import PauseAwareLoop, skipped
 from poster_service.watchdog import Watchdog
 
+class Handler(logging.StreamHandler):
+    def emit(self, record):
+        super().emit(record)
+        loop.call_soon_threadsafe(logged.set)
+
 async def main():
+    global loop
+    loop = asyncio.get_running_loop()
+    logging.getLogger().addHandler(Handler())
     Watchdog(0.2, 0.6).start()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, going.set)
+    loop.add_signal_handler(signal.SIGUSR1, going.set)
     try:
         async with asyncio.timeout(5):  # the pause alone is longer
             print("ready", flush=True)
@@ -28,8 +36,9 @@ async def main():
     except TimeoutError:
         print("out of time")
     print("skipped" if skipped() > 2 else "nothing skipped")
+    await asyncio.wait_for(logged.wait(), 30)  # or the process could end before the watchdog's turn
 
-going = asyncio.Event()
+going, logged = asyncio.Event(), asyncio.Event()
 with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
     runner.run(main())
 """
