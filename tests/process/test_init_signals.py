@@ -94,8 +94,9 @@ def test_tinis_variable_asks_for_the_group_too(start_init: Starter) -> None:
     """In an existing image, without other changes."""
     out = start_init.folder / "signals"
     env = {"PATH": os.environ["PATH"], "TINI_KILL_PROCESS_GROUP": ""}
-    script = "trap 'echo told' USR1; sleep 1000 & wait; echo $?"
-    life = start_init("sh", "-c", f"echo ready > {out}; {script}; wait", env=env)
+    # Ready when there is a sleep that the signal can end.
+    script = f"trap 'echo told' USR1; sleep 1000 & echo ready > {out}; wait; echo $?; wait"
+    life = start_init("sh", "-c", script, env=env)
     wait_for_text(out, "ready")
     life.signal(signal.SIGUSR1)  # ends the sleep, too, so that the last wait returns
     assert life.wait() == 0
