@@ -8,7 +8,7 @@ export VENV
 ALONE = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
 # Two workers (pytest-xdist) share the files of tests; JOBS=0 runs all in one process, for a debugger.
 JOBS ?= 2
-PYTEST = $(ALONE) -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST = $(ALONE) -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

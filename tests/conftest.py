@@ -57,17 +57,6 @@ def left(instance: int | None, folder: Path) -> list[str]:
     return words + [f"folder: {name}" for name in seen.folders]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one file on one worker, where they share services; likewise all of images.
-
-    `make test` runs two workers. The tests of images share an engine and the names of images.
-    """
-    for item in items:
-        folder, file = item.path.parent.name, item.path.stem.removeprefix("test_")
-        group = folder if folder == "image" else f"{folder}/{file}"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
     """A folder for leases with a short path (full Chrome dies of a long TMPDIR).

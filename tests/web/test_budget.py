@@ -194,6 +194,7 @@ async def test_a_full_line_and_a_quota_are_told_before_the_body(
 ) -> None:
     """Of a large one; a small one is read, since its picture may be cached."""
     service = await start_service(concurrency=1, queue_size=0)
+    assert await service.at_rest()  # the probe at the start holds the slot until its Chrome is gone
     endless = "<script>for (;;);</script>"
     running = asyncio.create_task(service.render(html=endless, timeout_ms=5000))
     assert await settled(lambda: service.engine.admission.statistics().running == 1)
