@@ -19,15 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poster_service import __version__
 from poster_service.logs import event
+from poster_service.redis_client import COMMAND_SECONDS, PAUSE_SECONDS, client, error_text
 
 logger = logging.getLogger(__name__)
 
-#: Time limit of one command, connecting included, in seconds: less than most renders take.
-COMMAND_SECONDS = 0.25
-#: How long Redis is not used after a failure, in seconds.
-PAUSE_SECONDS = 5.0
-#: Connections at most; a command waits for a free one, within its time limit.
-CONNECTIONS = 16
 #: A larger image is not stored, in bytes: reading it would probably exceed the time limit.
 MAX_BYTES = 8 << 20
 #: Separates an entry's head from its image.
@@ -107,19 +102,9 @@ class Store:
         Raises:
             ValueError: The address is invalid.
         """
-        # Imported here: it costs 50 ms and some megabytes, also where no Redis is configured.
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.exceptions import ResponseError
+        self._redis = client(address)
+        from redis.exceptions import ResponseError  # after `client`, which says what it costs
 
-        pool = BlockingConnectionPool.from_url(
-            address, max_connections=CONNECTIONS, timeout=None,
-            socket_timeout=COMMAND_SECONDS, socket_connect_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
-            driver_info=None,  # redis-py would read its version from disk for each connection
-        )  # fmt: skip
-        self._redis: Any = Redis.from_pool(pool)
         self._refusal = ResponseError
         self._prefix = PREFIX + realm.encode() + b":"
         self._is_closed = False
@@ -173,7 +158,7 @@ class Store:
                 event(
                     logger, logging.WARNING,
                     f"the cache in Redis cannot be {what}; renders go on without it",
-                    error=_text(error),
+                    error=error_text(error),
                 )  # fmt: skip
             return FAILED
         if what in self._down:
@@ -192,7 +177,7 @@ class Store:
             async with asyncio.timeout(COMMAND_SECONDS):
                 await self._redis.ping()
         except Exception as error:
-            return _text(error)
+            return error_text(error)
         return ""
 
     async def close(self) -> None:
@@ -203,8 +188,3 @@ class Store:
             Exception
         ):  # a server that does not answer does not confirm either
             await self._redis.aclose()
-
-
-def _text(error: BaseException) -> str:
-    """The text of an error; a timeout has none of its own."""
-    return str(error) or f"no answer in {COMMAND_SECONDS * 1000:.0f} ms"

@@ -1,6 +1,6 @@
 """Token buckets that replicas have in common, in Redis: one per caller, by Redis' own clock.
 
-A Redis that does not answer within `TIMEOUT_SECONDS` refuses no one: it is logged once, left alone
+A Redis that does not answer within `COMMAND_SECONDS` refuses no one: it is logged once, left alone
 for `PAUSE_SECONDS`, and meanwhile each replica counts by itself.
 """
 
@@ -12,14 +12,9 @@ import time
 from typing import Any
 
 from poster_service.logs import event
+from poster_service.redis_client import COMMAND_SECONDS, PAUSE_SECONDS, client, error_text
 
 logger = logging.getLogger(__name__)
-
-#: For one answer, connecting included: shorter than any render.
-TIMEOUT_SECONDS = 0.25
-#: After a failure, so that a Redis which is down costs one wait and not one for each render.
-PAUSE_SECONDS = 5.0
-MAX_CONNECTIONS = 16
 
 #: Takes one render from a bucket and returns "0", or leaves it and returns the seconds until one is
 #: there. A bucket that would be full again is forgotten. One of the future, since Redis' clock was
@@ -51,18 +46,7 @@ class SharedRates:
             per_minute: Renders per minute of one caller.
             burst: Renders that a caller may save up.
         """
-        # Imported here: 50 ms and some megabytes, for services with a Redis only.
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=MAX_CONNECTIONS, timeout=None,
-            socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
-            driver_info=None,  # it would look for its own version on disk for each connection
-        )  # fmt: skip
-        self._redis: Any = Redis.from_pool(pool)
+        self._redis = client(url)
         self._take: Any = self._redis.register_script(TAKE)
         self._numbers = (burst, per_minute / 60)
         # Replicas with other numbers, say during a rollout, count apart.
@@ -75,7 +59,7 @@ class SharedRates:
         if time.monotonic() < self._paused_until:
             return 0.0
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(COMMAND_SECONDS):
                 answer = await self._take(keys=[self._prefix + caller], args=self._numbers)
             wait = self._checked(float(answer))
         except Exception as error:
@@ -104,7 +88,7 @@ class SharedRates:
             event(
                 logger, logging.WARNING,
                 "Redis failed; each replica counts the renders of a token by itself",
-                error=str(error) or f"no answer in {TIMEOUT_SECONDS * 1000:.0f} ms",
+                error=error_text(error),
             )  # fmt: skip
 
     async def close(self) -> None:
