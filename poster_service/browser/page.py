@@ -32,7 +32,7 @@ from poster_service.browser.settle import settled
 from poster_service.browser.types import ADDRESS, CaptureOptions, Route, Viewport, ViewportHint
 from poster_service.browser.witness import MAX_ADDRESS, MAX_LOST_ELEMENTS, SEARCH, Witness
 from poster_service.buffers import Share
-from poster_service.errors import PageFailed
+from poster_service.errors import Fault, InvalidField, PageFailed
 
 logger = logging.getLogger(__name__)
 
@@ -144,19 +144,33 @@ class PosterPage:
         )
 
     async def set_up(self, options: CaptureOptions) -> None:
-        """Set viewport and background, before anything loads: media queries see them at once.
+        """Set viewport, background and environment, before anything loads: all of it sees them.
 
         Sends nothing where the page was prepared with the same ones.
 
         Raises:
+            InvalidField: Chrome does not know the time zone or the locale.
             RenderFailed: The page or its Chrome is gone.
         """
         self._connection.allow(options.max_messages, options.max_message_bytes)
         self._is_full = options.full_page
+        commands = page_setup.environment_commands(options.environment)
         if options.viewport != self._viewport:
             self._viewport = options.viewport
-            commands = page_setup.commands(options.viewport)
-            await asyncio.gather(*itertools.starmap(self._calls.send, commands))
+            commands += page_setup.commands(options.viewport)
+        if commands:
+            await asyncio.gather(*itertools.starmap(self._set, commands))
+
+    async def _set(self, method: str, parameters: dict[str, Any]) -> None:
+        """Set one thing; what it is set to may be a value that only Chrome can check."""
+        try:
+            await self._calls.send(method, parameters)
+        except PageFailed as error:
+            name = page_setup.CHECKED_BY_CHROME.get(method)
+            if name is None or not isinstance(error.__cause__, ProtocolError):
+                raise
+            (value,) = parameters.values()
+            raise InvalidField.of(Fault(name, f'Chrome knows no {name} "{value}"')) from error
 
     async def load(self, route: Route, *, is_static: bool = False) -> None:
         """Load the document that `route` has for ADDRESS, until the load event.

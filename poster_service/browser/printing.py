@@ -8,9 +8,11 @@ import contextlib
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from poster_service.browser.frames import Send
+from poster_service.browser.page_setup import media
 from poster_service.browser.pieces import Base64
 from poster_service.browser.settle import settled
 from poster_service.browser.types import CaptureOptions
@@ -148,7 +150,8 @@ class Printing:
         the page then has. Only the second is in the PDF.
         """
         await self._run(BEFORE_PRINT)
-        await self._send("Emulation.setEmulatedMedia", {"media": "print"})
+        environment = replace(options.environment, media=options.environment.media or "print")
+        await self._send(*media(environment))
         await self._run(settled(everything=True))
         offset = await self._run(ONE_PIECE % (options.width, options.height))
         size = (await self._send("Page.getLayoutMetrics", {}))["cssContentSize"]

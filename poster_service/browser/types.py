@@ -12,6 +12,9 @@ from typing import Literal
 #: context, as a page on the real web is.
 ADDRESS = "https://poster.invalid/"
 
+#: Media types of CSS that a page can be laid out for.
+Media = Literal["screen", "print"]
+
 #: Encodings that Chrome gives.
 Format = Literal["png", "jpeg", "webp", "pdf"]
 
@@ -65,6 +68,29 @@ Route = Callable[[Request], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True)
+class Environment:
+    """Who looks at a page and on what, as far as the page can tell; by default as Chrome has it.
+
+    Attributes:
+        touch: Whether it has a touch screen.
+        media: Media type of CSS; None is `screen`, and `print` for a PDF.
+        media_features: Media features of CSS, each a name and a value.
+        timezone: IANA name; None is the service's own.
+        locale: BCP 47 tag of the language; None is Chrome's own.
+        user_agent: What it calls itself; None is Chrome's own name.
+        javascript: Whether its scripts run.
+    """
+
+    touch: bool = False
+    media: Media | None = None
+    media_features: tuple[tuple[str, str], ...] = ()
+    timezone: str | None = None
+    locale: str | None = None
+    user_agent: str | None = None
+    javascript: bool = True
+
+
+@dataclass(frozen=True)
 class CaptureOptions:
     """What is captured of a page, and how.
 
@@ -80,6 +106,8 @@ class CaptureOptions:
         max_pixels: Limit on the device pixels of a full page.
         max_messages: Messages that Chrome may send unasked about the page.
         max_message_bytes: The same, in bytes.
+        mobile: Whether the page is laid out as on a phone: `<meta name=viewport>` counts.
+        environment: All else that is set before the page loads.
     """
 
     width: int
@@ -92,11 +120,13 @@ class CaptureOptions:
     max_pixels: int
     max_messages: int = MAX_MESSAGES
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    mobile: bool = False
+    environment: Environment = Environment()
 
     @property
     def viewport(self) -> "Viewport":
         """What the page is given before it loads."""
-        return Viewport(self.width, self.height, self.scale, self.background)
+        return Viewport(self.width, self.height, self.scale, self.background, self.mobile)
 
 
 @dataclass(frozen=True)
@@ -108,12 +138,14 @@ class Viewport:
         height: Viewport height in CSS pixels.
         scale: Device scale factor.
         background: RGBA under the page, channels 0 to 255.
+        mobile: Whether the page is laid out as on a phone.
     """
 
     width: int
     height: int
     scale: float
     background: tuple[int, int, int, int]
+    mobile: bool = False
 
 
 class ViewportHint:
@@ -124,7 +156,7 @@ class ViewportHint:
     that size, nor is a tiny one, such as that of the service's own probe. Nor is one of another
     scale than 1: the text of form controls would keep the font rendering of that scale, so that a
     picture would depend on the render before it (measured: `<input value="text">` at scale 1 after
-    a page at scale 2).
+    a page at scale 2). Nor is a phone's.
     """
 
     def __init__(self) -> None:
@@ -134,7 +166,8 @@ class ViewportHint:
     def note(self, viewport: Viewport) -> None:
         """Remember the viewport of a render that succeeded, if it is fit for a hint."""
         least, most = HINT_PIXELS
-        if viewport.scale == 1 and least <= viewport.width * viewport.height <= most:
+        is_plain = viewport.scale == 1 and not viewport.mobile
+        if is_plain and least <= viewport.width * viewport.height <= most:
             self.viewport = viewport
 
     def forget(self) -> None:

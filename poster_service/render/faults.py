@@ -164,10 +164,12 @@ def _path(given: object, found: Any) -> tuple[str, ...]:
 def _fault(group: type[OptionGroup], path: Sequence[str], found: Any) -> Fault:
     field, kind = ".".join(path), found["type"]
     entry = entry_for(group, path)
+    allowed = entry.allowed if entry else ", ".join(group.model_fields)
+    if kind == "value_error":  # of a validator of ours, which says it in its own words
+        return Fault(field, found["msg"].removeprefix("Value error, "), allowed)
     words = next((text for start, text in _MESSAGES.items() if kind.startswith(start)), None)
     if words is None:
         words = "{} is not allowed"
-    allowed = entry.allowed if entry else ", ".join(group.model_fields)
     value = found.get("input")
     is_content = entry is not None and entry.option.is_content
     return Fault(field, words.format(kind_of_value(value) if is_content else shown(value)), allowed)

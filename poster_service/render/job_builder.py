@@ -13,10 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from poster_service.browser.fonts import Fonts
-from poster_service.browser.types import CaptureOptions
+from poster_service.browser.types import CaptureOptions, Environment
 from poster_service.render.job import Deadline, RenderContext, RenderJob
 from poster_service.render.markup import Templates
-from poster_service.render.options import DEFAULT_HEIGHT, DEFAULT_QUALITY, DEFAULT_WIDTH
+from poster_service.render.options import (
+    DEFAULT_HEIGHT,
+    DEFAULT_QUALITY,
+    DEFAULT_WIDTH,
+    RenderOptions,
+)
 from poster_service.render.request import Limits, RenderRequest, check_pixels
 from poster_service.render.source import Html
 from poster_service.render.static_page import is_static
@@ -105,9 +110,8 @@ class JobBuilder:
         template, html = self._page(request)
         capture = self._capture_options(request, template)
         key = cache_key(request, capture, html, self._painter(template, context))
-        return RenderJob(
-            request, context, deadline, template, html, capture, is_static(html), key, begin
-        )
+        static = is_static(html, runs_scripts=request.options.javascript)
+        return RenderJob(request, context, deadline, template, html, capture, static, key, begin)
 
     def _is_quick(self, request: RenderRequest) -> bool:
         """Whether building reads no file, and takes less than a thread's turn would."""
@@ -148,7 +152,22 @@ class JobBuilder:
             max_pixels=limits.max_pixels,
             max_messages=limits.max_messages,
             max_message_bytes=limits.max_message_bytes,
+            mobile=options.mobile,
+            environment=environment_of(options),
         )
+
+
+def environment_of(options: RenderOptions) -> Environment:
+    """Who looks at the page and on what, as the options have it."""
+    return Environment(
+        touch=options.touch,
+        media=options.media,
+        media_features=tuple(sorted(options.media_features.items())),
+        timezone=options.timezone,
+        locale=options.locale,
+        user_agent=options.user_agent,
+        javascript=options.javascript,
+    )
 
 
 def cache_key(

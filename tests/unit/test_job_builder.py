@@ -140,3 +140,14 @@ def test_a_handler_is_found_wherever_it_stands(before: int) -> None:
     """A large page is looked at in pieces, and nothing falls between two."""
     assert not is_static("x" * before + "<p onclick = x>")
     assert is_static("x" * before + "<p title = x>")
+
+
+@pytest.mark.parametrize(
+    "page", ["<script>x()</script>", "<a href=javascript:x()>", "<p onclick=x>"]
+)
+def test_a_page_whose_scripts_do_not_run_is_static_with_them(page: str) -> None:
+    """But what moves without a script, moves."""
+    assert is_static(page, runs_scripts=False)
+    assert not is_static(page)
+    assert not is_static(page + "<style>p { animation: x 1s }</style>", runs_scripts=False)
+    assert not is_static(page + "<iframe src=x>", runs_scripts=False)

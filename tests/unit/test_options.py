@@ -1,6 +1,7 @@
 """An option is declared once: whatever shows or reads options has all of them, nested ones too."""
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
@@ -103,6 +104,9 @@ class MadeUpRequest(RenderRequest):
 GOOD: dict[str, Any] = {
     "width": 300, "height": 200, "device_scale_factor": 2.0, "format": "webp",
     "quality": {"quality": 70, "format": "jpeg"}, "png_compression": "small", "full_page": True,
+    "mobile": True, "touch": True, "media": "print", "timezone": "Asia/Tokyo", "locale": "de-DE",
+    "media_features": {"prefers-color-scheme": "dark", "forced-colors": "none"},
+    "user_agent": "Mozilla/5.0 (x; y) z", "javascript": False,
     "background": "#00ff00", "timeout_ms": 900, "strict": True, "cache_ttl": 60,
     "delay_ms": 10, "clip": {"x": 1.0, "width": 30.0, "height": 20.5},
     "margin": {"margin": {"top": "10mm"}, "format": "pdf"},
@@ -236,8 +240,8 @@ def words_of(options: dict[str, Any]) -> list[str]:
             value = value.get(step) if isinstance(value, dict) else None
         if value is None or (isinstance(value, dict) and not entry.is_map):
             continue
-        if value is True:
-            words.append(flag)
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, dict):
             words += [word for name, one in value.items() for word in (flag, f"{name}={one}")]
         elif isinstance(value, list):
@@ -259,6 +263,8 @@ def test_an_option_is_a_flag_of_render_and_of_sign(name: str) -> None:
         add(command, MadeUp)
         found = given_options(command.parse_args([*words, *words_of(good(name))]), MadeUp)
         assert parse(found, strict=False) == parse(good(name))
+        # So wide that no name is broken at a hyphen.
+        command.formatter_class = functools.partial(argparse.HelpFormatter, width=10_000)
         help_ = " ".join(command.format_help().split())
         for entry in flags(MadeUp).values():
             assert " ".join(entry.option.description.split()) in help_
