@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from poster_service import doctor
+from poster_service.redis_client import MAX_CONNECTIONS
 from poster_service.render import store as stores
 from tests.conftest import settled
 from tests.web.caching import PAGE, ask, renders, word
@@ -234,7 +235,7 @@ async def test_a_burst_of_different_pages_opens_few_connections(
     answers = await asyncio.gather(*(ask(one, job) for job in jobs))
     assert {answer.status for answer in answers} <= {200, 503}
     with redis.client() as client:
-        assert 1 < len(client.client_list()) <= stores.CONNECTIONS + 1
+        assert 1 < len(client.client_list()) <= MAX_CONNECTIONS + 1
 
 
 async def test_a_huge_picture_stays_at_home(
