@@ -76,7 +76,7 @@ class Raw:
         theirs, self._commands = os.pipe()
         self._replies, ours = os.pipe()
         self._number, self._rest = 0, b""
-        self._told: list[dict[str, Any]] = []
+        self._reported: list[dict[str, Any]] = []
 
         def pipes_in_place() -> None:
             high = os.dup2(theirs, 103), os.dup2(ours, 104)
@@ -98,23 +98,23 @@ class Raw:
         """Send a command and wait for its answer; events are kept for `event`."""
         number = self.post(method, parameters, session)
         while True:
-            told = self._message()
-            if told.get("id") == number:
-                result: dict[str, Any] = told["result"]
+            reported = self._message()
+            if reported.get("id") == number:
+                result: dict[str, Any] = reported["result"]
                 return result
-            self._told.append(told)
+            self._reported.append(reported)
 
     def event(self, name: str) -> dict[str, Any]:
         """Wait for an event, or take one that has come; those before it are dropped."""
         while True:
-            told = self._told.pop(0) if self._told else self._message()
-            if told.get("method") == name:
-                parameters: dict[str, Any] = told["params"]
+            reported = self._reported.pop(0) if self._reported else self._message()
+            if reported.get("method") == name:
+                parameters: dict[str, Any] = reported["params"]
                 return parameters
 
     def put_back(self, paused: Mapping[str, Any]) -> None:
         """Keep a paused request for whoever answers it."""
-        self._told.append({"method": "Fetch.requestPaused", "params": paused})
+        self._reported.append({"method": "Fetch.requestPaused", "params": paused})
 
     def post(
         self, method: str, parameters: Mapping[str, Any] | None = None, session: str = ""
@@ -236,8 +236,8 @@ def opened(one: Raw, context: Mapping[str, Any], url: str) -> str:
 
 def page_of(one: Raw) -> str:
     """The page that it starts with, "" while there is none."""
-    told = one.call("Target.getTargets")["targetInfos"]
-    return next((str(each["targetId"]) for each in told if each["type"] == "page"), "")
+    reported = one.call("Target.getTargets")["targetInfos"]
+    return next((str(each["targetId"]) for each in reported if each["type"] == "page"), "")
 
 
 def main() -> None:
@@ -269,10 +269,10 @@ def main() -> None:
     print("| switches and way | CPU, ms | relative | ready after, ms | painted, ms | gone, ms |")
     print("|---|--:|--:|--:|--:|--:|")
     for name, found in lives.items():
-        told = {key: statistics.median(one[key] for one in found) for key in found[0]}
+        row = {key: statistics.median(one[key] for one in found) for key in found[0]}
         print(
-            f"| {name} | {told['cpu']:.0f} | {told['cpu'] / base:.2f} | {told['ready']:.0f}"
-            f" | {told['painted']:.0f} | {told['gone']:.0f} |"
+            f"| {name} | {row['cpu']:.0f} | {row['cpu'] / base:.2f} | {row['ready']:.0f}"
+            f" | {row['painted']:.0f} | {row['gone']:.0f} |"
         )
     if given.out:
         given.out.write_text(json.dumps(lives, indent=1) + "\n")

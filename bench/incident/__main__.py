@@ -71,7 +71,7 @@ def one(row: Row, renders: int, pids_limit: int) -> Result:
     tell(
         f"{row.name}: {result.closed.per_render(renders):.1f} zombies per render closed,"
         f" {result.killed.per_render(renders):.1f} killed;"
-        f" {report.failure(result.killed, short=True)}; TERM {result.told},"
+        f" {report.failure(result.killed, short=True)}; TERM {result.reported},"
         f" stopped in {result.stop_s:.1f} s with {result.status} ({result.seconds:.0f} s)"
     )
     return result

@@ -56,7 +56,7 @@ class Result:
     row: Row
     closed: Series
     killed: Series
-    told: str  # finished, cut off, never told
+    reported: str  # finished, cut off, never told
     stop_s: float
     status: int
     seconds: float
@@ -105,7 +105,7 @@ def series(container: Container, ending: str, renders: int) -> Series:
     return found
 
 
-def told(log: str) -> str:
+def reported(log: str) -> str:
     """What became of the application's clean-up, by its own words."""
     lines = log.splitlines()
     if "cleaned up" in lines:
@@ -119,7 +119,7 @@ def measure(row: Row, renders: int, pids_limit: int) -> Result:
     with Container(row) as container:
         closed = series(container, "closed", renders)
         stop_s, status = container.stop()
-        heard = told(container.logs())
+        heard = reported(container.logs())
     with Container(row, pids_limit) as container:
         killed = series(container, "killed", renders * MOST)
     seconds = time.monotonic() - begun

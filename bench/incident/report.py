@@ -48,7 +48,7 @@ def cells(result: Result, renders: int) -> tuple[str, ...]:
         result.row.title,
         f"{closed.per_render(renders):.1f} / {killed.per_render(renders):.1f}",
         f"{closed.after(renders)} / {killed.after(renders)}",
-        HEARD[result.told],
+        HEARD[result.reported],
         f"{result.stop_s:.1f}",
         str(result.status),
         failure(killed),
@@ -146,7 +146,7 @@ def as_json(result: Result, renders: int) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "name": result.row.name, "command": " ".join(result.row.command),
-        "options": " ".join(result.row.options), **figures, "term": result.told,
+        "options": " ".join(result.row.options), **figures, "term": result.reported,
         "stop_s": round(result.stop_s, 2), "status": result.status,
         "seconds": round(result.seconds, 1),
     }  # fmt: skip
@@ -160,7 +160,7 @@ def write(out: Path, results: list[Result], facts: dict[str, Any]) -> str:
     raw = {"machine": machine(), **facts, "stop_patience_s": STOP_S, "rows": rows}
     (out / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
     words = f"{machine()}; {facts['versions'][0]}.\n\n{table(results, renders, limit)}"
-    words += f"\n{told}" if (told := in_the_log(results)) else ""
+    words += f"\n{reported}" if (reported := in_the_log(results)) else ""
     (out / "table.md").write_text(words)
     (out / "plot.svg").write_text(plot(results, limit) + "\n")
     return words

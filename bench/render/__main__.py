@@ -22,7 +22,7 @@ from bench.render.candidates import CANDIDATES, NAMES, SHARED, Candidate
 from bench.render.measure import Life, Measurement, Plan, cleaning, ready_memory
 from bench.render.posters import POSTERS, REFERENCE
 from bench.render.service import Refused
-from bench.render.stopping import until_told
+from bench.render.stopping import until_signal
 from bench.render.summary import Summary, summarize
 
 FULL = Plan(renders=20, share=8, levels=(2, 4, 8), other_renders=6)
@@ -62,7 +62,7 @@ def tell(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def told(life: Life) -> str:
+def reported(life: Life) -> str:
     """A life in a line."""
     if life.refused:
         return f"  {life.candidate}: refused: {life.refused}"
@@ -88,7 +88,7 @@ async def all_lives(
                 continue
             life = await measurement.live(candidate, number, posters)
             lives.append(life)
-            tell(told(life))
+            tell(reported(life))
             if life.refused:
                 refused.add(candidate.name)
     return lives, measurement
@@ -147,7 +147,7 @@ def main() -> int:
     given = options().parse_args()
     with contextlib.suppress(asyncio.CancelledError):
         try:
-            print(asyncio.run(until_told(run(given))), end="")
+            print(asyncio.run(until_signal(run(given))), end="")
         except environments.CannotSetUp as missing:
             tell(str(missing))
             return 1

@@ -179,8 +179,8 @@ def plot(found: Summary, candidates: list[Candidate]) -> str:
 def write(out: Path, found: Summary, raw: dict[str, Any], candidates: list[Candidate]) -> str:
     """Write all three; the tables."""
     out.mkdir(parents=True, exist_ok=True)
-    told = {**raw, "summary": found.as_json()}
-    (out / "results.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    reported = {**raw, "summary": found.as_json()}
+    (out / "results.json").write_text(json.dumps(reported, indent=1, ensure_ascii=False) + "\n")
     versions = ", ".join(f"{name} {version}" for name, version in raw["versions"].items())
     parts = [f"{machine()}; {versions}.\n", comparison(found, candidates)]
     parts += [by_poster(found, candidates), goals(found)]

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def until_told(work: Coroutine[Any, Any, str]) -> str:
+async def until_signal(work: Coroutine[Any, Any, str]) -> str:
     """The run, cut off by TERM or INT in a way that ends what was started."""
     task = asyncio.ensure_future(work)
     for number in (signal.SIGTERM, signal.SIGINT):

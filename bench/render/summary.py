@@ -196,7 +196,7 @@ class Goals:
         if mine is None or not self._peers:
             return self._missing(what, goal, name)
         ratios = {peer: _ratio(mine, theirs, figure) for peer, theirs in self._peers.items()}
-        return Verdict(what, goal, _told(name, ratios), max(ratios.values()) <= most)
+        return Verdict(what, goal, _reported(name, ratios), max(ratios.values()) <= most)
 
     def _at_least(
         self, what: str, subject: tuple[str, Figures | None], peers: Mapping[str, Figures],
@@ -207,7 +207,7 @@ class Goals:
         if mine is None or not peers:
             return self._missing(what, goal, name)
         ratios = {peer: _ratio(mine, theirs, "best_rate") for peer, theirs in peers.items()}
-        return Verdict(what, goal, _told(name, ratios), min(ratios.values()) >= least)
+        return Verdict(what, goal, _reported(name, ratios), min(ratios.values()) >= least)
 
     def _size(self, subject: tuple[str, Figures | None]) -> Verdict:
         name, mine = subject
@@ -215,7 +215,7 @@ class Goals:
         if mine is None or not self._peers:
             return self._missing(what, goal, name)
         ratios = {peer: _ratio(mine, theirs, "size") for peer, theirs in self._peers.items()}
-        return Verdict(what, goal, _told(name, ratios), max(ratios.values()) <= SIZE_CLASS)
+        return Verdict(what, goal, _reported(name, ratios), max(ratios.values()) <= SIZE_CLASS)
 
     def _plain(self, what: str, value: float | None, most: float, unit: str) -> Verdict:
         goal = f"at most {most:g} {unit}"
@@ -244,8 +244,8 @@ class Goals:
             why = cost if isinstance(cost, str) else "no figures of ours"
             return [Verdict(what, goal, f"not measured: {why}", None)]
         share = 100 * 1000 * cost["cpu"] / mine.cpu_busy
-        told = f"{share:.1f} % ({cost['cpu'] * 1000:.1f} of {mine.cpu_busy:.0f} ms)"
-        return [Verdict(what, goal, told, share <= 8)]
+        reported = f"{share:.1f} % ({cost['cpu'] * 1000:.1f} of {mine.cpu_busy:.0f} ms)"
+        return [Verdict(what, goal, reported, share <= 8)]
 
 
 def _ratio(mine: Figures, theirs: Figures, figure: str) -> float:
@@ -253,5 +253,5 @@ def _ratio(mine: Figures, theirs: Figures, figure: str) -> float:
     return getattr(mine, figure) / below if below else math.nan
 
 
-def _told(name: str, ratios: Mapping[str, float]) -> str:
+def _reported(name: str, ratios: Mapping[str, float]) -> str:
     return f"{name}: " + ", ".join(f"{ratio:.2f} x {peer}" for peer, ratio in ratios.items())

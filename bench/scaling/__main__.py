@@ -24,7 +24,7 @@ from bench.render.candidates import Candidate
 from bench.render.measure import Window, each, service_of, warm, window
 from bench.render.posters import jpeg
 from bench.render.service import Refused
-from bench.render.stopping import until_told
+from bench.render.stopping import until_signal
 from bench.scaling import report
 from bench.scaling.report import Measured
 from bench.scaling.series import SERIES, SIDE, Series
@@ -113,11 +113,11 @@ async def measure(series: Series, rounds: int, address: str, given: argparse.Nam
                 one = Window(series.name, point.callers)
                 await window(service, wish, one, point.renders)
                 found[point.x].append(one)
-                tell(told(series, point.x, one))
+                tell(reported(series, point.x, one))
     return found
 
 
-def told(series: Series, x: float, one: Window) -> str:
+def reported(series: Series, x: float, one: Window) -> str:
     """A window in a line."""
     words = f"  {series.name} {x:g}: CPU {one.cpu_each * 1000:.0f} ms, {one.rate:.1f}/s"
     return words + (f", {one.failed} failed: {one.complaint}" if one.failed else "")
@@ -152,7 +152,7 @@ def main() -> int:
     """0 measured, 143 told to stop."""
     given = options().parse_args()
     with contextlib.suppress(asyncio.CancelledError):
-        print(asyncio.run(until_told(run(given))), end="")
+        print(asyncio.run(until_signal(run(given))), end="")
         return 0
     return 143
 

@@ -71,9 +71,11 @@ def verdict(series: Series, found: dict[float, dict[str, float]]) -> dict[str, A
             f" {sizes[-1]:g} is {ratio:.2f} x that at {sizes[0]:g}"
         )
         return {"knee": knee, "ratio": ratio, "words": words}
-    told = {key: _grown(series, right, key) for key in ("cpu_ms", "p50_ms")}
-    words = "; ".join(f"{key.partition('_')[0]}: {one.pop('words')}" for key, one in told.items())
-    return {**told, "words": words}
+    reported = {key: _grown(series, right, key) for key in ("cpu_ms", "p50_ms")}
+    words = "; ".join(
+        f"{key.partition('_')[0]}: {one.pop('words')}" for key, one in reported.items()
+    )
+    return {**reported, "words": words}
 
 
 def _grown(series: Series, found: dict[float, dict[str, float]], figure: str) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def write(
 ) -> str:
     """Write all three; the tables."""
     out.mkdir(parents=True, exist_ok=True)
-    parts, told = [f"{machine()}; {raw['chrome']}.\n"], []
+    parts, reported = [f"{machine()}; {raw['chrome']}.\n"], []
     for series, windows in measured:
         found = {x: figures(of_size) for x, of_size in windows.items()}
         how = verdict(series, found)
@@ -122,9 +124,9 @@ def write(
         if measured_only(found):
             (out / f"{series.name}.svg").write_text(plot(series, found) + "\n")
         each = {f"{x:g}": {**found[x], "windows": [vars(w) for w in windows[x]]} for x in windows}
-        told.append({"name": series.name, "unit": series.unit, "growth": how, "sizes": each})
+        reported.append({"name": series.name, "unit": series.unit, "growth": how, "sizes": each})
     parts += [f"Not measured: {name}: {why}\n" for name, why in refused.items()]
-    raw = {"machine": machine(), **raw, "refused": refused, "series": told}
+    raw = {"machine": machine(), **raw, "refused": refused, "series": reported}
     (out / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
     words = "\n".join(parts)
     (out / "table.md").write_text(words)

@@ -155,8 +155,8 @@ def main() -> None:
     options.out.write_text(json.dumps(found, indent=2) + "\n")
     print(f"image: {found['image_bytes'] / 1e6:.0f} MB")
     for run in found["runs"]:
-        told = (f"{name} {value:.1f}" for name, value in run.items())
-        print(", ".join(told))
+        reported = (f"{name} {value:.1f}" for name, value in run.items())
+        print(", ".join(reported))
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ async def test_a_page_that_is_gone_fails_the_step_and_raises_nothing_of_the_prot
 
 
 @pytest.mark.parametrize(
-    ("script", "patience", "told"),
+    ("script", "patience", "reported"),
     [
         ("#!/bin/sh\nexit 3\n", 30, "it exited at once"),
         ("#!/bin/sh\necho '[1:2:FATAL] No usable sandbox!' >&2\nexit 1\n", 30, "No usable sandbox"),
@@ -187,8 +187,8 @@ async def test_a_page_that_is_gone_fails_the_step_and_raises_nothing_of_the_prot
     ],
     ids=["leaves", "no sandbox", "hangs"],
 )
-async def test_a_chrome_that_does_not_come_up_is_told_with_its_last_words(
-    make_spec: MakeSpec, tmp_path: Path, script: str, patience: float, told: str
+async def test_a_chrome_that_does_not_come_up_is_reported_with_its_last_words(
+    make_spec: MakeSpec, tmp_path: Path, script: str, patience: float, reported: str
 ) -> None:
     """One sentence for the operator, and nothing left of it."""
     program = tmp_path / "chrome"
@@ -197,7 +197,7 @@ async def test_a_chrome_that_does_not_come_up_is_told_with_its_last_words(
     spec = make_spec(program)
     spec = ChromeSpec(program, spec.sandbox, spec.instance_dir, spec.instance, patience)
     spec.instance_dir.mkdir()
-    with pytest.raises(ChromeNotStarted, match=told):
+    with pytest.raises(ChromeNotStarted, match=reported):
         await Chrome.start(spec, 1)
     assert left(spec.instance, spec.instance_dir) == []
 

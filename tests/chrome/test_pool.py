@@ -31,7 +31,7 @@ class Caller:
         self.pool = pool
         self.has_it = asyncio.Event()
         self.may_go = asyncio.Event()
-        self.told: list[list[str]] = []
+        self.reported: list[list[str]] = []
         self.task = asyncio.create_task(self.hold())
 
     async def hold(self) -> None:
@@ -42,10 +42,10 @@ class Caller:
 
     def gone(self) -> None:
         """Note what there is of the pool's Chromes."""
-        self.told.append(left(self.pool.spec.instance, self.pool.spec.instance_dir))
+        self.reported.append(left(self.pool.spec.instance, self.pool.spec.instance_dir))
 
 
-async def test_a_lease_left_while_the_pool_closes_is_told_when_its_chrome_is_gone(
+async def test_a_lease_left_while_the_pool_closes_is_reported_when_its_chrome_is_gone(
     make_spec: MakeSpec,
 ) -> None:
     """Not at once: its slot counts until nothing is left, also while the service stops."""
@@ -59,10 +59,10 @@ async def test_a_lease_left_while_the_pool_closes_is_told_when_its_chrome_is_gon
     await asyncio.wait([caller.task])
     assert not closing.done()
     await closing
-    assert caller.told == [[]]
+    assert caller.reported == [[]]
 
 
-async def test_who_hangs_up_in_the_moment_of_being_served_is_told_when_it_is_gone(
+async def test_who_hangs_up_in_the_moment_of_being_served_is_reported_when_it_is_gone(
     make_spec: MakeSpec,
 ) -> None:
     """The Chrome was theirs already, so their slot counts until it is gone."""
@@ -80,9 +80,9 @@ async def test_who_hangs_up_in_the_moment_of_being_served_is_told_when_it_is_gon
     await asyncio.wait([second.task])
     assert not second.has_it.is_set()
     assert pool._state.count(State.RETIRING) == 1
-    assert second.told == []
-    assert await settled(lambda: bool(second.told))
-    assert second.told == [[]]
+    assert second.reported == []
+    assert await settled(lambda: bool(second.reported))
+    assert second.reported == [[]]
     await pool.close()
 
 
@@ -131,8 +131,8 @@ class Reuse:
             await page.load(card)
             await page.wait_painted()
             assert (await page.capture(CARD)).startswith(b"\x89PNG")
-            told = await lease.chrome._connection.send("SystemInfo.getProcessInfo")
-            found = {one["id"] for one in told["processInfo"] if one["type"] == "renderer"}
+            reported = await lease.chrome._connection.send("SystemInfo.getProcessInfo")
+            found = {one["id"] for one in reported["processInfo"] if one["type"] == "renderer"}
             self.leaders.append(lease.chrome.group.shim_pid)
             self.renderers.append(found)
             spoil(found)
@@ -168,8 +168,8 @@ async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
     first, *others = reuse.leaders
     assert others[:2] == [first, first]
     assert others[2] != first
-    told = reuse.pool.statistics()
-    assert (told.renewed, told.endings) == (3, {"asked": 1})
+    reported = reuse.pool.statistics()
+    assert (reported.renewed, reported.endings) == (3, {"asked": 1})
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ async def test_a_pool_may_close_while_a_chrome_is_being_renewed(make_spec: MakeS
     await caller.task
     assert pool._state.count(State.RENEWING) == 1
     await pool.close()
-    assert caller.told == [[]]
+    assert caller.reported == [[]]
 
 
 @pytest.mark.slow
@@ -236,7 +236,7 @@ async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
 
 
 @pytest.mark.slow
-async def test_a_start_that_hangs_is_given_up_when_nobody_wants_it(
+async def test_a_start_that_hangs_is_given_up_when_no_caller_wants_it(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     """A Chrome that lost a part while it started says nothing; its own time may be long."""

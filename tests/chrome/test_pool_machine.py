@@ -205,7 +205,7 @@ class Hold:
         default_factory=asyncio.Queue
     )
     #: What was alive of its Chrome each time it was told that nothing is.
-    told_gone: list[list[Process]] = field(default_factory=list)
+    reported_gone: list[list[Process]] = field(default_factory=list)
     used: bool = False
     busy: bool = False
     ending: bool = False
@@ -462,7 +462,7 @@ class PoolMachine(RuleBasedStateMachine):
         """At once for what must never be; where the step ends at rest also for what must be."""
         if self.pool is None:
             return
-        with self.told():
+        with self.reported():
             seen, on_disk = self.look()
             assert never(self.state, seen, on_disk, self.hits) == []
             self.look_at_the_finished()
@@ -512,12 +512,12 @@ class PoolMachine(RuleBasedStateMachine):
             entry = self.state.entries.get(hold.number or 0)
             if entry is None:
                 # One that was renewed was told then, and its Chrome has ended since.
-                assert len(hold.told_gone) == 1, hold
-                assert hold.told_gone == [[]] or self.renders > 1, hold
+                assert len(hold.reported_gone) == 1, hold
+                assert hold.reported_gone == [[]] or self.renders > 1, hold
                 self.holds.remove(hold)
-            elif hold.told_gone:
+            elif hold.reported_gone:
                 assert self.renders > 1, hold
-                assert len(hold.told_gone) == 1, hold
+                assert len(hold.reported_gone) == 1, hold
                 self.holds.remove(hold)
             else:
                 assert entry.state in (State.RETIRING, State.RENEWING), entry.state
@@ -537,34 +537,37 @@ class PoolMachine(RuleBasedStateMachine):
 
     def look_at_the_numbers(self) -> None:
         """What the pool counted adds up with what was done to it."""
-        told, hits, entries = self.statistics, self.hits, self.state.entries
-        endings = {"asked": 0, "exited": 0, "lost": 0, "late": 0, "term": 0} | told.endings
+        reported, hits, entries = self.statistics, self.hits, self.state.entries
+        endings = {"asked": 0, "exited": 0, "lost": 0, "late": 0, "term": 0} | reported.endings
         gone = {number: hit for number, hit in hits.items() if number not in entries}
-        ended = told.started - sum(entry.chrome is not None for entry in entries.values())
-        assert sum(endings.values()) == ended, told
+        ended = reported.started - sum(entry.chrome is not None for entry in entries.values())
+        assert sum(endings.values()) == ended, reported
         for reason in ("lost", "late", "term"):
             may = sum(reason in hit.reasons for hit in gone.values())
             must = sum({reason} == hit.reasons for hit in gone.values())
-            assert must <= endings[reason] <= may, (reason, told, hits)
-        assert endings["asked"] + endings["exited"] >= ended - len(gone), (told, hits)
+            assert must <= endings[reason] <= may, (reason, reported, hits)
+        assert endings["asked"] + endings["exited"] >= ended - len(gone), (reported, hits)
         starts = sum(hit.while_starting and hit.lost_shim for hit in gone.values())
-        assert 0 <= told.unclean - endings["lost"] - endings["late"] <= starts, (told, hits)
-        assert told.survivors == ()
-        assert told.failed_starts <= sum(hit.while_starting for hit in gone.values()), (told, hits)
+        assert 0 <= reported.unclean - endings["lost"] - endings["late"] <= starts, (reported, hits)
+        assert reported.survivors == ()
+        assert reported.failed_starts <= sum(hit.while_starting for hit in gone.values()), (
+            reported,
+            hits,
+        )
         given_out = self.given_out()
         starting = self.state.count(State.STARTING)
-        counted = told.started + told.failed_starts + self.cut_starts + starting
-        assert counted == given_out or not entries, (told, given_out)
+        counted = reported.started + reported.failed_starts + self.cut_starts + starting
+        assert counted == given_out or not entries, (reported, given_out)
 
     # --- means
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """One step of the pool's own loop."""
-        with self.told():
+        with self.reported():
             return self.loop.run_until_complete(work)
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
+    def reported(self) -> Iterator[None]:
         """Log what failed first: hypothesis tries again, and real processes may fail otherwise."""
         try:
             yield
@@ -646,7 +649,7 @@ class PoolMachine(RuleBasedStateMachine):
         def gone() -> None:
             seen = processes(instance)
             lost = self.shims_lost()
-            hold.told_gone.append(
+            hold.reported_gone.append(
                 [p for p in seen if p.lease == hold.number and not (p.zombie and p.lease in lost)]
             )
 
@@ -782,7 +785,7 @@ async def test_what_the_state_do_not_know_is_reported(work_dir: Path) -> None:
     def wrong() -> list[str]:
         return at_rest(state, processes(instance), folders(spec.instance_dir), {})
 
-    def told(*words: str) -> bool:
+    def reported(*words: str) -> bool:
         return any(all(word in line for word in words) for line in wrong())
 
     assert await settled(lambda: not wrong()), wrong()
@@ -791,22 +794,22 @@ async def test_what_the_state_do_not_know_is_reported(work_dir: Path) -> None:
         tag = (MAGIC << INSTANCE_BITS | instance) << LEASE_BITS | 77
         resource.prlimit(stray.pid, RLIMIT_LOCKS, (tag, resource.RLIM_INFINITY))
         words = (f"pid={stray.pid}", "lease=77", "state='S'", "no Chrome in the state")
-        assert await settled(lambda: told(*words)), wrong()
+        assert await settled(lambda: reported(*words)), wrong()
         assert never(state, processes(instance), folders(spec.instance_dir), {}) == wrong()
         stray.kill()
-        assert await settled(lambda: told(f"pid={stray.pid}", "state='Z'"))
+        assert await settled(lambda: reported(f"pid={stray.pid}", "state='Z'"))
     finally:
         stray.kill()
         stray.wait()
     assert wrong() == []
     (spec.instance_dir / "77").mkdir()
-    assert told("folder 77")
+    assert reported("folder 77")
     (spec.instance_dir / "77").rmdir()
     assert wrong() == []
     ghost = state.add()
     ghost.move(State.READY)
-    assert told(f"Chrome {ghost.number} (ready) has no ['leader'")
-    assert told(f"Chrome {ghost.number} has no folder")
+    assert reported(f"Chrome {ghost.number} (ready) has no ['leader'")
+    assert reported(f"Chrome {ghost.number} has no folder")
     del state.entries[ghost.number]
     await pool.close()
     assert processes(instance) == []

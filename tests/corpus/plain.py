@@ -44,11 +44,11 @@ class PlainChromium:
 
     async def _read(self) -> None:
         async for message in self._socket:
-            told = message.json()
-            if "id" in told:
-                self._answers.pop(told["id"]).set_result(told)
-            elif told.get("method") == "Page.loadEventFired":
-                self._loaded[told["sessionId"]].set()
+            reported = message.json()
+            if "id" in reported:
+                self._answers.pop(reported["id"]).set_result(reported)
+            elif reported.get("method") == "Page.loadEventFired":
+                self._loaded[reported["sessionId"]].set()
 
     async def send(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol, of a session if one is named."""
@@ -88,17 +88,17 @@ class PlainChromium:
             size = (await self.send("Page.getLayoutMetrics", session))["cssContentSize"]
             clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
             more = {"clip": clip, "captureBeyondViewport": True}
-        told = await self.send("Page.captureScreenshot", session, format="png", **more)
-        return base64.b64decode(told["data"])
+        reported = await self.send("Page.captureScreenshot", session, format="png", **more)
+        return base64.b64decode(reported["data"])
 
     async def pdf(self, session: str, width: int, height: int) -> bytes:
         """A PDF on paper of a size in CSS pixels, without margins."""
         margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
-        told = await self.send(
+        reported = await self.send(
             "Page.printToPDF", session, printBackground=True, preferCSSPageSize=True,
             paperWidth=width / PIXELS_PER_INCH, paperHeight=height / PIXELS_PER_INCH, **margins,
         )  # fmt: skip
-        return base64.b64decode(told["data"])
+        return base64.b64decode(reported["data"])
 
     def close(self) -> None:
         """Stop reading."""

@@ -60,13 +60,13 @@ def test_the_schema_accepts_it_and_can_refuse() -> None:
 def test_compose_itself_accepts_it(spelling: tuple[str, ...], profile: list[str]) -> None:
     """Without the profile there is one service; v1 and v2, whichever is there."""
     command = [*spelling, *profile, "config", "--services"]
-    told = subprocess.run(
+    reported = subprocess.run(
         command, cwd=DOCKER, capture_output=True, text=True, timeout=60, check=False
     )
-    assert told.returncode == 0, told.stderr
+    assert reported.returncode == 0, reported.stderr
     wanted = {"poster", "prometheus", "grafana"} if profile else {"poster"}
     # Old ones list all services, whatever the profile.
-    assert wanted <= set(told.stdout.split()) <= {"poster", "prometheus", "grafana"}
+    assert wanted <= set(reported.stdout.split()) <= {"poster", "prometheus", "grafana"}
 
 
 def test_the_page_has_both_spellings() -> None:

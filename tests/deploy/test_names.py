@@ -98,11 +98,11 @@ async def test_the_autoscaler_rests_on_metrics_that_the_service_has(
 def test_the_page_tells_what_every_file_is() -> None:
     """No file of this folder is left out of its table."""
     page = (DOCKER / "README.md").read_text("utf-8")
-    told = re.findall(r"`([\w./-]+)`", page.split("\n## ")[0])
+    reported = re.findall(r"`([\w./-]+)`", page.split("\n## ")[0])
     for path in FILES:
         name = str(path.relative_to(DOCKER))
-        beside = any(one.endswith("/") and name.startswith(one) for one in told)
-        assert name in told or beside or name == "README.md", name
+        beside = any(one.endswith("/") and name.startswith(one) for one in reported)
+        assert name in reported or beside or name == "README.md", name
 
 
 def test_the_alert_rules_become_a_prometheusrule_as_the_page_says(tmp_path: Path) -> None:

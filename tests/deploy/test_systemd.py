@@ -44,9 +44,9 @@ def unit(tmp_path: Path) -> Path:
 
 def test_systemd_knows_every_directive(unit: Path) -> None:
     """`verify` tells unknown ones and bad values only in words, so there must be none."""
-    told = analyze("verify", str(unit))
-    assert told.returncode == 0, told.stderr
-    assert ours(told.stderr) == []
+    reported = analyze("verify", str(unit))
+    assert reported.returncode == 0, reported.stderr
+    assert ours(reported.stderr) == []
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_systemd_knows_every_directive(unit: Path) -> None:
 def test_verify_can_refuse(unit: Path, right: str, wrong: str) -> None:
     """A misspelt directive, and a value that there is not."""
     unit.write_text(unit.read_text().replace(right, wrong))
-    told = analyze("verify", str(unit))
-    assert ours(told.stderr), told.stderr
+    reported = analyze("verify", str(unit))
+    assert ours(reported.stderr), reported.stderr
 
 
-def ours(told: str) -> list[str]:
+def ours(reported: str) -> list[str]:
     """The lines about this unit, and not about others of the machine."""
-    return [line for line in told.splitlines() if "poster-service.service" in line]
+    return [line for line in reported.splitlines() if "poster-service.service" in line]
 
 
 def test_it_is_well_confined(unit: Path) -> None:
     """By systemd's own scale of 0 (safe) to 10; 9.2 is what a bare unit gets."""
-    told = analyze("security", "--offline=true", "--no-pager", str(unit))
-    found = re.search(r"exposure level for \S+: ([\d.]+)", told.stdout)
+    reported = analyze("security", "--offline=true", "--no-pager", str(unit))
+    found = re.search(r"exposure level for \S+: ([\d.]+)", reported.stdout)
     if found is None:
         pytest.skip("this systemd cannot weigh a file (needs 250)")
     assert float(found[1]) < 3
@@ -78,8 +78,8 @@ def test_what_chrome_and_the_shims_call_is_not_forbidden() -> None:
     [forbidden] = lines("SystemCallFilter")
     assert forbidden.startswith("~")
     for group in forbidden.removeprefix("~").split():
-        told = analyze("syscall-filter", "--no-pager", group)
-        calls = set(re.findall(r"^\s+(\w+)$", told.stdout, re.MULTILINE))
+        reported = analyze("syscall-filter", "--no-pager", group)
+        calls = set(re.findall(r"^\s+(\w+)$", reported.stdout, re.MULTILINE))
         assert calls, group
         assert not calls & NEEDED, group
     assert set(lines("RestrictNamespaces")[0].split()) == {"user", "pid", "net"}

@@ -94,7 +94,7 @@ def test_the_test_of_the_words_can_fail(tmp_path: Path) -> None:
     assert not found_in(texts(page)[0][1])
 
 
-def test_no_name_is_told() -> None:
+def test_no_name_is_reported() -> None:
     """A name says what a value is, not that somebody said it."""
     named = [
         f"{path.relative_to(ROOT)}:{token.start[0]}"

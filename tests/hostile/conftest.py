@@ -16,7 +16,7 @@ import pytest
 
 FULL = Path("/usr/lib/chromium/chromium")
 #: The last thing of a page: what else it asks for has so long to get somewhere.
-HOLD = "<img src='https://stranger.test/slow?ms={}'>"
+HOLD = "<img src='https://hostile.test/slow?ms={}'>"
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Seen:
 
     Attributes:
         canaries: Connections to where nobody may go, by address and port.
-        packets: Packets that were neither for strangers nor questions for names.
+        packets: Packets that were neither for hostile servers nor questions for names.
         names: Names asked for.
-        hits: What strangers were asked for.
+        hits: What hostile servers were asked for.
         plain: That of it which was asked for in plain http.
         open: Most sockets of fetches, and of look-ups, that were open at a time, if counted.
-        told: Warnings of the other pages that were rendered meanwhile to their end.
+        reported: Warnings of the other pages that were rendered meanwhile to their end.
     """
 
     status: int
@@ -42,7 +42,7 @@ class Seen:
     hits: list[str]
     plain: list[str]
     open: tuple[int, int] = (0, 0)
-    told: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> str:
@@ -57,10 +57,10 @@ class Seen:
     @property
     def problem(self) -> dict[str, Any]:
         """The body of an answer that is no picture."""
-        told: dict[str, Any] = json.loads(self.body)
-        return told
+        reported: dict[str, Any] = json.loads(self.body)
+        return reported
 
-    def assert_nobody_got_through(self) -> None:
+    def assert_nothing_got_through(self) -> None:
         """The promise: no connection, and not one packet."""
         assert self.canaries == {}
         assert self.packets == {}
@@ -90,33 +90,33 @@ class World:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        told = self._read()
-        assert "failed" not in told, told
-        return told
+        reported = self._read()
+        assert "failed" not in reported, reported
+        return reported
 
     def render(
         self, page: str, *, hold: int = 300, settings: dict[str, Any] | None = None, **options: Any
     ) -> Seen:
-        """Render a page in a small picture, with a slow stranger at its end to keep it open."""
+        """Render a page in a small picture, kept open by a slow hostile server."""
         if hold:
             page += HOLD.format(hold)
         given = {"html": page, "width": 200, "height": 100, "timeout_ms": 20_000, **options}
-        told = self.tell(render=given, settings=settings or {})
-        return Seen(**{**told, "body": base64.b64decode(told["body"])})
+        reported = self.tell(render=given, settings=settings or {})
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def render_beside(
         self, crowd: list[str], page: str, *, settings: dict[str, Any], **order: Any
     ) -> Seen:
         """Render a page while a crowd of pages is rendered, whose callers then hang up."""
         size = {"width": 200, "height": 100, "timeout_ms": 60_000}
-        told = self.tell(
+        reported = self.tell(
             do="crowd",
             crowd=[{"html": one, **size} for one in crowd],
             render={"html": page, **size},
             settings={"concurrency": len(crowd) + 1, **settings},
             **order,
         )
-        return Seen(**{**told, "body": base64.b64decode(told["body"])})
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     @property
     def shares_chromes(self) -> bool:
@@ -139,8 +139,8 @@ class World:
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        told: dict[str, Any] = json.loads(line) if line else {}
-        return told
+        reported: dict[str, Any] = json.loads(line) if line else {}
+        return reported
 
 
 def _can_have_a_world() -> str | None:

@@ -83,9 +83,9 @@ def script(name: str, text: str, **how: bool) -> Element:
     """A statement for each `url`; what one throws is no matter of the others."""
 
     def page(urls: Sequence[str]) -> str:
-        told = json.dumps(list(urls)).replace("<", "\\u003c")
+        reported = json.dumps(list(urls)).replace("<", "\\u003c")
         return (
-            f"<script>for (const url of {told}) "
+            f"<script>for (const url of {reported}) "
             f"(async () => {{ {text} }})().catch(() => {{}})</script>"
         )
 
@@ -97,16 +97,16 @@ def worker(name: str, kind: str, text: str) -> Element:
 
     def page(urls: Sequence[str]) -> str:
         body = f"for (const url of {json.dumps(list(urls))}) {{ try {{ {text} }} catch {{}} }}"
-        told = json.dumps(body).replace("<", "\\u003c")
-        return f"<script>new {kind}(URL.createObjectURL(new Blob([{told}])))</script>"
+        reported = json.dumps(body).replace("<", "\\u003c")
+        return f"<script>new {kind}(URL.createObjectURL(new Blob([{reported}])))</script>"
 
     return Element(name, page)
 
 
 def through(status: int) -> Element:
-    """A stranger's redirect to each address, for pictures, frames and scripts."""
+    """A hostile server's redirect to each address, for pictures, frames and scripts."""
     text = (
-        f"const there = `https://stranger.test/go?status={status}&to=${{encodeURIComponent(url)}}`;"
+        f"const there = `https://hostile.test/go?status={status}&to=${{encodeURIComponent(url)}}`;"
         "new Image().src = there;"
         "const f = document.createElement('iframe'); f.src = there; document.body.append(f);"
         "await fetch(there, {mode: 'no-cors', method: 'POST', body: 'x'})"
@@ -223,23 +223,23 @@ ELEMENTS = (
         "URL.createObjectURL(new Blob([`<img src='${url}'>`], {type: 'text/html'}))")),
     script("javascript-frame", FRAME.format(
         "`javascript:'<img src=\\\\x22${url}\\\\x22>'`"), asks=False),
-    script("stranger-frame", FRAME.format(
-        "`https://stranger.test/typed?body=${encodeURIComponent(`<script>fetch('${url}');"
+    script("hostile-frame", FRAME.format(
+        "`https://hostile.test/typed?body=${encodeURIComponent(`<script>fetch('${url}');"
         "new WebSocket('${url}'.replace('http', 'ws'));new Image().src='${url}'<\\x2fscript>`)}`")),
-    script("stranger-link-header", FRAME.format(
-        "`https://stranger.test/typed?body=x&header=${encodeURIComponent("
+    script("hostile-link-header", FRAME.format(
+        "`https://hostile.test/typed?body=x&header=${encodeURIComponent("
         "`Link=<${url}>; rel=preload; as=image`)}`"), asks=False),
-    script("stranger-refresh-header", FRAME.format(
-        "`https://stranger.test/typed?body=x&header=${encodeURIComponent(`Refresh=0;url=${url}`)}`"
+    script("hostile-refresh-header", FRAME.format(
+        "`https://hostile.test/typed?body=x&header=${encodeURIComponent(`Refresh=0;url=${url}`)}`"
     )),
-    script("stranger-reports", FRAME.format(
-        "`https://stranger.test/typed?body=<img+src=x>${['Content-Security-Policy=img-src '"
+    script("hostile-reports", FRAME.format(
+        "`https://hostile.test/typed?body=<img+src=x>${['Content-Security-Policy=img-src '"
         " + `'none'; report-uri ${url}`, `Reporting-Endpoints=default=\"${url}\"`, "
         "`NEL={\"report_to\":\"d\",\"max_age\":9,\"success_fraction\":1}`, "
         "`Report-To={\"group\":\"d\",\"max_age\":9,\"endpoints\":[{\"url\":\"${url}\"}]}`]"
         ".map((one) => '&header=' + encodeURIComponent(one)).join('')}`")),
-    script("stranger-service-worker", FRAME.format(
-        "`https://stranger.test/typed?body=${encodeURIComponent(`<script>navigator.serviceWorker"
+    script("hostile-service-worker", FRAME.format(
+        "`https://hostile.test/typed?body=${encodeURIComponent(`<script>navigator.serviceWorker"
         ".register('/typed?type=text/javascript&n=${Math.random()}&body=' + encodeURIComponent("
         "\"fetch('${url}')\"))<\\x2fscript>`)}`")),
     worker("worker", "Worker", "fetch(url).catch(() => {}); "

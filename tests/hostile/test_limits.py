@@ -32,35 +32,35 @@ DIALOGS = {
     "alert": "<script>alert(1)</script>",
     "confirm": "<script>confirm(1); prompt(2, 3)</script>",
     "beforeunload": "<script>onbeforeunload = (e) => (e.preventDefault(), 'x');"
-    "document.body.click(); location = 'https://stranger.test/green'</script>",
+    "document.body.click(); location = 'https://hostile.test/green'</script>",
     "unload": "<script>addEventListener('pagehide', () => { for (;;); });"
     "location.reload()</script>",
     "print": "<script>print(); document.execCommand('print')</script>",
     "in-a-frame": "<iframe srcdoc='<script>alert(1); print(); parent.alert(2)</script>'></iframe>",
-    "in-a-strangers-frame": "<iframe src='https://stranger.test/typed?body=<script>alert(1);"
+    "in-a-hostile-frame": "<iframe src='https://hostile.test/typed?body=<script>alert(1);"
     "prompt(2);confirm(3);print();onbeforeunload=()=>1;top.location=1</script>'></iframe>",
     "in-a-window": "<script>const w = open('about:blank'); w?.alert(1); w?.print()</script>",
     "file-chooser": "<input type=file id=f><script>f.click(); f.showPicker?.();"
     "</script><script>showOpenFilePicker(); showDirectoryPicker()</script>",
-    "password": "<iframe src='https://stranger.test/auth'></iframe>"
-    "<img src='https://stranger.test/auth'><script>fetch('https://stranger.test/auth')</script>",
-    "password-in-the-address": "<img src='https://a:b@stranger.test/auth'>",
+    "password": "<iframe src='https://hostile.test/auth'></iframe>"
+    "<img src='https://hostile.test/auth'><script>fetch('https://hostile.test/auth')</script>",
+    "password-in-the-address": "<img src='https://a:b@hostile.test/auth'>",
     "permissions": "<script>Notification.requestPermission(); navigator.geolocation"
     ".getCurrentPosition(() => 0); navigator.mediaDevices.getUserMedia({audio: true});"
     "navigator.requestMIDIAccess({sysex: true}); navigator.clipboard.readText();"
     "navigator.wakeLock.request(); navigator.storage.persist()</script>",
     "full-screen": "<script>document.documentElement.requestFullscreen();"
     "document.body.requestPointerLock()</script>",
-    "payment": "<script>new PaymentRequest([{supportedMethods: 'https://stranger.test/'}], "
+    "payment": "<script>new PaymentRequest([{supportedMethods: 'https://hostile.test/'}], "
     "{total: {label: 'x', amount: {currency: 'EUR', value: 1}}}).show()</script>",
     "protocol": "<script>location = 'mailto:a@b'; navigator.registerProtocolHandler('web+x', "
     "'https://poster.invalid/%s')</script>",
     "download": "<a id=a download=x href='data:text/plain,x'></a><script>a.click()</script>"
-    "<iframe src='https://stranger.test/typed?type=application/zip&body=PK'></iframe>"
-    "<iframe src='https://stranger.test/typed?body=x&header=Content-Disposition=attachment'>"
+    "<iframe src='https://hostile.test/typed?type=application/zip&body=PK'></iframe>"
+    "<iframe src='https://hostile.test/typed?body=x&header=Content-Disposition=attachment'>"
     "</iframe>",
-    "pdf": "<embed src='https://stranger.test/typed?type=application/pdf&body=%25PDF-1.7'>"
-    "<iframe src='https://stranger.test/typed?type=application/pdf&body=%25PDF-1.7'></iframe>",
+    "pdf": "<embed src='https://hostile.test/typed?type=application/pdf&body=%25PDF-1.7'>"
+    "<iframe src='https://hostile.test/typed?type=application/pdf&body=%25PDF-1.7'></iframe>",
     "pdf-within": "<embed type='application/pdf' src='data:application/pdf,%25PDF-1.7'>"
     "<iframe src='data:application/pdf,%25PDF-1.7'></iframe><iframe id=b></iframe><script>"
     "b.src = URL.createObjectURL(new Blob(['%PDF-1.7'], {type: 'application/pdf'}))</script>",
@@ -73,12 +73,12 @@ DIALOGS = {
     "window[n] = null } catch {} Promise.prototype.then = () => { throw 'x'.repeat(1e6) };"
     "Object.defineProperty(document, 'fonts', {get() { throw 'x'.repeat(1e7) }})</script>",
     "wrong-types": "".join(
-        f"<img src='https://stranger.test/typed?type={kind}&body=x'>"
-        f"<link rel=stylesheet href='https://stranger.test/typed?type={kind}&body=x'>"
+        f"<img src='https://hostile.test/typed?type={kind}&body=x'>"
+        f"<link rel=stylesheet href='https://hostile.test/typed?type={kind}&body=x'>"
         for kind in ("text/html", "image/png", "image/svg%2Bxml", "application/wasm", "x", "%00")
     ),
     "odd-headers": "".join(
-        f"<img src='https://stranger.test/typed?type=image/png&body=x&header={header}'>"
+        f"<img src='https://hostile.test/typed?type=image/png&body=x&header={header}'>"
         for header in (
             "Content-Length=5", "Transfer-Encoding=gzip", "Content-Encoding=zstd",
             "Content-Encoding=gzip, gzip, gzip", "Set-Cookie=a=1", "Refresh=0", "Clear-Site-Data=*",
@@ -86,14 +86,14 @@ DIALOGS = {
         )
     ),
     "odd-statuses": "".join(
-        f"<img src='https://stranger.test/go?to=/green&status={status}'>"
+        f"<img src='https://hostile.test/go?to=/green&status={status}'>"
         for status in (100, 101, 204, 205, 206, 300, 304, 305, 306, 401, 407, 418, 500, 599, 999)
     ),
 }  # fmt: skip
 
 
 #: Those that may share a page with others, which they all do in the quick suite.
-SOCIABLE = ("alert", "confirm", "print", "in-a-frame", "in-a-strangers-frame", "in-a-window",
+SOCIABLE = ("alert", "confirm", "print", "in-a-frame", "in-a-hostile-frame", "in-a-window",
             "file-chooser", "password", "password-in-the-address", "permissions", "payment",
             "download", "pdf", "wrong-types", "odd-headers")  # fmt: skip
 DIALOGS["all"] = "".join(DIALOGS[name] for name in SOCIABLE)
@@ -109,7 +109,7 @@ def test_nothing_that_asks_a_person_holds_up_a_render(world: World, name: str) -
     seen = world.render("<body><p>x" + DIALOGS[name], hold=100, settings=settings)
     assert seen.status == 200, seen.body
     assert time.monotonic() - begin < 8
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
 
 
 @pytest.mark.slow
@@ -141,9 +141,9 @@ def test_nor_is_there_one_in_full_chromium(full_either: World) -> None:
 
 def test_windows_are_not_opened(world: World) -> None:
     """Nor is anything of them fetched, by a script, a link or a form."""
-    page = """<a id=a target=_blank href='https://stranger.test/window'></a>
-        <form id=f target=_blank action='https://stranger.test/window'></form>
-        <script>for (let i = 0; i < 50; i++) open('https://stranger.test/window');
+    page = """<a id=a target=_blank href='https://hostile.test/window'></a>
+        <form id=f target=_blank action='https://hostile.test/window'></form>
+        <script>for (let i = 0; i < 50; i++) open('https://hostile.test/window');
         a.click(); f.submit()</script>"""
     seen = world.render(page)
     assert seen.status == 200
@@ -157,12 +157,12 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "dialogs": ("<script>for (;;) alert(1)</script>", ("page_failed", "render_timeout")),
     "large-bodies": (
-        forever("fetch('https://stranger.test/x', {method: 'POST', mode: 'no-cors',"
+        forever("fetch('https://hostile.test/x', {method: 'POST', mode: 'no-cors',"
                 " body: new Uint8Array(4e6)}).catch(() => {})"),
         ("page_failed",),
     ),
     "one-huge-body": (
-        "<script>fetch('https://stranger.test/x', {method: 'POST', mode: 'no-cors',"
+        "<script>fetch('https://hostile.test/x', {method: 'POST', mode: 'no-cors',"
         "body: new Uint8Array(9e7)}).catch(() => {})</script>",
         ("page_failed",),
     ),
@@ -181,7 +181,7 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "loop-in-the-end": ("<script>addEventListener('load', () => { for (;;); })</script>",
                         ("render_timeout",)),
     "pattern": ("<script>/^(a+)+$/.test('a'.repeat(99) + 'b')</script>", ("render_timeout",)),
-    "image-bomb": ("<img src='https://stranger.test/pixels?side=22000'>",
+    "image-bomb": ("<img src='https://hostile.test/pixels?side=22000'>",
                    ("page_failed", "page_crashed", "render_timeout")),
 }  # fmt: skip
 
@@ -211,13 +211,13 @@ def test_a_flood_of_each_kind_ends(either_world: World, name: str) -> None:
 
 HARMLESS = {
     "console": forever("for (let i = 0; i < 99; i++) console.log('x'.repeat(999), new Error())"),
-    "console-of-frames": "<iframe src='https://stranger.test/typed?body=<script>setInterval(()=>"
+    "console-of-frames": "<iframe src='https://hostile.test/typed?body=<script>setInterval(()=>"
     "{for(let i=0;i<99;i++)console.log(i)})</script>'></iframe>",
     "titles": forever("document.title = n"),
     "errors": forever("setTimeout(() => { throw new Error('x') })"),
     "frames": forever("const f = document.createElement('iframe'); document.body.append(f);"
                       "f.remove()"),
-    "image-too-large-for-chrome": "<img src='https://stranger.test/pixels?side=30000'>",
+    "image-too-large-for-chrome": "<img src='https://hostile.test/pixels?side=30000'>",
     "canvases": "<body><script>for (let i = 0; i < 50; i++) { const c = document.createElement("
     "'canvas'); c.width = c.height = 8000; c.getContext('2d').fillRect(0, 0, 9, 9);"
     "document.body.append(c) }</script>",
@@ -234,35 +234,35 @@ def test_what_is_merely_loud_costs_its_own_render_at_most(either_world: World, n
     """Painted, or out of its own time or memory; and the next render is as good as ever."""
     seen = either_world.render(HARMLESS[name], hold=500, timeout_ms=5_000)
     assert seen.status in (200, 502, 504), seen.body
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert either_world.render("<p>x", hold=0).status == 200
 
 
 @pytest.mark.parametrize("name", ["console", "errors"])
 def test_a_console_goes_nowhere(world: World, name: str) -> None:
     """Neither through the pipe nor to a file: headless-shell wrote 440 MB of it in 2.5 s."""
-    told = world.tell(render={"html": HARMLESS[name] + HOLD.format(1000)}, do="measure")
-    assert told["status"] == 200
-    assert told["disk"] < 8 << 20
+    reported = world.tell(render={"html": HARMLESS[name] + HOLD.format(1000)}, do="measure")
+    assert reported["status"] == 200
+    assert reported["disk"] < 8 << 20
 
 
 def test_bodies_that_never_end_or_never_come_are_given_up(any_world: World) -> None:
     """Endless, dripping, silent, endless headers and hints: each costs the page that thing only."""
     kinds = ("endless", "drip", "silent", "endlessheaders", "early")
-    page = "".join(f"<link rel=stylesheet href='https://stranger.test/{kind}'>" for kind in kinds)
+    page = "".join(f"<link rel=stylesheet href='https://hostile.test/{kind}'>" for kind in kinds)
     begin = time.monotonic()
     seen = any_world.render(page, hold=0, settings={"fetch_timeout_ms": 4_000})
     assert time.monotonic() - begin < 15
     assert seen.status == 200
-    assert seen.warned("failed", "stranger.test", "timeout")
-    assert seen.warned("failed", "stranger.test", "too_large")
+    assert seen.warned("failed", "hostile.test", "timeout")
+    assert seen.warned("failed", "hostile.test", "too_large")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "identity"])
 def test_a_bomb_is_not_unpacked(world: World, coding: str) -> None:
     """300 MB in 300 KB: given up after 16 MiB, or for a coding that is not known."""
     coded = coding.replace(" ", "%20")
-    page = f"<link rel=stylesheet href='https://stranger.test/bomb?coding={coded}'>"
+    page = f"<link rel=stylesheet href='https://hostile.test/bomb?coding={coded}'>"
     seen = world.render(page, hold=0)
     assert seen.status == 200
     assert coding == "identity" or "failed" in seen.warnings
@@ -271,17 +271,17 @@ def test_a_bomb_is_not_unpacked(world: World, coding: str) -> None:
 def test_a_page_gets_so_many_bytes_in_all(world: World) -> None:
     """Together, not each; what came before stays in the picture."""
     page = "".join(
-        f"<link rel=stylesheet href='https://stranger.test/big?mb=1&{i}'>" for i in range(9)
+        f"<link rel=stylesheet href='https://hostile.test/big?mb=1&{i}'>" for i in range(9)
     )
     seen = world.render(page, settings={"fetch_total_bytes": 4 << 20})
     assert seen.status == 200
-    assert seen.warned("denied", "stranger.test", "bytes")
+    assert seen.warned("denied", "hostile.test", "bytes")
 
 
 @pytest.mark.parametrize(("hops", "fine"), [(3, True), (4, False)])
 def test_redirects_are_counted(any_world: World, hops: int, fine: bool) -> None:
     """Three are allowed here, and three are followed."""
-    page = f"<img src='https://stranger.test/hops?n={hops}'>"
+    page = f"<img src='https://hostile.test/hops?n={hops}'>"
     seen = any_world.render(page, settings={"fetch_max_redirects": 3})
     assert ("reason=redirects" not in seen.warnings) == fine
     assert len([hit for hit in seen.hits if "/hops" in hit]) == 4
@@ -289,8 +289,8 @@ def test_redirects_are_counted(any_world: World, hops: int, fine: bool) -> None:
 
 def test_a_redirect_to_itself_ends(any_world: World) -> None:
     """For a picture, a frame and a script, within ten."""
-    page = """<img src='https://stranger.test/round'><iframe src='https://stranger.test/round'>
-        </iframe><script>fetch('https://stranger.test/round')</script>"""
+    page = """<img src='https://hostile.test/round'><iframe src='https://hostile.test/round'>
+        </iframe><script>fetch('https://hostile.test/round')</script>"""
     seen = any_world.render(page)
     assert seen.status == 200
     assert len([hit for hit in seen.hits if "/round" in hit]) == 3 * 11
@@ -298,10 +298,10 @@ def test_a_redirect_to_itself_ends(any_world: World) -> None:
 
 def test_a_page_may_ask_for_so_many_things(any_world: World) -> None:
     """POSTER_FETCH_MAX_REQUESTS, and the answer says so."""
-    page = "".join(f"<img src='https://stranger.test/green?{i}'>" for i in range(30))
+    page = "".join(f"<img src='https://hostile.test/green?{i}'>" for i in range(30))
     seen = any_world.render(page, hold=0, settings={"fetch_max_requests": 10})
     assert len(seen.hits) == 10
-    assert seen.warnings == 'denied;url="https://stranger.test/green";reason=requests'
+    assert seen.warnings == 'denied;url="https://hostile.test/green";reason=requests'
 
 
 def test_warnings_of_a_thousand_hosts_fit_into_a_header(world: World) -> None:
@@ -357,9 +357,9 @@ def test_one_render_knows_nothing_of_another(either_world: World) -> None:
 
 @pytest.mark.slow
 def test_nothing_of_one_render_is_in_a_request_of_another(either_world: World) -> None:
-    """A stranger's cookie, cache and service worker end with the Chrome or context they were in."""
+    """Cookie, cache and service worker of a hostile server end with their Chrome or context."""
     page = (
-        "<iframe src='https://stranger.test/typed?body=<script>navigator.serviceWorker.register("
+        "<iframe src='https://hostile.test/typed?body=<script>navigator.serviceWorker.register("
         '"/typed?type=text/javascript%26body=onfetch=e=>e.respondWith(Response.error())")</script>'
         "&header=Set-Cookie=a=1;Max-Age=999;Secure;SameSite=None"
         "&header=Cache-Control=max-age=999'></iframe>"

@@ -114,12 +114,12 @@ def read(port: int, kind: str, body: bytes, query: str) -> None:
         headers = {"Content-Type": kind} if kind else {}
         connection.request("POST", f"/render{query}", body, headers)
         answer = connection.getresponse()
-        told = answer.read()
+        reported = answer.read()
     finally:
         connection.close()
-    assert answer.status == 204 or 400 <= answer.status < 500, (answer.status, told)
+    assert answer.status == 204 or 400 <= answer.status < 500, (answer.status, reported)
     if answer.status != 204:
-        assert json.loads(told)["status"] == answer.status
+        assert json.loads(reported)["status"] == answer.status
 
 
 KINDS = st.sampled_from(
@@ -247,16 +247,16 @@ async def answers(service: Service, sent: bytes) -> list[int]:
     """Statuses that a raw request is answered with, within a second; then it hangs up."""
     host, port = service.address.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    told = b""
+    reported = b""
     with contextlib.suppress(OSError, TimeoutError):
         writer.write(sent)
         async with asyncio.timeout(1):
             while chunk := await reader.read(65_536):
-                told += chunk
+                reported += chunk
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    lines = [line for line in told.split(b"\r\n") if line.startswith(b"HTTP/1.")]
+    lines = [line for line in reported.split(b"\r\n") if line.startswith(b"HTTP/1.")]
     return [int(line.split()[1]) for line in lines]
 
 
@@ -266,8 +266,8 @@ async def test_raw_requests_get_promised_answers_and_leave_nothing(
     """All at once; none is a 500, and the service renders and rests as before."""
     service = await start_service(max_body_bytes=20_000)
     statuses = await asyncio.gather(*(answers(service, one) for one in RAW))
-    for one, told in zip(RAW, statuses, strict=True):
-        assert all(status < 500 for status in told), (one[:80], told)
+    for one, reported in zip(RAW, statuses, strict=True):
+        assert all(status < 500 for status in reported), (one[:80], reported)
     await service.picture(html="<p>x", width=9, height=9)
     assert await service.at_rest()
 
@@ -290,10 +290,10 @@ async def test_random_requests_get_promised_answers_and_leave_nothing(
     collect()
     for begin in range(0, len(mutilated), 32):
         batch = mutilated[begin : begin + 32]
-        for one, told in zip(
+        for one, reported in zip(
             batch, await asyncio.gather(*(answers(service, each) for each in batch)), strict=True
         ):
-            assert all(status < 500 or status in (502, 503, 504) for status in told), one[:200]
+            assert all(status < 500 or status in (502, 503, 504) for status in reported), one[:200]
     assert await service.at_rest()
     await service.server.stop()
     assert left(service.instance, service.home) == []

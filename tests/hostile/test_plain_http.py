@@ -20,7 +20,7 @@ ASKING = """<body><script>
         new Worker(URL.createObjectURL(new Blob([`const asks = [${asks.join()}];
             (${all})('${url}', '${space}')`.replace('const all =', '')])));
     }</script>"""
-HOSTS = ("stranger.test", "93.184.216.34", "[2606:2800:220:1::1]", "six.test:80", "10.0.0.1",
+HOSTS = ("hostile.test", "93.184.216.34", "[2606:2800:220:1::1]", "six.test:80", "10.0.0.1",
          "inside.test", "127.0.0.1", "localhost", "169.254.169.254")  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def asking(*hosts: str) -> str:
 def test_no_address_space_lets_plain_http_out(any_world: World) -> None:
     """`fetch(url, {targetAddressSpace})` skips Chrome's check, and comes to ours."""
     seen = any_world.render(asking(*HOSTS), hold=800)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.status == 200
     assert seen.plain == []
     assert "denied" in seen.warnings
@@ -44,28 +44,28 @@ def test_no_address_space_lets_plain_http_out(any_world: World) -> None:
 @pytest.mark.parametrize("element", ELEMENTS, ids=lambda e: e.name)
 def test_no_element_asks_in_plain_http(shared_world: World, element: Element) -> None:
     """Each to a name and to addresses that are public: over https or not at all."""
-    urls = ["http://stranger.test/green", "http://93.184.216.34/green", "http://six.test/green"]
+    urls = ["http://hostile.test/green", "http://93.184.216.34/green", "http://six.test/green"]
     seen = shared_world.render("<body>" + element.page(urls), hold=400)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.plain == []
 
 
 def test_no_redirect_leads_to_plain_http(any_world: World) -> None:
-    """A stranger's redirect is a request of its own."""
+    """A hostile server's redirect is a request of its own."""
     page = "".join(
-        f"<img src='https://stranger.test/go?to=http://{host}/green&status={status}'>"
+        f"<img src='https://hostile.test/go?to=http://{host}/green&status={status}'>"
         for host in ("other.test", "93.184.216.34")
         for status in (301, 302, 303, 307, 308)
     )
     page += page.replace("<img", "<iframe") + page.replace("<img", "<script")
     seen = any_world.render(page, hold=400)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.plain == []
 
 
 def test_networks_opened_on_purpose_are_reached_in_plain_http(world: World) -> None:
     """What stands there may have no certificate; the public web stays closed all the same."""
     settings = {"allow_private": "10.0.0.0/8", "fetch_timeout_ms": 500}
-    seen = world.render(asking("10.0.0.1", "stranger.test"), settings=settings)
+    seen = world.render(asking("10.0.0.1", "hostile.test"), settings=settings)
     assert "10.0.0.1 80" in seen.canaries
     assert seen.plain == []

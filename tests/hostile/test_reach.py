@@ -1,7 +1,7 @@
 """Nobody gets in: whatever a page asks with, and however it writes where to.
 
 Zero is asserted twice over: no canary was connected to, and a raw socket saw no packet at all that
-was neither for a stranger's web nor a question of ours for a name.
+was neither for a hostile server's web nor a question of ours for a name.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def test_no_element_reaches_a_forbidden_address_however_it_is_written(
     urls = URLS[number % 3 :: 3]
     page = "<body>" + "".join(one.page(urls) for one in PAGES[number])
     seen = either_world.render(page, timeout_ms=60_000)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.status == 200, seen.body
     assert "denied" in seen.warnings
 
@@ -42,7 +42,7 @@ def test_no_page_goes_to_a_forbidden_address(either_world: World, element: Eleme
     """Navigations, forms, windows: one address each time, since one is all that such a page has."""
     for url in ("https://10.0.0.1/x", "http://169.254.169.254/x"):
         seen = either_world.render("<body>" + element.page([url]), hold=150)
-        seen.assert_nobody_got_through()
+        seen.assert_nothing_got_through()
         assert seen.status == 200
 
 
@@ -75,7 +75,7 @@ def test_no_element_on_its_own_reaches_a_forbidden_address(
     """Each with all spellings, over https and http, with time to get there."""
     page = "<body>" + element.page([*URLS, *PLAIN])
     seen = shared_world.render(page, hold=500, timeout_ms=60_000)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.status == 200, seen.body
 
 
@@ -85,7 +85,7 @@ def test_nor_in_full_chromium(full_either: World, elements: list[Element]) -> No
     """More of everything: a network service, a PDF viewer, extensions, crash handlers."""
     page = "<body>" + "".join(one.page(URLS) for one in elements)
     seen = full_either.render(page, hold=1000, timeout_ms=60_000)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.status == 200, seen.body
 
 
@@ -95,15 +95,15 @@ def test_no_page_of_full_chromium_goes_elsewhere(full_either: World, element: El
     """Navigations, forms and windows there too."""
     for url in ("https://10.0.0.1/x", "http://169.254.169.254/x", "https://inside.test/x"):
         seen = full_either.render("<body>" + element.page([url]))
-        seen.assert_nobody_got_through()
+        seen.assert_nothing_got_through()
 
 
 # --- the doors that others left open -----------------------------------------------------------
 
 
 def every_way(address: str) -> str:
-    """To an address directly, and through a stranger's redirect."""
-    through = f"https://stranger.test/go?to={address}"
+    """To an address directly, and through a hostile server's redirect."""
+    through = f"https://hostile.test/go?to={address}"
     return "".join(
         f"<iframe width=80 height=40 src='{one}'></iframe><object data='{one}'></object>"
         f"<embed src='{one}'><img src='{one}'><link rel=stylesheet href='{one}'>"
@@ -117,7 +117,7 @@ def shows_no_file(world: World, urls: Sequence[str]) -> None:
     there = "".join(map(every_way, urls))
     seen = world.render(there, hold=100)
     other = world.render(there.replace("passwd", "no-such-file"), hold=100)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.status == 200
     if any("passwd" in url for url in urls):
         assert seen.body == other.body
@@ -149,7 +149,7 @@ def test_nor_is_any_in_full_chromium(full_either: World) -> None:
         ["https://10.0.0.1/"],
         ["http://169.254.169.254/latest/meta-data/"],
         ["https://other.test/go?to=https://10.0.0.1/"],
-        ["https://other.test/go?to=https://stranger.test/go?to=http://[::1]/"],
+        ["https://other.test/go?to=https://hostile.test/go?to=http://[::1]/"],
         ["https://inside.test/"],
         ["//10.0.0.1/"],
         ["https://0x7f.1:8080/"],
@@ -159,9 +159,9 @@ def test_a_redirect_leads_nowhere_that_its_start_could_not(
     any_world: World, hops: list[str]
 ) -> None:
     """CVE-2026-42595: checked hop by hop, not only where it begins."""
-    page = "".join(f"<img src='https://stranger.test/go?to={hop}'>" for hop in hops)
+    page = "".join(f"<img src='https://hostile.test/go?to={hop}'>" for hop in hops)
     seen = any_world.render(page + page.replace("<img", "<iframe"), hold=200)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert any("/go?to=" in hit for hit in seen.hits)
     assert "reason=address" in seen.warnings
 
@@ -171,7 +171,7 @@ def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_itself(any_world: World) ->
     hosts = ["[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[2002:a00:1::1]", "[64:ff9b::a00:1]",
              "[fec0::1]", "mapped.test", "sixtofour.test", "nat64.test"]  # fmt: skip
     seen = any_world.render("".join(f"<img src='https://{host}/'>" for host in hosts))
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.warnings.count("reason=address") == len(hosts)
 
 
@@ -184,7 +184,7 @@ def test_a_name_that_changes_its_mind_gets_nowhere(any_world: World, name: str) 
         document.body.append(Object.assign(new Image(), {{src: 'https://{name}:8080/'}}));
     }})()</script>"""
     seen = any_world.render("<body>" + script, hold=600)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.names.count(name) >= 4
     assert seen.warned("denied", name, "address")
 
@@ -194,31 +194,31 @@ def test_a_name_with_an_address_inside_and_one_outside_leads_outside(any_world: 
     page = "".join(f"<img src='https://both.test/typed?header=Connection=close&{i}'>"
                    for i in range(12))  # fmt: skip
     seen = any_world.render(page)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert len([hit for hit in seen.hits if "both.test" in hit]) == 12
 
 
 def test_without_a_network_there_is_none(world: World) -> None:
     """POSTER_NETWORK=none: not a packet, not even a question for a name."""
-    page = "<img src='https://stranger.test/green'><img src='https://10.0.0.1/'>"
+    page = "<img src='https://hostile.test/green'><img src='https://10.0.0.1/'>"
     seen = world.render(page, settings={"network": "none"})
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.hits == []
     assert seen.names == []
     assert seen.status == 200
-    assert seen.warned("denied", "stranger.test")
+    assert seen.warned("denied", "hostile.test")
 
 
 def test_an_allowlist_is_all_that_there_is(world: World) -> None:
     """POSTER_NETWORK=allowlist: by name, and by address all the same."""
-    settings = {"network": "allowlist", "allow_hosts": "stranger.test, *.test",
+    settings = {"network": "allowlist", "allow_hosts": "hostile.test, *.test",
                 "deny_hosts": "other.test"}  # fmt: skip
     hosts = ("other.test", "OTHER.test.", "inside.test", "93.184.216.34", "six.test")
     page = "".join(f"<img src='https://{host}/green'>" for host in hosts)
     seen = world.render(page, settings=settings)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     asked = {hit.split()[1].split("/")[0] for hit in seen.hits}
-    assert asked == {"stranger.test", "six.test"}
+    assert asked == {"hostile.test", "six.test"}
     assert seen.warned("denied", "other.test", "host")
     assert seen.warned("denied", "93.184.216.34", "host")
     assert seen.warned("denied", "inside.test", "address")
@@ -230,19 +230,19 @@ def test_an_allowlist_is_all_that_there_is(world: World) -> None:
 def test_the_rest_of_the_page_is_painted(world: World) -> None:
     """And the picture of a page with a forbidden thing is that of one with a missing thing."""
     page = "<body style='margin:0'><img style='display:block' src='{}'><img src='{}'>"
-    good, bad = "https://stranger.test/green", "https://10.0.0.1/"
+    good, bad = "https://hostile.test/green", "https://10.0.0.1/"
     denied = world.render(page.format(good, bad))
-    missing = world.render(page.format(good, "https://stranger.test/404"))
+    missing = world.render(page.format(good, "https://hostile.test/404"))
     assert denied.body == missing.body
     assert denied.warned("denied", "10.0.0.1", "address")
-    assert missing.warned("failed", "stranger.test", "http_404")
+    assert missing.warned("failed", "hostile.test", "http_404")
 
 
-def test_a_web_socket_is_told_too(world: World) -> None:
+def test_a_web_socket_is_reported_too(world: World) -> None:
     """Chrome has no network for one, and says so to us and not to the one it was meant for."""
     page = "<script>new WebSocket('wss://10.0.0.1/a'); new WebSocket('ws://h.test/')</script>"
     seen = world.render(page)
-    seen.assert_nobody_got_through()
+    seen.assert_nothing_got_through()
     assert seen.warned("denied", "10.0.0.1", "web_socket")
     assert seen.warned("denied", "h.test", "web_socket")
 
@@ -262,10 +262,10 @@ def test_a_page_cannot_say_much_in_the_name_of_chrome(world: World) -> None:
     [
         ("https://10.0.0.1/", 422, "fetch_denied"),
         ("https://inside.test/", 422, "fetch_denied"),
-        ("https://stranger.test:22/", 422, "fetch_denied"),
+        ("https://hostile.test:22/", 422, "fetch_denied"),
         ("https://nowhere.test/", 502, "fetch_failed"),
-        ("https://stranger.test:8443/", 502, "fetch_failed"),
-        ("https://stranger.test/green", 200, ""),
+        ("https://hostile.test:8443/", 502, "fetch_failed"),
+        ("https://hostile.test/green", 200, ""),
     ],
 )
 def test_strict_fails_where_something_is_missing(
@@ -287,10 +287,10 @@ def test_strict_fails_where_something_is_missing(
 def look(world: World) -> None:
     """No Chrome listens anywhere, and none knows a secret."""
     world.render("<p>", hold=0)
-    told = world.tell(do="look")
-    assert told["sockets"] == []
-    assert told["environments"]
-    for environment in told["environments"].values():
+    reported = world.tell(do="look")
+    assert reported["sockets"] == []
+    assert reported["environments"]
+    for environment in reported["environments"].values():
         assert "secret-of-the-service" not in environment
         assert "PROXY" not in environment
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.hostile.conftest import World
 
-#: A page that a stranger serves at once, by a name that must be looked up.
-GOOD = "<img src='https://stranger.test/green'><img src='https://other.test/green'>"
+#: A page that a hostile server serves at once, by a name that must be looked up.
+GOOD = "<img src='https://hostile.test/green'><img src='https://other.test/green'>"
 
 
 def pictures(address: str, count: int) -> str:
@@ -48,7 +48,7 @@ def test_connections_that_are_kept_open_are_bounded(world: World) -> None:
     crowd = [pictures(f"https://n{name}N.many.test/green", 50) for name in "ab"]
     settings = {"fetch_connections": 20, "fetch_timeout_ms": 20_000}
     seen = world.render_beside(crowd, GOOD, settings=settings, after=0, to_the_end=True)
-    assert list(seen.told) == ["", ""]
+    assert list(seen.reported) == ["", ""]
     assert len([hit for hit in seen.hits if "many.test/green" in hit]) == 100
     assert 16 <= seen.open[0] <= 20 + 16  # one that is being closed is counted until it is
 

@@ -34,9 +34,9 @@ from poster_service.settings import Settings
 from poster_service.web.app import make_app
 from poster_service.web.service import Service
 from tests.conftest import left
-from tests.hostile import strangers
+from tests.hostile import servers
 
-#: Where strangers live: addresses that anybody may be reached at.
+#: Where hostile servers live: addresses that anybody may be reached at.
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:2800:220:1::1"
 #: Where nobody may go, by default.
@@ -47,11 +47,11 @@ FORBIDDEN = (
 )  # fmt: skip
 PORTS = (80, 443, 8080, 9222)
 DNS_PORT = 53
-#: Ends of packets that need no excuse: strangers' web, and our own questions for names.
+#: Ends of packets that need no excuse: hostile servers' web, and our own questions for names.
 ALLOWED = {(PUBLIC, 80), (PUBLIC, 443), (PUBLIC_6, 80), (PUBLIC_6, 443), ("127.0.0.1", DNS_PORT)}
 #: Names and what they lead to: each question gets the next answer, the last one for ever.
 NAMES: dict[str, list[str]] = {
-    "stranger.test": [PUBLIC],
+    "hostile.test": [PUBLIC],
     "other.test": [PUBLIC],
     "six.test": [PUBLIC_6],
     "inside.test": ["10.0.0.1"],
@@ -66,7 +66,7 @@ NAMES: dict[str, list[str]] = {
     "rebind.test": [PUBLIC, "10.0.0.1"],
     "rebind-at-once.test": [PUBLIC, "127.0.0.1"],
 }
-#: Names below this one are never answered for, and all below that one are strangers'.
+#: Names below this one are never answered for, and all below that one are hostile servers'.
 SILENT, MANY = ".silent.test", ".many.test"
 
 
@@ -93,7 +93,7 @@ def make_network() -> None:
 
 
 def make_certificate(folder: Path) -> None:
-    """Strangers have certificates that everybody believes; here the service believes ours."""
+    """HostileServers have certificates that everybody believes; here the service believes ours."""
     names = [f"DNS:{name}" for name in (*NAMES, "*" + MANY)] + [
         f"IP:{one}" for one in (PUBLIC, PUBLIC_6)
     ]
@@ -128,7 +128,7 @@ class Names(asyncio.DatagramProtocol):
         if name.endswith(SILENT):
             return
         if name.endswith(MANY):
-            name = "stranger.test"
+            name = "hostile.test"
         found = self._answers(name, kind)
         code = 0 if name in NAMES else 3
         reply = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + question
@@ -143,8 +143,8 @@ class Names(asyncio.DatagramProtocol):
         turn = self._turns[name, kind]
         self._turns[name, kind] += 1
         version = socket.AF_INET if kind == 1 else socket.AF_INET6
-        told = NAMES[name][min(turn, len(NAMES[name]) - 1)].split()
-        return [socket.inet_pton(version, one) for one in told if (":" in one) == (kind == 28)]
+        reported = NAMES[name][min(turn, len(NAMES[name]) - 1)].split()
+        return [socket.inet_pton(version, one) for one in reported if (":" in one) == (kind == 28)]
 
     def forget(self) -> None:
         """Begin every name anew."""
@@ -180,7 +180,7 @@ class Canaries:
         self.reached[f"{address} {port}"] += 1
         with contextlib.suppress(OSError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            body = strangers.GREEN_SVG.encode()
+            body = servers.GREEN_SVG.encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: image/svg+xml\r\nConnection: close\r\n"
                 b"Access-Control-Allow-Origin: *\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -190,7 +190,7 @@ class Canaries:
 
 
 class Packets:
-    """Every packet on every interface that is not a stranger's, ours to count."""
+    """Every packet on every interface that is not a hostile server's, ours to count."""
 
     def __init__(self) -> None:
         self.seen: collections.Counter[str] = collections.Counter()
@@ -232,7 +232,7 @@ class World:
         self.names = Names()
         self.canaries = Canaries()
         self.packets: Packets | None = None
-        self.web = strangers.Strangers()
+        self.web = servers.HostileServers()
         self._folder = tempfile.TemporaryDirectory(prefix="w")
         Path(self._folder.name).chmod(0o711)  # Chrome may be somebody else
         self._settings: dict[str, Any] | None = None
@@ -314,7 +314,7 @@ class World:
         asked = order.get("after", 0)
         await _until(lambda: len(self.names.asked) + len(self.web.hits) >= asked, "asked for")
         answer = await self._render(order["render"])
-        told = await asyncio.gather(*others) if order.get("to_the_end") else []
+        reported = await asyncio.gather(*others) if order.get("to_the_end") else []
         for one in others:
             one.cancel()
         await asyncio.wait(others)
@@ -329,7 +329,7 @@ class World:
         return {
             **answer,
             "open": self._peak,
-            "told": [one["headers"].get("X-Render-Warnings", "") for one in told],
+            "reported": [one["headers"].get("X-Render-Warnings", "") for one in reported],
         }
 
     async def _most_open(self) -> None:
@@ -374,11 +374,11 @@ class World:
         for one in seen.alive:
             try:
                 links = [str(entry.readlink()) for entry in Path(f"/proc/{one.pid}/fd").iterdir()]
-                told = Path(f"/proc/{one.pid}/environ").read_bytes().decode("latin-1")
+                reported = Path(f"/proc/{one.pid}/environ").read_bytes().decode("latin-1")
             except OSError:  # it ended meanwhile
                 continue
             sockets += [f"{one.pid} {link}" for link in links if link[8:-1] in inodes]
-            environments[str(one.pid)] = told
+            environments[str(one.pid)] = reported
         renewed = self._service.engine.pool.statistics().renewed
         return {"sockets": sockets, "environments": environments, "renewed": renewed}
 

@@ -75,11 +75,11 @@ def test_fonts_that_pages_ask_for_have_their_measures(
 
 def test_the_cache_of_fontconfig_is_warm(engine: Engine, image: str) -> None:
     """No Chrome has to read every font; it could not keep what it found."""
-    told = within(engine, image, "fc-cache --verbose")
-    folders = [line for line in told.splitlines() if line.startswith("/usr/share/fonts:")]
+    reported = within(engine, image, "fc-cache --verbose")
+    folders = [line for line in reported.splitlines() if line.startswith("/usr/share/fonts:")]
     assert folders
-    assert "skipping, existing cache is valid" in folders[0], told
-    assert "failed" not in told
+    assert "skipping, existing cache is valid" in folders[0], reported
+    assert "failed" not in reported
 
 
 def test_a_bill_of_materials_can_be_written(engine: Engine, image: str, tmp_path: Path) -> None:

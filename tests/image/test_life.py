@@ -111,7 +111,7 @@ async def test_under_docker_init_it_is_a_subreaper(engine: Engine, image: str) -
 
 @contextlib.asynccontextmanager
 async def shared_namespace(engine: Engine, image: str) -> AsyncIterator[Container]:
-    """A service whose PID 1 is another container's, one that never waits for a stranger."""
+    """A service whose PID 1 is another container's, one that never reaps adopted orphans."""
     pause = f"poster-test-pause-{os.getpid()}"
     engine.ask(
         "run", "--detach", "--name", pause, "--entrypoint", "/usr/bin/python3", image,

@@ -78,7 +78,9 @@ async def test_a_service_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert len(tested.err.splitlines()) == 1
 
 
-async def test_a_command_that_does_not_come_up_is_told_with_its_last_words(tmp_path: Path) -> None:
+async def test_a_command_that_does_not_come_up_is_reported_with_its_last_words(
+    tmp_path: Path,
+) -> None:
     """And nothing of it is left."""
     tested = await load_test(tmp_path, "--command", "sh", "-c", "echo so sorry >&2; exit 7")
     assert tested.status == 2
@@ -86,7 +88,7 @@ async def test_a_command_that_does_not_come_up_is_told_with_its_last_words(tmp_p
 
 
 @pytest.mark.slow
-async def test_our_own_service_that_does_not_start_is_told_in_its_words(tmp_path: Path) -> None:
+async def test_our_own_service_that_does_not_start_is_reported_in_its_words(tmp_path: Path) -> None:
     """The setting at fault is named."""
     tested = await load_test(tmp_path, "--self", POSTER_CHROME="/nowhere/chrome")
     assert tested.status == 2
@@ -169,7 +171,7 @@ def test_every_request_of_a_caller_carries_the_token() -> None:
     assert b"\r\nCache-Control: no-store\r\n" in request_of(case, "x", headers_of(""))
 
 
-def test_our_image_is_told_that_nobody_else_can_reach_it() -> None:
+def test_our_image_is_warned_that_nobody_else_can_reach_it() -> None:
     """Or it would not start; what the user says comes after it and wins."""
     words = DockerTarget("poster", extra=["--env=POSTER_TOKENS=x"]).run_arguments(8080)
     assert "POSTER_ALLOW_UNAUTHENTICATED=1" in words

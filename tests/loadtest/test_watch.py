@@ -212,10 +212,10 @@ def test_chaos_chooses_a_kind_first_so_that_the_few_are_hit_as_often_as_the_many
     assert choose([], 0.5) is None
 
 
-def test_kinds_are_told_by_what_chrome_says_of_itself() -> None:
+def test_kinds_are_reported_by_what_chrome_says_of_itself() -> None:
     """For the table and for choosing; nothing is ever found by it."""
     utility = "chrome --type=utility --utility-sub-type="
-    told = {
+    reported = {
         "zygote": row(2, "chrome --type=zygote --no-sandbox"),
         "gpu": row(2, "chrome --type=gpu-process"),
         "network": row(2, utility + "network.mojom.NetworkService"),
@@ -223,7 +223,9 @@ def test_kinds_are_told_by_what_chrome_says_of_itself() -> None:
         "crash handler": row(2, "/x/chrome_crashpad_handler --monitor", name="chrome_crashpad"),
         "leader": row(1, "chrome --headless"),
     }
-    assert {kind: kind_of(one) for kind, one in told.items()} == {kind: kind for kind in told}
+    assert {kind: kind_of(one) for kind, one in reported.items()} == {
+        kind: kind for kind in reported
+    }
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ async def test_a_forked_shim_is_our_child_in_a_session_of_its_own(start: Starter
 
 async def test_what_the_program_sees_does_not_tell_how_its_shim_came_to_be(start: Starter) -> None:
     """Descriptors, environment, signals, limits: the same as below a shim that is run by path."""
-    told = []
+    reported = []
     for server in (start.server, None):
         start.server, kept = server, start.server  # type: ignore[assignment] # None is for Group
         answers, answer = os.pipe()
@@ -145,9 +145,9 @@ async def test_what_the_program_sees_does_not_tell_how_its_shim_came_to_be(start
         assert one.pop("tag") == group.command.tag
         assert one.pop("folder") == one["descriptors"].pop("2").removesuffix("/stderr")
         assert one["descriptors"].pop("9").startswith("pipe:")
-        told.append(one)
-    assert told[0] == told[1]
-    assert set(told[0]["descriptors"].values()) == {os.devnull}
+        reported.append(one)
+    assert reported[0] == reported[1]
+    assert set(reported[0]["descriptors"].values()) == {os.devnull}
 
 
 async def test_a_server_serves_many_and_holds_nothing_of_them(start: Starter) -> None:

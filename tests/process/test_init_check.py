@@ -166,7 +166,7 @@ def test_version_and_licence(start_init: Starter) -> None:
     assert start_init.run("-l") == (0, "MIT\n")
 
 
-def test_unknown_variables_of_ours_are_told_and_do_no_harm(start_init: Starter) -> None:
+def test_unknown_variables_of_ours_are_reported_and_do_no_harm(start_init: Starter) -> None:
     """A typing error is seen; Kubernetes' POSTER_INIT_SERVICE_HOST stops nothing."""
     env = {"PATH": "/usr/bin:/bin", "POSTER_INIT_GRACEE": "3"}
     status, text = start_init.run("sh", "-c", "exit 3", env=env)

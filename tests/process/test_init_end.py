@@ -69,7 +69,7 @@ def test_a_main_child_that_does_not_go_is_ended_after_its_grace(start_init: Star
     assert text.index("now asked") < text.index("now terminating") < text.index("now killing")
 
 
-def test_leftovers_that_do_not_go_are_killed_and_told(start_init: Starter) -> None:
+def test_leftovers_that_do_not_go_are_killed_and_reported(start_init: Starter) -> None:
     """The main child's status stands, and the line at the end says how many were killed."""
     out = start_init.folder / "out"
     stubborn = " ".join(program("stubborn", out))
@@ -124,7 +124,7 @@ def test_stopped_leftovers_are_continued_so_that_they_can_die(start_init: Starte
     assert life.wait() == 128 + signal.SIGTERM
 
 
-def test_everybody_is_told_not_only_those_next_to_init(start_init: Starter) -> None:
+def test_everybody_is_reported_not_only_those_next_to_init(start_init: Starter) -> None:
     """A parent that ignores TERM does not keep it from its children."""
     out = start_init.folder / "out"
     code = (

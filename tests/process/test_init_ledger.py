@@ -139,7 +139,7 @@ def test_names_without_end_do_not_grow_the_ledger(start_init: Starter) -> None:
     assert found["by_command"]["(others)"]["reaped"] == 200 - 64
 
 
-def test_a_file_that_can_no_longer_be_written_is_told_once_and_survived(
+def test_a_file_that_can_no_longer_be_written_is_reported_once_and_survived(
     start_init: Starter,
 ) -> None:
     """Its folder vanished."""

@@ -56,7 +56,7 @@ def test_a_full_pipe_stops_neither_reaping_nor_signals(start_init: Starter) -> N
     os.close(reader)
 
 
-def test_a_pipe_that_nobody_reads_any_more_is_survived(start_init: Starter) -> None:
+def test_a_pipe_that_has_no_reader_any_more_is_survived(start_init: Starter) -> None:
     """EPIPE, and a SIGPIPE that is not passed on."""
     reader, writer = os.pipe()
     os.close(reader)
@@ -110,7 +110,7 @@ def test_the_childs_stderr_stays_blocking(start_init: Starter) -> None:
     os.close(reader)
 
 
-def test_lost_lines_are_counted_and_the_count_is_told(start_init: Starter) -> None:
+def test_lost_lines_are_counted_and_the_count_is_reported(start_init: Starter) -> None:
     """In the next line that finds room, and in the last."""
     reader, writer = os.pipe()
     size = fcntl.fcntl(writer, 1031, 4096)  # F_SETPIPE_SZ: one page
@@ -157,7 +157,7 @@ def test_tini_verbosity_sets_the_level(start_init: Starter) -> None:
     assert start_init.run("-w", "sh", "-c", "(exit 3 &); sleep 0.1", env=env) == (0, "")
 
 
-def test_reaped_orphans_are_told_if_asked(start_init: Starter) -> None:
+def test_reaped_orphans_are_reported_if_asked(start_init: Starter) -> None:
     """-w: name, pid and how it ended."""
     _, text = start_init.run(
         "-w", "sh", "-c", "(sh -c 'kill -9 $$' &); (sh -c 'exit 3' &) ; sleep 0.1"

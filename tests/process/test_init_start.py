@@ -160,7 +160,7 @@ def test_what_is_not_executable_is_126(start_init: Starter, tmp_path: Path, kind
     assert "ermission denied" in text
 
 
-def test_the_status_is_127_also_when_nobody_reads_the_reason(start_init: Starter) -> None:
+def test_the_status_is_127_also_when_no_one_reads_the_reason(start_init: Starter) -> None:
     """A closed stderr makes it neither 141 nor anything else."""
     reader, writer = os.pipe()
     os.close(reader)

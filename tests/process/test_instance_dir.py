@@ -194,7 +194,7 @@ async def test_a_deep_tree_of_a_dead_life_does_not_keep_anybody_from_starting(
     assert list(work_dir.iterdir()) == []
 
 
-async def test_what_resists_is_told_and_tried_again(work_dir: Path) -> None:
+async def test_what_resists_is_reported_and_tried_again(work_dir: Path) -> None:
     """As a folder that something is mounted on: the sweep goes on, the next one gets it."""
     folder = abandon(work_dir, 0xDEE9)
     if subprocess.run(["mount", "-t", "tmpfs", "none", folder / "7"], check=False).returncode:

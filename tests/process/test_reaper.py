@@ -79,7 +79,7 @@ async def test_a_server_that_does_not_end_is_left_and_collected_later(how: str) 
 
 
 @KINDS
-async def test_a_shim_that_does_not_end_holds_nobody_up(work_dir: Path, how: str) -> None:
+async def test_a_shim_that_does_not_end_holds_up_no_other(work_dir: Path, how: str) -> None:
     """Its group's ending comes all the same; it is collected when it is let go."""
     server: ForkServer = await server_up()
     folder = work_dir / "1"

@@ -125,12 +125,12 @@ class Run:
         self._report, report = os.pipe()
         pairs = [(LIFE, self.hidden.given), *fds]
         tag = self.tag if tag is None else tag
-        told = [f"folder={self.folder}", f"tag={tag}", f"control={control}"]
-        told += [f"env={name}={value}" for name, value in (environment or {}).items()]
-        told += [f"report={report}", *words, *(f"fd={seen}:{held}" for seen, held in pairs)]
+        reported = [f"folder={self.folder}", f"tag={tag}", f"control={control}"]
+        reported += [f"env={name}={value}" for name, value in (environment or {}).items()]
+        reported += [f"report={report}", *words, *(f"fd={seen}:{held}" for seen, held in pairs)]
         with self.stderr.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*before, *PYTHON, str(SHIM), *told, "--", *command],
+                [*before, *PYTHON, str(SHIM), *reported, "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -317,7 +317,7 @@ def test_a_reader_that_has_left_does_not_keep_the_shim_from_its_work(run: Run) -
         pytest.param("bomb", (3500,), 3501, marks=pytest.mark.slow),
     ],
 )
-def test_nobody_hides_from_the_end(
+def test_no_process_hides_from_the_end(
     run: Run, kind: str, arguments: tuple[int, ...], in_place: int
 ) -> None:
     """No survivor, no zombie and no folder, however a descendant hid (docs/facts.md)."""
@@ -377,9 +377,9 @@ def small_service(
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        told: dict[str, Any] = json.loads(process.stdout.readline())
+        reported: dict[str, Any] = json.loads(process.stdout.readline())
         run.hidden.wait_for(2)
-        yield process, told
+        yield process, reported
     finally:
         process.stdin.close()
         process.wait(LIMIT_S)
@@ -392,22 +392,22 @@ def test_a_killed_service_leaves_nothing(run: Run, how: str) -> None:
 
     So does the server that forks shims, which has no group and no tag.
     """
-    with small_service(run, run.tag, how) as (_, told):
-        os.kill(told["service"], signal.SIGKILL)
+    with small_service(run, run.tag, how) as (_, reported):
+        os.kill(reported["service"], signal.SIGKILL)
         wait_until(lambda: left(run.instance, run.home) == [], "nothing is left")
         wait_until(lambda: not run.hidden.unreaped(), "all is reaped")
         if how == "forked":
-            wait_until(lambda: not state(told["server"]), "the server is gone")
+            wait_until(lambda: not state(reported["server"]), "the server is gone")
 
 
 @pytest.mark.parametrize("how", ["forked", "by-path"])
 def test_a_killed_shim_takes_its_leader_with_it(run: Run, how: str) -> None:
     """The parent-death signal alone does it: without a tag no backstop finds anything."""
-    with small_service(run, 0, how) as (_, told):
-        leader = children(told["shim"])[0]
+    with small_service(run, 0, how) as (_, reported):
+        leader = children(reported["shim"])[0]
         pidfd = os.pidfd_open(leader)
         try:
-            os.kill(told["shim"], signal.SIGKILL)
+            os.kill(reported["shim"], signal.SIGKILL)
             wait_until(lambda: not is_known(pidfd), "the leader is dead and reaped")
         finally:
             os.close(pidfd)
@@ -462,7 +462,7 @@ def test_a_folder_that_is_gone_already_is_no_fault(run: Run) -> None:
     assert run.gone()["remains"] == "0"
 
 
-def test_a_folder_that_resists_is_told(run: Run) -> None:
+def test_a_folder_that_resists_is_reported(run: Run) -> None:
     """A mount point cannot be removed: the shim counts it and leaves with 1, and all else goes."""
     require_namespace()
     stuck = run.folder / "stuck"
@@ -483,7 +483,7 @@ def test_a_folder_that_resists_is_told(run: Run) -> None:
 # --- a clean start -----------------------------------------------------------------------------
 
 
-def told_by(run: Run, **how: Any) -> dict[str, Any]:
+def reported_by(run: Run, **how: Any) -> dict[str, Any]:
     """What the program sees of itself below a shim."""
     answers, answer = os.pipe()
     try:
@@ -494,43 +494,43 @@ def told_by(run: Run, **how: Any) -> dict[str, Any]:
             os.close(answer)
         run.leader  # noqa: B018 - waits for the start
         run.gone()
-        told: dict[str, Any] = json.loads(os.read(answers, 65536))
+        reported: dict[str, Any] = json.loads(os.read(answers, 65536))
     finally:
         os.close(answers)
-    return told
+    return reported
 
 
 def test_the_program_leads_a_session_and_a_group_of_its_own(run: Run) -> None:
     """And is the child of its shim, with SIGKILL to come when that dies."""
-    told = told_by(run)
-    assert told["pid"] == told["session"] == told["group"] == run.leader
-    assert told["parent"] == run.pid
-    assert told["parent_death_signal"] == signal.SIGKILL
+    reported = reported_by(run)
+    assert reported["pid"] == reported["session"] == reported["group"] == run.leader
+    assert reported["parent"] == run.pid
+    assert reported["parent_death_signal"] == signal.SIGKILL
 
 
 def test_the_program_has_its_tag_folder_environment_and_arguments(run: Run) -> None:
     """Nothing more in the environment than was given, and the hard limit as it was."""
     given = {"HOME": "/nowhere", "漢": "字"}
-    told = told_by(run, environment=given)
-    told["environment"].pop("LC_CTYPE", None)  # Python's own, in the C locale
-    assert told["environment"] == given
-    assert told["tag"] == run.tag
-    assert told["hard"] == resource.getrlimit(census.RLIMIT_LOCKS)[1]
-    assert told["folder"] == str(run.folder)
-    assert told["arguments"] == ["9"]
+    reported = reported_by(run, environment=given)
+    reported["environment"].pop("LC_CTYPE", None)  # Python's own, in the C locale
+    assert reported["environment"] == given
+    assert reported["tag"] == run.tag
+    assert reported["hard"] == resource.getrlimit(census.RLIMIT_LOCKS)[1]
+    assert reported["folder"] == str(run.folder)
+    assert reported["arguments"] == ["9"]
 
 
 def test_without_a_tag_none_is_set(run: Run) -> None:
     """A tag of 0 leaves the limit as it was."""
-    assert told_by(run, tag=0)["tag"] == resource.getrlimit(census.RLIMIT_LOCKS)[0]
+    assert reported_by(run, tag=0)["tag"] == resource.getrlimit(census.RLIMIT_LOCKS)[0]
 
 
 def test_the_program_holds_the_descriptors_it_was_given_and_no_other(run: Run) -> None:
     """Not the shim's control and report pipes, nor second copies of its own."""
-    told = told_by(run)
-    assert sorted(map(int, _without_listing(told["descriptors"]))) == [0, 1, 2, LIFE, 9]
-    assert told["descriptors"]["0"] == told["descriptors"]["1"] == "/dev/null"
-    assert told["descriptors"]["2"] == str(run.stderr)
+    reported = reported_by(run)
+    assert sorted(map(int, _without_listing(reported["descriptors"]))) == [0, 1, 2, LIFE, 9]
+    assert reported["descriptors"]["0"] == reported["descriptors"]["1"] == "/dev/null"
+    assert reported["descriptors"]["2"] == str(run.stderr)
 
 
 def _without_listing(descriptors: dict[str, str]) -> list[str]:
@@ -546,12 +546,12 @@ def test_descriptors_may_change_places(run: Run) -> None:
     links = {number: Path(f"/proc/self/fd/{number}").readlink() for number in (40, 41)}
     modes = {number: os.get_blocking(number) for number in (40, 41)}
     try:
-        told = told_by(run, fds=[(40, 41), (41, 40)])
+        reported = reported_by(run, fds=[(40, 41), (41, 40)])
     finally:
         for number in (first, second, 40, 41):
             os.close(number)
-    assert told["descriptors"]["40"] == str(links[41])
-    assert told["descriptors"]["41"] == str(links[40])
+    assert reported["descriptors"]["40"] == str(links[41])
+    assert reported["descriptors"]["41"] == str(links[40])
     assert modes == {40: True, 41: True}
 
 
@@ -613,7 +613,7 @@ def test_blocked_and_ignored_signals_do_not_make_the_shim_deaf(
         ("relative-nowhere", errno.ENOENT),
     ],
 )
-def test_a_program_that_cannot_be_started_is_told(run: Run, path: str, reason: int) -> None:
+def test_a_program_that_cannot_be_started_is_reported(run: Run, path: str, reason: int) -> None:
     """127, with the program and the reason on stderr, and nothing is left."""
     words = run.start([path]).gone()
     assert (words["reason"], words["status"]) == ("exited", "127")

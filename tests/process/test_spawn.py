@@ -66,8 +66,8 @@ class Starter:
 @pytest.fixture(params=["forked", "by-path"])
 def how(request: pytest.FixtureRequest) -> str:
     """How a shim comes to be: all that a group promises holds for both."""
-    told: str = request.param
-    return told
+    reported: str = request.param
+    return reported
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_a_leader_that_leaves_by_itself_ends_its_group(
     assert left(INSTANCE, start.home) == []
 
 
-async def test_a_term_to_the_shim_is_told_apart(start: Starter) -> None:
+async def test_a_term_to_the_shim_is_distinguished(start: Starter) -> None:
     """Somebody else may stop a shim politely; that is a clean ending too."""
     group = start()
     assert await settled(lambda: len(pids()) == 1)
@@ -274,10 +274,10 @@ async def test_nothing_of_our_environment_is_inherited(
     group = start("/usr/bin/env", environment={"ONLY": "this"}, descriptors=((1, writer),))
     try:
         await gone(group)
-        told = os.read(reader, 65536).decode().splitlines()
+        reported = os.read(reader, 65536).decode().splitlines()
     finally:
         os.close(reader)
-    assert [line for line in told if not line.startswith("LC_CTYPE=")] == ["ONLY=this"]
+    assert [line for line in reported if not line.startswith("LC_CTYPE=")] == ["ONLY=this"]
 
 
 async def test_a_shim_is_out_of_reach_of_the_terminals_ctrl_c(start: Starter) -> None:
@@ -327,14 +327,14 @@ async def test_fifty_groups_leave_descriptors_and_threads_as_they_were(start: St
     assert (descriptors(), threading.enumerate()) == before
 
 
-def stranger() -> "subprocess.Popen[bytes]":
+def untrusted() -> "subprocess.Popen[bytes]":
     """A child of ours that is no shim."""
     return subprocess.Popen(["sh", "-c", "exit 7"])
 
 
 async def test_our_own_children_are_left_to_those_who_started_them(start: Starter) -> None:
     """Nothing here waits for a process but the shims: the status of another child is kept."""
-    other = stranger()
+    other = untrusted()
     assert await settled(lambda: read(Path(f"/proc/{other.pid}/stat")).split()[2:3] == ["Z"])
     await gone(start.sh("exit 0"))
     assert other.wait(LIMIT_S) == 7
@@ -364,8 +364,8 @@ class Service:
     def tell(self) -> dict[str, Any]:
         """The next line it prints."""
         assert self.process.stdout is not None
-        told: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return told
+        reported: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return reported
 
     def close(self) -> None:
         """End it, by way of init: a test that failed may have left its group alive."""
@@ -400,10 +400,14 @@ async def test_a_killed_shim_is_an_unclean_ending_that_is_swept(
     in_place = 1 if kind == "nothing" else 2
     assert await settled(lambda: len(pids()) >= in_place and _in_place(kind))
     os.kill(service.shim, signal.SIGKILL)
-    told = await asyncio.to_thread(service.tell)
+    reported = await asyncio.to_thread(service.tell)
     assert not service.folder.exists()
-    assert (told["clean"], told["reason"], told["leader_status"]) == (False, "lost", None)
-    assert told["swept"] >= swept
+    assert (reported["clean"], reported["reason"], reported["leader_status"]) == (
+        False,
+        "lost",
+        None,
+    )
+    assert reported["swept"] >= swept
     assert await settled(lambda: left(INSTANCE, work_dir) == [])
 
 

@@ -221,7 +221,7 @@ def test_a_process_without_a_limit_has_no_tag() -> None:
         census.locks_limit(1 << 30)
 
 
-async def test_a_folder_it_cannot_enter_is_told(start: Start, work_dir: Path) -> None:
+async def test_a_folder_it_cannot_enter_is_reported(start: Start, work_dir: Path) -> None:
     """In one line of the shim's, before the program begins."""
     work_dir.chmod(0o700)
     words = await said(start("echo RAN >&2"))

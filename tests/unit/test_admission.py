@@ -63,7 +63,7 @@ async def test_who_finds_the_line_full_is_turned_away_at_once() -> None:
     (await gate.acquire()).free()
 
 
-async def test_a_slot_is_freed_once_however_often_it_is_told() -> None:
+async def test_a_slot_is_freed_once_however_often_it_is_freed() -> None:
     """A second time takes nothing from anybody."""
     gate = Admission(running=1, waiting=0)
     slot = await gate.acquire()
@@ -139,7 +139,7 @@ async def test_after_closing_new_ones_are_turned_away_and_old_ones_served() -> N
     await asyncio.wait_for(gate.wait_idle(), 10)
 
 
-async def test_idle_is_when_nobody_runs_or_waits() -> None:
+async def test_idle_is_when_no_render_runs_or_waits() -> None:
     """At the start, and again after the last one; a cancelled waiter counts for nothing."""
     gate = Admission(running=1, waiting=1)
     await asyncio.wait_for(gate.wait_idle(), 10)
@@ -179,13 +179,13 @@ async def test_the_longer_the_line_the_later_to_come_back() -> None:
     """It is an estimate, and never one that shrinks as the line grows."""
     gate = Admission(running=1, waiting=40)
     slot = await gate.acquire()
-    told, tasks = [gate.retry_after()], []
+    reported, tasks = [gate.retry_after()], []
     for _ in range(40):
         tasks.append(asyncio.create_task(gate.acquire()))
         await turns(2)
-        told.append(gate.retry_after())
-    assert told == sorted(told)
-    assert told[-1] > told[0]
+        reported.append(gate.retry_after())
+    assert reported == sorted(reported)
+    assert reported[-1] > reported[0]
     slot.free()
     for task in tasks:
         (await task).free()
@@ -196,7 +196,7 @@ async def test_the_longer_the_line_the_later_to_come_back() -> None:
     seed=st.integers(0, 1 << 32), running=st.integers(1, 4), waiting=st.integers(0, 5),
     close=st.booleans(),
 )  # fmt: skip
-def test_a_random_walk_loses_no_slot_and_forgets_nobody(
+def test_a_random_walk_loses_no_slot_and_forgets_no_caller(
     seed: int, running: int, waiting: int, close: bool
 ) -> None:
     """Whoever comes, leaves or is cut off, in whatever order: the books add up at every step."""
@@ -259,7 +259,7 @@ def in_seconds(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def test_who_would_be_too_late_is_told_at_once_and_when_to_come_back() -> None:
+async def test_who_would_be_too_late_is_reported_at_once_and_when_to_come_back() -> None:
     """By the running mean: each turn takes 10 s, three are before it, it has 25 s; 15 too few."""
     gate = Admission(running=1, waiting=9)
     slot = await at_work(gate, 10.0)
@@ -372,7 +372,7 @@ async def test_a_full_line_makes_room_for_a_caller_with_fewer() -> None:
     seed=st.integers(0, 1 << 32), running=st.integers(1, 3), waiting=st.integers(1, 8),
     callers=st.integers(2, 4),
 )  # fmt: skip
-def test_nobody_starves_whatever_the_others_do(
+def test_no_caller_starves_whatever_the_others_do(
     seed: int, running: int, waiting: int, callers: int
 ) -> None:
     """While a caller waits, each other caller is served at most once before it; lines are FIFO.
@@ -434,7 +434,7 @@ async def _fair(chance: random.Random, running: int, waiting: int, callers: int)
     assert gauges(gate) == (0, 0)
 
 
-async def test_nothing_is_known_in_the_beginning_and_nobody_refused_for_it() -> None:
+async def test_nothing_is_known_in_the_beginning_and_no_caller_refused_for_it() -> None:
     """A cold start: all who find a place wait, and the first render teaches."""
     gate = Admission(running=2, waiting=8)
     assert gate.needed == 0
@@ -526,7 +526,7 @@ def test_one_very_slow_render_is_not_taken_for_the_usual(slow: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-async def test_with_loads_of_all_kinds_no_slot_is_lost_and_all_are_told(seed: int) -> None:
+async def test_with_loads_of_all_kinds_no_slot_is_lost_and_all_are_reported(seed: int) -> None:
     """Quick and slow ones, patient and not: each has a slot or a refusal, and none is kept."""
     chance = random.Random(seed)
     gate = Admission(running=2, waiting=6)
@@ -543,14 +543,14 @@ async def test_with_loads_of_all_kinds_no_slot_is_lost_and_all_are_told(seed: in
             slot.free()
         return "served"
 
-    told = await asyncio.gather(*(one() for _ in range(60)))
-    assert set(told) <= {"served", "refused"}
-    assert told.count("served") >= 2
+    reported = await asyncio.gather(*(one() for _ in range(60)))
+    assert set(reported) <= {"served", "refused"}
+    assert reported.count("served") >= 2
     assert gauges(gate) == (0, 0)
     (await gate.acquire("", in_seconds(0.1))).free()
 
 
-def test_who_waited_and_who_is_slow_are_told_apart() -> None:
+def test_who_waited_and_who_is_slow_are_distinguished() -> None:
     """A render that had its usual time has a slow page; one that had none has lost it in line."""
     gate = Admission(running=1, waiting=1)
     gate.rendering.seconds = 0.0

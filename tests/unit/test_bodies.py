@@ -40,10 +40,10 @@ async def _echo(request: web.Request) -> web.Response:
         return problems.answer(error, "request-1")
     source = job.source.model_dump(exclude_defaults=True)
     page = source.get("html", "").encode()  # no half character may come as far as here
-    told = source | job.options.model_dump(exclude_defaults=True)
+    reported = source | job.options.model_dump(exclude_defaults=True)
     if job.files:
-        told["files"] = [file.digest() for file in job.files]
-    return web.json_response(told | {"bytes": len(page)})
+        reported["files"] = [file.digest() for file in job.files]
+    return web.json_response(reported | {"bytes": len(page)})
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ async def test_html_is_the_body_and_its_options_are_in_the_query(
         (b'{"html": "x", "device_scale_factor": 1e999}', "invalid_field"),
     ],
 )
-async def test_what_is_no_good_json_is_told(service: str, body: bytes, code: str) -> None:
+async def test_what_is_no_good_json_is_reported(service: str, body: bytes, code: str) -> None:
     """400 with its code, and never more of ours than a sentence."""
     status, problem = await post(service, body, "application/json")
     assert (status, problem["code"]) == (400, code)
@@ -133,7 +133,7 @@ async def test_what_is_no_good_json_is_told(service: str, body: bytes, code: str
         ("utf-16", b"\x00"),
     ],
 )
-async def test_html_that_is_not_in_its_charset_is_told(
+async def test_html_that_is_not_in_its_charset_is_reported(
     service: str, charset: str, body: bytes
 ) -> None:
     """Also in those of Python's codecs that are no charsets, or make half a character of it."""
@@ -275,8 +275,8 @@ async def test_a_form_is_bounded(service: str) -> None:
         ([PAGE, ("width", b"\xff", None)], 400, "bad_request"),
         ([("index.html", b"\xff", "x")], 400, "bad_request"),
     ):
-        told, problem = await post_form(service, *parts)
-        assert (told, problem["code"]) == (status, code)
+        reported, problem = await post_form(service, *parts)
+        assert (reported, problem["code"]) == (status, code)
         assert problem["allowed"]
 
 
@@ -322,11 +322,11 @@ async def test_pages_of_others_may_not_have_their_visitors_send_forms(
         aiohttp.ClientSession() as session,
         session.post(service, data=form(PAGE), headers=sent) as answer,
     ):
-        told = await answer.json()
-        assert answer.status == status, told
+        reported = await answer.json()
+        assert answer.status == status, reported
         if status == 403:
-            assert told["code"] == "cross_origin_form"
-            assert told["field"] in ("Origin", "Sec-Fetch-Site")
+            assert reported["code"] == "cross_origin_form"
+            assert reported["field"] in ("Origin", "Sec-Fetch-Site")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
@@ -338,7 +338,7 @@ async def test_files_come_in_forms_only(service: str, kind: str) -> None:
     assert (status, problem["code"], problem["field"]) == (400, "invalid_field", "files")
 
 
-async def test_an_empty_page_is_told_as_such(service: str) -> None:
+async def test_an_empty_page_is_reported_as_such(service: str) -> None:
     """An empty body is most often a curl line gone wrong."""
     status, problem = await post(service, b"", "text/html")
     assert (status, problem["field"]) == (400, "html")
@@ -354,8 +354,8 @@ async def test_json_may_be_nested_so_deep_and_no_deeper(
     service: str, depth: int, status: int
 ) -> None:
     """To the level."""
-    told, answer = await post(service, nested(depth), "application/json")
-    assert told == status, answer
+    reported, answer = await post(service, nested(depth), "application/json")
+    assert reported == status, answer
     if status == 400:
         assert (answer["code"], answer["allowed"]) == ("json_too_complex", "up to 8 levels")
 
@@ -366,8 +366,8 @@ async def test_json_may_hold_so_many_values_and_no_more(
 ) -> None:
     """Those of lists and of objects together."""
     body = json.dumps({"template": "a", "data": {"x": [0] * more}}).encode()
-    told, answer = await post(service, body, "application/json")
-    assert told == status, answer
+    reported, answer = await post(service, body, "application/json")
+    assert reported == status, answer
     if status == 400:
         assert (answer["code"], answer["allowed"]) == ("json_too_complex", "up to 50 values")
 
@@ -428,7 +428,7 @@ def test_no_body_keeps_the_counting_busy(piece: bytes) -> None:
     assert time.process_time() - begin < 3
 
 
-async def test_a_body_that_does_not_come_is_told_so_in_its_time(service: str) -> None:
+async def test_a_body_that_does_not_come_is_reported_so_in_its_time(service: str) -> None:
     """408; the sender is still connected, and has said half of it."""
     where = urlsplit(service)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)

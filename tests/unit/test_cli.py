@@ -105,7 +105,7 @@ def test_data_without_a_template_is_not_passed_over(page: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     "content", [b"{", b"\xff", b"[1,", b""], ids=["cut", "not-utf8", "list-cut", "empty"]
 )
-def test_data_that_is_no_json_is_told(tmp_path: Path, content: bytes) -> None:
+def test_data_that_is_no_json_is_reported(tmp_path: Path, content: bytes) -> None:
     """As an error of ours, in one line."""
     file = tmp_path / "data.json"
     file.write_bytes(content)
@@ -115,7 +115,7 @@ def test_data_that_is_no_json_is_told(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.html", ".", "bad.html"])
-def test_a_page_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
+def test_a_page_that_cannot_be_read_is_reported(tmp_path: Path, name: str) -> None:
     """With its name."""
     (tmp_path / "bad.html").write_bytes(b"\xff\xfe")
     file = str(tmp_path / name)
@@ -159,24 +159,24 @@ def test_the_status_says_whether_it_worked(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as left:
         main(arguments)
-    told = capfd.readouterr()
+    reported = capfd.readouterr()
     assert left.value.code == status
-    assert "Traceback" not in told.err
-    assert (told.err == "") == (status == 0)
-    assert arguments != ["--version"] or told.out.strip() == __version__
+    assert "Traceback" not in reported.err
+    assert (reported.err == "") == (status == 0)
+    assert arguments != ["--version"] or reported.out.strip() == __version__
 
 
-def test_all_faulty_settings_are_told_before_anything_starts(
+def test_all_faulty_settings_are_reported_before_anything_starts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of the environment and those of the flags."""
     monkeypatch.setenv("POSTER_PROT", "1")
     with pytest.raises(SystemExit) as left:
         main(["serve", "--port", "70000", "--queue-size", "x"])
-    told = capsys.readouterr().err
+    reported = capsys.readouterr().err
     assert left.value.code == 1
-    assert told.startswith("poster-service: invalid settings:")
-    assert all(word in told for word in ("POSTER_PROT", "--port='70000'", "--queue-size='x'"))
+    assert reported.startswith("poster-service: invalid settings:")
+    assert all(word in reported for word in ("POSTER_PROT", "--port='70000'", "--queue-size='x'"))
 
 
 def test_every_command_takes_every_setting() -> None:

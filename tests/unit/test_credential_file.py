@@ -95,9 +95,9 @@ def test_a_broken_new_file_keeps_the_old_tokens_and_says_so_once(
     one.look()
     one.look()
     assert one.entries == (token("web", OLD),)
-    [told] = said(caplog, "ERROR")
-    assert why in told
-    assert str(file) in told
+    [reported] = said(caplog, "ERROR")
+    assert why in reported
+    assert str(file) in reported
     file.write_text(f"web {NEW}\n")
     one.look()
     assert one.entries == (token("web", NEW),)
@@ -135,7 +135,7 @@ def test_a_file_that_is_broken_from_the_start_is_a_refusal(file: Path, content: 
     [(0o644, f"web {OLD}", True), (0o640, f"web {OLD}", False),
      (0o644, "web sha256:" + "0" * 64, False)],
 )  # fmt: skip
-def test_secrets_that_everybody_can_read_are_told_loudly(
+def test_secrets_that_everybody_can_read_are_reported_loudly(
     file: Path, caplog: pytest.LogCaptureFixture, mode: int, text: str, *, loud: bool
 ) -> None:
     """Digests are no secrets."""

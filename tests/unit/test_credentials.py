@@ -33,7 +33,7 @@ def test_pairs_and_lines_are_the_same_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("web", "entry 1: must be name=secret"),
         (f"web={SECRET},app", "entry 2: must be name=secret"),
@@ -45,11 +45,11 @@ def test_pairs_and_lines_are_the_same_list() -> None:
         (f"{'x' * 65}={SECRET}", "entry 1: the name must be"),
     ],
 )
-def test_a_fault_names_the_entry(text: str, told: str) -> None:
+def test_a_fault_names_the_entry(text: str, reported: str) -> None:
     """And what would be right."""
     with pytest.raises(ValueError, match=r"entry \d") as caught:
         from_pairs(text, token)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(reported)
 
 
 @given(st.text(max_size=60))

@@ -55,9 +55,9 @@ def test_the_rate_is_forgotten() -> None:
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 9)), min_size=1, max_size=40))
 def test_the_busiest_moment_of_late_is_remembered(history: list[tuple[float, int]]) -> None:
     """The most of the last while, as a slow look at all of it finds it."""
-    demand, now, told = Demand(1, 1), 0.0, list[tuple[float, int]]()
+    demand, now, reported = Demand(1, 1), 0.0, list[tuple[float, int]]()
     for gap, leased in history:
         now += gap
-        told.append((now, leased))
-        recent = [count for when, count in told if when >= now - MEMORY_SECONDS]
+        reported.append((now, leased))
+        recent = [count for when, count in reported if when >= now - MEMORY_SECONDS]
         assert demand.busy(leased, now) == max(recent)

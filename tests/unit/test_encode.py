@@ -93,7 +93,7 @@ async def test_fast_is_what_chrome_made() -> None:
 
 
 def test_a_picture_larger_than_pillow_believes_in_is_no_fault() -> None:
-    """Its guard against strangers' pictures is off; POSTER_MAX_PIXELS is the bound."""
+    """Its guard against untrusted pictures is off; POSTER_MAX_PIXELS is the bound."""
     side = 14_000  # 196 million pixels; Pillow refuses from 179 on
     out = io.BytesIO()
     Image.new("1", (side, side)).save(out, "PNG", compress_level=1)

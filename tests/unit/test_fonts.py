@@ -74,11 +74,11 @@ def test_a_warning_names_a_bounded_number_of_code_points() -> None:
     assert many["more"] == str(100 - MAX_NAMED)
 
 
-@pytest.mark.parametrize("told", [None, 3, [], {}, True])
-def test_nothing_else_is_believed_of_a_page(told: object) -> None:
+@pytest.mark.parametrize("reported", [None, 3, [], {}, True])
+def test_nothing_else_is_believed_of_a_page(reported: object) -> None:
     """It may answer anything."""
-    assert parse_characters(told) == ""
-    assert parse_kinds(told) == ()
+    assert parse_characters(reported) == ""
+    assert parse_kinds(reported) == ()
     assert parse_kinds(["webgl", "webgl", "x\r\ny", 7]) == ("webgl",)
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_was_not_chosen_is_none() -> None:
         (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nx\r\n--b--', KIND),
     ],
 )
-def test_what_is_no_form_is_told(raw: bytes, kind: str) -> None:
+def test_what_is_no_form_is_reported(raw: bytes, kind: str) -> None:
     """Cut off, without a boundary or a name, encoded once more."""
     with pytest.raises(BadRequest):
         parse(raw, kind)

@@ -143,10 +143,10 @@ def test_bad_input_names_the_remedy(arguments: list[str], remedy: str) -> None:
     if arguments == ["-"]:
         assert init.read_options(arguments, {}).command == ["-"]  # an operand, not an option
         return
-    with pytest.raises(init.BadInput) as told:
+    with pytest.raises(init.BadInput) as reported:
         init.read_options(arguments, {})
-    assert remedy in str(told.value)
-    assert "\n" not in str(told.value)
+    assert remedy in str(reported.value)
+    assert "\n" not in str(reported.value)
 
 
 def test_a_bad_variable_is_named() -> None:

@@ -92,11 +92,11 @@ def test_an_upgraded_chrome_has_other_keys(tmp_path: Path) -> None:
 
 def test_data_is_the_same_in_any_order() -> None:
     """What counts is the page that comes of it."""
-    told = TEMPLATES.find("article-card").sample
-    backwards = dict(reversed(list(told.items())))
-    one = key(template="article-card", data=dict(told))
+    reported = TEMPLATES.find("article-card").sample
+    backwards = dict(reversed(list(reported.items())))
+    one = key(template="article-card", data=dict(reported))
     assert one == key(template="article-card", data=backwards)
-    assert one != key(template="article-card", data={**told, "title": "another"})
+    assert one != key(template="article-card", data={**reported, "title": "another"})
 
 
 @pytest.mark.parametrize(

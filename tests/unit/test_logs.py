@@ -75,17 +75,17 @@ SetUp = Callable[..., Stderr]
 def only_line(written: Stderr) -> dict[str, Any]:
     """The one JSON line there is."""
     (line,) = written.getvalue().splitlines()
-    told: dict[str, Any] = json.loads(line)
-    return told
+    reported: dict[str, Any] = json.loads(line)
+    return reported
 
 
 def test_json_is_one_object_a_line(set_up: SetUp) -> None:
     """With time, level, logger, message and the event's fields as they are."""
     stderr = set_up("info", "json")
     logs.event(logger, logging.WARNING, "went\nwrong", bytes=5, name="海报")
-    told = only_line(stderr)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
-    assert told == {
+    reported = only_line(stderr)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", reported.pop("time"))
+    assert reported == {
         "level": "warning", "logger": "poster_service.test", "message": "went\nwrong",
         "bytes": 5, "name": "海报",
     }  # fmt: skip
@@ -105,9 +105,9 @@ def test_json_keeps_an_exception_in_its_line(set_up: SetUp) -> None:
         raise RuntimeError("inside")
     except RuntimeError:
         logger.exception("failed")
-    told = only_line(stderr)
-    assert told["message"] == "failed"
-    assert "RuntimeError: inside" in told["exception"]
+    reported = only_line(stderr)
+    assert reported["message"] == "failed"
+    assert "RuntimeError: inside" in reported["exception"]
 
 
 def test_json_takes_fields_it_does_not_know(set_up: SetUp) -> None:

@@ -117,7 +117,7 @@ def test_data_that_does_not_fit_names_the_field_and_what_is_allowed(
     assert len(fault.message) <= 200
 
 
-def test_every_place_that_does_not_fit_is_told_up_to_twenty() -> None:
+def test_every_place_that_does_not_fit_is_reported_up_to_twenty() -> None:
     """A list full of faults does not become a page of them."""
     template = OURS.find("article-card")
     with pytest.raises(InvalidData) as caught:
@@ -305,7 +305,7 @@ def schema(**words: Any) -> bytes:
         pytest.param(damage_file("poster.html", b"{{ ''.__class__ }}"), id="page-unsafe"),
     ],
 )
-def test_a_broken_template_is_told_at_the_start_with_its_file(
+def test_a_broken_template_is_reported_at_the_start_with_its_file(
     tmp_path: Path, damage: Callable[[Path], str]
 ) -> None:
     """The service does not start with it; the message says where to look."""

@@ -79,7 +79,7 @@ def test_only_what_is_wanted_for_the_picture_is_judged() -> None:
     assert judged(b"", "Other", status=404, headers={"Accept": "*/*"}) == "http_404"
 
 
-def test_what_the_route_has_told_is_not_told_again() -> None:
+def test_what_the_route_has_reported_is_not_reported_again() -> None:
     """By where a redirect began, too, and whatever the fragment."""
     warnings, observations = Warnings(), Observations()
     request = Request("https://b.test/x", "GET", {}, None, "Image", 1, "https://a.test/x")

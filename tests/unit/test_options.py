@@ -469,8 +469,10 @@ def test_the_declaration_needs_neither_chrome_nor_an_encoder() -> None:
         "heavy = {'pyppeteer', 'PIL', 'zlib_ng', 'aiohttp', 'jinja2'}\n"
         "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    reported = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert reported.stdout.strip() == "[]"
 
 
 def test_query_options_have_what_a_form_needs(tmp_path: Path) -> None:

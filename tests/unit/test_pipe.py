@@ -50,8 +50,8 @@ class Chrome:
             except BlockingIOError:
                 await asyncio.sleep(0)
         first, _, self._heard = self._heard.partition(b"\0")
-        told: dict[str, Any] = json.loads(first)
-        return told
+        noted: dict[str, Any] = json.loads(first)
+        return noted
 
     def unheard(self) -> bytes:
         """What has come and was not taken."""
@@ -276,7 +276,7 @@ async def test_when_the_pipe_closes_every_pending_call_fails(chrome: Chrome, sid
         page.send("A.d")
 
 
-async def test_calls_that_nobody_waits_for_are_not_reported_as_lost(chrome: Chrome) -> None:
+async def test_calls_without_a_waiter_are_not_reported_as_lost(chrome: Chrome) -> None:
     """A render that was cut off leaves some; the fixture looks at what the loop was told."""
     for number in range(5):
         chrome.connection.send(f"A.m{number}")
@@ -435,8 +435,8 @@ async def test_a_picture_comes_whole_however_large(
     key = "screenshotData" if beside else "data"
     answer = chrome.connection.send("Page.capture")
     chrome.connection.expects_much = True
-    told = {"id": 1, "result": {**beside, key: "A" * size}}
-    await asyncio.to_thread(chrome.raw, json.dumps(told, separators=(",", ":")).encode() + b"\0")
+    noted = {"id": 1, "result": {**beside, key: "A" * size}}
+    await asyncio.to_thread(chrome.raw, json.dumps(noted, separators=(",", ":")).encode() + b"\0")
     got = await answer
     assert len(got.pop(key)) == size
     assert got == beside
@@ -447,8 +447,8 @@ async def test_what_only_looks_like_a_picture_is_read_as_it_is(chrome: Chrome) -
     words = 'x"data":"' + "y" * 100_000
     for number, result in enumerate(({"result": {"value": {"data": words}}}, {"data": words}), 1):
         answer = chrome.connection.send("Runtime.evaluate")
-        told = {"id": number, "result": result}
+        noted = {"id": number, "result": result}
         await asyncio.to_thread(
-            chrome.raw, json.dumps(told, separators=(",", ":")).encode() + b"\0"
+            chrome.raw, json.dumps(noted, separators=(",", ":")).encode() + b"\0"
         )
         assert await answer == result

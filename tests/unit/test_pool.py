@@ -182,7 +182,7 @@ class PoolStateMachine(RuleBasedStateMachine):
         assert not {entry.number for entry in self.gone_entries} & self.state.entries.keys()
 
     @invariant()
-    def nobody_waits_beside_a_ready_chrome(self) -> None:
+    def no_caller_waits_beside_a_ready_chrome(self) -> None:
         """Who came first was served first, and by one Chrome of its own."""
         waiting = [waiter for waiter in self.waiters if not waiter.done()]
         assert not (waiting and self.in_states(State.READY))

@@ -96,7 +96,7 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree() -> None:
     assert drawn == set(names(errors.PosterError))
 
 
-def test_every_fault_is_told_with_its_field_and_what_is_allowed() -> None:
+def test_every_fault_is_reported_with_its_field_and_what_is_allowed() -> None:
     """The first also at the top, for those who look at one only."""
     error = errors.InvalidField.of(Fault("width", "is too much", "1 to 5"), Fault("height", "no"))
     status, body, _ = answer(error)
@@ -143,7 +143,7 @@ def test_a_cause_stays_inside() -> None:
     assert "secret" not in json.dumps(answer(error)[1])
 
 
-def test_an_error_that_nobody_foresaw_is_a_500() -> None:
+def test_an_error_without_a_branch_is_a_500() -> None:
     """The root of the tree has no line."""
     assert answer(errors.PosterError("words"))[0] == 500
 

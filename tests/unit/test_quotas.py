@@ -78,7 +78,7 @@ async def test_so_many_at_once_and_no_more_and_a_failed_one_counts_out() -> None
         pass
 
 
-async def test_nobody_in_particular_is_not_limited() -> None:
+async def test_a_caller_without_a_name_is_not_limited() -> None:
     """Where there are no tokens, there are no callers to tell apart."""
     quotas = Quotas(1, 1, 1)
     async with contextlib.AsyncExitStack() as stack:

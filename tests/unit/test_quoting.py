@@ -34,9 +34,9 @@ def test_a_quotation_is_one_line_of_so_many_characters(text: str) -> None:
     assert len(shown) <= QUOTED
     assert len(shown.splitlines()) <= 1
     shown.encode("utf-8")
-    told = plain_json(json.dumps({"a": text}, ensure_ascii=False))
-    assert json.loads(told) == {"a": text}
-    assert len(told.splitlines()) == 1
+    reported = plain_json(json.dumps({"a": text}, ensure_ascii=False))
+    assert json.loads(reported) == {"a": text}
+    assert len(reported.splitlines()) == 1
 
 
 def test_a_fault_quotes_no_more_than_that() -> None:

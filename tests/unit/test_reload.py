@@ -109,7 +109,7 @@ def test_a_page_that_is_removed_stays_in_use_and_its_folder_does_not(root: Path)
     assert templates.faults() == []
 
 
-def test_a_new_folder_with_a_mistake_is_told_to_who_asks_for_it(root: Path) -> None:
+def test_a_new_folder_with_a_mistake_is_reported_to_who_asks_for_it(root: Path) -> None:
     """Until it is mended; others go on."""
     templates = Templates(root)
     make(root, "\n{{ nmae }}", "late")

@@ -112,10 +112,10 @@ def test_no_fault_shows_a_page_or_its_data(given_: object) -> None:
     """Faults are logged; JSON put into a string once more is a common mistake."""
     with pytest.raises(InvalidField) as caught:
         RenderRequest.parse(given_, LIMITS)
-    told = str(caught.value)
-    assert "secret" not in told
-    assert "555" not in told
-    assert "not a" in told
+    reported = str(caught.value)
+    assert "secret" not in reported
+    assert "555" not in reported
+    assert "not a" in reported
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_a_query_out_of_bounds_names_its_field(field: str, text: str) -> None:
         ({"html": "x", "background": "transparent", "format": "jpeg"}, "background"),
     ],
 )
-def test_options_at_odds_are_told(given_: dict[str, Any], field: str) -> None:
+def test_options_at_odds_are_reported(given_: dict[str, Any], field: str) -> None:
     """Both or neither source, data without template, options that a format does not know."""
     (fault,) = faults(**given_)
     assert fault.field == field
     assert fault.allowed
 
 
-def test_all_faults_are_told_together() -> None:
+def test_all_faults_are_reported_together() -> None:
     """Each once; the first in the sentence."""
     found = faults(width=0, height="x", colour="red")
     assert {fault.field for fault in found} == {"width", "height", "colour"}
@@ -178,7 +178,7 @@ def test_all_faults_are_told_together() -> None:
 
 
 @pytest.mark.parametrize("given_", [None, [], "text", 1, True])
-def test_what_is_no_object_is_told_so(given_: object) -> None:
+def test_what_is_no_object_is_reported_so(given_: object) -> None:
     """A JSON body may be any JSON."""
     with pytest.raises(InvalidField) as caught:
         RenderRequest.parse(given_, LIMITS)
@@ -285,12 +285,12 @@ def test_nothing_but_an_invalid_field_ever_comes_out(given_: object, strict: boo
     try:
         job = RenderRequest.parse(given_, LIMITS, strict=strict)
     except InvalidField as error:
-        told = [str(fault) for fault in error.faults]
+        reported = [str(fault) for fault in error.faults]
     else:
-        told = [str(job.options.colour())]
+        reported = [str(job.options.colour())]
         assert isinstance(job.source, Html | Template)
-    assert told
-    assert json.loads(json.dumps(told)) == told
+    assert reported
+    assert json.loads(json.dumps(reported)) == reported
 
 
 @given(

@@ -72,7 +72,7 @@ def test_a_flag_wins_over_the_variable() -> None:
     assert Settings.load({"POSTER_PORT": "1"}, {"port": None}).port == 1
 
 
-def test_every_fault_is_told_together() -> None:
+def test_every_fault_is_reported_together() -> None:
     """Each in a line of its own: the variable or flag, the value seen, what was expected."""
     said = faults(
         {
@@ -87,16 +87,16 @@ def test_every_fault_is_told_together() -> None:
     )
     lines = said.splitlines()
     assert lines[0] == "invalid settings:"
-    for told in (
+    for reported in (
         "POSTER_PORT='70000'", "65535", "POSTER_SANDBOX='maybe'", "'require'", "'office'",
         "POSTER_ALLOW_PRIVATE", "POSTER_TIMOUT_MS: no such setting", "POSTER_QUEUE_SIZE='-1'",
         "--concurrency='none'", "POSTER_CHROME_USER='1000:1000:0'", "uid:gid",
     ):  # fmt: skip
-        assert told in said
+        assert reported in said
     assert all(line.startswith("  ") for line in lines[1:])
 
 
-def test_settings_that_are_at_odds_are_told_along_with_faulty_ones() -> None:
+def test_settings_that_are_at_odds_are_reported_along_with_faulty_ones() -> None:
     """Nobody has to mend one fault to hear of the next."""
     said = faults(
         {"POSTER_TIMEOUT_MS": "50000", "POSTER_MAX_TIMEOUT_MS": "1000", "POSTER_PORT": "x"}
@@ -355,7 +355,7 @@ def test_the_affinity_of_this_process_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "reported"),
     [
         ({"POSTER_NETWORK": "allowlist"}, "POSTER_ALLOW_HOSTS must name"),
         ({"POSTER_ALLOW_HOSTS": "a.example"}, "has no effect unless POSTER_NETWORK=allowlist"),
@@ -366,10 +366,10 @@ def test_the_affinity_of_this_process_counts() -> None:
     ],
 )
 def test_lists_of_hosts_that_would_not_do_what_they_say_are_refused(
-    environ: dict[str, str], told: str
+    environ: dict[str, str], reported: str
 ) -> None:
     """A list that silently means nothing would leave a door open, or closed."""
-    with pytest.raises(InvalidSettings, match=re.escape(told)):
+    with pytest.raises(InvalidSettings, match=re.escape(reported)):
         Settings.load(environ, {})
 
 
@@ -393,7 +393,7 @@ def test_tokens_are_read_by_name_and_never_shown() -> None:
     assert "at least 16 characters" in said
 
 
-def test_a_burst_without_a_rate_is_told() -> None:
+def test_a_burst_without_a_rate_is_reported() -> None:
     """It would mean nothing."""
     assert "POSTER_TOKEN_RENDERS_PER_MINUTE" in faults({"POSTER_TOKEN_BURST": "5"})
     assert Settings.load(

@@ -105,7 +105,7 @@ def test_whatever_is_changed_breaks_the_signature(options: dict[str, str], data:
         signed.verified([OLD, NEW], template, changed)
 
 
-def test_a_key_that_is_not_in_force_is_told_as_such() -> None:
+def test_a_key_that_is_not_in_force_is_reported_as_such() -> None:
     """Taken away, or never there; with another's name it is a bad signature."""
     pairs = pairs_of(signed.address(OLD, "http://x", {"template": "card"}, 77))
     with pytest.raises(UnknownKey):
@@ -203,7 +203,9 @@ def test_flat_data_is_nested_by_its_dots() -> None:
         ([("data", base64.urlsafe_b64encode(b"[" * 50).decode())], JsonTooComplex),
     ],
 )
-def test_a_query_that_makes_no_sense_is_told(pairs: signed.Pairs, kind: type[CallerError]) -> None:
+def test_a_query_that_makes_no_sense_is_reported(
+    pairs: signed.Pairs, kind: type[CallerError]
+) -> None:
     """After its signature was found right: by the caller who signed it."""
     with pytest.raises(kind):
         signed.options_of("card", pairs, LIMITS)

@@ -7,7 +7,7 @@ import pytest
 from poster_service.stats import Phases
 
 
-def test_phases_are_told_in_the_order_they_came() -> None:
+def test_phases_are_reported_in_the_order_they_came() -> None:
     """In milliseconds with one decimal."""
     phases = Phases()
     for name in ("queue", "lease", "load"):

@@ -93,7 +93,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_stall_is_told_once_with_what_the_loop_is_stuck_in(
+async def test_a_stall_is_reported_once_with_what_the_loop_is_stuck_in(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The log has the stack; the counter has one more, and not one more a tick."""
@@ -110,7 +110,7 @@ async def test_a_stall_is_told_once_with_what_the_loop_is_stuck_in(
     assert "time.sleep(0.5)" in record.__dict__["fields"]["stack"]
 
 
-async def test_a_loop_that_turns_is_never_told_of() -> None:
+async def test_a_loop_that_turns_is_never_reported() -> None:
     """Many short waits are no stall."""
     watchdog = Watchdog(5, 60)
     watchdog.start()

@@ -50,8 +50,8 @@ async def test_bodies_are_refused_where_all_of_them_would_be_too_much(
             assert b"retry-after: " in head.lower()
         assert budget.refused == 3
         await service.picture(html="<p>x", width=10, height=10)
-        told = await (await service.get("/metrics")).text()
-        assert "poster_buffer_refusals_total 3.0" in told
+        reported = await (await service.get("/metrics")).text()
+        assert "poster_buffer_refusals_total 3.0" in reported
         assert budget.used <= budget.limit
     assert await settled(lambda: budget.used == 0)
 
@@ -100,8 +100,8 @@ async def test_a_stalled_sender_gives_way(
             where = f"{service.address}/render?width=10&height=10"
             async with service.client.post(
                 where, data=page, headers={"Content-Type": "text/html"}
-            ) as told:
-                return told.status
+            ) as reported:
+                return reported.status
 
         await served(sent)
         assert (await answer(stalled))[0] == 503
@@ -185,11 +185,11 @@ async def test_what_is_refused_is_refused_before_its_body_is_asked_for(
     headers = {"Expect": "100-continue", "Content-Length": "1000", **more}
     async with connected(service) as streams:
         streams[1].write(request("/render", "POST", headers=headers))
-        told, _, _ = await answer(streams)
-        assert told == status
+        reported, _, _ = await answer(streams)
+        assert reported == status
 
 
-async def test_a_full_line_and_a_quota_are_told_before_the_body(
+async def test_a_full_line_and_a_quota_are_reported_before_the_body(
     start_service: StartService,
 ) -> None:
     """Of a large one; a small one is read, since its picture may be cached."""
@@ -224,6 +224,6 @@ async def test_the_budget_is_shown(service: Service) -> None:
     """In /status, for whoever asks why."""
     async with contextlib.AsyncExitStack() as stack:
         await busy(service, stack)
-        told = (await (await service.get("/status")).json())["buffers"]
-    assert told["limit_bytes"] == 256 * MIB
-    assert set(told) == {"limit_bytes", "used_bytes", "refused", "evicted", "waiting"}
+        reported = (await (await service.get("/status")).json())["buffers"]
+    assert reported["limit_bytes"] == 256 * MIB
+    assert set(reported) == {"limit_bytes", "used_bytes", "refused", "evicted", "waiting"}

@@ -150,9 +150,9 @@ async def test_a_remote_part_is_fetched_once_for_many_pages(
             page = f"<link rel=stylesheet href={remote}/style><p>{text}"
             assert word(await ask(keeping, PAGE | {"html": page})) == "miss"
     assert len(asked) == 1
-    told = (await (await keeping.get("/status")).json())["asset_cache"]
-    assert told["fetches"]["hit"] == 2
-    assert told["bytes"] > 0
+    reported = (await (await keeping.get("/status")).json())["asset_cache"]
+    assert reported["fetches"]["hit"] == 2
+    assert reported["bytes"] > 0
 
 
 async def test_a_template_is_kept_until_one_of_its_files_changes(
@@ -178,7 +178,7 @@ async def test_a_template_is_kept_until_one_of_its_files_changes(
 
 
 @pytest.mark.parametrize("shared", [True, False])
-async def test_callers_have_pictures_of_their_own_unless_told_otherwise(
+async def test_callers_have_pictures_of_their_own_unless_a_setting_shares_them(
     start_service: StartService, shared: bool
 ) -> None:
     """So that nobody learns what another has rendered."""
@@ -239,8 +239,8 @@ async def test_the_first_may_hang_up_and_the_others_get_their_picture(
     assert [word(await one) for one in others] == ["coalesced", "coalesced"]
     assert renders(keeping) == before + 1
     lines = [vars(one)["fields"] for one in caplog.records if one.message == "render"]
-    told = sorted((one["outcome"], one.get("cache", "")) for one in lines[-4:])
-    assert told == [("cancelled", "coalesced"), *[("ok", "coalesced")] * 2, ("ok", "miss")]
+    reported = sorted((one["outcome"], one.get("cache", "")) for one in lines[-4:])
+    assert reported == [("cancelled", "coalesced"), *[("ok", "coalesced")] * 2, ("ok", "miss")]
     assert await keeping.at_rest()
 
 
@@ -373,8 +373,8 @@ async def test_log_and_numbers_tell_of_each_request(
     assert 'poster_cache_responses_total{outcome="hit"} 1.0' in text
     assert 'poster_cache_responses_total{outcome="miss"} 1.0' in text
     assert 'poster_cache_responses_total{outcome="coalesced"} 0.0' in text
-    told = (await (await keeping.get("/status")).json())["cache"]
-    assert told["pictures"] == 1
-    assert 0 < told["bytes"] <= told["max_bytes"]
-    assert json.dumps(told["answers"])
+    reported = (await (await keeping.get("/status")).json())["cache"]
+    assert reported["pictures"] == 1
+    assert 0 < reported["bytes"] <= reported["max_bytes"]
+    assert json.dumps(reported["answers"])
     assert (await keeping.get("/status?format=html")).status == 200

@@ -26,8 +26,8 @@ OPEN = {"/", "/healthz", "/readyz"}
 async def status_of(service: Service, path: str, method: str = "GET", **headers: str) -> int:
     """The status of a request."""
     where = f"{service.address}{path}"
-    async with service.client.request(method, where, headers=headers) as told:
-        return told.status
+    async with service.client.request(method, where, headers=headers) as reported:
+        return reported.status
 
 
 async def post(service: Service, token: str, **job: object) -> aiohttp.ClientResponse:
@@ -47,8 +47,8 @@ async def test_every_address_needs_a_token_but_those_for_everybody(
         path, method = route.path.replace("{template}", "share-poster"), route.method
         if "{" in route.path:
             continue  # signed addresses have tests of their own
-        told = await status_of(service, path, method)
-        assert (told == 401) == (path not in OPEN), (method, path)
+        reported = await status_of(service, path, method)
+        assert (reported == 401) == (path not in OPEN), (method, path)
         assert await status_of(service, path, method, **bearer(WEB)) != 401, path
     assert await status_of(service, "/nothing") == 404
     assert await status_of(service, "/render") == 405
@@ -63,7 +63,7 @@ async def test_an_encoded_letter_opens_no_address(start_service: StartService) -
             assert (await answer(streams))[0] in (401, 404), path
 
 
-async def test_who_has_no_token_is_told_before_the_body_has_come(
+async def test_who_has_no_token_is_reported_before_the_body_has_come(
     start_service: StartService,
 ) -> None:
     """Of a body that is announced with megabytes nothing is kept, and the connection is closed."""
@@ -125,9 +125,9 @@ async def test_the_log_names_the_caller_and_never_the_token(
     renders = [one for one in caplog.records if one.getMessage() == "render"]
     callers = [getattr(one, "fields", {}).get("caller") for one in renders]
     assert callers == [None, "web", "app"]  # the first is the probe of the start
-    told = caplog.text + str([vars(one) for one in caplog.records if "poster" in one.name])
+    reported = caplog.text + str([vars(one) for one in caplog.records if "poster" in one.name])
     for secret in (WEB, APP, "a-wrong-token"):
-        assert secret not in told
+        assert secret not in reported
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ async def test_a_flood_of_one_caller_does_not_starve_another(start_service: Star
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost", "127.0.0.2", "::1"])
 @pytest.mark.parametrize("given", [{}, {"tokens": TOKENS}, {"allow_unauthenticated": True}])
-def test_it_is_open_to_others_only_with_a_token_or_when_told_so(
+def test_it_is_open_to_others_only_with_a_token_or_when_a_setting_says_so(
     host: str, given: dict[str, object]
 ) -> None:
     """The refusal is one line that names both remedies."""

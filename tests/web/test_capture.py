@@ -349,7 +349,7 @@ async def test_a_page_cannot_close_its_window(service: Service) -> None:
     for name, part in CLOSING.items():
         page = f"<!doctype html><style>body {{ background: blue }}</style>{part}"
         answer = await service.render(html=page, width=60, height=60)
-        told = await answer.read()
-        if answer.status != 200 or at(decode(told), 30, 30) != BLUE:
-            wrong[name] = (answer.status, told[:200])
+        reported = await answer.read()
+        if answer.status != 200 or at(decode(reported), 30, 30) != BLUE:
+            wrong[name] = (answer.status, reported[:200])
     assert wrong == {}

@@ -50,7 +50,7 @@ def _parted(line: str) -> tuple[str, str, str]:
     return line.partition(":")
 
 
-async def told(service: Service) -> dict[str, str]:
+async def reported(service: Service) -> dict[str, str]:
     """What /status says of Chrome."""
     about: dict[str, str] = (await (await service.get("/status")).json())["chrome"]
     return about
@@ -73,7 +73,7 @@ async def test_as_root_every_process_of_chrome_is_the_unused_user(
         if len(one["NSpid"]) == outer:
             assert int(one["CapEff"][0], 16) == 0
     assert any(len(one["NSpid"]) > outer for one in processes), "no process is in the sandbox"
-    about = await told(service)
+    about = await reported(service)
     assert (about["user"], about["sandbox"]) == (str(UNUSED), "on")
     assert (await service.picture(html="<h1>x")).startswith(b"\x89PNG")
 
@@ -89,7 +89,7 @@ async def test_same_leaves_chrome_root_and_its_sandbox_off(
 ) -> None:
     """Who says so is not told again that Chrome is root, only that there is no sandbox."""
     service = await start_service(chrome_user="same")
-    about = await told(service)
+    about = await reported(service)
     assert (about["user"], about["sandbox"]) == ("0:0", "off")
     assert await service.at_rest()
     assert {one["Uid"][0] for one in chromes(service)} == {"0"}
@@ -102,18 +102,18 @@ async def test_a_named_user_is_taken(start_service: StartService) -> None:
     """By name, or by numbers that the machine does not know."""
     service = await start_service(chrome_user="64999:64998")
     assert await service.at_rest()
-    assert (await told(service))["user"] == "64999:64998"
+    assert (await reported(service))["user"] == "64999:64998"
     assert {(one["Uid"][0], one["Gid"][0]) for one in chromes(service)} == {("64999", "64998")}
 
 
 @needs_root
-async def test_a_work_folder_that_chrome_cannot_reach_is_told_and_endured(
+async def test_a_work_folder_that_chrome_cannot_reach_is_reported_and_endured(
     start_service: StartService, work_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Root as before, loudly and once."""
     work_dir.chmod(0o700)
     service = await start_service(work_dir=work_dir / "x")
-    about = await told(service)
+    about = await reported(service)
     assert (about["user"], about["sandbox"]) == ("0:0", "off")
     (line,) = [one.getMessage() for one in caplog.records if "ROOT" in one.getMessage()]
     assert "Permission denied" in line
@@ -177,7 +177,7 @@ async def test_root_without_the_capabilities_goes_on_as_root(
 
 @pytest.mark.slow
 @needs_root
-async def test_a_namespace_that_has_no_other_user_is_told_and_endured(work_dir: Path) -> None:
+async def test_a_namespace_that_has_no_other_user_is_reported_and_endured(work_dir: Path) -> None:
     """All capabilities, and yet: here nobody but root exists, so a folder cannot be given away."""
     before = ("unshare", "--user", "--map-root-user")
     if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:

@@ -20,7 +20,7 @@ async def line_of(service: Service, caplog: pytest.LogCaptureFixture, html: str)
     return fields
 
 
-async def test_errors_of_scripts_are_told_by_kind_and_place(
+async def test_errors_of_scripts_are_reported_by_kind_and_place(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Uncaught ones and rejected promises; the words could hold the caller's data."""
@@ -59,8 +59,10 @@ async def test_a_flood_is_cut_and_lies_are_not_believed(
 
 def test_only_what_looks_like_a_complaint_is_one() -> None:
     """Whatever else a page put there."""
-    told = {"errors": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]}
-    assert parse_script_errors(told) == ("TypeError at 1:2", "My_Error$2 at 1:2")
+    reported = {
+        "errors": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]
+    }
+    assert parse_script_errors(reported) == ("TypeError at 1:2", "My_Error$2 at 1:2")
     nonsense: object
     for nonsense in ("TypeError at 1:2", None, {}, {"errors": "x"}, [], {"errors": {"a": 1}}):
         assert parse_script_errors(nonsense) == ()

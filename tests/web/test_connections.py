@@ -1,4 +1,4 @@
-"""What strangers' connections may cost: their number, their heads, their time; a Chrome never."""
+"""What unknown clients may cost: their connections, their heads, their time; a Chrome never."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.web.conftest import Service, StartService
 from tests.web.raw_http import BEGUN, NOISE, answer, busy, connected, request, small_window
 
 
-async def test_connections_over_the_limit_are_told_503_and_closed(
+async def test_connections_over_the_limit_are_answered_503_and_closed(
     start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where all are busy: counted, told once in the log; when one goes there is room again."""
@@ -158,7 +158,9 @@ async def test_what_is_no_http_is_a_problem_and_no_traceback(
 
 
 @pytest.mark.slow
-async def test_a_slow_sender_holds_no_chrome_and_is_told_408(start_service: StartService) -> None:
+async def test_a_slow_sender_holds_no_chrome_and_is_answered_408(
+    start_service: StartService,
+) -> None:
     """One Chrome, ten who send a body byte by byte: a render beside them, then 408 for each."""
     service = await start_service(concurrency=1, body_timeout_ms=2500)
     async with contextlib.AsyncExitStack() as stack:
@@ -230,8 +232,8 @@ async def test_a_gzip_bomb_is_refused_in_bounded_memory(start_service: StartServ
 
     async def throw() -> int:
         url = f"{service.address}/render"
-        async with service.client.post(url, data=bomb, headers=headers) as told:
-            return told.status
+        async with service.client.post(url, data=bomb, headers=headers) as reported:
+            return reported.status
 
     assert await asyncio.gather(*(throw() for _ in range(10))) == [413] * 10
     over.set()
@@ -349,7 +351,9 @@ async def test_no_bytes_make_the_service_fail(
     assert await settled(lambda: service.server.connections.open <= 1)
 
 
-async def test_heads_that_are_never_finished_keep_nobody_out(start_service: StartService) -> None:
+async def test_heads_that_are_never_finished_keep_no_other_client_out(
+    start_service: StartService,
+) -> None:
     """Far more than there are places, from one address: a render, /healthz and /status all work."""
     service = await start_service(max_connections=20)
     book = service.server.connections
@@ -380,8 +384,8 @@ async def test_one_address_has_no_more_than_its_part_of_the_places(
         for path in ("/healthz", "/readyz"):
             async with connected(service) as streams:
                 streams[1].write(request(path))
-                status, told, head = await answer(streams)
-                assert (status, b"connection: close" in head.lower()) == (200, True), told
+                status, reported, head = await answer(streams)
+                assert (status, b"connection: close" in head.lower()) == (200, True), reported
         other = await asyncio.open_connection(
             where.hostname, where.port, local_addr=("127.0.0.2", 0)
         )
@@ -451,7 +455,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         b"Content-Length: 3\r\n",
     ],
 )
-async def test_what_is_told_in_two_ways_is_refused_and_the_connection_ends(
+async def test_what_is_declared_in_two_ways_is_refused_and_the_connection_ends(
     service: Service, head: bytes
 ) -> None:
     """Where a body ends, or who is meant: a proxy in front may have read it in the other way."""

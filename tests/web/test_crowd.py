@@ -46,13 +46,13 @@ class Crowd:
             begin = time.monotonic()
             async with self.service.client.post(
                 where, json=SMALL | {"timeout_ms": 20_000}, headers=self.headers(name)
-            ) as told:
-                await told.read()
-            self.seen[name][told.status] += 1
-            if told.status == 200:
+            ) as reported:
+                await reported.read()
+            self.seen[name][reported.status] += 1
+            if reported.status == 200:
                 self.longest[name] = max(self.longest[name], time.monotonic() - begin)
-            if told.status in (429, 503):
-                self.refusals_without_a_time += "Retry-After" not in told.headers
+            if reported.status in (429, 503):
+                self.refusals_without_a_time += "Retry-After" not in reported.headers
                 await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def hangs_up(self, name: str) -> None:
@@ -120,16 +120,16 @@ async def test_sixty_four_callers_against_two_slots(
         watching = asyncio.create_task(watch())
         await crowd.run()
         watching.cancel()
-    told = f"{crowd.seen} {crowd.longest} {(most - before) >> 20} MiB"
-    print(told)  # noqa: T201 - figures, shown with -s
-    assert set().union(*crowd.seen.values()) <= PROMISED, told
+    reported = f"{crowd.seen} {crowd.longest} {(most - before) >> 20} MiB"
+    print(reported)  # noqa: T201 - figures, shown with -s
+    assert set().union(*crowd.seen.values()) <= PROMISED, reported
     assert crowd.refusals_without_a_time == 0
     flood = crowd.seen["flood"][200] / 37
     for name in NAMES[1:]:
         # The others go on as if the flood were one caller, not forty: each has many times the
         # share of one of the flood's, and is hardly ever turned away.
-        assert crowd.seen[name][200] > 3 * flood, told
-        assert crowd.longest[name] < 15, told
-    assert most - before < 150 << 20, told
+        assert crowd.seen[name][200] > 3 * flood, reported
+        assert crowd.longest[name] < 15, reported
+    assert most - before < 150 << 20, reported
     assert await service.at_rest()
     assert await settled(lambda: service.server.connections.open <= 41)  # the client keeps its own

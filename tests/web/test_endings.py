@@ -88,7 +88,7 @@ async def test_after_a_timeout_nothing_is_left(service: Service) -> None:
 @pytest.mark.parametrize(
     ("kind", "code"), [("renderer", "page_crashed"), (None, "chrome_died")], ids=["page", "chrome"]
 )
-async def test_after_a_crash_nothing_is_left_and_the_caller_is_told(
+async def test_after_a_crash_nothing_is_left_and_the_caller_is_reported(
     fresh_service: Service, kind: str | None, code: str
 ) -> None:
     """Renderer or browser process killed in the middle: 502 at once, not at the deadline."""
@@ -230,7 +230,9 @@ async def test_many_callers_at_once_are_all_served_and_nothing_is_left(service: 
 
 
 @pytest.mark.slow
-async def test_a_full_queue_is_told_at_once_when_to_come_back(start_service: StartService) -> None:
+async def test_a_full_queue_is_reported_at_once_when_to_come_back(
+    start_service: StartService,
+) -> None:
     """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
     service = await start_service(concurrency=1, queue_size=1)
     running = await busy(service, timeout_ms=3000)
@@ -332,12 +334,12 @@ async def test_log_lines_of_a_render_carry_its_own_request_id(
 ) -> None:
     """What a page did not get is logged under its own request and not the one before."""
     caplog.set_level("INFO")
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
 
     class Note(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "subresource omitted" in record.getMessage():
-                told[request_id.get()] = record.__dict__["fields"]["host"]
+                reported[request_id.get()] = record.__dict__["fields"]["host"]
 
     logging.getLogger("poster_service").addHandler(note := Note())
     for number in range(3):
@@ -347,11 +349,11 @@ async def test_log_lines_of_a_render_carry_its_own_request_id(
             headers={"X-Request-Id": f"request-{number}"},
         )
     logging.getLogger("poster_service").removeHandler(note)
-    assert told == {f"request-{number}": f"10.0.0.{number}" for number in range(3)}
+    assert reported == {f"request-{number}": f"10.0.0.{number}" for number in range(3)}
 
 
 @pytest.mark.slow
-async def test_whose_time_passes_in_line_is_told_to_come_back_and_takes_no_chrome(
+async def test_whose_time_passes_in_line_is_asked_to_come_back_and_takes_no_chrome(
     start_service: StartService,
 ) -> None:
     """503 with Retry-After and not 504: nothing of its page was ever tried."""

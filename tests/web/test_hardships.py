@@ -108,7 +108,7 @@ async def address_of(init: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", ["stderr", "stdout"])
-async def test_a_log_that_nobody_reads_hinders_neither_renders_nor_the_end(
+async def test_a_log_that_has_no_reader_hinders_neither_renders_nor_the_end(
     work_dir: Path, stream: str
 ) -> None:
     """Many lines for each render; TERM ends it in the usual time, with 0 and nothing left."""

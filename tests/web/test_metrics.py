@@ -123,7 +123,7 @@ async def test_a_folder_of_a_lease_that_is_over_is_a_leftover(service: Service) 
     assert (await scrape(service))["poster_leftovers", "folder"] == 0
 
 
-def test_orphans_are_told_by_name_from_inits_ledger(
+def test_orphans_are_reported_by_name_from_inits_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing where init keeps none, or is just writing it."""

@@ -236,7 +236,7 @@ async def faults_of(service: Service, remote: str, before: str) -> str:
     "before",
     [pytest.param("", id="static"), pytest.param(SCRIPT, id="script", marks=pytest.mark.slow)],
 )
-async def test_whatever_a_page_goes_without_is_told(
+async def test_whatever_a_page_goes_without_is_reported(
     keeping: Service, remote: str, before: str
 ) -> None:
     """With its address, without secrets, once; such a picture is not kept."""
@@ -286,7 +286,7 @@ async def test_strict_fails(keeping: Service, remote: str, name: str, status: in
         "new Event('error'))</script>",
     ],
 )
-async def test_what_is_not_missing_is_not_told(keeping: Service, html: str) -> None:
+async def test_what_is_not_missing_is_not_reported(keeping: Service, html: str) -> None:
     """Good pictures, what Chrome never asks for, what was asked for the sake of another time."""
     answer = await send(keeping, "<!doctype html>" + html, strict="true")
     assert (answer.status, answer.headers.get("X-Render-Warnings")) == (200, None)
@@ -323,7 +323,7 @@ async def test_a_flood_of_failures_is_bounded(keeping: Service) -> None:
     assert "script_error" in header
 
 
-async def test_errors_of_scripts_are_told_to_the_caller(keeping: Service) -> None:
+async def test_errors_of_scripts_are_reported_to_the_caller(keeping: Service) -> None:
     """Kind and place, never the words; they do not make `strict` fail, and are not kept."""
     html = (
         "<script>null.secret</script><script>Promise.reject(new RangeError('secret'))</script>"

@@ -41,11 +41,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> web.Application:
 @pytest.fixture(scope="module")
 def document(app: web.Application) -> dict[str, Any]:
     """Its document, as a caller reads it."""
-    told: dict[str, Any] = json.loads(json.dumps(openapi.document(app)))
-    return told
+    reported: dict[str, Any] = json.loads(json.dumps(openapi.document(app)))
+    return reported
 
 
-def told(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def reported(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every operation."""
     for path in document["paths"].values():
         yield from path.values()
@@ -68,15 +68,15 @@ def test_every_route_is_in_it_and_nothing_else(
     }
     assert len(routes) >= 9
     assert {(path, method) for path, one in document["paths"].items() for method in one} == routes
-    assert all(one["summary"] for one in told(document))
-    assert len({one["operationId"] for one in told(document)}) == len(routes)
+    assert all(one["summary"] for one in reported(document))
+    assert len({one["operationId"] for one in reported(document)}) == len(routes)
 
 
 def test_every_error_that_a_caller_can_get_is_in_it(document: dict[str, Any]) -> None:
     """By status and code, for every leaf of the tree."""
     found = {
         (int(status), code)
-        for one in told(document)
+        for one in reported(document)
         for status, answer in one["responses"].items()
         for rule in answer["content"]
         .get(openapi.PROBLEM_TYPE, {})

@@ -12,17 +12,17 @@ SLOW = "<script>for (const end = performance.now() + 300; performance.now() < en
 
 
 @pytest.mark.slow
-async def test_a_hundred_at_once_are_served_or_told_to_come_back(
+async def test_a_hundred_at_once_are_served_or_asked_to_come_back(
     start_service: StartService,
 ) -> None:
     """With Retry-After; none of them waits until its time is over, or is told that it was slow."""
     service = await start_service(concurrency=2, queue_size=64)
 
     async def one(number: int) -> tuple[int, str]:
-        told = await service.render(html=SLOW % number, width=40, height=40, timeout_ms=6000)
-        if told.status != 200:
-            assert int(told.headers["Retry-After"]) >= 1
-            return told.status, (await told.json())["code"]
+        reported = await service.render(html=SLOW % number, width=40, height=40, timeout_ms=6000)
+        if reported.status != 200:
+            assert int(reported.headers["Retry-After"]) >= 1
+            return reported.status, (await reported.json())["code"]
         return 200, ""
 
     found = Counter(await asyncio.gather(*(one(number) for number in range(100))))
@@ -35,7 +35,7 @@ async def test_after_a_slow_page_the_others_are_served(service: Service) -> None
     """One that took all of its time says little of others."""
     slow = await service.render(html="<script>for (;;);</script>", timeout_ms=3000)
     assert slow.status == 504
-    told = await asyncio.gather(
+    reported = await asyncio.gather(
         *(service.render(html=f"<p>{n}", width=9, height=9, timeout_ms=10_000) for n in range(8))
     )
-    assert [one.status for one in told] == [200] * 8
+    assert [one.status for one in reported] == [200] * 8

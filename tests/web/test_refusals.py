@@ -77,7 +77,7 @@ async def test_each_bad_option_is_named_with_what_is_allowed(shared: Service) ->
         assert field in problem["detail"]
 
 
-async def test_all_that_is_wrong_is_told_together(shared: Service) -> None:
+async def test_all_that_is_wrong_is_reported_together(shared: Service) -> None:
     """Three bad options, three entries."""
     _, problem = await problem_of(shared, json={"html": "<p>", "width": 0, "height": 0, "x": 1})
     assert {entry["field"] for entry in problem["errors"]} == {"width", "height", "x"}
@@ -103,14 +103,14 @@ async def test_json_that_is_no_object_is_refused(shared: Service, value: object)
     assert (status, problem["code"]) == (400, "invalid_field")
 
 
-async def test_an_unknown_template_is_told_with_those_there_are(shared: Service) -> None:
+async def test_an_unknown_template_is_reported_with_those_there_are(shared: Service) -> None:
     """404 and the names."""
     status, problem = await problem_of(shared, json={"template": "no-such", "data": {}})
     assert (status, problem["code"], problem["field"]) == (404, "unknown_template", "template")
     assert problem["allowed"] == "article-card, share-poster"
 
 
-async def test_data_that_does_not_fit_is_told_by_its_place(shared: Service) -> None:
+async def test_data_that_does_not_fit_is_reported_by_its_place(shared: Service) -> None:
     """422 with the dotted path into the data, for each place."""
     data = {"title": "t", "price": 5, "seller": {}, "link": "javascript:alert(1)", "extra": 1}
     status, problem = await problem_of(shared, json={"template": "share-poster", "data": data})
@@ -120,7 +120,7 @@ async def test_data_that_does_not_fit_is_told_by_its_place(shared: Service) -> N
     assert all(entry["allowed"] for entry in problem["errors"])
 
 
-async def test_a_body_too_large_is_told_with_the_bound(shared: Service) -> None:
+async def test_a_body_too_large_is_reported_with_the_bound(shared: Service) -> None:
     """413, whether the length is announced or the body is sent in chunks."""
 
     async def chunks() -> Any:
@@ -134,7 +134,7 @@ async def test_a_body_too_large_is_told_with_the_bound(shared: Service) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "image/png", "application/xml"])
-async def test_an_unsupported_media_type_is_told_with_those_supported(
+async def test_an_unsupported_media_type_is_reported_with_those_supported(
     shared: Service, kind: str
 ) -> None:
     """415 and what would do."""
@@ -197,7 +197,7 @@ async def test_other_addresses_and_methods_are_problems_too(shared: Service) -> 
     assert (await response.json())["code"] == "http_405"
 
 
-async def test_the_log_has_what_the_caller_is_not_told(
+async def test_the_log_has_what_the_caller_is_not_reported(
     shared: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The cause of a failed render stands in the log; the answer has the public sentence."""

@@ -117,7 +117,7 @@ async def settled_async(served: Served, status: int) -> bool:
 
 
 @pytest.mark.slow
-async def test_a_render_longer_than_the_grace_is_told_503(work_dir: Path) -> None:
+async def test_a_render_longer_than_the_grace_is_answered_503(work_dir: Path) -> None:
     """The bound on stopping holds: the endless render is cut off, the exit status is 0."""
     async with serving(work_dir, "--stop-grace-seconds", "0.5") as served:
         running = await served.busy(ENDLESS, timeout_ms=60_000)
@@ -310,10 +310,10 @@ async def test_render_reads_files_beside_its_page_and_warns(work_dir: Path, tmp_
     asked = "".join(f"<link rel=stylesheet href='{one}'>" for one in styles)
     status, err = await render(asked=asked)
     assert status == 0
-    told = sorted(err.splitlines())
-    assert len(told) == 4  # two of them are the same to Chrome
-    assert all(line.startswith("poster-service: warning: failed;url=") for line in told)
-    assert all(line.endswith(";reason=not_found") for line in told)
+    reported = sorted(err.splitlines())
+    assert len(reported) == 4  # two of them are the same to Chrome
+    assert all(line.startswith("poster-service: warning: failed;url=") for line in reported)
+    assert all(line.endswith(";reason=not_found") for line in reported)
     assert at(decode(out.read_bytes()), 5, 5)[:3] == (0, 255, 0)
     out.unlink()
     status, err = await render("--strict", asked=asked)

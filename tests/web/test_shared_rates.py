@@ -72,7 +72,7 @@ async def test_a_bucket_is_forgotten_when_it_would_be_full(redis: Server) -> Non
     await replica.close()
 
 
-async def test_a_redis_that_hangs_or_is_gone_refuses_nobody_and_costs_one_wait(
+async def test_a_redis_that_hangs_or_is_gone_refuses_no_caller_and_costs_one_wait(
     redis: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The replica counts by itself meanwhile; logged once, and when it is over."""
@@ -117,7 +117,7 @@ async def test_a_bucket_of_the_future_goes_on_from_now(redis: Server) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"nan", b"inf", b"-5", b"61", b"1e300", b"soon", None])
-async def test_an_answer_that_is_no_wait_refuses_nobody(
+async def test_an_answer_that_is_no_wait_refuses_no_caller(
     redis: Server, answer: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Something else than the script has answered, a proxy say: as if nobody had."""

@@ -141,7 +141,7 @@ async def test_the_command_makes_an_address_that_the_service_takes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "keys", "told"),
+    ("words", "keys", "reported"),
     [
         ((), "", "POSTER_SIGNING_KEYS=name=key"),
         (("--key", "gone"), KEYS, "there are: new, old"),
@@ -155,13 +155,13 @@ async def test_the_command_makes_an_address_that_the_service_takes(
     ],
 )
 async def test_what_cannot_be_signed_is_one_line(
-    work_dir: Path, words: tuple[str, ...], keys: str, told: str
+    work_dir: Path, words: tuple[str, ...], keys: str, reported: str
 ) -> None:
     """And nothing on stdout."""
     more = {"POSTER_SIGNING_KEYS": keys}
     status, out, err = await run(work_dir, "sign", "article-card", *words, **more)
     assert (status, out) == (1, "")
-    assert told in err
+    assert reported in err
     assert len(err.splitlines()) == 1
 
 

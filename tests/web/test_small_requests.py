@@ -123,7 +123,7 @@ async def test_a_body_of_chunks_of_one_byte_is_refused(service: Service) -> None
     [("br", 415), ("zstd", 415), ("compress", 415), ("gzip, gzip", 415), ("identity", 200),
      ("", 200), ("gzip", 400), ("deflate", 400)],
 )  # fmt: skip
-async def test_a_coding_that_is_not_undone_is_told_with_those_that_are(
+async def test_a_coding_that_is_not_undone_is_reported_with_those_that_are(
     service: Service, coding: str, status: int
 ) -> None:
     """415, as RFC 9110 has it; and no picture of packed bytes."""
@@ -132,10 +132,10 @@ async def test_a_coding_that_is_not_undone_is_told_with_those_that_are(
         data=b"<p>x" if status != 415 else b"\x8b\x01\x80<p>x\x03",
         headers={"Content-Type": "text/html", "Content-Encoding": coding},
         skip_auto_headers=["Content-Encoding"],
-    ) as told:
-        assert told.status == status
+    ) as reported:
+        assert reported.status == status
         if status == 415:
-            problem = await told.json()
+            problem = await reported.json()
             assert problem["field"] == "Content-Encoding"
             assert "gzip" in problem["allowed"]
 
@@ -155,12 +155,12 @@ async def test_an_address_that_there_is_not_says_what_there_is(
     service: Service, method: str, path: str, status: int, words: str
 ) -> None:
     """As a problem like every other."""
-    async with service.client.request(method, service.address + path) as told:
-        assert (told.status, told.content_type) == (status, "application/problem+json")
-        problem = await told.json()
+    async with service.client.request(method, service.address + path) as reported:
+        assert (reported.status, reported.content_type) == (status, "application/problem+json")
+        problem = await reported.json()
         assert words in problem["detail"]
         assert problem["code"] == f"http_{status}"
-        assert ("Allow" in told.headers) == (status == 405)
+        assert ("Allow" in reported.headers) == (status == 405)
 
 
 async def test_with_keys_an_odd_signed_address_says_what_one_is(

@@ -64,8 +64,8 @@ async def test_what_one_has_painted_the_other_need_not(
     assert word(await ask(other, PAGE)) == "hit"
     assert (renders(other), outcomes(other)) == (before, asked)
     assert word(await ask(other, PAGE | {"width": 41})) == "miss"
-    told = await (await other.get("/metrics")).text()
-    assert 'poster_redis_cache_requests_total{outcome="hit"} 1.0' in told
+    reported = await (await other.get("/metrics")).text()
+    assert 'poster_redis_cache_requests_total{outcome="hit"} 1.0' in reported
     status = await (await other.get("/status")).json()
     assert status["cache"]["redis"]["hit"] == 1
     with redis.client() as client:
@@ -146,8 +146,8 @@ async def test_renders_go_on_without_it_and_it_comes_back(
     assert word(await ask(one, PAGE | {"width": 60})) == "miss"
     await store_of(one).settled()
     assert len(redis.stored()) == 1
-    told = [one.getMessage() for one in caplog.records if "Redis" in one.getMessage()]
-    assert ["cannot be read" in line for line in told] == [True, False]
+    reported = [one.getMessage() for one in caplog.records if "Redis" in one.getMessage()]
+    assert ["cannot be read" in line for line in reported] == [True, False]
     assert await one.at_rest()
 
 
@@ -268,6 +268,6 @@ async def test_the_doctor_looks_at_it(redis: Server) -> None:
     with redis.client() as client:
         client.config_set("requirepass", "hush-hush")
     for address in (f"{redis.address}?db=0", "redis://u:hush-hush@127.0.0.1:1/"):
-        told = await doctor.redis(address)
-        assert told.startswith("FAILS, renders would go on without it: ")
-        assert "hush" not in told
+        reported = await doctor.redis(address)
+        assert reported.startswith("FAILS, renders would go on without it: ")
+        assert "hush" not in reported

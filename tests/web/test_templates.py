@@ -126,7 +126,7 @@ async def test_folders_come_and_go_while_the_service_runs(
     assert schema["anyOf"][0]["enum"] == ["later"]
 
 
-async def test_a_change_for_the_worse_is_told_and_the_version_before_serves(
+async def test_a_change_for_the_worse_is_reported_and_the_version_before_serves(
     start_service: StartService, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the log without any request, in GET /templates and in /status; without our paths."""

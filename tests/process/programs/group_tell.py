@@ -40,7 +40,7 @@ def descriptors():
 
 # Before anything else is opened, and with the signal state as it came: Python itself ignores
 # SIGPIPE and SIGXFSZ and catches SIGINT, which is why those three are looked at elsewhere.
-told = {
+reported = {
     "descriptors": descriptors(),
     "ignored": int(status("SigIgn"), 16),
     "blocked": int(status("SigBlk"), 16),
@@ -55,4 +55,4 @@ told = {
     "parent_death_signal": parent_death_signal(),
     "arguments": sys.argv[1:],
 }
-os.write(int(sys.argv[1]), json.dumps(told).encode() + b"\n")
+os.write(int(sys.argv[1]), json.dumps(reported).encode() + b"\n")

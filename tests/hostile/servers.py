@@ -44,7 +44,7 @@ def bomb(megabytes: int) -> bytes:
     return b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
 
 
-class Strangers:
+class HostileServers:
     """Every page of theirs, on one port; `hits` is what was asked for, `plain` what in http."""
 
     def __init__(self) -> None:
