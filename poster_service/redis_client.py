@@ -1,4 +1,4 @@
-"""The client of Redis for whoever shares something over it, and how long it waits for answers.
+"""The client of Redis for all that replicas share, and how long it waits for answers.
 
 No render depends on Redis: a command has a short time limit, and after a failure Redis is not used
 for a while, so that an outage costs one wait and not one for each render.
