@@ -36,7 +36,8 @@ async def index(request: web.Request) -> web.Response:
         guarded=bool(service.tokens.entries),
         page=PAGE,
         files=FILES,
-        options=options(service),
+        # A value of a map has no field: its name is the caller's choice.
+        options={name: one for name, one in options(service).items() if ".NAME" not in name},
         values={"width": DEFAULT_WIDTH, "height": DEFAULT_HEIGHT},
     )
     return page(html, PLAYGROUND_CSP)

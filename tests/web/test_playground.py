@@ -63,9 +63,10 @@ async def test_a_program_gets_a_few_words(service: Service) -> None:
 
 
 async def test_the_form_as_it_stands_is_a_picture(service: Service) -> None:
-    """Every option is there; sent as a browser does, fields left empty and no file included."""
+    """Every option with a name of its own is there; sent as a browser does, with empty fields."""
     _, form, _ = await visit(service)
-    assert set(form.fields) == {*OPTIONS, "index.html", "files"} - {"html", "template", "data"}
+    others = {"html", "template", "data", "media_features"}
+    assert set(form.fields) == {*OPTIONS, "index.html", "files"} - others
     assert form.kinds["files"] == "file"
     assert (form.about["method"], form.about["enctype"]) == ("post", "multipart/form-data")
     data = aiohttp.FormData(quote_fields=False)
