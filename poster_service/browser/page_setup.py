@@ -1,7 +1,7 @@
 """What a page is given before its document loads: one named action for each option.
 
 Its own file so that an option which changes the page has one place: a function here that returns
-its command, and a line in `ACTIONS`.
+its command, and a line in `ACTIONS` or `ENVIRONMENT_ACTIONS`.
 """
 
 import json

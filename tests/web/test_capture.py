@@ -7,15 +7,15 @@ import base64
 import io
 from collections.abc import AsyncIterator
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pypdfium2
 import pytest
 from PIL import Image
 
-from tests.chrome.conftest import PROGRAMS, installed
+from tests.chrome.conftest import installed
 from tests.web.conftest import Service
+from tests.web.modes import modes
 from tests.web.pictures import BLUE, CLEAR, GREEN, RED, WHITE, at, decode, near
 from tests.web.service import running_in_own_folder
 
@@ -23,18 +23,8 @@ ROOT = "<!doctype html><style>html, body { margin: 0 }</style>"
 LIME = (0, 255, 0, 255)
 YELLOW = (255, 204, 0, 255)
 
-MODES = [
-    pytest.param(
-        (program, renders),
-        id=f"{Path(program).name}-{renders}",
-        # Full Chromium takes seconds for each of these, and there are many.
-        marks=pytest.mark.endurance
-        if "headless" not in program
-        else [pytest.mark.slow] * (renders > 1),
-    )
-    for program in PROGRAMS
-    for renders in (1, 50)
-]
+# Full Chromium takes seconds for each of these, and there are many.
+MODES = modes(pytest.mark.endurance)
 
 
 @pytest.fixture(scope="module", params=MODES)

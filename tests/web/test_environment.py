@@ -7,7 +7,6 @@ nothing of one render may be found by the next.
 import contextlib
 import io
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pypdfium2
@@ -15,23 +14,15 @@ import pytest
 from aiohttp import web
 
 from poster_service.render.options import MEDIA_FEATURES
-from tests.chrome.conftest import PROGRAMS, installed
+from tests.chrome.conftest import installed
 from tests.web.conftest import Service
-from tests.web.pictures import BLUE, CLEAR, at, decode
+from tests.web.modes import modes
+from tests.web.pictures import BLUE, CLEAR, RED, at, decode
 from tests.web.service import running_in_own_folder
 
 LIME = (0, 255, 0, 255)
-RED = (255, 0, 0, 255)
 
-MODES = [
-    pytest.param(
-        (program, renders),
-        id=f"{Path(program).name}-{renders}",
-        marks=[pytest.mark.slow] * (renders > 1 or "headless" not in program),
-    )
-    for program in PROGRAMS
-    for renders in (1, 50)
-]
+MODES = modes(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=MODES)
