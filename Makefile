@@ -4,10 +4,14 @@
 
 VENV ?= .venv
 export VENV
+# Where the environment forbids bytecode, each of the hundreds of services that the tests start would
+# compile the whole project, and each worker all tests: half a second and six seconds of CPU.
+unexport PYTHONDONTWRITEBYTECODE
 # Under our own init: some tests orphan processes, and who reaps them must not be left to chance.
 ALONE = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
-# Two workers (pytest-xdist) share the files of tests; JOBS=0 runs all in one process, for a debugger.
-JOBS ?= 2
+# Three workers (pytest-xdist) share the files of tests: with two, which often wait for a timeout or a
+# page, a third of two cores is idle. JOBS=0 runs all in one process, for a debugger.
+JOBS ?= 3
 PYTEST = $(ALONE) -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 help: ## what can be made

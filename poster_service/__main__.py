@@ -1,6 +1,6 @@
 """`python -m poster_service` is `poster-service`; this file only hands over."""
 
-from poster_service.cli import main
+from poster_service.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

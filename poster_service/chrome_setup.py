@@ -32,6 +32,8 @@ def chrome_spec(settings: Settings, program: Path) -> ChromeSpec:
         instance=instance,
         start_timeout=settings.start_timeout_ms / 1000,
         renders=settings.renders_per_chrome,
+        page_renders=settings.renders_per_page,
+        page_seconds=settings.warm_page_seconds,
         cgroups=_cgroups(settings),
         user=user,
         server=ForkServer(),

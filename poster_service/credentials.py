@@ -1,9 +1,11 @@
-"""Parses tokens and signing keys, from a variable or a file.
+"""Parses tokens, signing keys and secrets of webhooks, from a variable or a file.
 
 A module at the bottom because the settings check them. Nothing here reveals a secret: faults name
 the entry, `repr` shows the name only, and of a token only the digest is stored.
 """
 
+import base64
+import binascii
 import hashlib
 import hmac
 import re
@@ -14,6 +16,10 @@ from typing import TypeVar
 #: A shorter secret can be guessed; `openssl rand -hex 32` gives 64 characters.
 LEAST_CHARACTERS = 16
 HASHED = "sha256:"
+#: How a secret of webhooks begins, and how long its key may be, in bytes (Standard Webhooks 1.0.0).
+WEBHOOK_PREFIX, WEBHOOK_BYTES = "whsec_", range(24, 65)
+#: In place of a caller's name: the secrets of every caller that has none of its own.
+ALL = "all"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 #: What may stand after "Bearer" (RFC 6750, section 2.1).
 _SECRET = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z")
@@ -43,7 +49,16 @@ class SigningKey:
     in_clear: bool = True
 
 
-Credential = TypeVar("Credential", Token, SigningKey)
+@dataclass(frozen=True)
+class WebhookSecret:
+    """A secret that signs what is sent to the webhooks of a caller; several sign side by side."""
+
+    name: str
+    key: bytes = field(repr=False)
+    in_clear: bool = True
+
+
+Credential = TypeVar("Credential", Token, SigningKey, WebhookSecret)
 Make = Callable[[str, str], Credential]
 
 
@@ -72,6 +87,30 @@ def signing_key(name: str, text: str) -> SigningKey:
     _check_name(name)
     _check_secret(name, text)
     return SigningKey(name, text.encode())
+
+
+def webhook_secret(name: str, text: str) -> WebhookSecret:
+    """A secret of webhooks, from `whsec_` and the base64 of its bytes.
+
+    Raises:
+        ValueError: Says what is wrong, without the secret.
+    """
+    _check_name(name)
+    form = f"{WEBHOOK_PREFIX} and the base64 of {WEBHOOK_BYTES[0]} to {WEBHOOK_BYTES[-1]} bytes"
+    try:
+        key = base64.b64decode(text.removeprefix(WEBHOOK_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{name}: must be {form}") from None
+    if not text.startswith(WEBHOOK_PREFIX) or len(key) not in WEBHOOK_BYTES:
+        raise ValueError(f"{name}: must be {form}")
+    return WebhookSecret(name, key)
+
+
+def secrets_of(secrets: Iterable[WebhookSecret], caller: str) -> tuple[bytes, ...]:
+    """The keys that sign for a caller: its own, else those of `ALL`; empty if there are none."""
+    found = tuple(secrets)
+    own = tuple(one.key for one in found if caller and one.name == caller)
+    return own or tuple(one.key for one in found if one.name == ALL)
 
 
 def from_pairs(text: str, make: Make[Credential]) -> tuple[Credential, ...]:

@@ -67,6 +67,7 @@ def findings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "user namespaces", user_namespaces()
     yield from ((f"fonts, {name}", font(pattern, package)) for name, pattern, package in FONTS)
     yield "fonts, yours", own_fonts(settings)
+    yield "avif", avif()
     yield "init", init()
     yield "/dev/shm", free(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
     yield "work folder", f"{settings.work_dir}, {free(settings.work_dir.parent)}"
@@ -118,6 +119,15 @@ def own_fonts(settings: Settings) -> str:
     except PosterError as error:
         return f"WRONG: {error}"
     return ", ".join(map(str, settings.fonts)) or "none (POSTER_FONTS names folders of your own)"
+
+
+def avif() -> str:
+    """Whether the format avif can be answered."""
+    from poster_service.render.encode import writes_avif
+
+    if not writes_avif():
+        return "MISSING: this Pillow has no libavif; pip install --only-binary :all: pillow"
+    return "written by Pillow"
 
 
 def init() -> str:

@@ -27,9 +27,10 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from poster_service import clock
+from poster_service import clock, telemetry
 from poster_service.browser import installed
-from poster_service.browser.pool import Pool, PoolSize
+from poster_service.browser.pool import PoolSize
+from poster_service.browser.pools import Pools
 from poster_service.browser.spec import Sandbox
 from poster_service.buffers import Buffers
 from poster_service.chrome_setup import chrome_spec, missing_rights, without_what_failed
@@ -98,7 +99,7 @@ class Engine:
         templates: The templates, read again when they change.
         admission: Who may render now, and who waits.
         fetcher: Fetches what pages ask for.
-        pool: The Chromes.
+        pool: The Chromes, of all isolation levels.
         renderer: Paints a job with a Chrome.
         cache: Finished pictures; it has the renderer paint what is not there.
         jobs: Builds a job from a request.
@@ -124,7 +125,8 @@ class Engine:
             settings.asset_cache_bytes,
             settings.fetch_connections,
         )
-        self.pool = _pool(settings, program, observers)
+        self.pool = _pools(settings, program, observers)
+        self.pool.check_pages_by(lambda key: self.templates.version_of(key.template) == key.version)
         self.buffers = Buffers(settings.buffer_limit)
         self.renderer = Renderer(self.pool, self.admission, self.fetcher, self.limits, self.buffers)
         self.cache = RenderCache(
@@ -162,6 +164,10 @@ class Engine:
         fonts = self.pool.spec.fonts
         try:
             await asyncio.to_thread(fonts.prepare)
+            if telemetry.is_on():
+                program = self.pool.spec.program
+                number = await asyncio.to_thread(installed.version_number, program)
+                self.renderer.chrome_version = number
             await self._start_pool()
             await self._first_probe()
         except BaseException:  # cancelled too: TERM may come while the first Chrome starts
@@ -254,14 +260,16 @@ class Engine:
                 logger.exception("the probe render failed")
 
 
-def _pool(settings: Settings, program: Path, observers: Observers) -> Pool:
+def _pools(settings: Settings, program: Path, observers: Observers) -> Pools:
     size = PoolSize(
         ready=settings.ready_chromes,
         capacity=settings.max_chromes,
         most_ready=settings.max_ready_chromes,
         starts=max(2, processors()),
+        warm=settings.warm_pages,
     )
-    return Pool(chrome_spec(settings, program), size, on_ending=observers.chrome_ended)
+    spec = chrome_spec(settings, program)
+    return Pools(spec, size, settings.isolation, on_ending=observers.chrome_ended)
 
 
 def _store(settings: Settings) -> Store | None:
@@ -310,4 +318,6 @@ def limits_of(settings: Settings) -> Limits:
         settings.page_max_messages,
         settings.page_max_message_bytes,
         settings.page_memory_mib << 20,
+        settings.isolation,
+        settings.template_isolation,
     )

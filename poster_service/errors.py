@@ -5,6 +5,8 @@
     │   ├── BadRequest              not JSON, not a form, not text
     │   ├── InvalidField            a field is unknown, missing, of the wrong type or out of range
     │   ├── UnknownTemplate
+    │   ├── UnknownResult           no stored result has that name
+    │   ├── UnknownDeadLetter       no webhook of this caller that failed has that id
     │   ├── InvalidData             the data does not fit the template's schema
     │   ├── BodyTooLarge
     │   ├── BodyTooSlow
@@ -12,16 +14,37 @@
     │   ├── JsonTooComplex
     │   ├── FormTooComplex
     │   ├── UnsupportedMediaType
+    │   ├── NotAcceptable           several outputs, and Accept has no type that they can come in
     │   ├── PictureTooLarge         known only after the page was laid out
-    │   ├── FetchDenied             strict, and the network policy denied a fetch
+    │   ├── ContentTooLarge         the text of a page is longer than an answer may be
+    │   ├── PagesOutOfRange         the document has none of the pages asked for
+    │   ├── SelectorNotFound        no element of the page matches
+    │   ├── SelectorEmpty           the element has no size
+    │   ├── ClipOutside             of the document
+    │   ├── WaitFailed              what the page was to be waited for cannot be asked
+    │   ├── ScriptFailed            `fail_on`, and a script of the page failed
+    │   ├── MissingGlyph            `fail_on`, and no font has a character of the page
+    │   ├── FetchDenied             the policy denied the page's `url`, or, with strict, a fetch
+    │   ├── UrlStatus               `url` answered with a status of 400 or more
+    │   ├── DestinationDenied       the policy denied the `destination` of a result, or a webhook
+    │   ├── NotAPage                what `url` answered with is no page
     │   ├── Unauthorized            no token, or an unknown one
     │   ├── CrossOriginForm         a form that a page of another origin sent
+    │   ├── CrossOriginRequest      GET /render that a browser sends for a page of another origin
     │   ├── UnknownHost             a Host header with a name that is not in POSTER_SERVER_NAMES
     │   ├── Forbidden               a signed URL that is invalid or has expired
     │   │   ├── BadSignature
     │   │   ├── UnknownKey
     │   │   ├── UrlExpired
     │   │   └── ExpiryTooFar
+    │   ├── JobRefused              a job cannot be accepted, shown or cancelled
+    │   │   ├── UnknownJob          no job of this caller has that id
+    │   │   ├── JobEnded            it cannot be cancelled any more
+    │   │   ├── KeyReused           its Idempotency-Key came before, with another request
+    │   │   ├── TooManyJobs         of this caller have not ended
+    │   │   ├── UnknownBatch        no batch of this caller has that id
+    │   │   ├── BatchEnded          it cannot be cancelled or tried again
+    │   │   └── TooManyBatches      of this caller have not ended
     │   └── OverQuota               the caller has used up its quota
     │       ├── RateLimited
     │       └── ConcurrencyLimited
@@ -33,7 +56,15 @@
     │   ├── PageFailed
     │   ├── ChromeDied
     │   ├── FetchFailed             strict, and a fetch of the page failed
+    │   ├── ResourceStatus          fail_on_status, and something had such a status
+    │   ├── UrlUnreachable          `url` cannot be fetched
+    │   ├── StorageFailed           the result cannot be stored
+    │   ├── DestinationFailed       the result cannot be sent to its `destination`
     │   └── RenderTimeout
+    ├── JobFailed                   the queue of jobs is at fault
+    │   ├── QueueUnavailable        it does not answer
+    │   ├── JobLost                 the workers of a job died again and again
+    │   └── JobsMissing             the service is installed without what jobs need
     └── OperatorError               the service cannot run; one line on stderr
         ├── InvalidSettings
         ├── ChromeNotFound
@@ -43,7 +74,7 @@
         └── UnauthenticatedBind
 
 An error has a short public sentence: what is wrong, the value seen, what is allowed. Its cause is
-for the log only. `web/problems.py` has the one table that gives each error its HTTP status.
+for the log only. `problems.py` has the one table that gives each error its HTTP status.
 """
 
 from collections.abc import Sequence
@@ -134,6 +165,12 @@ class UnknownTemplate(CallerError):
     code = "unknown_template"
 
 
+class UnknownResult(CallerError):
+    """There is no stored result of that name."""
+
+    code = "unknown_result"
+
+
 class InvalidData(CallerError):
     """The data does not fit the template's schema."""
 
@@ -176,16 +213,97 @@ class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
 
 
+class NotAcceptable(CallerError):
+    """A request with `outputs` whose `Accept` has no media type in which they can be answered."""
+
+    code = "not_acceptable"
+
+
 class PictureTooLarge(CallerError):
     """The page turned out to be larger than a picture may be."""
 
     code = "picture_too_large"
 
 
+class ContentTooLarge(CallerError):
+    """The document, or what selectors match in it, is longer than an answer may be."""
+
+    code = "content_too_large"
+
+
+class PagesOutOfRange(CallerError):
+    """The document turned out to have none of the pages of a PDF that were asked for."""
+
+    code = "pages_out_of_range"
+
+
+class SelectorNotFound(CallerError):
+    """The selector matches no element of the page."""
+
+    code = "selector_not_found"
+
+
+class SelectorEmpty(CallerError):
+    """The first element that the selector matches has no size, or is outside of the document."""
+
+    code = "selector_empty"
+
+
+class ClipOutside(CallerError):
+    """The clip reaches beyond the document."""
+
+    code = "clip_outside"
+
+
+class WaitFailed(CallerError):
+    """The expression of `wait_for` threw, or its promise was rejected."""
+
+    code = "wait_failed"
+
+
 class FetchDenied(CallerError):
-    """A strict render whose page made a request that the network policy denies."""
+    """The network policy denies the page's `url`, or a request of the page of a strict render."""
 
     code = "fetch_denied"
+
+
+class ScriptFailed(CallerError):
+    """A render with `fail_on: script_error` in which a script of the page failed."""
+
+    code = "script_error"
+
+
+class MissingGlyph(CallerError):
+    """A render with `fail_on: missing_glyph` whose page shows characters that no font has."""
+
+    code = "missing_glyph"
+
+
+class UrlStatus(CallerError):
+    """The page's `url` answered with a status of 400 or more, or of `fail_on_status`.
+
+    Attributes:
+        status: The status; 0 if it is not known.
+    """
+
+    code = "url_status"
+    status = 0
+
+
+#: What Chrome displays, for the caller whose `url` is something else.
+DISPLAYED = "an address with HTML, XML, text or a picture"
+
+
+class DestinationDenied(CallerError):
+    """The network policy forbids the `destination` of a result."""
+
+    code = "destination_denied"
+
+
+class NotAPage(CallerError):
+    """What the page's `url` answered with is not displayed: a PDF, a download, nothing."""
+
+    code = "not_a_page"
 
 
 class Unauthorized(CallerError):
@@ -203,6 +321,12 @@ class CrossOriginForm(CallerError):
     """A browser sends a form for a page of another origin, which is not in POSTER_CORS_ORIGINS."""
 
     code = "cross_origin_form"
+
+
+class CrossOriginRequest(CallerError):
+    """A browser sends a GET /render for a page of another origin, and it is not signed."""
+
+    code = "cross_origin_request"
 
 
 class UnknownHost(CallerError):
@@ -239,6 +363,43 @@ class ExpiryTooFar(Forbidden):
     """The URL expires later than POSTER_SIGNED_URL_MAX_SECONDS from now."""
 
     code = "expiry_too_far"
+
+
+class UnknownDeadLetter(CallerError):
+    """No webhook of this caller that could not be delivered has that id."""
+
+    code = "unknown_dead_letter"
+
+
+class JobRefused(CallerError):
+    """A job cannot be accepted, shown or cancelled."""
+
+    code = "job_refused"
+
+
+class UnknownJob(JobRefused):
+    """No job of this caller has that id, or none any more."""
+
+    code = "unknown_job"
+
+
+class JobEnded(JobRefused):
+    """A job that is done or has failed cannot be cancelled."""
+
+    code = "job_ended"
+
+
+class KeyReused(JobRefused):
+    """An Idempotency-Key that this caller has used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class TooManyJobs(JobRefused):
+    """The caller has as many unfinished jobs as POSTER_JOBS_PER_CALLER allows."""
+
+    code = "too_many_jobs"
+    retry_after = 10
 
 
 class OverQuota(CallerError):
@@ -315,10 +476,83 @@ class FetchFailed(RenderFailed):
     code = "fetch_failed"
 
 
+class ResourceStatus(RenderFailed):
+    """A render with `fail_on_status` whose page got such a status for something that it loads.
+
+    Attributes:
+        found: Addresses, as warnings show them, each with its status.
+    """
+
+    code = "resource_status"
+    found: tuple[tuple[str, int], ...] = ()
+
+
+class UrlUnreachable(RenderFailed):
+    """The page's `url` cannot be fetched: no such host, no connection, no answer in time."""
+
+    code = "url_unreachable"
+
+
+class StorageFailed(RenderFailed):
+    """The result could not be stored in the service's object storage."""
+
+    code = "storage_failed"
+
+
+class DestinationFailed(RenderFailed):
+    """The result could not be sent to its `destination`: no connection, or an error status."""
+
+    code = "destination_failed"
+
+
 class RenderTimeout(RenderFailed):
     """The render took longer than its timeout."""
 
     code = "render_timeout"
+
+
+class UnknownBatch(JobRefused):
+    """No batch of this caller has that id, or none any more."""
+
+    code = "unknown_batch"
+
+
+class BatchEnded(JobRefused):
+    """A batch that is done cannot be cancelled, and one that was cancelled not be tried again."""
+
+    code = "batch_ended"
+
+
+class TooManyBatches(JobRefused):
+    """The caller has as many unfinished batches as POSTER_BATCHES_PER_CALLER allows."""
+
+    code = "too_many_batches"
+    retry_after = 10
+
+
+class JobFailed(PosterError):
+    """The queue of jobs is at fault, or the workers are."""
+
+    code = "job_failed"
+
+
+class QueueUnavailable(JobFailed):
+    """The Redis of the jobs does not answer."""
+
+    code = "queue_unavailable"
+    retry_after = 5
+
+
+class JobLost(JobFailed):
+    """Each worker that had this job died or lost its connection while it ran."""
+
+    code = "job_lost"
+
+
+class JobsMissing(JobFailed):
+    """This service is installed without the package that jobs need."""
+
+    code = "jobs_missing"
 
 
 class OperatorError(PosterError):

@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from poster_service.logwriter import PIPE_BUF, Lines, LogWriter
@@ -26,6 +27,11 @@ MOST_TRACE = 8_000
 #: The request that the running task works for, or "" outside of any.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
+#: The trace and the span that the running task works for, as fields of its JSON lines; {} without.
+trace: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
+    "trace", default=MappingProxyType({})
+)
+
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -38,6 +44,7 @@ class _Json(logging.Formatter):
         }
         if request := request_id.get():
             line["request_id"] = request
+        line |= trace.get()
         fields = getattr(record, "fields", {})
         line |= _bounded(fields)
         if "stack" in fields:  # the end names the place

@@ -14,11 +14,12 @@ PAUSE_SECONDS = 5.0
 MAX_CONNECTIONS = 16
 
 
-def client(url: str) -> Any:
+def client(url: str, seconds: float = COMMAND_SECONDS) -> Any:
     """A client of a Redis server (`redis.asyncio.Redis`) that has connected to nothing yet.
 
     Args:
         url: redis://, rediss:// or unix://, as redis-py takes it.
+        seconds: Time limit of one command, connecting included.
 
     Raises:
         ValueError: The URL is invalid.
@@ -30,7 +31,7 @@ def client(url: str) -> Any:
 
     pool = BlockingConnectionPool.from_url(
         url, max_connections=MAX_CONNECTIONS, timeout=None,
-        socket_timeout=COMMAND_SECONDS, socket_connect_timeout=COMMAND_SECONDS,
+        socket_timeout=seconds, socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
         driver_info=None,  # redis-py would read its version from disk for each connection
     )  # fmt: skip

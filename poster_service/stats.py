@@ -12,10 +12,13 @@ class Phases:
 
     Attributes:
         milliseconds: How long each phase took, in the order in which they began.
+        spans: Each phase with its begin and end, in seconds of `time.perf_counter`; one that had
+            several parts is there with each of them.
     """
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
+        self.spans: list[tuple[str, float, float]] = []
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -24,7 +27,9 @@ class Phases:
         try:
             yield
         finally:
-            took = (time.perf_counter() - begin) * 1000
+            end = time.perf_counter()
+            self.spans.append((name, begin, end))
+            took = (end - begin) * 1000
             self.milliseconds[name] = self.milliseconds.get(name, 0.0) + took
 
     def server_timing(self) -> str:
@@ -38,7 +43,7 @@ class Done:
 
     Attributes:
         outcome: "ok", "cancelled", or the stable code of the error.
-        format: Encoding asked for.
+        format: Encoding asked for; "several" for several outputs.
         seconds: From the arrival of the request to the end of the render, queueing included.
         milliseconds: The phases, in the order of their begin.
         size: Bytes of the picture; 0 when there is none.

@@ -41,7 +41,7 @@ test_on() { # VERSION PYTHON
     venv=.venv-python/$1
     PYTHON=$2 VENV=$venv tools/setup.sh dev
     "$venv/bin/poster-init" -- "$venv/bin/python" -m pytest -m "not slow and not endurance" \
-        -n "${JOBS:-2}" --dist loadfile --no-loadscope-reorder \
+        -n "${JOBS:-3}" --dist loadfile --no-loadscope-reorder \
         -o cache_dir="$venv/.pytest_cache" ${ARGS:-$tests}
 }
 

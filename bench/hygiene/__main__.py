@@ -21,7 +21,7 @@ from typing import Any
 
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
-from poster_service.browser.types import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
 from poster_service.process import census
 from poster_service.process.spawn import Command, Group
 from tests.conftest import settled
@@ -31,8 +31,8 @@ INSTANCE = 0xBE7C4
 PROGRAMS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")
 CARD = b"<!doctype html><body style='background: #0a0; font: 40px sans-serif'>A card"
 PICTURE = CaptureOptions(
-    width=750, height=1334, scale=1, format="png", quality=None, full_page=False,
-    background=(0, 0, 0, 0), max_pixels=10_000_000,
+    PageOptions(750, 1334, 1, (0, 0, 0, 0)),
+    format="png", quality=None, full_page=False, background=(0, 0, 0, 0), max_pixels=10_000_000,
 )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ async def measure_endings(home: Path, program: str, rounds: int) -> dict[str, An
     seconds = []
     for lease in range(1, rounds + 1):
         one = await Chrome.start(spec, lease)
-        await one.page.set_up(PICTURE)
+        await one.page.set_up(PICTURE.page)
         await one.page.load(card)
         await one.page.wait_painted()
         await one.page.capture(PICTURE)

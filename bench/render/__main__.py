@@ -1,10 +1,11 @@
 """Ours beside the peers: latency, rate, CPU, memory and bytes, in interleaved rounds.
 
-    python -m bench.render [--quick | --profile] [--only NAME] [--out FOLDER]
+    python -m bench.render [--quick | --scaled | --profile] [--only NAME] [--out FOLDER]
 
 Sets up the peers (puppeteer, playwright, pyppeteer, each in its own environment in a cache outside
 the tree), then measures every candidate in turn, round after round, so that what moves the machine
-moves all. Writes results.json, table.md and plot.svg. Leaves the cache and nothing else running.
+moves all. Writes results.json, table.md and plot.svg; with --scaled, scaled.json. Leaves the cache
+and nothing else running.
 Never part of the suite.
 """
 
@@ -17,16 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.render import environments, report
+from bench.render import environments, report, scaled
 from bench.render.candidates import CANDIDATES, NAMES, SHARED, Candidate
 from bench.render.measure import Life, Measurement, Plan, cleaning, ready_memory
-from bench.render.posters import POSTERS, REFERENCE
+from bench.render.posters import POSTERS, REFERENCE, SCALED
 from bench.render.service import Refused
 from bench.render.stopping import until_signal
 from bench.render.summary import Summary, summarize
 
 FULL = Plan(renders=20, share=8, levels=(2, 4, 8), other_renders=6)
 QUICK = Plan(renders=8, share=4, levels=(2, 4), other_renders=4)
+SCALED_PLAN = Plan(renders=12, share=0, levels=(), other_renders=0, alike=True)
+#: Who is measured at scale 2: the base of all ratios, and ours.
+SCALED_NAMES = (SHARED[0], "ours-fast")
 PROFILE = Plan(renders=40, share=0, levels=(), other_renders=0)
 #: The other posters are measured in the first rounds only.
 ROUNDS_OF_OTHERS = 2
@@ -40,6 +44,10 @@ def options() -> argparse.ArgumentParser:
     )  # fmt: skip
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quick", action="store_true", help="one poster, two rounds: some 3 minutes")
+    how.add_argument(
+        "--scaled", action="store_true",
+        help="the reference poster and the bundled templates at scale 1 and 2: some 5 minutes",
+    )  # fmt: skip
     how.add_argument("--profile", action="store_true", help="only the phases of ours; writes none")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (3; 2 with --quick)")
     parser.add_argument(
@@ -76,12 +84,14 @@ async def all_lives(
 ) -> tuple[list[Life], Measurement]:
     """Every candidate in every round; one that refused is not asked again."""
     plan = PROFILE if given.profile else QUICK if given.quick else FULL
+    plan = SCALED_PLAN if given.scaled else plan
     measurement = Measurement(plan, given.cache)
     lives: list[Life] = []
     refused: set[str] = set()
     for number in range(1, rounds + 1):
         whole = number <= ROUNDS_OF_OTHERS and not (given.quick or given.profile)
         posters = list(POSTERS) if whole else [REFERENCE]
+        posters = list(SCALED) if given.scaled else posters
         tell(f"round {number} of {rounds}")
         for candidate in candidates:
             if candidate.name in refused:
@@ -96,7 +106,9 @@ async def all_lives(
 
 async def about_ours(found: Summary, candidates: list[Candidate], cache: Path, rounds: int) -> None:
     """What only ours has: ready Chromes and their cleaning. One for each way to start it."""
-    ours = {tuple(sorted(c.env.items())): c for c in reversed(candidates) if c.is_ours}
+    ours = {
+        tuple(sorted(c.env.items())): c for c in reversed(candidates) if c.is_ours and not c.api
+    }
     for candidate in ours.values():
         try:
             found.ready[candidate.name] = await ready_memory(candidate, cache)
@@ -118,7 +130,8 @@ def compare(found: Summary, pictures: dict[tuple[str, str], bytes]) -> None:
 
 async def run(given: argparse.Namespace) -> str:
     """Set up, measure, write; the tables. Raises CannotSetUp."""
-    wanted = given.only or (["ours"] if given.profile else NAMES)
+    everybody = SCALED_NAMES if given.scaled else NAMES
+    wanted = given.only or (["ours"] if given.profile else everybody)
     candidates = [candidate for candidate in CANDIDATES if candidate.name in wanted]
     programs = {candidate.program for candidate in candidates}
     for program in sorted(programs):
@@ -133,12 +146,15 @@ async def run(given: argparse.Namespace) -> str:
             report.phases(name, figures) for (name, _), figures in found.figures.items()
         )
     compare(found, measurement.pictures)
-    await about_ours(found, candidates, given.cache, 8 if given.quick else 20)
+    if not given.scaled:
+        await about_ours(found, candidates, given.cache, 8 if given.quick else 20)
     raw: dict[str, Any] = {
         "machine": report.machine(), "versions": environments.versions(programs, given.cache),
         "began": began.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - begin),
         "quick": given.quick, "rounds": rounds, "lives": [life.as_json() for life in lives],
     }  # fmt: skip
+    if given.scaled:
+        return scaled.write(given.out, found, raw)
     return report.write(given.out, found, raw, candidates)
 
 

@@ -18,6 +18,9 @@ class Candidate:
         program: Which service: puppeteer, playwright, pyppeteer or ours.
         env: What it is started with.
         options: What each render asks for in addition to the page and its size.
+        is_template: Whether it renders the reference poster as a template, and nothing else.
+        level: The isolation level that each answer must report; "" where that does not matter.
+        api: The other service's API that it is asked through, as POSTER_COMPAT names it.
     """
 
     name: str
@@ -25,6 +28,9 @@ class Candidate:
     program: str
     env: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    is_template: bool = False
+    level: str = ""
+    api: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -32,12 +38,29 @@ class Candidate:
         return self.program == "ours"
 
 
-FIFTY = {"POSTER_RENDERS_PER_CHROME": "50"}
+CONTEXT = {"POSTER_ISOLATION": "context"}
 
 
 def _ours(name: str, title: str, compression: str = "", env: Mapping[str, str] = {}) -> Candidate:
     options = {"png_compression": compression} if compression else {}
     return Candidate(name, f"**ours**: {title}", "ours", env, options)
+
+
+def _through(api: str, title: str) -> Candidate:
+    """Ours through another service's API, with PNG fast."""
+    return Candidate(
+        f"ours-{api}", f"**ours**: through {title}, PNG fast", "ours", {"POSTER_COMPAT": api},
+        {"png_compression": "fast"}, api=api,
+    )  # fmt: skip
+
+
+def _at(level: str, title: str, **options: str) -> Candidate:
+    """Ours with the reference poster as a template, at an isolation level."""
+    kind = options.get("format", "fast")
+    return Candidate(
+        f"ours-{level}-{kind}", f"**ours**: a template, {title}", "ours",
+        {"POSTER_TEMPLATE_ISOLATION": level}, options, is_template=True, level=level,
+    )  # fmt: skip
 
 
 CANDIDATES = (
@@ -55,7 +78,14 @@ CANDIDATES = (
     _ours("ours-fast", "a Chrome per render, PNG fast", "fast"),
     _ours("ours-balanced", "a Chrome per render, PNG balanced", "balanced"),
     _ours("ours-small", "a Chrome per render, PNG small", "small"),
-    _ours("ours-50-fast", "50 renders per Chrome, PNG fast", "fast", FIFTY),
-    _ours("ours-50-balanced", "50 renders per Chrome, PNG balanced", "balanced", FIFTY),
+    _ours("ours-50-fast", "50 renders per Chrome, PNG fast", "fast", CONTEXT),
+    _ours("ours-50-balanced", "50 renders per Chrome, PNG balanced", "balanced", CONTEXT),
+    _through("gotenberg", "Gotenberg's route"),
+    _through("browserless", "browserless' route"),
+    _through("cloudflare", "Cloudflare's route"),
+    _at("process", "a Chrome per render, PNG fast"),
+    _at("context", "a context per render, PNG fast"),
+    _at("page", "a warm page, PNG fast"),
+    _at("page", "a warm page, JPEG", format="jpeg"),
 )  # fmt: skip
 NAMES = [candidate.name for candidate in CANDIDATES]

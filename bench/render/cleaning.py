@@ -22,11 +22,11 @@ from bench.render.environments import CHROME
 from bench.render.posters import REFERENCE
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
-from poster_service.browser.types import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
 
 PICTURE = CaptureOptions(
-    width=REFERENCE.width, height=REFERENCE.height, scale=1, format="png", quality=None,
-    full_page=False, background=(0, 0, 0, 0), max_pixels=10_000_000,
+    PageOptions(REFERENCE.width, REFERENCE.height, 1, (0, 0, 0, 0)),
+    format="png", quality=None, full_page=False, background=(0, 0, 0, 0), max_pixels=10_000_000,
 )  # fmt: skip
 QUIET_SECONDS = 0.2
 
@@ -44,7 +44,7 @@ async def measure(usage: Path, rounds: int, home: Path) -> dict[str, float]:
     cpu, wall = [], []
     for lease in range(1, rounds + 1):
         one = await Chrome.start(spec, lease)
-        await one.page.set_up(PICTURE)
+        await one.page.set_up(PICTURE.page)
         await one.page.load(page)
         await one.page.wait_painted()
         await one.page.capture(PICTURE)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.render import accounts, environments
+from bench.render import accounts, as_template, environments
 from bench.render.candidates import Candidate
 from bench.render.posters import REFERENCE, Poster
 from bench.render.service import Picture, Refused, Service
@@ -36,12 +36,14 @@ class Plan:
         share: Renders for each caller in windows of more callers.
         levels: Callers at once, beyond the one.
         other_renders: Renders in each of the two windows of the other posters.
+        alike: Whether all posters are measured as the first.
     """
 
     renders: int
     share: int
     levels: tuple[int, ...]
     other_renders: int
+    alike: bool = False
 
 
 @dataclass
@@ -164,10 +166,13 @@ def service_of(candidate: Candidate, cache: Path, env: Mapping[str, str] | None 
     more = {"CHROME": environments.CHROME}
     if candidate.is_ours:
         more = {"POSTER_CHROME": environments.CHROME}
+    if candidate.is_template:
+        more["POSTER_TEMPLATES"] = str(as_template.write(cache))
     folder = cache / candidate.program
     return Service(
-        environments.command(candidate, cache), {**more, **candidate.env, **(env or {})}, folder
-    )
+        environments.command(candidate, cache), {**more, **candidate.env, **(env or {})}, folder,
+        candidate.api,
+    )  # fmt: skip
 
 
 class Measurement:
@@ -184,11 +189,15 @@ class Measurement:
         try:
             async with service_of(candidate, self._cache) as service:
                 life.grouped = service.grouped
-                await service.ask_first(self._wish(candidate, REFERENCE))
+                first = await service.ask_first(self._wish(candidate, REFERENCE))
+                if candidate.level not in ("", first.level):
+                    raise Refused(f"it renders at level {first.level}")
                 life.first = service.first_seconds
-                for poster in posters:
+                for poster in [REFERENCE] if candidate.is_template else posters:
+                    if poster.is_template and (candidate.api or not candidate.is_ours):
+                        continue
                     await self._windows(service, candidate, poster, life)
-                if number == 1:
+                if number == 1 and not self._plan.alike:
                     await self._memory(service, candidate, life)
                     await self._pace(service, candidate, life)
         except Refused as refused:
@@ -197,13 +206,16 @@ class Measurement:
 
     @staticmethod
     def _wish(candidate: Candidate, poster: Poster) -> dict[str, Any]:
-        return {**poster.wish, **candidate.options}
+        wish = poster.wish
+        if candidate.is_template:
+            wish = {"template": poster.name, "data": {}}
+        return {**wish, **candidate.options}
 
     async def _windows(
         self, service: Service, candidate: Candidate, poster: Poster, life: Life
     ) -> None:
         plan, wish = self._plan, self._wish(candidate, poster)
-        if poster is REFERENCE:
+        if poster is REFERENCE or plan.alike:
             wanted = [(1, plan.renders), *((n, n * plan.share) for n in plan.levels)]
         else:
             wanted = [(1, plan.other_renders), (2, plan.other_renders)]

@@ -5,6 +5,7 @@ Photos are made here, by seed, so that no picture has to be kept and everybody h
 
 import base64
 import io
+import json
 import random
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ import jinja2
 from PIL import Image, ImageFilter
 
 FOLDER = Path(__file__).parent / "posters"
+TEMPLATES = Path(__file__).parents[2] / "templates"
 
 
 @cache
@@ -39,21 +41,40 @@ def photo(seed: int, width: int, height: int) -> str:
 
 @dataclass(frozen=True)
 class Poster:
-    """A page and how it is rendered; sizes in CSS pixels."""
+    """A page and how it is rendered; sizes in CSS pixels.
+
+    Attributes:
+        page: The file in `posters/`, or the bundled template that only ours has; `name` if "".
+        scale: Device scale factor.
+        is_template: Whether it is a template with its own sample and size.
+    """
 
     name: str
     title: str
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
     full_page: bool = False
+    page: str = ""
+    scale: int = 1
+    is_template: bool = False
 
     @property
     def wish(self) -> dict[str, Any]:
         """The body of the request, the same for everybody."""
+        scaled = {"device_scale_factor": self.scale} if self.scale != 1 else {}
+        page = self.page or self.name
+        if self.is_template:
+            return {"template": page, "data": sample(page), **scaled}
         return {
-            "html": html(self.name), "width": self.width, "height": self.height,
-            "full_page": self.full_page,
+            "html": html(page), "width": self.width, "height": self.height,
+            "full_page": self.full_page, **scaled,
         }  # fmt: skip
+
+
+@cache
+def sample(template: str) -> Any:
+    """The data that a bundled template is shown with."""
+    return json.loads((TEMPLATES / template / "sample.json").read_text("utf-8"))
 
 
 @cache
@@ -72,3 +93,14 @@ POSTERS = (
     Poster("card", "plain card", 600, 315),
 )
 REFERENCE = POSTERS[0]
+#: What phones are sent: the reference poster and the bundled templates, at scale 1 and 2.
+SCALED = (
+    REFERENCE,
+    Poster("gradient-2", "the same, scale 2", 750, 1334, page="gradient", scale=2),
+    *(
+        Poster(f"{name}-{scale}", f"{name}, scale {scale}", page=name, scale=scale,
+               is_template=True)
+        for name in ("share-poster", "article-card")
+        for scale in (1, 2)
+    ),
+)  # fmt: skip

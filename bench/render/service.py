@@ -22,6 +22,7 @@ from typing import Any, Self
 import aiohttp
 
 from bench.render import accounts
+from bench.render.routes import ROUTES
 from poster_service import init
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -31,7 +32,7 @@ REST_STEP_SECONDS = 0.15
 #: CPU in one step below which nothing is going on: 2 % of one core.
 REST_CPU_SECONDS = 0.003
 REST_LIMIT_SECONDS = 15.0
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 
 
 class Refused(Exception):
@@ -46,11 +47,13 @@ class Picture:
         seconds: From the request's first byte to the picture's last.
         body: The picture.
         timing: Phases in milliseconds, of Server-Timing; empty where there is none.
+        level: The isolation level that the answer reports; "" where there is none.
     """
 
     seconds: float
     body: bytes
     timing: Mapping[str, float]
+    level: str = ""
 
 
 def size_of(picture: bytes) -> tuple[int, int]:
@@ -59,6 +62,12 @@ def size_of(picture: bytes) -> tuple[int, int]:
         raise Refused(f"no PNG: {picture[:200]!r}")
     width, height = struct.unpack(">II", picture[16:24])
     return width, height
+
+
+def check_picture(picture: bytes) -> None:
+    """Refuse what is neither a PNG nor a JPEG. Raises Refused."""
+    if not picture.startswith(JPEG):
+        size_of(picture)
 
 
 def reason_of(body: bytes) -> str:
@@ -83,7 +92,10 @@ class Service:
         grouped: Whether CPU is counted by a control group.
     """
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], folder: Path, api: str = ""
+    ) -> None:
+        self._sent = ROUTES[api]
         self._command = command
         self._env = env
         self._folder = folder
@@ -198,8 +210,9 @@ class Service:
         begin = time.perf_counter()
         headers = {"Cache-Control": "no-cache"}  # a render is measured, not a cache
         try:
+            path, body_of = self._sent(wish)
             async with self._session.post(
-                f"{self._address}/render", json=wish, headers=headers
+                self._address + path, headers=headers, **body_of
             ) as answer:
                 body = await answer.read()
                 timing = timing_of(answer.headers.get("Server-Timing", ""))
@@ -208,8 +221,8 @@ class Service:
         seconds = time.perf_counter() - begin
         if answer.status != 200:
             raise Refused(f"{answer.status}: {reason_of(body)}")
-        size_of(body)
-        return Picture(seconds, body, timing)
+        check_picture(body)
+        return Picture(seconds, body, timing, answer.headers.get("X-Isolation", ""))
 
     async def ask_first(self, wish: Mapping[str, Any]) -> Picture:
         """The first render, timed from the moment the address was told."""

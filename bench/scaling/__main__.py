@@ -63,7 +63,7 @@ def options() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--env", action="append", type=pair, default=[], metavar="NAME=VALUE",
-        help="a setting of the service, e.g. POSTER_RENDERS_PER_CHROME=50",
+        help="a setting of the service, e.g. POSTER_ISOLATION=context",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER",

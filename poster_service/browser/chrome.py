@@ -24,6 +24,7 @@ from poster_service.browser.spec import (
     environment,
     supports_begin_frame,
 )
+from poster_service.browser.warm import WarmPage
 from poster_service.errors import ChromeDied, ChromeNotStarted
 from poster_service.process import census
 from poster_service.process.cgroup import CannotLimit, remove
@@ -110,6 +111,25 @@ class Chrome:
         except TimeoutError as error:
             raise ChromeDied(f"a page was not gone after {self._renew_timeout:g} s") from error
 
+    async def clean(self, warm: WarmPage, *, evicts: bool) -> None:
+        """Empty the page for another render of the same template.
+
+        Args:
+            warm: The page's life; it checks that the page is as it was.
+            evicts: Whether pictures and others that Chrome has loaded are removed from its memory.
+
+        Raises:
+            ChromeDied: That failed or took too long, or the page is not as it was.
+        """
+        try:
+            async with asyncio.timeout(self._renew_timeout):
+                warm.check(await self.page.clean(evicts=evicts))
+                if warm.is_measured:
+                    warm.check_memory(await asyncio.to_thread(self.memory))
+        except TimeoutError as error:
+            raise ChromeDied(f"a page was not clean after {self._renew_timeout:g} s") from error
+        self.page = self.page.successor()
+
     async def _close_page(self) -> list[int]:
         """Close the page and wait until its processes are dead; returns their pids.
 
@@ -142,7 +162,7 @@ class Chrome:
         """Bytes of anonymous and shared memory of its processes.
 
         The walk along parents is enough here: this watches a page's memory, and a page cannot start
-        processes. Takes 0.9 ms of CPU; shared memory counts once for each process.
+        processes. Takes 0.4 ms of CPU; shared memory counts once for each process.
         """
         return census.memory_below(self.group.shim_pid)
 

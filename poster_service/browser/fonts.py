@@ -60,6 +60,8 @@ _IGNORABLE = (
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zs", "Zl", "Zp"))
 #: Characters that the text shaper replaces where a font lacks them (HarfBuzz, hb-ot-shape).
 _STAND_INS = {"\u2011": "\u2010"}
+#: So many drawn characters are remembered before none is added; a text has fewer by far.
+MAX_DRAWN = 50_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Coverage:
     """
 
     ranges: tuple[tuple[int, int], ...]
+    #: Characters that are known to be drawn, as most of a text are each time.
+    _drawn: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def __contains__(self, character: str) -> bool:
         code, low, high = ord(character), 0, len(self.ranges)
@@ -90,6 +94,14 @@ class Coverage:
             return False
         parts = unicodedata.normalize("NFD", character)
         return parts == character or any(part not in self for part in parts)
+
+    def lacking(self, text: str) -> str:
+        """The characters of a text that no font draws."""
+        drawn = self._drawn
+        found = "".join(one for one in text if one not in drawn and self.lacks(one))
+        if len(drawn) < MAX_DRAWN:
+            drawn.update(set(text).difference(found))
+        return found
 
 
 @dataclass(frozen=True)
@@ -177,17 +189,22 @@ class Fonts:
         """As `lacking`, but without blocking: None where it would block."""
         if not self._is_known:
             return None
-        return "" if self._coverage is None else "".join(filter(self._coverage.lacks, text))
+        return "" if self._coverage is None else self._coverage.lacking(text)
 
     def lacking(self, text: str) -> str:
         """The characters that no installed font draws; "" without `fc-list`. Blocks."""
         coverage = self.coverage()
-        return "" if coverage is None else "".join(filter(coverage.lacks, text))
+        return "" if coverage is None else coverage.lacking(text)
+
+    def listed(self, form: str) -> list[str] | None:
+        """A line of `fc-list` for each font, in a form; None if it fails. Blocks."""
+        output = self._run("fc-list", form)
+        return None if output is None else output.splitlines()
 
     def _read_coverage(self) -> Coverage | None:
         form = "--format=%{fontformat}|%{outline}|%{color}|%{charset}\n"
-        output = self._run("fc-list", form)
-        return None if output is None else covered(output.splitlines())
+        lines = self.listed(form)
+        return None if lines is None else covered(lines)
 
     def _run(self, tool: str, *arguments: str) -> str | None:
         """The output of a fontconfig tool that sees the same fonts as Chrome; None if it fails."""

@@ -27,6 +27,8 @@ SLOW = 1 / 30
 STEADY = 1 / 60
 #: A frame in which nothing has changed may come without a screenshot; so many frames are tried.
 TRIES = 3
+#: So many more, `STEADY` apart, where the page must draw another part of it first: a second.
+LATE_TRIES = 60
 
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -51,9 +53,16 @@ class Frames:
         data: Base64 = answer.get("screenshotData", "")
         return data
 
-    async def picture(self, screenshot: dict[str, Any]) -> Base64:
-        """The viewport as of the next frame, in base64; empty if Chrome returns none."""
-        for _ in range(TRIES):
+    async def picture(self, screenshot: dict[str, Any], *, is_moved: bool = False) -> Base64:
+        """What the surface shows as of the next frame, in base64; empty if Chrome returns none.
+
+        Args:
+            screenshot: As of `draw`.
+            is_moved: Whether the page must draw another part first, before there is a picture.
+        """
+        for n in range(TRIES + LATE_TRIES if is_moved else TRIES):
+            if n >= TRIES:
+                await asyncio.sleep(STEADY)
             if data := await self.draw(screenshot):
                 return data
         return ""

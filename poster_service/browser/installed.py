@@ -1,6 +1,7 @@
 """Finds the Chrome that is installed on this machine."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ CANDIDATES = (
     "google-chrome-stable",
     "chrome",
 )
+_NUMBER = re.compile(r"\d+(\.\d+)+")
 INSTALL_LINE = (
     "apt-get install -y chromium-headless-shell fontconfig fonts-liberation fonts-noto-core"
     " fonts-noto-cjk fonts-noto-color-emoji"
@@ -63,3 +65,12 @@ def version(program: Path) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise ChromeNotStarted(f"{program} --version does not run: {error}") from error
     return " ".join(run.stdout.split())
+
+
+def version_number(program: Path) -> str:
+    """The number in what `--version` prints, e.g. "156.0.8078.79"; "" where it prints none."""
+    try:
+        found = _NUMBER.search(version(program))
+    except ChromeNotStarted:
+        return ""
+    return found[0] if found else ""

@@ -10,14 +10,17 @@ import itertools
 import json
 import logging
 import secrets
-from asyncio import FIRST_COMPLETED
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from poster_service.browser import glyphs, page_setup
 from poster_service.browser.capture import Capture
-from poster_service.browser.frames import PATIENCE, SLOW, STEADY, Frames
+from poster_service.browser.contents import Contents
+from poster_service.browser.frames import STEADY, Frames
+from poster_service.browser.header_footer import measured, overflows
+from poster_service.browser.loading import Loading
+from poster_service.browser.look import PageLook
 from poster_service.browser.page_calls import (
     PageCalls,
     errors_end_chrome,
@@ -26,18 +29,36 @@ from poster_service.browser.page_calls import (
     settle,
 )
 from poster_service.browser.page_requests import PageRequests
-from poster_service.browser.pieces import decoded
 from poster_service.browser.pipe import FlatSession, PipeConnection, ProtocolError
+from poster_service.browser.scrolling import Scrolling
 from poster_service.browser.settle import settled
-from poster_service.browser.types import ADDRESS, CaptureOptions, Route, Viewport, ViewportHint
+from poster_service.browser.types import (
+    ADDRESS,
+    CONTENTS,
+    CaptureOptions,
+    Cookie,
+    PageOptions,
+    Route,
+    Viewport,
+    ViewportHint,
+    WaitUntil,
+)
+from poster_service.browser.waits import PageWaits
+from poster_service.browser.warm import CLEAN
 from poster_service.browser.witness import MAX_ADDRESS, MAX_LOST_ELEMENTS, SEARCH, Witness
+from poster_service.browser.world import World
 from poster_service.buffers import Share
 from poster_service.errors import Fault, InvalidField, PageFailed
+from poster_service.origins import origin_of
 
 logger = logging.getLogger(__name__)
 
 #: The document of a page that stopped its own parser before its body began; nothing is to paint.
 EMPTY = "<!doctype html><body>"
+#: Characters of a page's title that are read.
+MAX_TITLE = 300
+#: What cookies must be, for the caller.
+COOKIES = "cookies that a browser takes: `secure` and names that begin with __ need https"
 #: Windows that the page opens; workers and frames are of no interest.
 PAGES = [{"type": "page"}]
 
@@ -69,6 +90,9 @@ class PosterPage:
             scripts; known once it is painted.
         seen: What else happened on the page, of `glyphs.SEEN_KINDS`; known once it is painted.
         text: The less common characters that the page may show, each once; known once painted.
+        loading: Loads its document.
+        look: Changes how it looks.
+        waits: Waits for what it must have or say, and runs scripts in it.
     """
 
     def __init__(
@@ -81,7 +105,11 @@ class PosterPage:
     ) -> None:
         self._connection = connection
         self._hint = hint
+        self._attached = attached
         self._viewport: Viewport | None = None
+        self._environment = page_setup.PLAIN
+        #: Whether it has had a document before, which is replaced and not loaded.
+        self._is_warm = False
         #: Whether all of the page is painted and not only what the viewport shows.
         self._is_full = False
         self.target = attached.target
@@ -94,7 +122,19 @@ class PosterPage:
         self._requests = PageRequests(
             connection, self._calls, attached.target, self.witness, attached.held
         )
-        self._loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._world = world = World(self._calls, attached.target)
+        contents = Contents(self._calls.send, world, connection.allow_more)
+        self._capture = Capture(
+            self._calls.send, self._calls.expecting_much, self._frames, world, contents
+        )
+        self.look = PageLook(self._calls, world, self._frames_going)
+        self.scrolling = Scrolling(self._calls, world, self._requests.traffic, self._frames_going)
+        self.waits = PageWaits(self._calls, world, self.witness, self._frames_going)
+        self.loading = Loading(
+            self._calls, self._requests, self.witness, attached.target, self._frames_going
+        )
+        #: Where the memory of its picture is counted.
+        self._share: Share | None = None
         self._messages: asyncio.Future[Any] | None = None
         self.seen: tuple[str, ...] = ()
         self.text = ""
@@ -114,8 +154,7 @@ class PosterPage:
         return {
             "Inspector.targetCrashed": lambda _: settle(self._calls.crashed),
             "Page.javascriptDialogOpening": lambda _: self._requests.spawn(self._dismiss()),
-            "Page.loadEventFired": self._load_event_fired,
-            "Page.frameStoppedLoading": self._frame_stopped_loading,
+            **self.loading.handlers(),
             "Log.entryAdded": self.witness.read,
         }
 
@@ -143,7 +182,7 @@ class PosterPage:
             )
         )
 
-    async def set_up(self, options: CaptureOptions) -> None:
+    async def set_up(self, options: PageOptions) -> None:
         """Set viewport, background and environment, before anything loads: all of it sees them.
 
         Sends nothing where the page was prepared with the same ones.
@@ -153,10 +192,14 @@ class PosterPage:
             RenderFailed: The page or its Chrome is gone.
         """
         self._connection.allow(options.max_messages, options.max_message_bytes)
-        self._is_full = options.full_page
-        commands = page_setup.environment_commands(options.environment)
+        self._is_full = options.is_full
+        commands = []
+        if options.environment != self._environment:
+            commands += page_setup.environment_commands(options.environment)
+            self._environment = options.environment
         if options.viewport != self._viewport:
             self._viewport = options.viewport
+            self._capture.note_set_up()
             commands += page_setup.commands(options.viewport)
         if commands:
             await asyncio.gather(*itertools.starmap(self._set, commands))
@@ -172,60 +215,68 @@ class PosterPage:
             (value,) = parameters.values()
             raise InvalidField.of(Fault(name, f'Chrome knows no {name} "{value}"')) from error
 
-    async def load(self, route: Route, *, is_static: bool = False) -> None:
-        """Load the document that `route` has for ADDRESS, until the load event.
-
-        A page's clock (`performance.now`, the time of its frames) starts with its navigation. Only
-        a static page may get its document by the navigation that has waited since its Chrome became
-        ready; any other navigates now.
-
-        Args:
-            route: Answers the page's requests, from that for the document on.
-            is_static: Whether it is known that nothing on the page runs or moves.
+    async def set_cookies(self, cookies: Sequence[Cookie]) -> None:
+        """Give the page cookies before it loads; they are gone once it is redirected elsewhere.
 
         Raises:
-            PageFailed: Chrome would not load it.
+            InvalidField: Chrome does not take one of them.
+            RenderFailed: The page or its Chrome is gone.
         """
-        self._requests.answer_with(route)
-        async with self._frames_going(PATIENCE, SLOW):
-            if self._requests.document.done() and not is_static:
-                await self._requests.refuse_document()
-            if self._requests.document.done():
-                await self._requests.give_document()
-            else:
-                await self._navigate()
-            await self._calls.wait(self._loaded)
-
-    async def _navigate(self) -> None:
-        """Go to ADDRESS, and give the document when Chrome asks for it."""
-        going = asyncio.ensure_future(self._calls.send("Page.navigate", {"url": ADDRESS}))
-        going.add_done_callback(retrieve_exception)
-        ends: set[asyncio.Future[Any]] = {going, self._requests.document}
+        # By the page's own session: full Chromium's first page, which is incognito, is in another
+        # context than the commands of the browser's session are for (measured).
         try:
-            await asyncio.wait(ends, return_when=FIRST_COMPLETED)
-            if self._requests.document.done():
-                await self._requests.give_document()
-            answer = await going
-        finally:
-            going.cancel()
-        if reason := answer.get("errorText"):
-            await self._calls.wait_for_crash_report()
-            raise PageFailed("the page could not be loaded") from RuntimeError(reason)
+            parameters = {"cookies": [cookie.parameter() for cookie in cookies]}
+            await self._calls.send("Network.setCookies", parameters)
+        except PageFailed as error:
+            if not isinstance(error.__cause__, ProtocolError):
+                raise
+            raise InvalidField.of(Fault("cookies", "Chrome refuses one of them", COOKIES)) from None
+        self._requests.clear_cookies_outside(origin_of(cookies[0].url))
 
-    async def wait_painted(self, *, is_static: bool = False) -> None:
+    async def load(
+        self,
+        route: Route,
+        address: str = ADDRESS,
+        until: WaitUntil = "load",
+        *,
+        is_static: bool = False,
+        referrer: str = "",
+    ) -> None:
+        """Load the document that `route` has for `address`; see `Loading.load`."""
+        if self._is_warm:
+            await self.loading.replace(route)
+            return
+        await self.loading.load(route, address, until, is_static=is_static, referrer=referrer)
+
+    async def title(self) -> str:
+        """The title of the page, which may be anything that it likes; up to MAX_TITLE characters.
+
+        Chrome's own record of it (CDP: Target.TargetInfo) is the address where there is no title.
+
+        Raises:
+            RenderFailed: The page or its Chrome failed.
+        """
+        answer = await self._calls.evaluate(f"`${{document.title}}`.slice(0, {MAX_TITLE})")
+        value = answer.get("result", {}).get("value")
+        return value[:MAX_TITLE] if isinstance(value, str) else ""
+
+    async def wait_painted(self, *, is_static: bool = False, patience: float | None = None) -> None:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded.
 
         A static page needs no frames meanwhile: the frame that is captured is its first, and
         nothing is painted twice.
 
+        Args:
+            is_static: As for `load`.
+            patience: Seconds for fonts and pictures that have not come yet; None for no limit.
+
         Raises:
             RenderFailed: The page or its Chrome failed.
         """
-        script = settled(everything=self._is_full)
         seen = glyphs.SEEN % json.dumps(self._seen_key)
         findings = f"async () => [await {self._search}, {seen}, {glyphs.TEXT}]"
         async with self._frames_going(STEADY if is_static else 0, STEADY):
-            answer = await self._calls.evaluate(f"{script}.then({findings})")
+            answer = await self._settled(findings, patience)
         if "exceptionDetails" in answer:  # the page broke its own document; paint what is there
             logger.info("waiting for fonts and pictures failed in the page")
         found = self._take_findings(answer.get("result", {}).get("value"))
@@ -233,6 +284,19 @@ class PosterPage:
         if isinstance(found, dict) and found.get("empty"):
             parameters = {"frameId": self.target, "html": EMPTY}
             await self._calls.send("Page.setDocumentContent", parameters)
+
+    async def _settled(self, findings: str, patience: float | None) -> dict[str, Any]:
+        """Chrome's answer to the script that waits and then has findings.
+
+        The limit is not the page's: its timers do not run without its scripts.
+        """
+        script = settled(everything=self._is_full)
+        try:
+            async with asyncio.timeout(patience):
+                return await self._calls.evaluate(f"{script}.then({findings})")
+        except TimeoutError:
+            script = settled(everything=self._is_full, patient=False)
+            return await self._calls.evaluate(f"{script}.then({findings})")
 
     def _take_findings(self, value: Any) -> object:
         """Keep what the page's scripts found; returns the part of it that is for the witness."""
@@ -253,12 +317,9 @@ class PosterPage:
         Raises:
             RenderFailed: The page or its Chrome failed.
         """
-        world = await self._calls.send("Page.createIsolatedWorld", {"frameId": self.target})
         async with self._frames_going(STEADY, STEADY):
-            answer = await self._calls.evaluate(
-                glyphs.undrawn(characters), contextId=world["executionContextId"]
-            )
-        found = set(glyphs.parse_characters(answer.get("result", {}).get("value")))
+            answer = await self._world.value(glyphs.undrawn(characters))
+        found = set(glyphs.parse_characters(answer))
         return "".join(each for each in characters if each in found)
 
     @property
@@ -283,19 +344,46 @@ class PosterPage:
             self.witness.hear(call.result().get("result", {}).get("value"))
 
     async def capture(self, options: CaptureOptions) -> bytes:
-        """Capture the page; returns the picture or the PDF.
+        """Capture the page; returns the picture, the PDF or the text.
 
         Raises:
-            PictureTooLarge: The full page has more pixels than allowed.
+            CallerError: There is no such part of the page, or it is larger than allowed.
             RenderFailed: The page or its Chrome failed.
         """
-        capture = Capture(self._calls.send, self._calls.expecting_much, self._frames)
-        data = await capture.take(options)
+        if options.format not in CONTENTS:
+            await self._set_background(options)
+        if self.scrolling.has_grown:
+            options = replace(options, is_cut=True)
+        picture = await self._capture.take(options, self._share)
         if self._messages is not None:
             await self._calls.wait(self._messages)
         if self._viewport is not None and options.format != "pdf":
             self._hint.note(self._viewport)
-        return await decoded(data)
+        return picture
+
+    @property
+    def pixels_taken(self) -> int:
+        """Device pixels of all pictures of this page so far."""
+        return self._capture.pixels_taken
+
+    async def overflows(self, options: CaptureOptions) -> list[dict[str, str]]:
+        """What of a PDF's header and footer does not fit into its margin: parameters of warnings.
+
+        Asked in an isolated world, out of reach of the page's scripts.
+
+        Raises:
+            RenderFailed: The page or its Chrome failed.
+        """
+        width, _ = options.pdf.paper or (options.page.width, options.page.height)
+        async with self._frames_going(STEADY, STEADY):
+            found = await measured(self._world.value, options.pdf, width)
+        return overflows(found, options.pdf)
+
+    async def _set_background(self, options: CaptureOptions) -> None:
+        """Give the page the background of one capture, if it has another."""
+        if self._viewport is not None and options.background != self._viewport.background:
+            self._viewport = replace(self._viewport, background=options.background)
+            await self._calls.send(*page_setup.background(self._viewport))
 
     def _frames_going(
         self, after: float, every: float
@@ -305,7 +393,13 @@ class PosterPage:
 
     def meter(self, share: Share) -> None:
         """Count the bytes of the page's picture in a share of the budget, from now on."""
+        self._share = share
         self._connection.meter = share.add
+
+    @property
+    def has_fetched(self) -> bool:
+        """Whether it has asked for something at another address than its own origin."""
+        return self._requests.has_fetched
 
     @property
     def crashed(self) -> "asyncio.Future[None]":
@@ -338,6 +432,46 @@ class PosterPage:
         self._browser_handlers.clear()
         self._requests.stop()
 
+    async def clean(self, *, evicts: bool) -> object:
+        """Empty the page's document after a render; returns what `warm.CLEAN` reports.
+
+        Args:
+            evicts: Whether what Chrome has loaded is removed from its memory. Otherwise Chrome
+                takes a picture from there for the next document, with any Cache-Control
+                (measured), and does not ask for it.
+
+        Raises:
+            ChromeDied: The page or its Chrome is gone.
+        """
+        self._requests.stop()
+        with errors_end_chrome():
+            if evicts:
+                for is_off in (True, False):
+                    parameters = {"cacheDisabled": is_off}
+                    await self._calls.send("Network.setCacheDisabled", parameters)
+            answer, _ = await self._calls.wait(
+                asyncio.gather(
+                    self._calls.evaluate(CLEAN),
+                    # Or the next render would report what this one did not get.
+                    self._calls.send("Log.clear"),
+                )
+            )
+        return answer.get("result", {}).get("value")
+
+    def successor(self) -> "PosterPage":
+        """The same page for another render, which finds nothing of this one; this one ends."""
+        self.abandon()
+        self._session.remove_all_listeners()
+        page = PosterPage(
+            self._connection,
+            self._hint,
+            replace(self._attached, held=None),
+            supports_begin_frame=self._frames is not None,
+        )
+        page._viewport, page._environment, page._is_warm = self._viewport, self._environment, True
+        page._capture.take_over(self._capture)
+        return page
+
     def _target_created(self, event: dict[str, Any]) -> None:
         """Close every window that the page opens; a poster is one page."""
         info = event["targetInfo"]
@@ -351,16 +485,3 @@ class PosterPage:
     async def _dismiss(self) -> None:
         """Answer a dialog with "cancel"."""
         await self._calls.start("Page.handleJavaScriptDialog", {"accept": False})
-
-    def _load_event_fired(self, _: dict[str, Any]) -> None:
-        """Note that the page has loaded, if it is not the blank one before it."""
-        if self._requests.has_document:
-            settle(self._loaded)
-
-    def _frame_stopped_loading(self, event: dict[str, Any]) -> None:
-        """Note that the page has loaded, also where no load event comes.
-
-        After `window.stop()`, or when the page began to navigate away and was not allowed to.
-        """
-        if event["frameId"] == self.target and self._requests.has_document:
-            settle(self._loaded)

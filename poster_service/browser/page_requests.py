@@ -15,9 +15,11 @@ import pybase64
 
 from poster_service.browser.page_calls import PageCalls
 from poster_service.browser.pipe import PipeConnection, ProtocolError
-from poster_service.browser.types import Reply, Request, Route
+from poster_service.browser.traffic import Traffic
+from poster_service.browser.types import ADDRESS, Reply, Request, Route
 from poster_service.browser.witness import Witness
-from poster_service.errors import PageFailed
+from poster_service.errors import PageFailed, PosterError
+from poster_service.origins import origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class PageRequests:
             until a render answers it.
         has_document: Whether the page was given its document; load events before that are those of
             a blank page.
+        has_fetched: Whether it has asked for something of another origin.
+        traffic: The requests under way, apart from that for the document.
     """
 
     def __init__(
@@ -56,12 +60,16 @@ class PageRequests:
         if held is not None:
             self.document.set_result(held)
         self.has_document = False
+        self.has_fetched = False
         self._route: Route | None = None
         self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gate = asyncio.Semaphore(FETCHES_AT_ONCE)
-        #: By the request's id: how many redirects led to it, and from where.
-        self._redirects: dict[str, tuple[int, str]] = {}
+        self.traffic = Traffic()
+        #: By the request's id: how many redirects led to it, from where, and by which origins.
+        self._redirects: dict[str, tuple[int, str, frozenset[str]]] = {}
+        #: The one origin whose documents may find the page's cookies; None for any.
+        self._cookies: str | None = None
 
     def answer_with(self, route: Route) -> None:
         """Answer by this route from now on, in the context of the caller.
@@ -71,6 +79,13 @@ class PageRequests:
         """
         self._route = route
         self._context = contextvars.copy_context()
+
+    def clear_cookies_outside(self, origin: str) -> None:
+        """Clear the page's cookies when its document is asked for from another origin.
+
+        Scripts there could read them: cookies know no ports.
+        """
+        self._cookies = origin
 
     def stop(self) -> None:
         """Stop answering; the page, or all of its Chrome, is about to end."""
@@ -92,13 +107,19 @@ class PageRequests:
         task.add_done_callback(self._spawned_ended)
         return task
 
-    async def give_document(self) -> None:
+    async def give_document(self) -> bool:
         """Answer the request that was held until now; the task that answers ends with the page.
+
+        Returns:
+            Whether it was given a document. Otherwise it was redirected, and Chrome's next request
+            for the page's document is held again.
 
         Raises:
             PageFailed: The route has no document.
+            PosterError: What the route raised instead of an answer.
         """
         await self._calls.wait(self.spawn(self._answer_document(self.document.result())))
+        return self.has_document
 
     async def refuse_document(self) -> None:
         """Abort the navigation that is held, which leaves the page as it is.
@@ -110,10 +131,17 @@ class PageRequests:
         await self._calls.wait(self._fail(held.result(), "Aborted"))
 
     async def _answer_document(self, event: Event) -> None:
-        reply = await self._reply(event)
+        if self._cookies not in (None, origin_of(event["request"]["url"])):
+            await self._calls.send("Network.clearBrowserCookies")
+            self._cookies = None
+        reply = await self._reply(event, is_main=True)
         if reply is None:
             raise PageFailed("the page could not be loaded")
-        self.has_document = True
+        if reply.is_redirect:
+            self.document = asyncio.get_running_loop().create_future()
+        else:
+            self.has_document = True
+            self.traffic.start()
         await self._fulfil(event, reply)
 
     def _is_main(self, event: Event) -> bool:
@@ -136,6 +164,13 @@ class PageRequests:
         refusal = "Aborted" if self._is_main(event) else None
         if refusal:
             self._witness.note_navigation(event["request"]["url"])
+        kind, url = event.get("resourceType", ""), event["request"]["url"]
+        self.has_fetched |= not url.startswith(ADDRESS)
+        with self.traffic.request(kind, url):
+            await self._answer_counted(event, refusal)
+
+    async def _answer_counted(self, event: Event, refusal: str | None) -> None:
+        """Answer a request, or refuse it for a reason of Chrome's."""
         async with self._gate:
             try:
                 reply = None if refusal else await self._reply(event)
@@ -154,16 +189,22 @@ class PageRequests:
         answer = {"requestId": event["requestId"], "errorReason": reason}
         await self._connection.send("Fetch.failRequest", answer)
 
-    async def _reply(self, event: Event) -> Reply | None:
+    async def _reply(self, event: Event, *, is_main: bool = False) -> Reply | None:
+        """The route's reply; only for the page's own document may it raise an error of ours."""
         if self._route is None:
             return None
         try:
-            return await self._route(self._request_of(event))
+            return await self._route(self._request_of(event, is_main=is_main))
+        except PosterError:
+            if is_main:
+                raise
+            logger.exception("the route of a page failed")
+            return None
         except Exception:
             logger.exception("the route of a page failed")
             return None
 
-    def _request_of(self, event: Event) -> Request:
+    def _request_of(self, event: Event, *, is_main: bool) -> Request:
         request = event["request"]
         parts = [
             pybase64.b64decode(part["bytes"], validate=True)
@@ -176,18 +217,21 @@ class PageRequests:
             headers=request["headers"],
             body=b"".join(parts) if parts else None,
             kind=event.get("resourceType", "Other"),
+            is_main=is_main,
+            in_main_frame=event.get("frameId") == self._target,
             **self._redirects_to(event),
         )
 
     def _redirects_to(self, event: Event) -> dict[str, Any]:
         """How many redirects led to a request, and from where: Chrome names the one before."""
-        before = event.get("redirectedRequestId")
+        before, url = event.get("redirectedRequestId"), event["request"]["url"]
+        here = origin_of(url)
         if before is None:
-            self._redirects[event["requestId"]] = 0, event["request"]["url"]
+            self._redirects[event["requestId"]] = 0, url, frozenset((here,))
             return {}
-        hops, first = self._redirects.get(before, (0, ""))
-        self._redirects[event["requestId"]] = hops + 1, first
-        return {"hops": hops + 1, "first": first}
+        hops, first, origins = self._redirects.get(before, (0, "", frozenset(("",))))
+        self._redirects[event["requestId"]] = hops + 1, first, origins | {here}
+        return {"hops": hops + 1, "first": first, "origins": origins}
 
 
 async def _encoded(reply: Reply) -> dict[str, Any]:

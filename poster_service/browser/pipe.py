@@ -92,6 +92,10 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         """Let Chrome send so much, unasked, from now on: in messages, and in bytes."""
         self._messages_left, self._bytes_left = messages, size
 
+    def allow_more(self, size: int) -> None:
+        """Let it send so many bytes beside: an answer is awaited that is large."""
+        self._bytes_left += size
+
     def charge(self, size: int, *, whole: bool, is_answer: bool) -> bool:
         """Count what came; False when it is too much, and nothing more is to be accepted.
 

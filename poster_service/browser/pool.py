@@ -10,20 +10,24 @@ import contextvars
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.demand import Demand
-from poster_service.browser.pool_folder import PoolFolder
+from poster_service.browser.lease import Lease, PoolSize
 from poster_service.browser.pool_health import HealthCheck, Survivors
 from poster_service.browser.pool_state import PoolEntry, PoolState, PoolStatistics, State
+from poster_service.browser.premises import Premises
 from poster_service.browser.spec import ChromeSpec
+from poster_service.browser.warm import WarmKey, WarmPage
+from poster_service.browser.warm_state import WarmPages
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
 from poster_service.process.spawn import Ending
 from poster_service.stats import ignore
+
+__all__ = ["Lease", "Pool", "PoolSize"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,49 +40,6 @@ CHECK_SECONDS = 1.0
 PATIENCE = 3
 
 
-@dataclass(frozen=True)
-class PoolSize:
-    """How many Chromes a pool has.
-
-    Attributes:
-        ready: Kept ready when there are no requests.
-        capacity: Chromes at most, including those that are being ended.
-        most_ready: Kept ready when there are many requests (see `Demand`); `ready` if None.
-        starts: Chromes that may start at once, so that starts do not slow renders down; None for
-            any number.
-    """
-
-    ready: int
-    capacity: int
-    most_ready: int | None = None
-    starts: int | None = None
-
-
-class Lease:
-    """The use of one Chrome by one render; unusable after the render.
-
-    The lease as such has ended when `on_gone` of `Pool.lease` is called.
-    """
-
-    def __init__(self, chrome: Chrome) -> None:
-        self._chrome: Chrome | None = chrome
-
-    @property
-    def chrome(self) -> Chrome:
-        """The leased Chrome.
-
-        Raises:
-            RuntimeError: The render is over.
-        """
-        if self._chrome is None:
-            raise RuntimeError("this lease has ended")
-        return self._chrome
-
-    def finish(self) -> None:
-        """Make it unusable, before its Chrome is ended or renewed; only the pool calls this."""
-        self._chrome = None
-
-
 class Pool:
     """Keeps Chromes started ahead, never more than `size.capacity` in all.
 
@@ -86,6 +47,7 @@ class Pool:
         spec: What all its Chromes share.
         size: How many there are.
         on_ending: Called with each ending, and how long it took in seconds.
+        premises: What it shares with other pools, which opens and closes it; its own without.
     """
 
     def __init__(
@@ -94,12 +56,16 @@ class Pool:
         size: PoolSize,
         *,
         on_ending: Callable[[Ending, float], None] = ignore,
+        premises: Premises | None = None,
     ) -> None:
         self.spec = spec
         self._on_ending = on_ending
-        self._state = PoolState(size.capacity, size.ready, size.starts)
+        self._premises = premises or Premises(spec.instance_dir, size.capacity)
+        self._owns_premises = premises is None
+        self._premises.pools.append(self)
+        self._state = PoolState(self._premises.capacity, size.ready, size.starts)
         self._demand = Demand(size.ready, max(size.ready, size.most_ready or 0))
-        self._folder = PoolFolder(spec.instance_dir)
+        self.warm_pages = WarmPages(self._state, size.warm)
         self._survivors = Survivors()
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
@@ -120,18 +86,19 @@ class Pool:
             ChromeNotStarted: The Chrome did not start, and nothing is left of it; or the folder
                 cannot be created.
         """
-        await self._folder.open(shared=self.spec.user is not None)
+        await self._premises.open(shared=self.spec.user is not None)
         await self._bring_up(self._state.add())
-        loop = asyncio.get_running_loop()
-        in_use = self._state.entries.keys
-        self._upkeep = [
-            loop.create_task(self._keep_checking()),
-            loop.create_task(self._folder.keep_tidy(in_use)),
-        ]
-        self._balance()
+        self.start_without_chrome()
+
+    def start_without_chrome(self) -> None:
+        """The same, but no Chrome is started before it is needed, nor is the folder created."""
+        self._upkeep = [asyncio.get_running_loop().create_task(self._keep_checking())]
+        self.balance()
 
     @contextlib.asynccontextmanager
-    async def lease(self, on_gone: Callable[[], None] = ignore) -> AsyncIterator[Lease]:
+    async def lease(
+        self, on_gone: Callable[[], None] = ignore, warm: WarmKey | None = None
+    ) -> AsyncIterator[Lease]:
         """Lease a ready Chrome; it is killed at once when the block is left in any way.
 
         Where a Chrome serves more than one render, it is killed after the last one, and after one
@@ -141,26 +108,33 @@ class Pool:
         Args:
             on_gone: Called once nothing of that Chrome, or page, is left, or at once when none was
                 leased.
+            warm: What a page must be of that the render may share; None if it may share none.
+                Without such a page it gets a new one, which others may have after it.
 
         Raises:
             ChromeDied: Chromes fail to start again and again.
             Stopping: The pool is closing.
         """
-        entry = await self._take(on_gone)
+        entry = None if warm is None else self._state.take_warm(warm)
+        is_warm = entry is not None
+        if entry is None:
+            entry = await self._take(on_gone)
+            entry.warm = None if warm is None else WarmPage(warm)
         chrome = entry.chrome
         if chrome is None:
             raise AssertionError("a leased entry has a Chrome")
         lease = Lease(chrome)
         try:
-            self._demand.leased(asyncio.get_running_loop().time())
-            self._adapt()  # the next one starts while this one paints
+            if not is_warm:
+                self._demand.leased(asyncio.get_running_loop().time())
+                self._adapt()  # the next one starts while this one paints
             yield lease
         except BaseException:
             lease.finish()
             self._retire(entry, on_gone)
             raise
         lease.finish()
-        self._give_back(entry, chrome, on_gone)
+        self._give_back(entry, chrome, lease, on_gone)
 
     def statistics(self) -> PoolStatistics:
         """The state at this moment, frozen."""
@@ -175,7 +149,7 @@ class Pool:
             endings=dict(self._endings),
             unclean=self._unclean,
             survivors=self._survivors.seen,
-            leftovers=self._folder.leftovers,
+            leftovers=self._premises.folder.leftovers,
         )
 
     @property
@@ -205,7 +179,8 @@ class Pool:
         for task in self._upkeep:
             task.cancel()
         self._survivors.close()
-        await self._folder.close()
+        if self._owns_premises:
+            await self._premises.close()
 
     def __repr__(self) -> str:
         return repr(self._state)
@@ -218,7 +193,7 @@ class Pool:
             return entry
         waiter: asyncio.Future[PoolEntry] = asyncio.get_running_loop().create_future()
         self._state.waiters.append(waiter)
-        self._balance()
+        self.balance()
         try:
             return await waiter
         except BaseException:
@@ -236,9 +211,9 @@ class Pool:
             state.busy = self._demand.busy(state.count(State.LEASED), now)
         else:
             state.ready = self._demand.ready(now)
-        self._balance()
+        self.balance()
 
-    def _balance(self) -> None:
+    def balance(self) -> None:
         """Start the Chromes that are missing and end those that are not needed."""
         if self._stopping:
             return
@@ -246,6 +221,24 @@ class Pool:
             self._retire(entry)
         for entry in self._state.to_start():
             self._own(self._start(entry), f"start {entry.number}")
+        if lacking := self._state.lacking():
+            self._premises.shed(self, lacking)
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a Chrome."""
+        return self._state.waiting()
+
+    def shed(self, most: int) -> int:
+        """End ready Chromes that no caller waits for, as another pool needs the room.
+
+        Returns:
+            How many, up to `most`.
+        """
+        idle = self._state.idle()[:most]
+        for entry in idle:
+            self._retire(entry)
+        return len(idle)
 
     async def _start(self, entry: PoolEntry) -> None:
         """Start one Chrome, after a pause when earlier starts failed."""
@@ -259,7 +252,7 @@ class Pool:
             logger.exception("starting a Chrome failed unexpectedly")
         if self._failures >= PATIENCE:
             self._state.fail_waiters(ChromeDied("no Chrome can be started at the moment"))
-        self._balance()
+        self.balance()
 
     async def _pause(self, entry: PoolEntry) -> None:
         try:
@@ -272,7 +265,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         begin = loop.time()
         try:
-            await self._folder.ensure()
+            await self._premises.folder.ensure()
             chrome = await Chrome.start(self.spec, entry.number, self._note_unclean_of(entry))
         except ChromeNotStarted:
             self._failures += 1
@@ -298,19 +291,24 @@ class Pool:
 
     def _lost(self, entry: PoolEntry) -> None:
         """Replace a ready Chrome that died; the render of a leased one notices by itself."""
-        if entry.state is State.READY:
+        if entry.state in (State.READY, State.WARM):
             event(logger, logging.WARNING, "a ready Chrome died; replacing it", chrome=entry.number)
             self._retire(entry)
 
     async def _keep_checking(self) -> None:
         """Adapt to the demand and replace unfit Chromes, at intervals, for ever."""
+        state = self._state
         check = HealthCheck(
-            self.spec.instance, self.spec.instance_dir, lambda: self._state.in_state(State.READY)
+            self.spec.instance,
+            self.spec.instance_dir,
+            lambda: state.in_state(State.READY) + state.in_state(State.WARM),
         )
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             self._adapt()
             self._give_up_starts()
+            for entry in self.warm_pages.useless(self.spec):
+                self._retire(entry)
             for entry in await check.unfit():
                 message = "a part of a ready Chrome is stopped or dead; replacing it"
                 event(logger, logging.WARNING, message, chrome=entry.number)
@@ -327,32 +325,61 @@ class Pool:
             if task.get_name() in unwanted:
                 task.cancel()
 
-    def _give_back(self, entry: PoolEntry, chrome: Chrome, on_gone: Callable[[], None]) -> None:
+    def _give_back(
+        self, entry: PoolEntry, chrome: Chrome, lease: Lease, on_gone: Callable[[], None]
+    ) -> None:
         """End a Chrome that has served its renders, or make it ready for another lease."""
-        is_last = entry.served + 1 >= self.spec.renders
-        if is_last or self._stopping or entry.state is not State.LEASED:
+        warm = entry.warm
+        if self._stopping or entry.state is not State.LEASED:
             self._retire(entry, on_gone)
-            return
-        self._state.renew(entry)
-        self._own(self._renew(entry, chrome, on_gone), f"renew {entry.number}")
+        elif warm is not None and lease.may_stay and self.warm_pages.may_stay(warm, self.spec):
+            for other in self.warm_pages.surplus():
+                self._retire(other)
+            self._state.clean(entry)
+            work = chrome.clean(warm, evicts=lease.evicts)
+            self._own(
+                self._tidy_up(entry, work, self._became_warm, on_gone), f"tidy {entry.number}"
+            )
+        elif warm is None and entry.served + 1 < self.spec.renders:
+            self._state.renew(entry)
+            self._own(
+                self._tidy_up(entry, chrome.renew(), self._became_renewed, on_gone),
+                f"tidy {entry.number}",
+            )
+        else:
+            self._retire(entry, on_gone)
 
-    async def _renew(self, entry: PoolEntry, chrome: Chrome, on_gone: Callable[[], None]) -> None:
-        """Give a Chrome a new page once the last one is gone, or replace the Chrome."""
+    async def _tidy_up(
+        self,
+        entry: PoolEntry,
+        work: Coroutine[Any, Any, None],
+        done: Callable[[PoolEntry, Chrome], None],
+        on_gone: Callable[[], None],
+    ) -> None:
+        """Have a Chrome ready for another lease once the last one is gone, or replace it."""
+        state, chrome = entry.state, entry.chrome
         try:
-            await chrome.renew()
+            await work
         except Exception as error:  # of any kind: doubt means discard
             if not self._stopping:
                 message = f"a Chrome is replaced after a render: {error}"
                 event(logger, logging.WARNING, message, chrome=entry.number)
             self._retire(entry, on_gone)
             return
-        if entry.state is not State.RENEWING:  # the pool has closed meanwhile
+        if entry.state is not state or chrome is None:  # the pool has closed meanwhile
             self._retire(entry, on_gone)
             return
+        done(entry, chrome)
+        on_gone()
+        self._premises.balance()
+
+    def _became_renewed(self, entry: PoolEntry, chrome: Chrome) -> None:
         self._renewed += 1
         self._became_ready(entry, chrome)
-        on_gone()
-        self._balance()
+
+    def _became_warm(self, entry: PoolEntry, chrome: Chrome) -> None:
+        chrome.page.crashed.add_done_callback(lambda _: self._lost(entry))
+        self._state.became_warm(entry)
 
     def _retire(self, entry: PoolEntry, on_gone: Callable[[], None] = ignore) -> None:
         """Kill a Chrome now and wait in a task of the pool until nothing of it is left.
@@ -380,7 +407,7 @@ class Pool:
             self._state.remove(entry)
             for callback in entry.on_gone:
                 callback()
-            self._balance()
+            self._premises.balance()
 
     def _note_ending(self, entry: PoolEntry, ending: Ending) -> None:
         """Count the ending of a Chrome that had become ready."""

@@ -14,6 +14,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from poster_service.browser.chrome import Chrome
+from poster_service.browser.warm import WarmKey, WarmPage
 from poster_service.process.census import Seen
 
 
@@ -24,6 +25,8 @@ class State(Enum):
     READY = "ready"
     LEASED = "leased"
     RENEWING = "renewing"
+    CLEANING = "cleaning"
+    WARM = "warm"
     RETIRING = "retiring"
     GONE = "gone"
 
@@ -33,8 +36,10 @@ MOVES = MappingProxyType(
     {
         State.STARTING: {State.READY, State.RETIRING, State.GONE},
         State.READY: {State.LEASED, State.RETIRING},
-        State.LEASED: {State.RENEWING, State.RETIRING},
+        State.LEASED: {State.RENEWING, State.CLEANING, State.RETIRING},
         State.RENEWING: {State.READY, State.RETIRING},
+        State.CLEANING: {State.WARM, State.RETIRING},
+        State.WARM: {State.LEASED, State.RETIRING},
         State.RETIRING: {State.GONE},
         State.GONE: set[State](),
     }
@@ -49,6 +54,7 @@ class PoolEntry:
         state: Where it is in its life.
         chrome: None until it is ready for the first time.
         served: Leases that it has served to their end.
+        warm: Its page, where that is used again; None for a page that is not.
         on_gone: Called by the pool once nothing of it is left.
     """
 
@@ -57,6 +63,7 @@ class PoolEntry:
         self.state = State.STARTING
         self.chrome: Chrome | None = None
         self.served = 0
+        self.warm: WarmPage | None = None
         self.on_gone: list[Callable[[], None]] = []
 
     def move(self, to: State) -> None:
@@ -97,13 +104,42 @@ class PoolStatistics:
     leftovers: int = 0
 
 
+class Capacity:
+    """How many Chromes there may be, of one pool or of several together, and their numbers.
+
+    Attributes:
+        most: As the pools count, those that are being ended included.
+        states: The states of the pools that share it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.states: list[PoolState] = []
+        self._numbers = itertools.count(1)
+
+    @property
+    def room(self) -> int:
+        """Chromes that may still be started; those of warm pages that wait do not count."""
+        return self.most - sum(
+            len(state.entries) - state.count(State.WARM) for state in self.states
+        )
+
+    def retiring(self) -> int:
+        """Chromes that are being ended, after which there is room."""
+        return sum(state.count(State.RETIRING) for state in self.states)
+
+    def number(self) -> int:
+        """A number that no other Chrome of these pools has."""
+        return next(self._numbers)
+
+
 class PoolState:
     """All entries of a pool, and the callers that wait for one.
 
     Never awaits, starts or kills.
 
     Attributes:
-        capacity: Chromes at most, including those that are being ended.
+        shared: How many Chromes there may be, of this pool and those that share it.
         ready: Chromes to keep ready; may be changed at any time.
         busy: Concurrent leases to expect. Where Chromes return from their leases, so many are kept
             for them; 0 where they do not.
@@ -112,14 +148,20 @@ class PoolState:
         waiters: Futures of the callers that wait for a ready Chrome, the first in line first.
     """
 
-    def __init__(self, capacity: int, ready: int, starts: int | None = None) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int | Capacity, ready: int, starts: int | None = None) -> None:
+        """Begin without an entry; several states may have the same `Capacity`."""
+        self.shared = Capacity(capacity) if isinstance(capacity, int) else capacity
+        self.shared.states.append(self)
         self.ready = ready
         self.busy = 0
-        self.starts = starts or capacity
+        self.starts = starts or self.capacity
         self.entries: dict[int, PoolEntry] = {}
         self.waiters: deque[asyncio.Future[PoolEntry]] = deque()
-        self._numbers = itertools.count(1)
+
+    @property
+    def capacity(self) -> int:
+        """Chromes at most, including those that are being ended; of all pools that share it."""
+        return self.shared.most
 
     def count(self, *states: State) -> int:
         """How many entries are in any of these states."""
@@ -137,11 +179,21 @@ class PoolState:
     def to_start(self) -> list[PoolEntry]:
         """Add as many entries as are needed and fit; the caller starts their Chromes."""
         self._drop_done_waiters()
-        coming = self.count(State.STARTING, State.READY, State.RENEWING)
-        needed = self.ready + self.waiting() - coming
-        room = self.capacity - len(self.entries)
+        needed = self.ready + self.waiting() - self._coming()
         may_start = self.starts - self.count(State.STARTING)
-        return [self.add() for _ in range(max(0, min(needed, room, may_start)))]
+        return [self.add() for _ in range(max(0, min(needed, self.shared.room, may_start)))]
+
+    def lacking(self) -> int:
+        """How many callers wait for whom no Chrome is coming, for lack of room."""
+        coming = self._coming() + self.shared.retiring()
+        return max(0, self.waiting() - coming) if self.shared.room <= 0 else 0
+
+    def idle(self) -> list[PoolEntry]:
+        """Ready Chromes that no caller of this pool waits for, the oldest first."""
+        return [] if self.waiting() else self.in_state(State.READY)
+
+    def _coming(self) -> int:
+        return self.count(State.STARTING, State.READY, State.RENEWING)
 
     def surplus(self) -> list[PoolEntry]:
         """Ready Chromes beyond the target.
@@ -169,6 +221,24 @@ class PoolState:
                 entry.move(State.LEASED)
                 return entry
         return None
+
+    def take_warm(self, key: WarmKey) -> PoolEntry | None:
+        """Lease the Chrome whose page of this key was used last; None if there is none."""
+        for entry in reversed(self.in_state(State.WARM)):
+            if entry.warm is not None and entry.warm.key == key:
+                entry.move(State.LEASED)
+                return entry
+        return None
+
+    def clean(self, entry: PoolEntry) -> None:
+        """Note that a lease ended well and its page is cleaned for another."""
+        entry.served += 1
+        entry.move(State.CLEANING)
+
+    def became_warm(self, entry: PoolEntry) -> None:
+        """Note that a page is clean."""
+        entry.move(State.WARM)
+        self.entries[entry.number] = self.entries.pop(entry.number)  # the last one used is the last
 
     def serve_waiters(self) -> None:
         """Give ready Chromes to the waiters, first come, first served."""
@@ -207,7 +277,7 @@ class PoolState:
 
     def add(self) -> PoolEntry:
         """Add the entry of a Chrome that is about to be started."""
-        entry = PoolEntry(next(self._numbers))
+        entry = PoolEntry(self.shared.number())
         self.entries[entry.number] = entry
         return entry
 

@@ -13,22 +13,17 @@ from typing import Any
 
 from poster_service.browser.frames import Send
 from poster_service.browser.page_setup import media
+from poster_service.browser.paper import complaint, print_parameters
 from poster_service.browser.pieces import Base64
 from poster_service.browser.settle import settled
-from poster_service.browser.types import CaptureOptions
+from poster_service.browser.types import MAX_PDF_SIDE, WHITE, CaptureOptions, PdfCapture
 from poster_service.errors import PageFailed, PictureTooLarge
 
 #: While inside, an answer of Chrome may be as large as a picture is.
 ExpectData = Callable[[], contextlib.AbstractContextManager[None]]
 
-#: The tallest PDF page that readers are sure to show: 14,400 points, in CSS pixels.
-MAX_PDF_SIDE = 19_200
-#: CSS pixels to an inch (CSS Values and Units), in which CDP measures paper.
-PIXELS_PER_INCH = 96
 #: CSS pixels to a point; Chrome rounds sheets to whole points.
 PIXELS_PER_POINT = 4 / 3
-#: The background that Chrome does not paint when it prints: it takes the paper to be white.
-WHITE = (255, 255, 255, 255)
 
 #: The page's own rules for sheets (@page); a style sheet of another origin cannot be read. Our own
 #: rules go into a constructed sheet, since a Content-Security-Policy may forbid a style element.
@@ -113,8 +108,8 @@ ONE_PIECE = """((width, height) => {
 
 #: The first sheet is as large as the viewport, so that `vh`, percentages and media queries are the
 #: same as there, and stays empty; the second one holds everything.
-TWO_SHEETS = """@page {{ margin: 0 !important; size: {across}pt {down}pt !important }}
-@page :left {{ margin: 0 !important; size: {across}pt {down}pt !important }}
+TWO_SHEETS = """@page {{ margin: {margin} !important; size: {across}pt {down}pt !important }}
+@page :left {{ margin: {margin} !important; size: {across}pt {down}pt !important }}
 @page :first {{ margin: 0 !important; size: {width}px {height}px !important }}
 * {{ page: auto !important }}
 :root {{ margin-block-start: {offset}px !important }}"""
@@ -133,13 +128,18 @@ class Printing:
 
         Raises:
             PictureTooLarge: The single sheet asked for is larger than PDF readers show.
+            PagesOutOfRange: The page ranges select no page.
             PageFailed: Chrome could not.
         """
-        if options.background == WHITE:
+        if options.background == WHITE and options.pdf.print_background:
             await self._run(WHITE_SHEETS)
-        if not options.full_page:
-            return await self._print(_paper(options.width, options.height))
-        return await self._one_sheet(options)
+        if options.full_page:
+            return await self._one_sheet(options)
+        width, height = options.pdf.paper or (options.page.width, options.page.height)
+        try:
+            return await self._print(print_parameters(width, height, options.pdf))
+        except PageFailed as error:
+            raise complaint(error, options.pdf) from error
 
     async def _one_sheet(self, options: CaptureOptions) -> Base64:
         """All of the page on one sheet, laid out for the viewport and not for the sheet.
@@ -147,27 +147,35 @@ class Printing:
         Chrome cuts what it prints into sheets, and lays it out for the first of them: a page with
         something `100vh` high never fits a sheet made for it. So there are two sheets: one of the
         viewport's size, which the margin of the page's root leaves empty, and one of the size that
-        the page then has. Only the second is in the PDF.
+        the page then has, margins around it. Only the second is in the PDF.
         """
         await self._run(BEFORE_PRINT)
-        environment = replace(options.environment, media=options.environment.media or "print")
+        environment = options.page.environment
+        environment = replace(environment, media=environment.media or "print")
         await self._send(*media(environment))
         await self._run(settled(everything=True))
-        offset = await self._run(ONE_PIECE % (options.width, options.height))
+        offset = await self._run(ONE_PIECE % (options.page.width, options.page.height))
         size = (await self._send("Page.getLayoutMetrics", {}))["cssContentSize"]
-        across, down = math.ceil(size["width"]), math.ceil(size["height"])
+        top, right, bottom, left = options.pdf.margin
+        across = math.ceil(size["width"] + left + right)
+        down = math.ceil(size["height"] + top + bottom)
         _check_sheet(across, down)
         if not isinstance(offset, int | float):  # the page has broken its own document
-            return await self._print(_paper(across, down) | {"pageRanges": "1"})
+            return await self._print(
+                print_parameters(across, down, options.pdf) | {"pageRanges": "1"}
+            )
         rules = TWO_SHEETS.format(
+            margin=" ".join(f"{side}px" for side in options.pdf.margin),
             across=_points(across),
             down=_points(down),
-            width=options.width,
-            height=options.height,
+            width=options.page.width,
+            height=options.page.height,
             offset=offset,
         )
         await self._run(f"{OWN_SHEETS}({json.dumps(rules)})")
-        paper = _paper(options.width, options.height)  # the size that media queries see
+        # The size that media queries see.
+        bare = replace(options.pdf, margin=PdfCapture().margin)  # of the first sheet: it has none
+        paper = print_parameters(options.page.width, options.page.height, bare)
         with contextlib.suppress(PageFailed):
             return await self._print(paper | {"pageRanges": "2"})
         return await self._print(paper)  # there was nothing to print
@@ -185,18 +193,6 @@ class Printing:
             answer = await self._send("Page.printToPDF", paper)
         data: Base64 = answer["data"]
         return data
-
-
-def _paper(width: int, height: int) -> dict[str, Any]:
-    """Parameters of Page.printToPDF; the size in CSS pixels, unless the page sets another."""
-    margins = dict.fromkeys(("marginTop", "marginBottom", "marginLeft", "marginRight"), 0)
-    return {
-        "paperWidth": width / PIXELS_PER_INCH,
-        "paperHeight": height / PIXELS_PER_INCH,
-        "printBackground": True,
-        "preferCSSPageSize": True,
-        **margins,
-    }
 
 
 def _points(pixels: int) -> int:

@@ -6,7 +6,7 @@ import json
 # viewport and in closed shadow trees too. This script waits until pictures are decoded; a broken
 # one fails to, which is no reason to wait. In a full page, what `content-visibility: auto` skips
 # outside the viewport is made visible, with the containment that it has in any case.
-_SETTLE = """(async (everything) => {
+_SETTLE = """(async (everything, patient) => {
     const reveal = (element) => {
         const style = getComputedStyle(element);
         if (style.contentVisibility !== 'auto') return;
@@ -16,6 +16,12 @@ _SETTLE = """(async (everything) => {
         element.style.setProperty('contain', whole ?? [...contain].join(' '), 'important');
         element.style.setProperty('content-visibility', 'visible', 'important');
     };
+    // After a navigation that was refused while the document was parsed, `ready` may stay pending
+    // until the next layout, which need not come: here layout is done and nothing is loading.
+    const hasFonts = (root) => root.readyState === 'complete' && root.fonts.status === 'loaded';
+    const fonts = (root) => hasFonts(root) || Promise.race([root.fonts.ready, new Promise(
+        (resolve) => root.addEventListener('readystatechange', () => hasFonts(root) && resolve()),
+    )]);
     const settle = async (root) => {
         const elements = [...root.querySelectorAll('*')];
         if (everything) elements.forEach(reveal);
@@ -24,18 +30,19 @@ _SETTLE = """(async (everything) => {
         root.documentElement?.getBoundingClientRect();  // text laid out asks for its fonts
         await Promise.all([
             ...trees.map(settle),
-            ...pictures.map((one) => one.decode?.().catch(() => {})),
-            root.documentElement && root.fonts?.ready,
+            ...pictures.map((one) => (patient || one.complete) && one.decode?.().catch(() => {})),
+            patient && root.documentElement && root.fonts && fonts(root),
         ]);
     };
     await settle(document);
-})(%s)"""
+})(%s, %s)"""
 
 
-def settled(*, everything: bool) -> str:
+def settled(*, everything: bool, patient: bool = True) -> str:
     """A script whose promise is fulfilled when a page is ready to be painted.
 
     Args:
         everything: Whether all of the page is painted and not only what the viewport shows.
+        patient: Whether fonts and pictures that have not come yet are waited for.
     """
-    return _SETTLE % json.dumps(everything)
+    return _SETTLE % (json.dumps(everything), json.dumps(patient))

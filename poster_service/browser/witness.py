@@ -76,7 +76,8 @@ SEARCH = """(async (heard) => {
     };
     search(document);
     await Promise.all(waits);
-    return {errors: heard?.errors, lost: [...heard?.lost ?? [], ...lost], empty: !document.body};
+    return {errors: heard?.errors, lost: [...heard?.lost ?? [], ...lost],
+        empty: !document.body && document.contentType === 'text/html'};
 })(window.%s)"""
 
 #: The form of a script error. The page could report anything; what has another form is dropped.
@@ -163,6 +164,8 @@ class Witness:
     def __init__(self) -> None:
         self._refused: list[Finding] = []
         self._lost: tuple[Finding, ...] = ()
+        #: Errors of scripts that were added to the page.
+        self._added: tuple[str, ...] = ()
         #: Errors of the page's scripts, e.g. "TypeError at 3:17".
         self.script_errors: tuple[str, ...] = ()
 
@@ -173,13 +176,27 @@ class Witness:
 
     def hear(self, report: object) -> None:
         """Take the report of the script in the page (`SEARCH`)."""
-        self.script_errors = parse_script_errors(report)
+        self.script_errors = (*self._added, *parse_script_errors(report))[:MAX_SCRIPT_ERRORS]
         self._lost = parse_lost_elements(report)
 
     def read(self, event: dict[str, Any]) -> None:
         """Take an entry of Chrome's log (CDP: Log.entryAdded)."""
         if (finding := finding_of(event["entry"])) is not None:
             self._add(finding)
+
+    def note_script_error(self, details: dict[str, Any]) -> None:
+        """Note the error of a script that was added (CDP: Runtime.ExceptionDetails)."""
+        exception = details.get("exception", {})
+        kind = exception.get("className") or exception.get("type")
+        is_promise = "in promise" in str(details.get("text"))
+        at = f"at {details.get('lineNumber', 0) + 1}:{details.get('columnNumber', 0) + 1}"
+        error = f"{kind} {'in a promise' if is_promise else at}"
+        self._added += parse_script_errors({"errors": [error]})
+        self.script_errors = self._added[:MAX_SCRIPT_ERRORS]
+
+    def note_unfinished(self, url: str) -> None:
+        """Note a request that had not been answered when the page's time was up."""
+        self._add(Finding("failed", url, "timeout"))
 
     def note_navigation(self, url: str) -> None:
         """Note that the page tried to navigate away, which is denied."""

@@ -1,18 +1,26 @@
-"""`poster-service serve`: the HTTP service, with poster-init in front of it."""
+"""`poster-service serve` and `work`: the HTTP service, or a worker, with poster-init in front."""
 
 import argparse
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from poster_service import __version__, logs
+from poster_service import __version__, logs, telemetry
 from poster_service.bytecode import compiled
 from poster_service.clock import PauseAwareLoop
+from poster_service.errors import InvalidSettings
 from poster_service.settings import Settings
+
+if TYPE_CHECKING:
+    from aiohttp.web import Application
+
+    from poster_service.web.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +37,59 @@ MALLOC_OPTIONS = {-8: 1, -1: 128 << 10, -3: 128 << 10}
 
 def run_serve(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
     """Serve HTTP until a signal stops it, under poster-init."""
+    return _run(settings, given, only_jobs=False)
+
+
+def run_work(settings: Settings, _: argparse.Namespace, given: Sequence[str]) -> int:
+    """Run jobs until a signal stops it, under poster-init; HTTP only for those who watch it.
+
+    Raises:
+        InvalidSettings: There is no Redis to take jobs from, or none may run.
+    """
+    if settings.jobs_redis is None:
+        raise InvalidSettings("a worker takes its jobs from POSTER_JOBS_REDIS, which is not set")
+    if not settings.jobs_at_once:
+        raise InvalidSettings("POSTER_JOBS_CONCURRENCY=0: must be at least 1 for a worker")
+    return _run(settings, given, only_jobs=True)
+
+
+def _run(settings: Settings, given: Sequence[str], *, only_jobs: bool) -> int:
     ensure_init(given, settings)
     logs.take_streams()
     for warning in settings.warnings:  # here, because this process may just have replaced one
         logs.event(logger, logging.WARNING, warning)
-    give_memory_back()
-    from poster_service.web.app import serve
+    from poster_service.web.app import make_app, make_worker_app
 
     def report(address: str) -> None:
-        if speaks_plainly(settings):
+        freeze_heap()
+        if speaks_plainly(settings) and only_jobs:
+            words = f"poster-service {__version__} takes jobs; /readyz and /metrics on {address}"
+            print(words, flush=True)  # noqa: T201 - the command's own words
+        elif speaks_plainly(settings):
             announce(address, guarded=bool(settings.tokens or settings.tokens_file))
         else:
             announce_in_log(address)
 
-    with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
-        runner.run(serve(settings, report))
+    with telemetry.running():
+        serve_until_stopped(settings, report, make_worker_app if only_jobs else make_app)
     return 0
+
+
+def serve_until_stopped(
+    settings: Settings, report: Callable[[str], None], make: "Callable[[Service], Application]"
+) -> None:
+    """Serve HTTP until a signal; everything that was started has ended then.
+
+    Args:
+        settings: Of the service.
+        report: Called with the service's address once it serves.
+        make: Makes the application.
+    """
+    give_memory_back()
+    from poster_service.web.app import serve
+
+    with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
+        runner.run(serve(settings, report, make))
 
 
 def ensure_init(given: Sequence[str], settings: Settings) -> None:
@@ -99,6 +144,18 @@ def give_memory_back() -> None:
     if mallopt is not None:
         for option, value in MALLOC_OPTIONS.items():
             mallopt(option, value)
+
+
+def freeze_heap() -> None:
+    """Exempt all objects of the start from garbage collection, which they would only lengthen.
+
+    Modules, settings and templates live as long as the service. A full collection went through
+    100,000 objects once in 40 renders: a tenth of the event loop's CPU for a render, and at a
+    stroke, so that all renders waited for it (measured: 1.6 of 15 ms, 60 ms at a time on a busy
+    machine).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def speaks_plainly(settings: Settings) -> bool:

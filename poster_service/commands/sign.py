@@ -1,10 +1,11 @@
-"""`poster-service sign`: a signed URL of a template's picture; needs no Chrome."""
+"""`poster-service sign`: a signed URL of a picture; needs no Chrome."""
 
 import argparse
 import re
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from poster_service.commands.inputs import parse_data, read_text
 from poster_service.errors import OperatorError
@@ -17,7 +18,9 @@ def add_sign_options(
     sign: argparse.ArgumentParser, declared: type[RenderOptions] = RenderOptions
 ) -> None:
     """The options of `sign`; the key comes from the settings."""
-    sign.add_argument("template", metavar="TEMPLATE", help="name of the template")
+    sign.add_argument("template", nargs="?", metavar="TEMPLATE", help="name of the template")
+    sign.add_argument("--html", metavar="FILE", help="a page instead of a template; - is stdin")
+    sign.add_argument("--url", metavar="URL", help="a page on the web instead of a template")
     sign.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
     sign.add_argument(
         "--expires", default="1h", metavar="TIME", help="how long it is good: 30s, 10m, 1h, 7d (1h)"
@@ -47,9 +50,7 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
     if name not in keys:
         known = ", ".join(sorted(keys)) or "none: set POSTER_SIGNING_KEYS=name=key"
         raise OperatorError(f"--key {name or '(none)'}: there is no such key (there are: {known})")
-    wanted = {"template": options.template, **flags.given_options(options, RenderOptions)}
-    if options.data is not None:
-        wanted["data"] = parse_data(read_text(options.data))
+    wanted = {**source_of(options), **flags.given_options(options, RenderOptions)}
     RenderRequest.parse(
         wanted, limits_of(settings), strict=False
     )  # reports faults now and not on use
@@ -70,6 +71,20 @@ def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) 
         print(f"poster-service: warning: {warning}", file=sys.stderr)  # noqa: T201 - its own words
     print(made)  # noqa: T201 - the command's result
     return 0
+
+
+def source_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The source that is given, as JSON has it; the request is checked as a whole.
+
+    Raises:
+        OperatorError: A file cannot be read, or is not JSON.
+    """
+    source = {"template": options.template, "url": options.url}
+    if options.html is not None:
+        source["html"] = read_text(options.html)
+    if options.data is not None:
+        source["data"] = parse_data(read_text(options.data))
+    return {name: value for name, value in source.items() if value is not None}
 
 
 def whole_number(flag: str, text: str) -> int:

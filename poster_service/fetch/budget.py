@@ -5,20 +5,29 @@ from poster_service.fetch.client import Fetcher
 from poster_service.fetch.errors import RequestDenied
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.fetch.outbound import Owner
+from poster_service.fetch.own import Sending
 
 
 class PageBudget:
     """Fetches for one page, up to the limits of `FetchLimits`."""
 
-    def __init__(self, fetcher: Fetcher, lifetime: CacheLifetime, owner: Owner) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        lifetime: CacheLifetime,
+        owner: Owner,
+        sending: Sending | None = None,
+    ) -> None:
         """Start with nothing spent.
 
         Args:
             fetcher: Fetches for all pages.
             lifetime: Gets every response, to find out how long the page's image may be cached.
             owner: The page and its caller, for a fair share of the connections.
+            sending: What is special about how its requests are sent; None for nothing.
         """
         self._fetcher, self._lifetime, self._owner = fetcher, lifetime, owner
+        self._sending = sending or Sending()
         self._bytes = self._requests = 0
 
     async def fetch(self, request: Request) -> Reply:
@@ -40,7 +49,8 @@ class PageBudget:
             raise RequestDenied("redirects", f"more than {limits.max_redirects} redirects")
         if request.kind == "Document" and request.method != "GET":
             raise RequestDenied("form", f"a form was submitted with {request.method[:20]}")
-        reply = await self._fetcher.fetch(request, self._count, self._owner)
+        terms = await self._sending.terms(request)
+        reply = await self._fetcher.fetch(request, self._count, self._owner, terms)
         self._lifetime.add_fetched(request.kind, request.method, reply)
         return reply
 

@@ -16,8 +16,10 @@ from yarl import URL
 
 from poster_service.browser.types import Reply, Request
 from poster_service.fetch.errors import FetchError, RequestDenied, RequestFailed
+from poster_service.fetch.http_cache import HOP_BY_HOP
 from poster_service.fetch.meter import ByteCounter, SharedMeter
 from poster_service.fetch.outbound import CONNECTIONS, OpenSockets, Outbound, Owner
+from poster_service.fetch.own import NO_TERMS, Terms
 from poster_service.fetch.policy import (
     PLAIN_HTTP,
     AddressDenied,
@@ -29,11 +31,6 @@ from poster_service.fetch.policy import (
 from poster_service.fetch.response_cache import Key, ResponseCache
 from poster_service.single_flight import Flights
 
-#: Hop-by-hop headers (RFC 9110, 7.6.1), and those that no longer fit a body that was decoded.
-HOP_BY_HOP = frozenset(
-    ("connection", "content-encoding", "content-length", "keep-alive", "proxy-authenticate",
-     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
-)  # fmt: skip
 #: Request headers of a page that are not forwarded: hop-by-hop ones, and those the client sets.
 NOT_FORWARDED = HOP_BY_HOP | {"accept-encoding", "cookie", "host", "proxy-authorization", "referer"}
 #: Content codings that aiohttp decodes chunk by chunk with a bound; it would pass on any other
@@ -70,6 +67,8 @@ class OutgoingRequest:
         headers: The headers to send.
         count: Counts the bytes of the response.
         owner: The page and caller it is for.
+        allows_plain: Whether it may go to the public web by plain http.
+        is_private: Whether its response is for this page alone.
     """
 
     url: URL
@@ -77,6 +76,18 @@ class OutgoingRequest:
     headers: dict[str, str]
     count: ByteCounter
     owner: Owner
+    allows_plain: bool = False
+    is_private: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is sent by plain http."""
+        return self.url.scheme == "http"
+
+    @property
+    def may_be_cached(self) -> bool:
+        """Whether pages share its response; a page that may not ask for it must not find it."""
+        return not (self.is_private or (self.is_plain and self.allows_plain))
 
 
 class Fetcher:
@@ -104,10 +115,15 @@ class Fetcher:
         self._sockets = OpenSockets(connections)
         self._flights: Flights[tuple[Reply, bool], SharedMeter] = Flights()
         self._timeout = aiohttp.ClientTimeout(total=limits.timeout)
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        #: By whether all that the policy allows may be connected to, or only what plain http may.
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(
-        self, request: Request, count: ByteCounter = lambda _: None, owner: Owner | None = None
+        self,
+        request: Request,
+        count: ByteCounter = lambda _: None,
+        owner: Owner | None = None,
+        terms: Terms = NO_TERMS,
     ) -> Reply:
         """Fetch one resource; a redirect is returned, not followed.
 
@@ -118,13 +134,15 @@ class Fetcher:
             request: What the page requested.
             count: Called for each chunk; what it raises ends the fetch.
             owner: Whose share of the connection slots the fetch takes.
+            terms: What is special about it.
 
         Raises:
             RequestDenied: The policy forbids it.
             RequestFailed: No usable response: no connection, a timeout, or a body too large.
         """
-        outgoing = self._outgoing(request, count, owner or Owner())
-        key = self.cache.key(request, outgoing.headers)
+        outgoing = self._outgoing(request, count, owner or Owner(), terms)
+        may_be_cached = outgoing.may_be_cached
+        key = self.cache.key(request, outgoing.headers) if may_be_cached else None
         if key is None:
             self.cache.outcomes["bypass"] += 1
             return await self._send(outgoing)
@@ -140,7 +158,9 @@ class Fetcher:
         except TimeoutError as error:
             raise _fetch_error(error) from error
 
-    def _outgoing(self, request: Request, count: ByteCounter, owner: Owner) -> OutgoingRequest:
+    def _outgoing(
+        self, request: Request, count: ByteCounter, owner: Owner, terms: Terms
+    ) -> OutgoingRequest:
         """Check a page's request, and choose the headers to send.
 
         Raises:
@@ -151,12 +171,14 @@ class Fetcher:
             self._check(url)
         except ValueError as error:
             raise RequestDenied("scheme", f"not a valid http or https URL: {error}") from error
+        others = NOT_FORWARDED | {name.lower() for name, _ in terms.headers}
         headers = {
-            name: value
-            for name, value in request.headers.items()
-            if name.lower() not in NOT_FORWARDED
+            name: value for name, value in request.headers.items() if name.lower() not in others
         }
-        return OutgoingRequest(url, request, headers, count, owner)
+        headers |= dict(terms.headers)
+        return OutgoingRequest(
+            url, request, headers, count, owner, terms.allows_plain, terms.is_private
+        )
 
     async def _coalesce(self, key: Key, outgoing: OutgoingRequest, timer: asyncio.Timeout) -> Reply:
         """Fetch what is not cached, once for all pages that request it at the same time.
@@ -220,13 +242,17 @@ class Fetcher:
         try:
             async with self.outbound.slot(outgoing.owner, outgoing.url.host or ""):
                 on_start()
-                async with self._session(outgoing.url.scheme).request(
+                async with self._session(outgoing).request(
                     request.method, outgoing.url, headers=outgoing.headers, data=request.body,
                     allow_redirects=False,
                 ) as response:  # fmt: skip
-                    body = await self._read(response, outgoing.count)
                     headers = response.headers.items()
                     kept = tuple((k, v) for k, v in headers if k.lower() not in HOP_BY_HOP)
+                    try:
+                        body = await self._read(response, outgoing.count)
+                    except RequestFailed as error:
+                        error.head = Reply(response.status, kept, b"")
+                        raise
                     return Reply(response.status, kept, body)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _fetch_error(error) from error
@@ -264,20 +290,21 @@ class Fetcher:
                 raise RequestFailed("too_large", f"more than {self.limits.max_bytes} bytes")
         return bytes(body)
 
-    def _session(self, scheme: str) -> aiohttp.ClientSession:
-        """The session of a scheme, opened in the running loop; each has a policy of its own.
+    def _session(self, outgoing: OutgoingRequest) -> aiohttp.ClientSession:
+        """The session for a request, opened in the running loop; each has a policy of its own.
 
         Pages of all callers share it, so it stores no cookies.
         """
-        if scheme not in self._sessions:
-            policy = self._policy if scheme == "https" else PlainPolicy.of(self._policy)
-            self._sessions[scheme] = aiohttp.ClientSession(
+        is_checked = not outgoing.is_plain or outgoing.allows_plain
+        if is_checked not in self._sessions:
+            policy = self._policy if is_checked else PlainPolicy.of(self._policy)
+            self._sessions[is_checked] = aiohttp.ClientSession(
                 connector=connector(policy, self._sockets),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
-        return self._sessions[scheme]
+        return self._sessions[is_checked]
 
 
 def _pause(timer: asyncio.Timeout) -> Callable[[], None]:

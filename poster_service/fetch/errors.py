@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from poster_service.browser.types import Reply
+
 
 class FetchError(Exception):
     """A request of a page was not answered; the message is for the log.
@@ -10,6 +12,7 @@ class FetchError(Exception):
         verb: "denied" or "failed", as in `X-Render-Warnings`.
         reason: Short and stable, for programs, e.g. "timeout".
         url: The address, where it is not that of the request; else None.
+        head: Status and headers of the response whose body was not usable; else None.
     """
 
     verb: Literal["denied", "failed"] = "failed"
@@ -18,6 +21,7 @@ class FetchError(Exception):
         super().__init__(message or reason)
         self.reason = reason
         self.url = url
+        self.head: Reply | None = None
 
 
 class RequestDenied(FetchError):

@@ -35,6 +35,11 @@ from poster_service.browser.types import Reply
 MAX_DELTA_SECONDS = 2**31
 #: Statuses that may be stored: their bodies are complete and the same for every client.
 STORABLE_STATUSES = frozenset((200, 203, 300, 301, 302, 307, 308, 404, 410))
+#: Hop-by-hop headers (RFC 9110, 7.6.1), and those that no longer fit a body that was decoded.
+HOP_BY_HOP = frozenset(
+    ("connection", "content-encoding", "content-length", "keep-alive", "proxy-authenticate",
+     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)  # fmt: skip
 
 Headers = Iterable[tuple[str, str]]
 

@@ -33,8 +33,8 @@ UNSHARED_SECONDS, MAX_UNSHARED = 60, 4096
 #: A request with one of these headers bypasses the cache: it is about one user, or the page itself
 #: asks for validation or for a part of the body.
 BYPASS_HEADERS = frozenset((
-    "authorization", "cache-control", "if-match", "if-modified-since", "if-none-match", "if-range",
-    "if-unmodified-since", "pragma", "range",
+    "authorization", "cache-control", "cookie", "if-match", "if-modified-since", "if-none-match",
+    "if-range", "if-unmodified-since", "pragma", "range",
 ))  # fmt: skip
 
 

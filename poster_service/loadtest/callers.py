@@ -27,6 +27,7 @@ PICTURES = {
     "png": (b"\x89PNG", "image/png"),
     "jpeg": (b"\xff\xd8", "image/jpeg"),
     "webp": (b"RIFF", "image/webp"),
+    "avif": (b"\0\0\0 ftypavif", "image/avif"),
     "pdf": (b"%PDF", "application/pdf"),
 }
 

@@ -75,7 +75,7 @@ def _hostile(page: Callable[[Random], str]) -> Maker:
     return lambda dice: {"html": page(dice), "timeout_ms": HOSTILE_MS, "width": 400, "height": 300}
 
 
-#: (weight, name, maker) of posters; templates are added with weight 8 each.
+#: (weight, name, maker) of posters; templates are added with `TEMPLATES`.
 POSTERS: tuple[tuple[float, str, Maker], ...] = (
     (10, "card", _poster(pages.card, width=600, height=400)),
     (4, "card jpeg", _poster(pages.card, width=750, height=1334, format="jpeg", quality=80)),
@@ -84,6 +84,8 @@ POSTERS: tuple[tuple[float, str, Maker], ...] = (
     (2, "long", _poster(pages.long, width=600, height=400, full_page=True)),
     (2, "pdf", _poster(pages.chinese, format="pdf")),
 )
+#: The weight of all templates together, in equal parts.
+TEMPLATES = 16.0
 HOSTILE: tuple[tuple[float, str, Maker], ...] = (
     (2, "crash", _hostile(pages.crash)),
     (2, "loop", _hostile(pages.loop)),
@@ -119,7 +121,10 @@ class Mix:
         self._chaos = chaos
         self._posters = (
             *POSTERS,
-            *((8.0, name, _template(name, data)) for name, data in templates),
+            *(
+                (TEMPLATES / len(templates), name, _template(name, data))
+                for name, data in templates
+            ),
         )
 
     def __iter__(self) -> Iterator[Case]:

@@ -1,6 +1,7 @@
 """Where the processes and files of a service are, found from the process that listens."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from poster_service.loadtest.errors import CannotTest
@@ -19,7 +20,10 @@ async def place_of(view: View, owner: int) -> Place:
     here = namespace("self")
     if about["namespace"] and about["namespace"] != here:
         inside = [pid for pid, _, other in above if other == about["namespace"]]
-        return Place(inside[-1], owner, f"/proc/{inside[-1]}/root", _work_dir(about), alone=True)
+        files = f"/proc/{inside[-1]}/root"
+        return Place(
+            inside[-1], owner, files, _work_dir(about), alone=True, owns_tmp=not _is_shared(files)
+        )
     init = variables.get("POSTER_INIT_PID", "")
     tops = [pid for pid, *_ in above if str(pid) == init]
     return Place(tops[0] if tops else owner, owner, "", _work_dir(about))
@@ -32,7 +36,15 @@ async def place_inside(view: View, root: int, port: int) -> Place:
         raise CannotTest(f"no process in the container listens on port {port}")
     about = await view.ask("process", pid=owner)
     files = f"/proc/{root}/root" if isinstance(view, HereView) else ""
-    return Place(root, owner, files, _work_dir(about), alone=True)
+    return Place(root, owner, files, _work_dir(about), alone=True, owns_tmp=True)
+
+
+def _is_shared(files: str) -> bool:
+    """Whether what is below a prefix has the /tmp of this process: a namespace of PIDs alone."""
+    try:
+        return Path(f"{files}/tmp").samefile("/tmp")  # noqa: S108 - looked at only
+    except OSError:
+        return False
 
 
 def _work_dir(about: dict[str, Any]) -> str:

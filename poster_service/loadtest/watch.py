@@ -32,7 +32,8 @@ class Place:
         service: The process that listens.
         files: Prefix under which the view sees its file system, "" for the same one.
         work_dir: Folder of its leases as the service names it, "" when it has none.
-        alone: Whether no other program writes to its /tmp and /dev/shm.
+        alone: Whether it has a PID namespace of its own.
+        owns_tmp: Whether no other program writes to its /tmp and /dev/shm.
         ours: Whether its work folder was created for this run: all in it is the service's.
     """
 
@@ -41,6 +42,7 @@ class Place:
     files: str = ""
     work_dir: str = ""
     alone: bool = False
+    owns_tmp: bool = False
     ours: bool = False
 
     @property
@@ -251,7 +253,7 @@ class Rest:
                     continue
                 if f"{path}/{name}" == snapshot.place.work_dir:
                     continue
-                if snapshot.place.alone or name.startswith(FORGOTTEN):
+                if snapshot.place.owns_tmp or name.startswith(FORGOTTEN):
                     found.append(Left(what, 0, None, f"{path}/{name}"))
         return found
 

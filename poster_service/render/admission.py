@@ -12,6 +12,10 @@ No render waits in vain. One that would time out while queued, by the running me
 once; one whose turn comes when there is no time left for a render is refused then; and one whose
 time passes in the queue leaves it at that moment. None of them takes a Chrome. A free slot is given
 without any estimate.
+
+Background renders, those of jobs, get a slot only when no other render waits. They wait in queues
+of their own, which take no place of the others' and have no end, and their time begins with the
+slot.
 """
 
 import asyncio
@@ -47,12 +51,14 @@ class AdmissionStatistics:
         waiting: Renders that wait for one.
         refused: Renders refused since the start.
         callers: How many different callers wait.
+        background: Background renders that wait for a slot.
     """
 
     running: int
     waiting: int
     refused: int
     callers: int = 0
+    background: int = 0
 
 
 class Slot:
@@ -99,6 +105,7 @@ class Admission:
         self._running = 0
         self._refused = 0
         self._queue = FairQueue[Slot]()
+        self._background = FairQueue[Slot]()
         self._closed = False
         #: How long a slot is held, cleanup included: how fast the queue moves.
         self.holding = RunningMean(1.0)
@@ -110,7 +117,11 @@ class Admission:
     def statistics(self) -> AdmissionStatistics:
         """The gauges and counters at this moment."""
         return AdmissionStatistics(
-            self._running, len(self._queue), self._refused, self._queue.callers
+            self._running,
+            len(self._queue),
+            self._refused,
+            self._queue.callers,
+            len(self._background),
         )
 
     @property
@@ -135,7 +146,7 @@ class Admission:
             Overloaded: The queue is full, or the render would time out, or has, while queued.
         """
         if self._closed:
-            raise Stopping("the service is stopping; try another replica", retry_after=5)
+            raise _stopping()
         if self._running < self._max_running:
             return self._give()
         loop = asyncio.get_running_loop()
@@ -147,16 +158,25 @@ class Admission:
         if deadline != math.inf:
             alarm = loop.call_at(deadline, self._time_is_up, caller, waiter)
         try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().free()  # given in the very moment of the cancellation
-            self._queue.remove(caller, waiter)
-            raise
+            return await _slot_of(waiter, self._queue, caller)
         finally:
             if alarm is not None:
                 alarm.cancel()
             self._note_idle()
+
+    async def acquire_background(self, caller: str = "") -> Slot:
+        """Take a slot for a background render; waits for as long as other renders wait.
+
+        Raises:
+            Stopping: The service accepts no more renders; also while it waits.
+        """
+        if self._closed:
+            raise _stopping()
+        if self._running < self._max_running:
+            return self._give()
+        waiter = Waiter[Slot](math.inf)
+        self._background.add(caller, waiter)
+        return await _slot_of(waiter, self._background, caller)
 
     def check(self, caller: str = "") -> None:
         """Refuse now a render that would be refused in any case; takes nothing.
@@ -166,7 +186,7 @@ class Admission:
             Overloaded: The queue is full, and no queue would give up a place for this caller.
         """
         if self._closed:
-            raise Stopping("the service is stopping; try another replica", retry_after=5)
+            raise _stopping()
         is_full = self._running >= self._max_running and len(self._queue) >= self._max_waiting
         if is_full and not self._queue.can_displace(caller):
             self._refused += 1
@@ -191,11 +211,19 @@ class Admission:
                 waited = max(MIN_WAIT_SECONDS, waiter.get_loop().time() - waiter.since)
                 waiter.set_result(self._give(waited))
                 break
+        else:
+            self._give_background()
         self._note_idle()
 
     def close(self) -> None:
-        """Refuse every new render from now on; those that run or wait are served."""
+        """Refuse every new render from now on; those that run or wait are served.
+
+        Background renders that wait are refused: their jobs wait elsewhere.
+        """
         self._closed = True
+        while (waiter := self._background.pop()) is not None:
+            if not waiter.done():
+                waiter.set_exception(_stopping())
 
     async def wait_idle(self) -> None:
         """Wait until no render runs or waits."""
@@ -254,9 +282,31 @@ class Admission:
         self._idle.clear()
         return Slot(self, waited)
 
+    def _give_background(self) -> None:
+        """Give a free slot to a background render, where no other render waits for it."""
+        while (waiter := self._background.pop()) is not None:
+            if not waiter.done():
+                waiter.set_result(self._give())
+                break
+
     def _note_idle(self) -> None:
         if not self._running and not self._queue:
             self._idle.set()
+
+
+async def _slot_of(waiter: Waiter[Slot], queue: FairQueue[Slot], caller: str) -> Slot:
+    """The slot that a waiter in a queue is given; cancelled, it leaves the queue."""
+    try:
+        return await waiter
+    except asyncio.CancelledError:
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().free()  # given in the very moment of the cancellation
+        queue.remove(caller, waiter)
+        raise
+
+
+def _stopping() -> Stopping:
+    return Stopping("the service is stopping; try another replica", retry_after=5)
 
 
 def retry_seconds(seconds: float) -> int:

@@ -16,12 +16,15 @@ from typing import Any
 
 from cachetools import TLRUCache, TTLCache
 
+from poster_service import telemetry
 from poster_service.errors import Overloaded, RenderTimeout, Stopping
 from poster_service.render.admission import TIMED_OUT_QUEUED, Admission
 from poster_service.render.job import Deadline, RenderJob
-from poster_service.render.renderer import Rendered, Renderer
+from poster_service.render.picture import Rendered
+from poster_service.render.renderer import Renderer
 from poster_service.render.report import RenderReport, recorded
 from poster_service.render.store import Entry, Store
+from poster_service.render.visit import PageInfo
 from poster_service.single_flight import Flight, Flights
 from poster_service.stats import Done, Phases, ignore
 
@@ -69,7 +72,7 @@ class CachedImage:
     @property
     def size(self) -> int:
         """Bytes that it takes up."""
-        return OVERHEAD + len(self.rendered.body)
+        return OVERHEAD + self.rendered.size
 
     @property
     def is_whole(self) -> bool:
@@ -85,8 +88,9 @@ class CachedImage:
         now = time.monotonic()
         shift = now - time.time()
         since, until = min(now, entry.since + shift), entry.until + shift
+        page = PageInfo(*entry.page) if entry.page else None
         rendered = Rendered(
-            entry.body, entry.content_type, Phases(), entry.etag, until, entry.warnings
+            entry.pictures, Phases(), until, entry.warnings, page=page, isolation=entry.isolation
         )
         return cls(rendered, since, until)
 
@@ -94,7 +98,8 @@ class CachedImage:
         """As other replicas may have it."""
         image, shift = self.rendered, time.time() - time.monotonic()
         since, until = self.since + shift, self.until + shift
-        return Entry(image.body, image.content_type, image.etag, since, until, image.warnings)
+        page = (image.page.url, image.page.status, image.page.title) if image.page else None
+        return Entry(image.pictures, since, until, image.warnings, page, image.isolation)
 
     def is_good(self, job: RenderJob, now: float) -> bool:
         """Whether it will do for this job, by all that its caller says."""
@@ -110,10 +115,15 @@ class CachedImage:
 
 @dataclass(frozen=True)
 class Painted:
-    """What a render under way gives to those who wait for it: a picture, and its cache status."""
+    """What a render under way gives to those who wait for it: a picture, and its cache status.
+
+    Attributes:
+        trace: The span of the request that it was painted for; None while nothing is traced.
+    """
 
     image: CachedImage
     cache_status: str
+    trace: telemetry.TraceContext | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +205,10 @@ class RenderCache:
                 return await self._get_alone(job, stores=True)
             if (image := self._find(job)) is not None:
                 return self._hit(image, job)
+            if job.context.is_background:  # others must not wait for what waits behind them
+                return self._answer_found(await self._find_or_paint(job), job)
+            if job.options.on_timeout == "capture":  # when it is given up is this caller's time
+                return await self._get_alone(job, stores=True)
             if (answer := await self._get_shared(job)) is not None:
                 return answer
 
@@ -207,9 +221,9 @@ class RenderCache:
         with recorded(job, self._observe) as report:
             rendered = await self._renderer.render(job, report)
             now = time.monotonic()
-            image = CachedImage(rendered, now, rendered.until if job.is_static else 0.0)
+            image = CachedImage(rendered, now, rendered.until if job.may_be_static else 0.0)
             report.cache_status = self._put(job, image, now) if stores else BYPASS
-        return Painted(image, report.cache_status)
+        return Painted(image, report.cache_status, telemetry.context_of())
 
     async def close(self) -> None:
         """End the renders under way."""
@@ -222,13 +236,17 @@ class RenderCache:
         return image if image is not None and image.is_good(job, time.monotonic()) else None
 
     def _hit(self, image: CachedImage, job: RenderJob) -> Answer:
-        self._log_unpainted(job, HIT, "ok", len(image.rendered.body))
+        self._log_unpainted(job, HIT, "ok", image.rendered.size)
         timing = f"cache;dur={(time.monotonic() - job.begin) * 1000:.1f}"
         return self._answer(image, HIT, job, timing)
 
     async def _get_alone(self, job: RenderJob, *, stores: bool) -> Answer:
         """Paint for this caller only; cached for others if `stores`."""
         return self._answer_painted(await self.paint(job, stores=stores), job)
+
+    def _answer_found(self, painted: Painted, job: RenderJob) -> Answer:
+        is_hit = painted.cache_status == HIT
+        return self._hit(painted.image, job) if is_hit else self._answer_painted(painted, job)
 
     async def _get_shared(self, job: RenderJob) -> Answer | None:
         """Join the render that is under way, or begin one that others may join.
@@ -261,13 +279,14 @@ class RenderCache:
     def _landed(self, painted: Painted, job: RenderJob, *, leads: bool) -> Answer | None:
         """The answer from a render that several waited for; None as for `_get_shared`."""
         image = painted.image
-        if painted.cache_status == HIT:
-            return self._hit(image, job) if leads else None
         if leads:
-            return self._answer_painted(painted, job)
+            return self._answer_found(painted, job)
+        if painted.cache_status == HIT:
+            return None
         if not image.left(job, image.since):
             return None
-        self._log_unpainted(job, COALESCED, "ok", len(image.rendered.body))
+        telemetry.current().link(painted.trace)
+        self._log_unpainted(job, COALESCED, "ok", image.rendered.size)
         return self._answer_painted(Painted(image, COALESCED), job)
 
     async def _wait(

@@ -16,14 +16,15 @@ line, error texts, the table in the docs. An option may be a group itself (`clip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, to_jsonable_python
 
-from poster_service.browser.types import Format
+from poster_service.render.formats import FORMATS, OutputFormat
 from poster_service.render.json_schema import (
+    NULL,
     Json,
     allowed_words,
     branches,
@@ -34,9 +35,8 @@ from poster_service.render.json_schema import (
     value_words,
 )
 
-FORMATS: tuple[Format, ...] = get_args(Format)
 #: The format of an answer whose request names none.
-DEFAULT_FORMAT: Format = "png"
+DEFAULT_FORMAT: OutputFormat = "png"
 
 T = TypeVar("T")
 #: A list in JSON. A tuple here, which is frozen as all of a request is.
@@ -54,35 +54,58 @@ class Option:
         allowed: The values in words, where type and bounds do not say it, as for a pattern.
         default: The default in words, where it is not a constant.
         unit: Of a number, in the plural: "milliseconds".
-        formats: Those in which it has a meaning; empty for all. Of a nested option those of its
-            group count.
+        formats: Those in which it has a meaning; empty for all. Only for options of a group that
+            has a `format` of its own, which is the one that counts; of options nested below those
+            of their group count.
         value_formats: The same for single values of it.
+        value_needs: Options of the same group that must be given with single values of it.
+        sources: Kinds of source with which it has a meaning; empty for all. Only of an outermost
+            option.
         excludes: Options of the same group that must be left at their defaults beside it.
         needs: Options of the same group that must be given with it.
+        needs_one_of: Options of the same group of which one must be given with it.
+        around_excludes: Of a nested option: options of the group around its own that must be left
+            at their defaults beside it.
+        around_sources: Of an option of a group in the outermost: as `sources`.
+        replaces: Options of the same group that each of its items has instead: beside it they must
+            be left at their defaults.
         limit: The attribute of `Limits` that it must not exceed, if any.
         changes_output: Whether two requests that differ in it only get different pictures. Such an
             option is part of the cache key.
         is_content: Whether its value is the page or its data, which no error text shows: error
             texts are logged.
+        is_secret: Whether its value may be a credential, which no link to a request has. Only of an
+            outermost option.
+        begins: Heading of a section of options, if one begins here: it has this option and those
+            that are declared after it, up to the next. Only of an outermost option.
     """
 
     description: str
     allowed: str = ""
     default: str = ""
     unit: str = ""
-    formats: tuple[Format, ...] = ()
-    value_formats: Mapping[str, tuple[Format, ...]] = field(default_factory=dict)
+    formats: tuple[OutputFormat, ...] = ()
+    value_formats: Mapping[str, tuple[OutputFormat, ...]] = field(default_factory=dict)
+    value_needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    needs_one_of: tuple[str, ...] = ()
+    around_excludes: tuple[str, ...] = ()
+    around_sources: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
     limit: str = ""
     changes_output: bool = True
     is_content: bool = False
+    is_secret: bool = False
+    begins: str = ""
 
     def text(self) -> str:
-        """The description, with formats and default as sentences."""
+        """The description, with formats, sources and default as sentences."""
         formats = f" Only for {listed(self.formats, 'and')}." if self.formats else ""
+        sources = f" Only with {listed(self.sources, 'or')}." if self.sources else ""
         default = f" Default: {self.default}." if self.default else ""
-        return f"{self.description}{formats}{default}"
+        return f"{self.description}{formats}{sources}{default}"
 
     def __get_pydantic_json_schema__(
         self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -92,20 +115,32 @@ class Option:
 
 
 class OptionGroup(BaseModel):
-    """Options that stand together: all of a render, or those of a nested option."""
+    """Options that stand together: all of a render, or those of a nested option.
+
+    Attributes:
+        at_least_one: Options of which one must be given; empty for no such rule.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    at_least_one: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Refuse a field that is not declared as an option.
 
         Raises:
-            TypeError: A field has no `Option`, or its `Option` names a field that does not exist.
+            TypeError: A field has no `Option`; its `Option` names a field that does not exist, or
+                has formats where the group has no `format`.
         """
         for name, one in cls.model_fields.items():
             option = option_of(one)
-            if unknown := {*option.excludes, *option.needs} - set(cls.model_fields):
+            if (option.formats or option.value_formats) and "format" not in cls.model_fields:
+                raise TypeError(
+                    f"{cls.__name__}.{name} has formats, but no format stands beside it"
+                )
+            named = {*option.excludes, *option.needs, *option.needs_one_of, *option.replaces}
+            named |= {other for needed in option.value_needs.values() for other in needed}
+            if unknown := named - set(cls.model_fields):
                 raise TypeError(f"{cls.__name__}.{name} names unknown options: {unknown}")
 
     @classmethod
@@ -159,6 +194,8 @@ def declared_options(group: type[OptionGroup]) -> Mapping[str, tuple[Option, Any
 
 
 def _rules(group: type[OptionGroup]) -> Iterator[Json]:
+    if group.at_least_one:
+        yield {"anyOf": [_given(group, name) for name in group.at_least_one]}
     for name, declared in group.model_fields.items():
         option = option_of(declared)
         given = _given(group, name)
@@ -167,10 +204,39 @@ def _rules(group: type[OptionGroup]) -> Iterator[Json]:
         for value, formats in option.value_formats.items():
             same = {"required": [name], "properties": {name: {"const": value}}}
             yield {"if": same, "then": _format_is(formats)}
-        for other in option.excludes:
+        for value, needed in option.value_needs.items():
+            same = {"required": [name], "properties": {name: {"const": value}}}
+            yield from ({"if": same, "then": _given(group, other)} for other in needed)
+        if option.sources:
+            yield {"if": given, "then": _source_is(option.sources)}
+        for other in (*option.excludes, *option.replaces):
             yield {"if": given, "then": {"not": _given(group, other)}}
         for other in option.needs:
             yield {"if": given, "then": _given(group, other)}
+        if option.needs_one_of:
+            one_of = [_given(group, other) for other in option.needs_one_of]
+            yield {"if": given, "then": {"anyOf": one_of}}
+        yield from _rules_around(group, name, group_in(declared.annotation))
+
+
+def _rules_around(
+    group: type[OptionGroup], name: str, inner: type[OptionGroup] | None
+) -> Iterator[Json]:
+    """The rules between the options of a nested group and those of the group around it."""
+    for option in inner.model_fields if inner is not None else ():
+        assert inner is not None
+        nested = {"type": "object", **_given(inner, option)}
+        inside = {"required": [name], "properties": {name: nested}}
+        declared = option_of(inner.model_fields[option])
+        if declared.around_sources:
+            yield {"if": inside, "then": _source_is(declared.around_sources)}
+        for other in declared.around_excludes:
+            if other in group.model_fields:
+                yield {"if": inside, "then": {"not": _given(group, other)}}
+
+
+def _source_is(kinds: Sequence[str]) -> Json:
+    return {"anyOf": [{"required": [kind], "properties": {kind: {"not": NULL}}} for kind in kinds]}
 
 
 def _given(group: type[OptionGroup], name: str) -> Json:
@@ -178,7 +244,7 @@ def _given(group: type[OptionGroup], name: str) -> Json:
     return {"required": [name], "properties": {name: {"not": {"const": default}}}}
 
 
-def _format_is(formats: Sequence[Format]) -> Json:
+def _format_is(formats: Sequence[OutputFormat]) -> Json:
     required = {} if DEFAULT_FORMAT in formats else {"required": ["format"]}
     return {**required, "properties": {"format": {"enum": list(formats)}}}
 
@@ -197,6 +263,7 @@ class Entry:
         schema: JSON Schema of a value that is given: without null, without references.
         default: The constant that it has when it is not given; None if there is none.
         formats: Those in which it has a meaning.
+        sources: Kinds of source with which it has a meaning; empty for all.
         is_item: Whether it stands for a value of a map or list, which has no declaration of its
             own.
     """
@@ -205,8 +272,13 @@ class Entry:
     option: Option
     schema: Json
     default: Any
-    formats: tuple[Format, ...]
+    formats: tuple[OutputFormat, ...]
+    sources: tuple[str, ...] = ()
     is_item: bool = False
+
+    def fits(self, source: str) -> bool:
+        """Whether it has a meaning with this kind of source; "" is any."""
+        return not (source and self.sources) or source in self.sources
 
     @property
     def type(self) -> str:
@@ -261,27 +333,32 @@ class Row:
     type: str
     allowed: str
     default: str
-    formats: tuple[Format, ...]
+    formats: tuple[OutputFormat, ...]
     description: str
 
 
 def options_table(group: type[OptionGroup]) -> Iterator[Row]:
-    """Every option of a group in the order of declaration, for the docs."""
+    """Every option of a group in the order of declaration, for the docs.
+
+    One of an item that the group has itself, such as `outputs.0.format`, is there once.
+    """
+    known = entries_by_name(group)
     for one in entries(group):
-        if not one.is_item:
+        own = known.get(one.name.partition(".0.")[2])
+        if not one.is_item and (own is None or own.option is not one.option):
             words = one.option.allowed or allowed_words(one.schema, one.option.unit)
-            yield Row(
-                one.name, one.type, words, one.default_text, one.formats, one.option.description
+            sources = (
+                f" Only with {listed(one.option.sources, 'or')}." if one.option.sources else ""
             )
+            yield Row(
+                one.name, one.type, words, one.default_text, one.formats,
+                one.option.description + sources,
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=32)
 def entries(group: type[OptionGroup]) -> tuple[Entry, ...]:
-    """Every option of a group in the order of declaration; a nested one follows its group.
-
-    Raises:
-        TypeError: A nested option is declared with formats.
-    """
+    """Every option of a group in the order of declaration; a nested one follows its group."""
     properties = plain_schema(group)["properties"]
     return tuple(_walk(group, properties, None))
 
@@ -295,14 +372,15 @@ def entries_by_name(group: type[OptionGroup]) -> Mapping[str, Entry]:
 def _walk(group: type[OptionGroup], properties: Json, above: Entry | None) -> Iterator[Entry]:
     for name, declared in group.model_fields.items():
         option = option_of(declared)
-        if above is not None and (option.formats or option.value_formats):
-            raise TypeError(f"{group.__name__}.{name}: only an outermost option can have formats")
+        if above is not None and option.sources:
+            raise TypeError(f"{group.__name__}.{name}: only an outermost option can have sources")
         entry = Entry(
             name=name if above is None else f"{above.name}.{name}",
             option=option,
             schema=present(properties[name]),
             default=default_of(declared),
-            formats=(option.formats or FORMATS) if above is None else above.formats,
+            formats=option.formats or (above.formats if above else FORMATS),
+            sources=option.sources if above is None else above.sources or option.around_sources,
         )
         yield entry
         yield from _below(entry, group_in(declared.annotation))

@@ -20,6 +20,7 @@ from poster_service.render.declaration import (
     declared_options,
     entries_by_name,
 )
+from poster_service.render.formats import OutputFormat
 from poster_service.render.json_schema import listed, value_words
 
 #: Characters of a value that a fault shows.
@@ -69,29 +70,98 @@ def validated(
         return None, list(itertools.islice(_faults(group, given, found), MOST_FAULTS))
 
 
-def broken_rules(group: OptionGroup, limits: object, above: str = "") -> Iterator[Fault]:
+def broken_rules(
+    group: OptionGroup,
+    limits: object,
+    above: str = "",
+    used: OutputFormat = DEFAULT_FORMAT,
+    around: OptionGroup | None = None,
+) -> Iterator[Fault]:
     """A fault for each rule between options that is broken, in nested groups too.
 
     Args:
         group: Its options are checked one by one already.
         limits: Has the attributes that `Option.limit` names.
         above: The dotted name of the group itself, ending in a dot; empty for the outermost.
+        used: The format of what the group is a part of, unless it has a `format` of its own.
+        around: The group that has this one as an option; None for the outermost.
     """
+    used = getattr(group, "format", used)
+    if group.at_least_one and not any(map(group.is_given, group.at_least_one)):
+        names = listed(group.at_least_one, "or")
+        yield Fault(above[:-1], f"needs {names}", f"at least one of {names}")
     for name, (option, default) in declared_options(type(group)).items():
         value = getattr(group, name)
         if value == default:
             continue
         for at, inner in _groups(value):
-            yield from broken_rules(inner, limits, f"{above}{name}.{at}")
+            yield from broken_rules(inner, limits, f"{above}{name}.{at}", used, group)
         field, allowed = above + name, allowed_for(type(group), name)
-        for message in _meaningless(option, value, getattr(group, "format", DEFAULT_FORMAT)):
+        for message in _meaningless(option, value, used):
             yield Fault(field, message, allowed)
-        for other in filter(group.is_given, option.excludes):
-            yield Fault(field, f"cannot be used together with {other}", f"{name} or {other}")
-        for other in (other for other in option.needs if not group.is_given(other)):
-            yield Fault(field, f"has no meaning without {other}", f"{name} together with {other}")
+        yield from _at_odds(group, option, above, name)
+        for other in option.around_excludes:
+            if around is not None and other in type(around).model_fields and around.is_given(other):
+                yield _excluded(field, _as_given(around, other))
         if option.limit and value > (most := getattr(limits, option.limit)):
             yield Fault(field, f"{value} is more than this service allows", f"{allowed} to {most}")
+
+
+def _at_odds(group: OptionGroup, option: Option, above: str, name: str) -> Iterator[Fault]:
+    """A fault for each other option of the group that must not, or must, stand beside one."""
+    field = above + name
+    for other in filter(group.is_given, option.excludes):
+        yield _excluded(field, above + _as_given(group, other))
+    for other in filter(group.is_given, option.replaces):
+        each = f"{field}.0.{other}, one for each of {field}"
+        yield Fault(above + other, f"cannot be used together with {field}", each)
+    for other in (other for other in option.needs if not group.is_given(other)):
+        yield _lacking(field, above + other)
+    for other in _needed_by_value(group, option, name):
+        message = f"{getattr(group, name)} has no meaning without {above}{other}"
+        yield Fault(field, message, f"another, or {field} together with {above}{other}")
+    if option.needs_one_of and not any(map(group.is_given, option.needs_one_of)):
+        yield _lacking(field, listed([above + other for other in option.needs_one_of], "or"))
+
+
+def _as_given(group: OptionGroup, name: str) -> str:
+    """A name, with the value of one that is switched off."""
+    return f"{name}: false" if declared_options(type(group))[name][1] is True else name
+
+
+def _excluded(field: str, other: str) -> Fault:
+    return Fault(field, f"cannot be used together with {other}", f"{field} or {other}")
+
+
+def _needed_by_value(group: OptionGroup, option: Option, name: str) -> list[str]:
+    """The options that are not given although the value of one needs them."""
+    value = getattr(group, name)
+    needed = option.value_needs.get(value, ()) if isinstance(value, str) else ()
+    return [other for other in needed if not group.is_given(other)]
+
+
+def _lacking(field: str, other: str) -> Fault:
+    return Fault(field, f"has no meaning without {other}", f"{field} together with {other}")
+
+
+def wrong_sources(group: OptionGroup, kind: str, above: str = "") -> Iterator[Fault]:
+    """A fault for each option that is given and has no meaning with a kind of source.
+
+    Args:
+        group: Its options are checked one by one already.
+        kind: Of the source.
+        above: As for `broken_rules`.
+    """
+    for name, (option, default) in declared_options(type(group)).items():
+        value = getattr(group, name)
+        if value == default:
+            continue
+        sources = option.sources or option.around_sources
+        if sources and kind not in sources:
+            needed = listed(sources, "or")
+            yield Fault(above + name, f"has no meaning without {needed}", f"nothing, or {needed}")
+        for at, inner in _groups(value):
+            yield from wrong_sources(inner, kind, f"{above}{name}.{at}")
 
 
 def _meaningless(option: Option, value: object, used: str) -> Iterator[str]:

@@ -49,6 +49,32 @@ def flatten(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def nested(flat: Pairs, most: int) -> dict[str, Any]:
+    """A template's data of `data.author.name=...`; every value is a string.
+
+    Raises:
+        InvalidField: A name is empty, given twice, nested too deeply, or both a value and a group.
+    """
+    data: dict[str, Any] = {}
+    for name, value in flat:
+        *groups, last = name.split(".")[1:]
+        at: Any = data
+        for group in groups if len(groups) < most else ():
+            at = at.setdefault(group, {}) if isinstance(at, dict) else None
+        if (
+            not last
+            or "" in groups
+            or len(groups) >= most
+            or not isinstance(at, dict)
+            or last in at
+        ):
+            raise InvalidField.of(
+                Fault(name, "contradicts another name", f"each name once, up to {most} levels")
+            )
+        at[last] = value
+    return data
+
+
 def _steps(name: str, known: Mapping[str, Entry]) -> list[str]:
     """A name, cut at the dots that have a meaning; what is unknown stays in one piece."""
     parts = name.split(".")

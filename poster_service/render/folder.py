@@ -49,13 +49,21 @@ def stamps_of(folder: str | Path) -> dict[str, Stamp]:
     return found
 
 
-def is_settled(stamps: Mapping[str, Stamp], now_ns: int | None = None) -> bool:
+def is_settled(
+    stamps: Mapping[str, Stamp], now_ns: int | None = None, end_ns: int | None = None
+) -> bool:
     """Whether no file changed so recently that another change might have the same times.
 
     A time in the future (another machine's clock) counts as settled, or it would not be for long.
+
+    Args:
+        stamps: Of the files.
+        now_ns: When reading them began; the present by default.
+        end_ns: When it ended: a file that changed meanwhile may have been read before that.
     """
     now = time.time_ns() if now_ns is None else now_ns
-    return not any(0 <= now - stamp[3] < SETTLED_NS for stamp in stamps.values() if stamp)
+    end = now if end_ns is None else end_ns
+    return not any(now - SETTLED_NS < stamp[3] <= end for stamp in stamps.values() if stamp)
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,6 @@ class Snapshot:
 
     stamps: Mapping[str, Stamp]
     digest: str
-
-    def is_current(self, name: str, file: Path) -> bool:
-        """Whether a file is unchanged since; a path that was no file and is none is, too."""
-        return (name not in self.stamps and not file.is_file()) or (
-            self.stamps.get(name) == stamp_of(file)
-        )
 
 
 def _blake2b() -> Any:

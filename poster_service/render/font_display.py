@@ -23,18 +23,25 @@ _DIGESTS = ("integrity=", "'sha256-", "'sha384-", "'sha512-")
 LARGE_BYTES = 1 << 20
 
 
-def with_blocking_fonts(route: Route, html: str) -> Route:
+def with_blocking_fonts(route: Route, html: str | None) -> Route:
     """A route whose documents and style sheets have `block` in place of `optional`.
 
     Args:
         route: Answers the page's requests.
-        html: The page; for one with digests of style sheets the route is returned unchanged.
+        html: The page; for one with digests of style sheets the route is returned unchanged. None
+            where it comes from the route, and is looked at when it does.
     """
-    if any(mark in html for mark in _DIGESTS):
+    if html is not None and any(mark in html for mark in _DIGESTS):
         return route
+    has_digests = False
 
     async def answer(request: Request) -> Reply | None:
+        nonlocal has_digests
         reply = await route(request)
+        if reply is not None and request.is_main and html is None:
+            has_digests = names_digests(reply)
+        if has_digests:
+            return reply
         if reply is None or request.kind not in ("Document", "Stylesheet"):
             return reply
         patch = in_html if request.kind == "Document" else in_css
@@ -45,6 +52,12 @@ def with_blocking_fonts(route: Route, html: str) -> Route:
         return reply if body is reply.body else replace(reply, body=body)
 
     return answer
+
+
+def names_digests(document: Reply) -> bool:
+    """Whether a document, by its markup or its Content-Security-Policy, has digests of others."""
+    policies = " ".join(value for name, value in document.headers if "security" in name.lower())
+    return any(mark in policies or mark.encode() in document.body for mark in _DIGESTS)
 
 
 def in_css(css: bytes) -> bytes:

@@ -11,9 +11,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poster_service.browser.types import CaptureOptions
+from poster_service.browser.types import CaptureOptions, PageOptions
+from poster_service.browser.warm import WarmKey
+from poster_service.isolation import Isolation
+from poster_service.render.header_footer import has_date
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import RenderRequest
+from poster_service.render.source import Url
+from poster_service.render.static_page import adds_movement
 from poster_service.render.template import Template
 
 
@@ -39,6 +44,10 @@ class Deadline:
     def is_watched(self) -> bool:
         """Whether something runs now that is cancelled at that time."""
         return self._alarm is not None
+
+    def restart(self) -> None:
+        """Give the render its whole time again, from now on."""
+        self.move(asyncio.get_running_loop().time() + self.milliseconds / 1000)
 
     def move(self, when: float) -> None:
         """Set another time; without effect once the time is up."""
@@ -88,11 +97,14 @@ class RenderContext:
         cache_control: What the caller says about caching.
         folder: The folder of a page that is a local file, for its relative addresses. No caller
             over HTTP has one.
+        is_background: Whether it gets a slot only when no other render waits, and its time begins
+            with the slot.
     """
 
     caller: str = ""
     cache_control: CacheControl = field(default_factory=CacheControl)
     folder: Path | None = None
+    is_background: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,11 +116,14 @@ class RenderJob:
         context: Who asks, and how.
         deadline: When the render must be done.
         template: None when the HTML is the caller's own.
-        html: The page as Chrome gets it.
-        capture: How the picture is taken, with every default filled in.
+        html: The page as Chrome gets it; "" of a page on the web.
+        page: How the page is set up, with every default filled in.
+        captures: What is captured of it, likewise.
         is_static: Whether nothing on the page runs or moves, as far as its text tells.
+        isolation: What it may share with other renders.
         cache_key: The same for two jobs whose pictures are the same, and for no others.
         begin: When its building began, on the monotonic clock.
+        warm: What its page may be shared with; None where it is not shared.
     """
 
     request: RenderRequest
@@ -116,15 +131,23 @@ class RenderJob:
     deadline: Deadline
     template: Template | None
     html: str
-    capture: CaptureOptions
+    page: PageOptions
+    captures: tuple[CaptureOptions, ...]
     is_static: bool
     cache_key: bytes
+    isolation: Isolation
     begin: float = field(default_factory=time.monotonic)
+    warm: WarmKey | None = None
 
     @property
     def options(self) -> RenderOptions:
         """The options of the request."""
         return self.request.options
+
+    @property
+    def format(self) -> str:
+        """The encoding, or "several" where there are outputs, for the log and the metrics."""
+        return "several" if self.options.outputs else self.options.format
 
     @property
     def caller(self) -> str:
@@ -137,6 +160,12 @@ class RenderJob:
         return self.request.source.label
 
     @property
+    def may_be_static(self) -> bool:
+        """Whether its page may be static: of a page on the web only its document tells."""
+        is_visit = isinstance(self.request.source, Url)
+        return self.is_static or (is_visit and not adds_movement(self.options))
+
+    @property
     def may_be_cached(self) -> bool:
         """Whether its picture may be given to others, or others' to it.
 
@@ -144,5 +173,6 @@ class RenderJob:
         picture will do; and not where files of this machine are part of the page.
         """
         ttl = self.options.cache_ttl
-        is_wanted = self.is_static if ttl is None else ttl > 0
+        is_stable = self.may_be_static and not any(has_date(one.pdf) for one in self.captures)
+        is_wanted = is_stable if ttl is None else ttl > 0
         return is_wanted and not self.context.cache_control.no_store and self.context.folder is None

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 Json = dict[str, Any]
 NULL: Json = {"type": "null"}
+_OF_ITEMS = {"minLength": "minItems", "maxLength": "maxItems"}
 
 
 def plain_schema(model: type[BaseModel]) -> Json:
@@ -23,10 +24,9 @@ def _inlined(value: Any, shared: Json) -> Any:
     if "$ref" in value:
         beside = {name: one for name, one in value.items() if name != "$ref"}
         return _inlined({**shared[value["$ref"].rpartition("/")[2]], **beside}, shared)
-    if value.get("type") == "array" and "maxLength" in value:
+    if value.get("type") == "array":
         # What pydantic (2.14) makes of a length of `Items`, for the validator before its tuple.
-        value = {**value, "maxItems": value["maxLength"]}
-        del value["maxLength"]
+        value = {_OF_ITEMS.get(name, name): one for name, one in value.items()}
     # "title" as a property of an object is an option of that name, and stays.
     return {
         name: _inlined(one, shared)

@@ -15,19 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import segno
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from poster_service.errors import Fault, PageFailed, TemplatesBroken, UnknownTemplate
 from poster_service.logs import event
 from poster_service.render.folder import Stamp, is_settled, snapshot, stamp_of, stamps_of
 from poster_service.render.mistakes import FaultyTemplate, Mistake
+from poster_service.render.page_memo import PageMemo
+from poster_service.render.qr import qr_svg
 from poster_service.render.schema import MAX_VALUES, check_data
 from poster_service.render.template import NAME, PAGE, Reader, Template, is_template
 
-__all__ = ["PAGE", "Template", "Templates", "check", "qr_svg"]
+__all__ = ["PAGE", "Template", "Templates", "check"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,9 @@ class Templates:
             TemplatesBroken: The message has every mistake with its file and the remedy.
         """
         self._root, self._max_values = folder.absolute(), max_values
-        self._environment = _environment()
+        self._environment = environment()
         self._lock = threading.Lock()
+        self._memo = PageMemo()
         self._entries: dict[str, Entry] = {}
         self._is_started = False
         self._unlisted = ""
@@ -122,6 +123,11 @@ class Templates:
             raise PageFailed(f"the template {name} cannot be used: {entry.mistakes[0]}")
         return entry.template
 
+    def version_of(self, name: str) -> int | None:
+        """The version of a template as of the last check for changes; None if there is none."""
+        entry = self._entries.get(name)
+        return entry.template.version if entry is not None and entry.template is not None else None
+
     def render(self, template: Template, data: Mapping[str, Any]) -> str:
         """The page's HTML.
 
@@ -129,7 +135,11 @@ class Templates:
             InvalidData: The data is invalid by the schema; a fault for each place.
             PageFailed: The template has a mistake; the message names file, line and variable.
         """
-        return template.render(data, self._max_values)
+        if not template.is_pure:
+            return template.render(data, self._max_values)
+        return self._memo.page(
+            template.version, data, lambda: template.render(data, self._max_values)
+        )
 
     def refresh(self) -> None:
         """Check every folder: new, changed and removed ones."""
@@ -193,7 +203,8 @@ class Templates:
             files = snapshot(self._root / name)
             stamps, template = dict(files.stamps), replace(known.template, files=files)
         stamps |= reader.sources.stamps
-        self._put(name, Entry(stamps, is_settled(stamps, begin), template, mistakes))
+        has_settled = is_settled(stamps, begin, time.time_ns())
+        self._put(name, Entry(stamps, has_settled, template, mistakes))
 
     def _put(self, name: str, entry: Entry) -> None:
         """Store the state of a folder, and log it where it changed."""
@@ -271,21 +282,7 @@ def check(template: Template, data: Mapping[str, Any], max_values: int = MAX_VAL
     check_data(template.schema, data, max_values)
 
 
-def qr_svg(link: str) -> Markup:
-    """A QR code of `link` as inline SVG with its quiet zone; a Jinja2 filter.
-
-    Error correction level M recovers 15 % (ISO/IEC 18004), enough for a picture that a messenger
-    compresses again.
-    """
-    code = segno.make(link, error="m", micro=False)
-    return Markup(  # noqa: S704 - segno's own SVG has squares only, and no text of the link
-        code.svg_inline(
-            border=4, omitsize=True, dark="#1a1a1a", light="#fff", svgclass="qr", lineclass=None
-        )
-    )
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
+def environment() -> ImmutableSandboxedEnvironment:
     """The environment of all templates; each has its own loader and compiled code on top of it."""
     environment = ImmutableSandboxedEnvironment(
         autoescape=True,

@@ -281,25 +281,25 @@ def undefined(error: UndefinedError, text: str, line: int | None, schema: Mappin
 
 def _remedy(whole: str, schema: Mapping[str, Any]) -> str:
     """The end of a message about a name that is not in the data: the remedy, or similar names."""
-    paths = list(dict.fromkeys(_paths(schema)))
-    if whole in paths:
+    known_paths = list(dict.fromkeys(paths(schema)))
+    if whole in known_paths:
         return (
             f": the data does not have it, and the schema does not require it; test it with"
             f" `{{% if {whole} is defined %}}`, or make it required"
         )
     base, _, last = whole.rpartition(".")
-    beside = [path.rpartition(".")[2] for path in paths if path.rpartition(".")[0] == base]
+    beside = [path.rpartition(".")[2] for path in known_paths if path.rpartition(".")[0] == base]
     if near := difflib.get_close_matches(last, beside, 1, 0.6):
         return f"; did you mean `{base}.{near[0]}`?" if base else f"; did you mean `{near[0]}`?"
-    lasts = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    lasts = {path.rpartition(".")[2]: path for path in reversed(known_paths)}
     if near := difflib.get_close_matches(last, lasts, 1, 0.6):
-        path = f"{base}.{near[0]}" if base and base not in paths else lasts[near[0]]
+        path = f"{base}.{near[0]}" if base and base not in known_paths else lasts[near[0]]
         return f"; did you mean `{path}`?"
-    known = beside if base else [path for path in paths if "." not in path]
+    known = beside if base else [path for path in known_paths if "." not in path]
     return f"; the schema has: {', '.join(known[:MAX_NAMES])}" if known else ""
 
 
-def _paths(schema: Mapping[str, Any]) -> Iterator[str]:
+def paths(schema: Mapping[str, Any]) -> Iterator[str]:
     """Dotted names of all properties of a schema, through `items`, `anyOf` etc. and `$ref`."""
     pending: list[tuple[str, Any, int]] = [("", schema, 0)]
     count = 0

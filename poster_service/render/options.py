@@ -7,33 +7,50 @@ library.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from poster_service.browser.types import MAX_SIDE, Format, Media
+from poster_service.browser.types import MAX_SIDE, Media, WaitUntil
+from poster_service.isolation import Isolation
 from poster_service.quoting import quoted
-from poster_service.render.declaration import DEFAULT_FORMAT, Option, OptionGroup
+from poster_service.render.conditions import CONDITIONS, Condition, in_order
+from poster_service.render.declaration import Items, Option
+from poster_service.render.download_name import MOST_BYTES, check_download_name
+from poster_service.render.network_options import (
+    MAX_COOKIES,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    CookieOptions,
+    Credentials,
+    Headers,
+    check_referrer,
+)
+from poster_service.render.output_options import MAX_OUTPUTS, Output, OutputOptions, named
+from poster_service.render.page_options import (
+    INSERTIONS_ALLOWED,
+    OWN_SOURCES,
+    Insertions,
+    OnTimeout,
+    Selector,
+    WaitFor,
+)
+from poster_service.render.request_options import (
+    MAX_SCOPES,
+    RESPONSES_WORDS,
+    Allow,
+    Block,
+    Responses,
+    Scopes,
+)
+from poster_service.render.status_options import FailOnStatus
+from poster_service.render.storage_options import Destination, ObjectOptions
 
-CONTENT_TYPES: Mapping[Format, str] = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "pdf": "application/pdf",
-}
 DEFAULT_WIDTH = 750
 DEFAULT_HEIGHT = 1334
-DEFAULT_QUALITY = 80
 #: A year, in seconds.
 MAX_TTL = 31_536_000
-WHITE = (255, 255, 255, 255)
-CLEAR = (0, 0, 0, 0)
-
-PngCompression = Literal["fast", "balanced", "small"]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
-Quality = Annotated[int, Field(ge=1, le=100)]
-#: pydantic's `$` does not match before a line feed at the end, Python's would.
-Background = Annotated[str, Field(pattern=r"^(transparent|#[0-9a-fA-F]{6})$")]
 #: The media features of CSS that Chrome emulates, each with its values (Media Queries 5).
 MEDIA_FEATURES: Mapping[str, tuple[str, ...]] = {
     "prefers-color-scheme": ("light", "dark"),
@@ -66,7 +83,7 @@ def _known_features(given: dict[str, str]) -> dict[str, str]:
     return given
 
 
-class RenderOptions(OptionGroup):
+class RenderOptions(OutputOptions):
     """How a picture is made of a source; every option has a default."""
 
     width: Annotated[
@@ -74,6 +91,7 @@ class RenderOptions(OptionGroup):
         Option(
             "Viewport width in CSS pixels.",
             default=f"{DEFAULT_WIDTH}, or the template's own",
+            begins="Device",
         ),
     ] = None
     height: Annotated[
@@ -138,32 +156,150 @@ class RenderOptions(OptionGroup):
         bool,
         Option("Whether the page's scripts run. Without them `<noscript>` shows."),
     ] = True
-    format: Annotated[Format, Option("Encoding of the answer.")] = DEFAULT_FORMAT
-    quality: Annotated[
-        Quality | None,
-        Option("Encoder quality.", formats=("jpeg", "webp"), default=str(DEFAULT_QUALITY)),
-    ] = None
-    png_compression: Annotated[
-        PngCompression,
+    headers: Annotated[
+        Headers,
         Option(
-            "How a png is compressed: `fast` (up to twice the bytes of the others), `balanced`, or"
-            " `small` (the most CPU). The pixels are the same.",
-            formats=("png",),
+            "Headers sent to the origin of the `url`, and to no other.",
+            allowed=f"up to {MAX_HEADERS} names and values of {MAX_HEADER_BYTES} bytes in all,"
+            " without those of the connection and those that have an option",
+            sources=("url",),
+            is_content=True,
+            is_secret=True,
+            begins="Network",
         ),
-    ] = "fast"
-    full_page: Annotated[
+    ] = Field(default_factory=dict)
+    referrer: Annotated[
+        Annotated[str, Field(max_length=2_000), AfterValidator(check_referrer)] | None,
+        Option(
+            "Address that led to the `url`: `Referer` of the request for it, and"
+            " `document.referrer`.",
+            allowed="an http or https address of up to 2000 characters",
+            sources=("url",),
+        ),
+    ] = None
+    scoped_headers: Annotated[
+        Scopes,
+        Option(
+            "Headers for what the page requests at addresses that match, of any origin; after those"
+            " of `headers`, and instead of them where both have one.",
+            allowed=f"a list of up to {MAX_SCOPES}, each with expression and headers",
+            is_secret=True,
+            sources=OWN_SOURCES,
+        ),
+    ] = ()
+    cookies: Annotated[
+        Items[CookieOptions],
+        Field(max_length=MAX_COOKIES),
+        Option(
+            "Cookies of the page, sent to the origin of the `url` only.",
+            sources=("url",),
+            is_secret=True,
+        ),
+    ] = ()
+    credentials: Annotated[
+        Credentials | None,
+        Option(
+            "User and password, sent to the origin of the `url` only (Basic).",
+            sources=("url",),
+            is_content=True,
+            is_secret=True,
+        ),
+    ] = None
+    block: Annotated[
+        Block | None,
+        Option("What the page may not load. It makes no warning, and fails no render."),
+    ] = None
+    allow: Annotated[
+        Allow | None,
+        Option(
+            "All that the page may load, apart from what `block` names; everything else is blocked"
+            " in the same way. It opens nothing that the network policy denies."
+        ),
+    ] = None
+    respond: Annotated[
+        Responses,
+        Option(
+            "Responses for requests of the page, which are then not fetched. `block` and `allow`"
+            " have precedence; the page itself is always loaded from where it is.",
+            allowed=RESPONSES_WORDS,
+            sources=OWN_SOURCES,
+        ),
+    ] = ()
+    allow_error_status: Annotated[
         bool,
-        Option("The whole document instead of the viewport; a PDF gets one tall page."),
-    ] = False
-    background: Annotated[
-        Background | None,
         Option(
-            "Colour under the page: `transparent`, or `#rrggbb`.",
-            allowed="transparent or #rrggbb",
-            default="transparent for png and webp, white for jpeg and pdf",
-            value_formats={"transparent": ("png", "webp", "pdf")},
+            "Render what the `url` answers with a status of 400 or more too, such as its own page"
+            " for 404.",
+            sources=("url",),
         ),
+    ] = False
+    styles: Annotated[
+        Insertions,
+        Option(
+            "Style sheets for the page, there before its first script; each is the last of the"
+            " page's own.",
+            allowed=INSERTIONS_ALLOWED,
+            sources=OWN_SOURCES,
+            begins="Page",
+        ),
+    ] = ()
+    scripts: Annotated[
+        Insertions,
+        Option(
+            "Scripts that run in the page one after the other once `wait_until` holds; the value of"
+            " the last statement is awaited.",
+            allowed=INSERTIONS_ALLOWED,
+            excludes=("javascript",),
+            sources=OWN_SOURCES,
+        ),
+    ] = ()
+    hide: Annotated[
+        Annotated[Items[Selector], Field(max_length=50)],
+        Option("CSS selectors of what is not displayed, as if it had `display: none`."),
+    ] = ()
+    freeze: Annotated[
+        bool,
+        Option(
+            "Finish transitions and animations, cancel endless ones, and hide the caret, so that"
+            " the picture is the same each time."
+        ),
+    ] = False
+    scroll_page: Annotated[
+        bool,
+        Option(
+            "Scroll to the end of the page and back before the picture is taken, for pages that"
+            " load or show more when they are scrolled.",
+            excludes=("javascript",),
+        ),
+    ] = False
+    wait_until: Annotated[
+        WaitUntil,
+        Option(
+            "When the page counts as loaded: all of it, its document only, or when for 500 ms no"
+            " request (0), or at most two (2), have been under way.",
+            begins="Waiting",
+        ),
+    ] = "load"
+    wait_for: Annotated[
+        WaitFor | None,
+        Option("What the page must have or say before the picture is taken: all that is given."),
     ] = None
+    delay_ms: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            "Time to wait after all else, in milliseconds.",
+            unit="milliseconds",
+            limit="max_timeout_ms",
+        ),
+    ] = 0
+    on_timeout: Annotated[
+        OnTimeout,
+        Option(
+            "What becomes of a page whose time is nearly up: an error, or a picture of what is"
+            " there, with a warning."
+        ),
+    ] = "error"
     timeout_ms: Annotated[
         Annotated[int, Field(ge=100)] | None,
         Option(
@@ -177,10 +313,33 @@ class RenderOptions(OptionGroup):
     strict: Annotated[
         bool,
         Option(
-            "Fail the render if a subresource of the page fails. Without it the picture is made and"
-            " X-Render-Warnings lists what failed."
+            "Fail the render if a subresource of the page fails: the same as `subresource` in"
+            " `fail_on`. Without it the picture is made and X-Render-Warnings lists what failed.",
+            begins="Failing",
         ),
     ] = False
+    fail_on: Annotated[
+        Annotated[Items[Condition], Field(max_length=len(CONDITIONS)), AfterValidator(in_order)],
+        Option(
+            "Fail the render on each of these: any subresource that fails, one that was not fetched"
+            " at all, one answered with a status of 400 to 499 or of 500 to 599, an error of the"
+            " page's scripts, a character that no font has."
+        ),
+    ] = ()
+    fail_on_status: Annotated[
+        FailOnStatus | None,
+        Option("Statuses of HTTP on which the render fails, one by one."),
+    ] = None
+    isolation: Annotated[
+        Isolation | None,
+        Option(
+            "What the render may share with others, at most: a level as strict as the service's own"
+            " for this page, or stricter. X-Isolation says what it was.",
+            default="the service's own",
+            changes_output=False,
+            begins="Isolation, cache, delivery",
+        ),
+    ] = None
     cache_ttl: Annotated[
         Annotated[int, Field(ge=0, le=MAX_TTL)] | None,
         Option(
@@ -191,12 +350,64 @@ class RenderOptions(OptionGroup):
             changes_output=False,
         ),
     ] = None
+    filename: Annotated[
+        Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_download_name)]
+        | None,
+        Option(
+            "Name under which a browser saves the answer (Content-Disposition: attachment).",
+            allowed=f"a file name of up to {MOST_BYTES} bytes, without slashes and control"
+            " characters",
+            changes_output=False,
+        ),
+    ] = None
 
-    def colour(self) -> tuple[int, int, int, int]:
-        """The background as RGBA."""
-        if self.background is None:
-            return CLEAR if self.format in ("png", "webp") else WHITE
-        if self.background == "transparent":
-            return CLEAR
-        red, green, blue = bytes.fromhex(self.background[1:])
-        return red, green, blue, 255
+    store: Annotated[
+        bool,
+        Option(
+            "Store the result in the service's object storage, and answer with its address instead"
+            " of its bytes, as JSON.",
+            changes_output=False,
+        ),
+    ] = False
+    object: Annotated[
+        ObjectOptions | None,
+        Option(
+            "How the stored result is named and served.", needs=("store",), changes_output=False
+        ),
+    ] = None
+    destination: Annotated[
+        Destination | None,
+        Option(
+            "An address to which the result is sent; answered is what is known of it, as JSON.",
+            excludes=("outputs",),
+            changes_output=False,
+            is_secret=True,
+        ),
+    ] = None
+    outputs: Annotated[
+        Annotated[Items[Output], Field(min_length=1, max_length=MAX_OUTPUTS), AfterValidator(named)]
+        | None,
+        Option(
+            "Several pictures or PDFs of the page, which is loaded once; answered as"
+            " multipart/mixed, or as application/zip or application/json, by Accept.",
+            allowed=f"a list of 1 to {MAX_OUTPUTS}, each an object of name and the options of one"
+            " picture; one pdf with full_page at most",
+            replaces=tuple(OutputOptions.model_fields),
+            begins="Several outputs",
+        ),
+    ] = None
+
+    @property
+    def captured(self) -> tuple[OutputOptions, ...]:
+        """What is captured of the page: `outputs`, or the one picture that the rest describes."""
+        return self.outputs or (self,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what is captured; "" where it is one picture."""
+        return ("",) if self.outputs is None else tuple(str(one.name) for one in self.outputs)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """On what the render fails: `fail_on`, and `strict`."""
+        return in_order((*self.fail_on, "subresource")) if self.strict else self.fail_on

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from poster_service.fetch.client import Fetcher
 from poster_service.fetch.errors import FetchError, RequestDenied, RequestFailed
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.fetch.outbound import Owner
+from poster_service.fetch.own import Scopes, Sending
 from poster_service.logs import event
 from poster_service.render.file_names import FileNames
 from poster_service.render.folder import Snapshot
@@ -33,7 +34,10 @@ from poster_service.render.page_files import (
     template_file,
 )
 from poster_service.render.request import Asset
+from poster_service.render.request_rules import RequestRules
+from poster_service.render.status_options import NO_STATUSES, Statuses
 from poster_service.render.template_lint import CONTENT_SECURITY_POLICY
+from poster_service.render.visit import Visit
 from poster_service.render.warnings import Warnings
 
 logger = logging.getLogger(__name__)
@@ -59,6 +63,10 @@ class PageSources:
         template_folder: The folder of its template; None for a caller's own HTML.
         template_files: The files of that folder as of when the template was read.
         local_folder: The folder of a page that is a local file; no caller over HTTP has one.
+        visit: Of a page on the web, which has no document here; None of any other.
+        rules: What the caller blocks, and answers itself.
+        scopes: Headers that the caller sends with some requests.
+        failing: Statuses of what it loads that fail the render.
     """
 
     html: str
@@ -66,6 +74,10 @@ class PageSources:
     template_folder: Path | None = None
     template_files: Snapshot | None = None
     local_folder: Path | None = None
+    visit: Visit | None = None
+    rules: RequestRules = field(default_factory=RequestRules)
+    scopes: Scopes | None = None
+    failing: Statuses = NO_STATUSES
 
 
 def page_route(
@@ -85,7 +97,8 @@ def page_route(
         caller: Who the page is rendered for, for a fair share of the connections.
     """
     lifetime = lifetime or CacheLifetime()
-    budget = PageBudget(fetcher, lifetime, Owner(caller))
+    sending = Sending(sources.visit.own if sources.visit else None, sources.scopes)
+    budget = PageBudget(fetcher, lifetime, Owner(caller), sending)
     return _PageRoute(sources, budget, warnings, lifetime).answer
 
 
@@ -104,20 +117,33 @@ class _PageRoute:
         self._files = FileNames(sources.files)
         is_template = sources.template_folder is not None
         policy = CONTENT_SECURITY_POLICY if is_template else NO_SOCKETS
-        headers = (
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", f"{policy}; report-uri {CSP_REPORTS}"),
-        )
+        self._policy = ("Content-Security-Policy", f"{policy}; report-uri {CSP_REPORTS}")
+        headers = (("Content-Type", "text/html; charset=utf-8"), self._policy)
         self._document = Reply(200, headers, sources.html.encode())
 
     async def answer(self, request: Request) -> Reply | None:
         """The reply to a request; None where the page may not have it, or it cannot be fetched."""
-        if request.url == ADDRESS:
+        if await self._blocks(request):
+            settle(self._warnings, request)
+            return None
+        if (canned := await self._canned(request)) is not None:
+            settle(self._warnings, request)
+            self._lifetime.add_part(request.kind, canned)
+            return canned
+        if self._sources.visit is not None:
+            if request.is_main:
+                return await self._visited(request, self._sources.visit)
+            if is_icon(request):  # full Chromium asks for it; it is no part of the picture
+                settle(self._warnings, request)
+                return None
+        elif request.url == ADDRESS:
             return self._document
         try:
             reply = await self._reply(request)
         except FetchError as error:
             settle(self._warnings, request)
+            if await self._blocks_socket(error):
+                return None
             is_optional = is_background(request) and error.verb == "failed"
             if not (is_icon(request) or is_optional):
                 self._warn(request, error)
@@ -127,11 +153,49 @@ class _PageRoute:
             self._warn(request, RequestFailed(reason), similar)
         return reply
 
+    async def _blocks(self, request: Request) -> bool:
+        """Whether the caller has blocked a request."""
+        return request.url != CSP_REPORTS and await self._sources.rules.blocks(request)
+
+    async def _canned(self, request: Request) -> Reply | None:
+        """What the caller answers to a request; None for one that is fetched, or is here."""
+        is_document = request.url in (CSP_REPORTS, ADDRESS)
+        return None if is_document else await self._sources.rules.answer(request)
+
+    async def _blocks_socket(self, error: FetchError) -> bool:
+        """Whether Chrome reports a web socket that the caller has blocked: it never gets here."""
+        url = error.url
+        if not url or error.reason != "web_socket":
+            return False
+        if is_blocked := await self._sources.rules.blocks_address("WebSocket", url):
+            self._warnings.settled.add(url)
+        return is_blocked
+
+    async def _visited(self, request: Request, visit: Visit) -> Reply:
+        """The document of a page on the web, or a redirect on the way to it.
+
+        Raises:
+            PosterError: It is not to be had, or not to be displayed; the class says why.
+        """
+        visit.own.arrive(request.url)
+        try:
+            reply = await self._budget.fetch(request)
+        except RequestDenied as error:
+            raise visit.refused(request, error) from error
+        except RequestFailed as error:
+            raise visit.failed(request, error) from error
+        reply = await visit.take(request, reply, self._lifetime)
+        return reply if reply.is_redirect else with_header(reply, self._policy)
+
     async def _reply(self, request: Request) -> Reply:
         if request.url == CSP_REPORTS:
             raise csp_violation(request)
         if not request.url.startswith(ADDRESS):
-            return await self._budget.fetch(request)
+            reply = await self._budget.fetch(request)
+            is_end = not reply.is_redirect
+            if is_end and self._sources.failing.fails(request.url, reply.status):
+                self._warnings.note_status(request.url, reply.status)
+            return reply
         reply = self._own_file(request, request.url[len(ADDRESS) :])
         self._lifetime.add_part(request.kind, reply)
         return reply
@@ -165,6 +229,11 @@ class _PageRoute:
                 host=_host(url)[:100], reason=error.reason, kind=request.kind,
                 detail=str(error)[:200],
             )  # fmt: skip
+
+
+def with_header(reply: Reply, line: tuple[str, str]) -> Reply:
+    """A reply with one header more; each Content-Security-Policy counts for itself."""
+    return replace(reply, headers=(*reply.headers, line))
 
 
 def is_displayable(file: Asset, kind: str) -> bool:

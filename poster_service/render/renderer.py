@@ -5,20 +5,21 @@ Cancelling `render` at any point frees its Chrome at once.
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poster_service import clock
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.glyphs import SEEN_KINDS, code_points
 from poster_service.browser.page import PosterPage
-from poster_service.browser.pool import Pool
-from poster_service.browser.types import Route
+from poster_service.browser.pools import Pools
+from poster_service.browser.types import ADDRESS, CaptureOptions, Route
 from poster_service.buffers import Buffers, Share
 from poster_service.errors import (
-    FetchDenied,
-    FetchFailed,
     Overloaded,
     PosterError,
     RenderFailed,
@@ -27,56 +28,46 @@ from poster_service.errors import (
 )
 from poster_service.fetch.client import Fetcher
 from poster_service.fetch.http_cache import CacheLifetime
+from poster_service.fetch.own import Scopes, Secrets
+from poster_service.isolation import LEVELS, Isolation
 from poster_service.logs import event
 from poster_service.render.admission import TIMED_OUT_QUEUED, Admission, Slot
-from poster_service.render.encode import compressed, size_of_rows, threads
+from poster_service.render.conditions import check_conditions
+from poster_service.render.encode import (
+    check_encoder,
+    encoded,
+    is_encoded_again,
+    memory_of,
+    threads,
+)
 from poster_service.render.font_display import with_blocking_fonts
+from poster_service.render.header_footer import PictureSource, with_pictures
 from poster_service.render.job import Deadline, RenderJob
 from poster_service.render.missing import add_findings
+from poster_service.render.network_options import sent_headers
 from poster_service.render.observations import Observations
-from poster_service.render.options import CONTENT_TYPES
+from poster_service.render.options import RenderOptions
+from poster_service.render.outputs import capture_all, naming_output
 from poster_service.render.page_route import PageSources, page_route
+from poster_service.render.page_run import PageRun
+from poster_service.render.pdf_metadata import finished, first_sheet
+from poster_service.render.picture import Picture, Rendered
 from poster_service.render.report import RenderReport
 from poster_service.render.request import Limits
+from poster_service.render.request_rules import RequestRules
+from poster_service.render.source import Url
+from poster_service.render.status_options import Statuses
+from poster_service.render.visit import Visit
 from poster_service.render.warnings import Warnings
-from poster_service.stats import Phases
 
 logger = logging.getLogger(__name__)
 
-#: How often the memory of a Chrome that renders is measured, in seconds; 0.9 ms of CPU each time.
+#: How often the memory of a Chrome that renders is measured, in seconds; 0.4 ms of CPU each time.
 MEMORY_SECONDS = 0.25
 #: How long before its time is up a page is asked what its scripts have failed with, in seconds.
 LISTEN_SECONDS = 0.2
-#: Addresses that the error of a `strict` render names; the header has more.
-MAX_NAMED = 8
 #: From here on hashing takes longer than a millisecond.
 LARGE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A finished picture.
-
-    Attributes:
-        body: Its bytes.
-        content_type: Its media type.
-        phases: Where the time went.
-        etag: Of the bytes: equal bytes have the same, whichever render they come from.
-        until: Until then, on the monotonic clock, what the page fetched stays the same, as its
-            servers declare; infinite where it fetched nothing.
-        warnings: What the page did not get, as the value of `X-Render-Warnings`; often empty.
-        is_broken: Whether a server answered with an error instead of what the page asked for.
-        is_reproducible: Whether the page has these warnings, if any, each time.
-    """
-
-    body: bytes
-    content_type: str
-    phases: Phases
-    etag: str
-    until: float
-    warnings: str = ""
-    is_broken: bool = False
-    is_reproducible: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,13 +76,17 @@ class Painting:
 
     Attributes:
         route: Answers what the page asks for.
+        lifetime: For how long what the page got stays the same.
         share: Its part of the memory for bodies and pictures in transit.
+        visit: Of a page on the web; None of any other.
     """
 
     job: RenderJob
     report: RenderReport
     route: Route
+    lifetime: CacheLifetime
     share: Share
+    visit: Visit | None = None
 
 
 class Renderer:
@@ -99,22 +94,26 @@ class Renderer:
 
     Attributes:
         last_success: When a render last succeeded, on the clock of `clock.py`; None before.
+        renders: Renders that had a Chrome, by isolation level.
+        chrome_version: Of the program, such as 156.0.8078.79; "" while nothing is traced.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        pools: Pools,
         admission: Admission,
         fetcher: Fetcher,
         limits: Limits,
         buffers: Buffers | None = None,
     ) -> None:
-        self._pool = pool
+        self._pools = pools
         self._admission = admission
         self._fetcher = fetcher
         self._limits = limits
         self._buffers = buffers or Buffers()
         self.last_success: float | None = None
+        self.chrome_version = ""
+        self.renders: Counter[Isolation] = Counter(dict.fromkeys(LEVELS, 0))
         threads()  # created now and not in the first render: it reads the number of processors
 
     async def render(self, job: RenderJob, report: RenderReport) -> Rendered:
@@ -126,28 +125,31 @@ class Renderer:
 
         Raises:
             LoadError: There is no room, or its turn came too late.
-            CallerError: `strict` was asked for, and the page did not get all that it asked for.
+            CallerError: The page broke one of the conditions of `fail_on` or `strict`.
             RenderFailed: The page or its Chrome failed, or time ran out.
         """
-        lifetime = CacheLifetime()
-        route = self._route(job, report.warnings, lifetime)
+        for place, output in enumerate(job.options.captured):
+            with naming_output(job.options, place):
+                await check_encoder(output.format)
+        lifetime, visit = CacheLifetime(), visit_of(job)
+        route = self._route(job, visit, report.warnings, lifetime)
         try:
             with self._buffers.open() as share:
-                body = await self._within_deadline(Painting(job, report, route, share))
-                report.size = len(body)
+                painting = Painting(job, report, route, lifetime, share, visit)
+                bodies = await self._within_deadline(painting)
+                report.size = sum(map(len, bodies))
         finally:
             add_findings(report.warnings, report.observations)
-        if job.options.strict:
-            check_whole(report.warnings)
+        check_conditions(job.options.conditions, report.warnings, report.observations)
         rendered = Rendered(
-            body,
-            CONTENT_TYPES[job.options.format],
+            await pictures_of(job.options, bodies),
             report.phases,
-            await etag_of(body),
             lifetime.until,
             report.warnings.header(),
             lifetime.is_broken,
             report.warnings.is_reproducible,
+            visit.page if visit else None,
+            report.isolation,
         )
         self.last_success = clock.now()
         return rendered
@@ -159,7 +161,9 @@ class Renderer:
             f" timeout_ms, up to {self._limits.max_timeout_ms}"
         )
 
-    def _route(self, job: RenderJob, warnings: Warnings, lifetime: CacheLifetime) -> Route:
+    def _route(
+        self, job: RenderJob, visit: Visit | None, warnings: Warnings, lifetime: CacheLifetime
+    ) -> Route:
         """The route that answers what the job's page asks for."""
         template = job.template
         sources = PageSources(
@@ -168,24 +172,28 @@ class Renderer:
             template.folder if template else None,
             template.files if template else None,
             job.context.folder,
+            visit,
+            RequestRules.of(job.options),
+            scopes_of(job.options),
+            Statuses.of_resources(job.options.fail_on_status),
         )
         route = page_route(sources, self._fetcher, warnings, lifetime, job.caller)
-        return with_blocking_fonts(route, job.html)
+        return with_blocking_fonts(route, None if visit else job.html)
 
-    async def _within_deadline(self, painting: Painting) -> bytes:
-        """Wait for a slot, paint and compress, until the time is up.
+    async def _within_deadline(self, painting: Painting) -> list[bytes]:
+        """Wait for a slot, paint and encode, until the time is up.
 
         The admission watches the deadline itself while the job waits, so that one that never had
         its turn gets "come back later" (503), and not that its page was too slow (504).
         """
         job, phases = painting.job, painting.report.phases
         with phases.phase("queue"):
-            slot = await self._admission.acquire(job.caller, job.deadline.when)
+            slot = await self._slot(job)
         try:
             async with job.deadline.watch():
-                body = await self._paint(slot, painting)
+                bodies = await self._paint(slot, painting)
                 slot.rendered()
-                return await self._compressed(body, painting)
+                return await self._encoded(bodies, painting)
         except TimeoutError as error:
             raise self._out_of_time(slot, job.deadline) from error
         except RenderFailed as error:
@@ -193,39 +201,73 @@ class Renderer:
                 raise Stopping("the service stopped before the render was done") from error
             raise
 
-    async def _paint(self, slot: Slot, painting: Painting) -> bytes:
-        """Lease a Chrome and take the picture; undone in reverse order, however it is left."""
+    async def _slot(self, job: RenderJob) -> Slot:
+        if not job.context.is_background:
+            return await self._admission.acquire(job.caller, job.deadline.when)
+        slot = await self._admission.acquire_background(job.caller)
+        job.deadline.restart()
+        return slot
+
+    async def _paint(self, slot: Slot, painting: Painting) -> list[bytes]:
+        """Lease a Chrome and take the pictures; undone in reverse order, however it is left."""
         job, phases = painting.job, painting.report.phases
         observations = painting.report.observations
         async with contextlib.AsyncExitStack() as undo:
             with phases.phase("lease"):
-                lease = await undo.enter_async_context(self._pool.lease(slot.free))
+                leasing = self._pools.lease(job.isolation, slot.free, job.warm)
+                lease = await undo.enter_async_context(leasing)
+            painting.report.isolation = job.isolation
+            painting.report.chrome_version = self.chrome_version
+            self.renders[job.isolation] += 1
             page = lease.chrome.page
             page.meter(painting.share)
             undo.callback(asyncio.ensure_future(self._watch_memory(lease.chrome)).cancel)
             undo.callback(_note_findings, page, observations)
             undo.callback(_listen_late(page, job.deadline).cancel)
-            with phases.phase("setup"):
-                await page.set_up(job.capture)
-            with phases.phase("load"):
-                await page.load(painting.route, is_static=job.is_static)
-            with phases.phase("wait"):
-                await page.wait_painted(is_static=job.is_static)
+            address = painting.visit.address if painting.visit else ADDRESS
+            await PageRun(page, job, painting.report, painting.route).run(address)
             observations.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
             if page.text and (missing := await self._missing_glyphs(page)):
                 observations.notes.append(("missing_glyph", code_points(missing)))
+            if (visit := painting.visit) is not None and visit.page is not None:
+                visit.page = visit.page.titled(await page.title())
             with phases.phase("capture"):
-                return await page.capture(job.capture)
+                capture = functools.partial(self._capture, page, painting)
+                bodies = await capture_all(job, capture, painting.share)
+            painting.report.device_pixels = page.pixels_taken
+            # A file that is newer than the template's version must not stay for that version.
+            lease.may_stay = job.warm is not None and not painting.lifetime.is_broken
+            lease.evicts = bool(job.request.files) or page.has_fetched
+            return bodies
 
-    async def _compressed(self, body: bytes, painting: Painting) -> bytes:
-        """The picture, compressed again where the job asks for that."""
-        painting.share.set(len(body))
-        compression = painting.job.options.png_compression
-        if compression == "fast":
-            return body
-        with painting.report.phases.phase("encode"):
-            await painting.share.fit(2 * len(body) + size_of_rows(body))
-            return await compressed(body, compression)
+    async def _capture(
+        self, page: PosterPage, painting: Painting, capture: CaptureOptions
+    ) -> bytes:
+        """Take one picture of a page, or print it with its header and footer."""
+        if capture.pdf.header or capture.pdf.footer:
+            visited = painting.visit and painting.visit.page
+            base = visited.url if visited else ADDRESS
+            source = PictureSource(base, painting.route, painting.report.warnings)
+            capture = await with_pictures(capture, source)
+            notes = await page.overflows(capture)
+            painting.report.observations.notes += [("margin", note) for note in notes]
+        body, pdf = await page.capture(capture), capture.pdf
+        first = await page.capture(first_sheet(capture)) if pdf.skip_first else b""
+        if first or pdf.metadata:
+            return await finished(body, first, pdf, painting.share)
+        return body
+
+    async def _encoded(self, bodies: list[bytes], painting: Painting) -> list[bytes]:
+        """The pictures, encoded again where the job asks for that."""
+        share, done = painting.share, list(bodies)
+        for place, output in enumerate(painting.job.options.captured):
+            if not is_encoded_again(output):
+                continue
+            with painting.report.phases.phase("encode"):
+                others = sum(map(len, done)) - len(done[place])
+                await share.fit(others + memory_of(done[place], output))
+                done[place] = await encoded(done[place], output)
+        return done
 
     def _out_of_time(self, slot: Slot, deadline: Deadline) -> PosterError:
         """The error of a render that waited too long, or whose page is too slow."""
@@ -240,7 +282,7 @@ class Renderer:
 
         The page is asked again only where no installed font has one that it may show.
         """
-        fonts = self._pool.spec.fonts
+        fonts = self._pools.spec.fonts
         suspects = fonts.suspects(page.text)
         if suspects is None:  # the fonts have not been read yet, or have changed
             suspects = await asyncio.to_thread(fonts.lacking, page.text)
@@ -264,6 +306,29 @@ class Renderer:
                 return
 
 
+def visit_of(job: RenderJob) -> Visit | None:
+    """The visit of a job whose page is on the web; None of any other."""
+    source, options = job.request.source, job.options
+    if not isinstance(source, Url):
+        return None
+    return Visit(
+        source.url,
+        Secrets(
+            tuple(sent_headers(options.headers, options.credentials).items()), bool(options.cookies)
+        ),
+        allows_errors=options.allow_error_status,
+        runs_scripts=options.javascript,
+        failing=Statuses.of_page(options.fail_on_status),
+    )
+
+
+def scopes_of(options: RenderOptions) -> Scopes | None:
+    """The headers that go to addresses of the caller's choice; None if there are none."""
+    given = options.scoped_headers
+    pairs = [(one.expression, tuple(one.headers.items())) for one in given]
+    return Scopes(pairs) if pairs else None
+
+
 def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
     """Ask a page for its errors shortly before its time is up, since it cannot be asked later."""
     when = max(deadline.when - LISTEN_SECONDS, deadline.when - deadline.left / 2)
@@ -276,6 +341,13 @@ def _note_findings(page: PosterPage, observations: Observations) -> None:
     observations.script_errors = page.witness.script_errors
 
 
+async def pictures_of(options: RenderOptions, bodies: Sequence[bytes]) -> tuple[Picture, ...]:
+    """Each of the bytes with what it is, in the order of the outputs."""
+    formats = [one.format for one in options.captured]
+    etags = [await etag_of(body) for body in bodies]
+    return tuple(map(Picture, formats, bodies, etags, options.names))
+
+
 async def etag_of(body: bytes) -> str:
     """The strong ETag of a picture's bytes, quotes included (RFC 9110, 8.8.3)."""
     if len(body) < LARGE_BYTES:
@@ -285,21 +357,3 @@ async def etag_of(body: bytes) -> str:
 
 def _etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'  # half the time of BLAKE2 (measured)
-
-
-def check_whole(warnings: Warnings) -> None:
-    """Check for `strict` that the page got all that it asked for.
-
-    Raises:
-        FetchDenied: A rule kept something from it; the addresses are named.
-        FetchFailed: Something did not come or cannot be used; the addresses are named.
-    """
-    missing = warnings.missing()
-    if not missing:
-        return
-    named = [f"{one.url or 'no address'} ({one.reason})" for one in missing[:MAX_NAMED]]
-    more = len(missing) - len(named) + warnings.more
-    listed = ", ".join(named) + (f" and {more} more" if more else "")
-    if any(one.verb == "denied" for one in missing):
-        raise FetchDenied(f"the page asked for what it may not have: {listed}")
-    raise FetchFailed(f"the page did not get what it asked for: {listed}")

@@ -12,13 +12,18 @@ from typing import Any, ClassVar, Self
 
 from poster_service.browser.types import max_side
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
+from poster_service.isolation import HtmlIsolation, Isolation
 from poster_service.render.declaration import option_of
-from poster_service.render.faults import broken_rules, kind_of_value, validated
+from poster_service.render.faults import broken_rules, kind_of_value, validated, wrong_sources
+from poster_service.render.formats import most_pixels
 from poster_service.render.json_schema import NULL, Json, branches, plain_schema
+from poster_service.render.network_options import authorized_twice, wrong_cookies
 from poster_service.render.options import RenderOptions
+from poster_service.render.output_sizes import check_outputs
 from poster_service.render.source import (
     SOURCE_FIELDS,
     Source,
+    Url,
     kind_of,
     misplaced,
     source_schema,
@@ -36,6 +41,8 @@ class Limits:
         max_messages: Messages that Chrome may send of one page unasked.
         max_message_bytes: The same, in bytes.
         memory: Bytes of memory of one Chrome's processes during a render.
+        isolation: What renders of HTML, Markdown and URLs may share at most.
+        template_isolation: The same of templates that do not say.
     """
 
     timeout_ms: int = 15_000
@@ -44,6 +51,8 @@ class Limits:
     max_messages: int = 20_000
     max_message_bytes: int = 32 << 20
     memory: int = 2 << 30
+    isolation: HtmlIsolation = "process"
+    template_isolation: Isolation = "process"
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,12 @@ class RenderRequest:
         faults += wrong + unknown
         if options is not None:
             faults += broken_rules(options, limits)
+            if not isinstance(kind, Fault):
+                faults += wrong_sources(options, kind.kind)
+                faults += misplaced_files(kind.kind, files)
+        if isinstance(source, Url) and options is not None:
+            faults += wrong_cookies(options.cookies, source.url)
+            faults += authorized_twice(options.headers, options.credentials)
         if source is None or options is None or faults:
             raise InvalidField.of(*faults)
         return cls(source, options, files)
@@ -159,6 +174,13 @@ class RenderRequest:
         return faults
 
 
+def misplaced_files(kind: str, files: tuple[Asset, ...]) -> list[Fault]:
+    """A fault for files beside a source that cannot use them."""
+    if kind == Url.kind and files:
+        return [Fault(files[0].name[:100], "has no meaning with url", "files with a page")]
+    return []
+
+
 def check_pixels(options: RenderOptions, width: int, height: int, limits: Limits) -> None:
     """Refuse a viewport with more device pixels than allowed; the template may have chosen it.
 
@@ -175,14 +197,31 @@ def check_pixels(options: RenderOptions, width: int, height: int, limits: Limits
                 "at least 1 device pixel a side",
             )
         )
-    most = max_side(options.format)
-    if max(across, down) > most or across * down > limits.max_pixels:
+    most, pixels = max_side(options.format), most_pixels(options.format, limits.max_pixels)
+    if max(across, down) > most or across * down > pixels:
         raise InvalidField.of(
             Fault(
                 "width",
                 f"the picture would be {across} x {down} device pixels",
-                f"width x height x device_scale_factor squared up to {limits.max_pixels}, a side"
-                f" up to {most}",
+                f"width x height x device_scale_factor squared up to {pixels}, a side up to {most}",
+            )
+        )
+    check_outputs(options, (width, height), limits.max_pixels)
+
+
+def check_delay(options: RenderOptions, limits: Limits) -> None:
+    """Refuse a delay that leaves no time for the render.
+
+    Raises:
+        InvalidField: With both times.
+    """
+    most = options.timeout_ms or limits.timeout_ms
+    if options.delay_ms >= most:
+        raise InvalidField.of(
+            Fault(
+                "delay_ms",
+                f"{options.delay_ms} is not less than the time for the whole render, {most}",
+                "less than timeout_ms",
             )
         )
 

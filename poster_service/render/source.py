@@ -6,14 +6,22 @@ is one more class in `Source` and `KINDS`, and one more case in `JobBuilder`, wh
 HTML.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from poster_service.errors import Fault
+from poster_service.origins import origin_of
 from poster_service.render.declaration import Option, OptionGroup, option_of
 from poster_service.render.json_schema import NULL, Json, listed, plain_schema
+from poster_service.render.markdown_page import MAX_MARKDOWN
+
+#: Longest address of a page, in characters.
+MAX_URL = 8_000
+#: No white space, no control characters.
+NO_SPACES = r"^[^\x00-\x20\x7f]+$"
 
 
 class Html(OptionGroup):
@@ -25,7 +33,7 @@ class Html(OptionGroup):
         str,
         Field(min_length=1),
         Option(
-            "The page itself; this or `template`, not both.",
+            "The page itself; this, `template`, `url` or `markdown`.",
             allowed="a string that is not empty",
             is_content=True,
         ),
@@ -65,14 +73,77 @@ class Template(OptionGroup):
         return self.template
 
 
-Source = Html | Template
-KINDS: tuple[type[Html] | type[Template], ...] = (Html, Template)
+class Markdown(OptionGroup):
+    """A text in Markdown."""
+
+    kind: ClassVar = "markdown"
+
+    markdown: Annotated[
+        str,
+        Field(min_length=1, max_length=MAX_MARKDOWN),
+        Option(
+            "A page in Markdown (CommonMark, tables, strikethrough), in a plain style sheet. HTML"
+            " inside is HTML.",
+            allowed=f"a string of up to {MAX_MARKDOWN} characters that is not empty",
+            is_content=True,
+        ),
+    ]
+
+    @property
+    def label(self) -> str:
+        """What the log calls it."""
+        return "markdown"
+
+
+def _http_address(url: str) -> str:
+    """An address that a page can be loaded from, if it is one.
+
+    Raises:
+        ValueError: With what is wrong; its text is for the caller, and does not show the address.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in ("http", "https"):
+        raise ValueError("is not an http or https address")
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        raise ValueError("has a user or password in it; use credentials")
+    if not authority or authority.startswith(":"):
+        raise ValueError("names no host")
+    if not origin_of(url):
+        raise ValueError("is not an http or https address")
+    return url
+
+
+class Url(OptionGroup):
+    """A page on the web."""
+
+    kind: ClassVar = "url"
+
+    url: Annotated[
+        Annotated[str, Field(max_length=MAX_URL, pattern=NO_SPACES), AfterValidator(_http_address)],
+        Option(
+            "Address of a page on the web. It is loaded at that address, redirects are followed,"
+            " and the network policy counts for it and for each of them.",
+            allowed=f"an http or https address of up to {MAX_URL} characters",
+            is_content=True,
+        ),
+    ]
+
+    @property
+    def label(self) -> str:
+        """What the log calls it."""
+        return "url"
+
+
+Source = Html | Template | Url | Markdown
+Kind = type[Html] | type[Template] | type[Url] | type[Markdown]
+KINDS: tuple[Kind, ...] = (Html, Template, Url, Markdown)
 #: The fields of all kinds, by which a body of options says what its source is.
 SOURCE_FIELDS = tuple(name for kind in KINDS for name in kind.model_fields)
 _NEEDED = listed([kind.kind for kind in KINDS], "or")
 
 
-def kind_of(given: Mapping[str, object]) -> type[Html] | type[Template] | Fault:
+def kind_of(given: Mapping[str, object]) -> Kind | Fault:
     """The kind of source that is given; a fault if it is not exactly one. Null is not given."""
     found = [kind for kind in KINDS if given.get(kind.kind) is not None]
     if len(found) == 1:

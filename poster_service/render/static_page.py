@@ -5,6 +5,8 @@ Such a page is painted once, gives the same picture each time, and may be cached
 
 import re
 
+from poster_service.render.options import RenderOptions
+
 #: What may move in a page, in lower case; frames have pages of their own. A page that is taken for
 #: dynamic by mistake costs one more render and nothing else, so the list is generous.
 DYNAMIC_MARKERS = (
@@ -39,3 +41,12 @@ def _has_scripts(text: str) -> bool:
         EVENT_HANDLER_ATTRIBUTE.search(text, at, at + CHUNK + OVERLAP)
         for at in range(0, len(text), CHUNK)
     )
+
+
+def adds_movement(options: RenderOptions) -> bool:
+    """Whether something is added to the page that runs or moves."""
+    runs = (
+        options.scroll_page or options.scripts or (options.wait_for and options.wait_for.expression)
+    )
+    styles = (one.content for one in options.styles if one.content)
+    return bool(runs) or not all(is_static(style, runs_scripts=False) for style in styles)

@@ -7,19 +7,22 @@ one for each render. The entries are trusted, so no other client should have acc
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poster_service import __version__
 from poster_service.logs import event
 from poster_service.redis_client import COMMAND_SECONDS, PAUSE_SECONDS, client, error_text
+from poster_service.render.formats import OutputFormat
+from poster_service.render.picture import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -36,56 +39,84 @@ HIT, MISS, STORED, FAILED = OUTCOMES = ("hit", "miss", "stored", "failed")
 
 @dataclass(frozen=True)
 class Entry:
-    """One image, with times by the wall clock, which all machines share.
+    """The images of one render, with times by the wall clock, which all machines share.
 
     Attributes:
-        body: Its bytes.
-        content_type: Its media type.
-        etag: The strong ETag of the bytes, quotes included.
-        since: When it was rendered, in seconds since the epoch.
+        pictures: The image, or one for each output.
+        since: When they were rendered, in seconds since the epoch.
         until: Until when its fetched parts are fresh, likewise; infinite if nothing was fetched.
         warnings: The value of `X-Render-Warnings`; mostly empty.
+        page: Address, status and title of a page on the web; None of any other.
+        isolation: The isolation level at which they were painted.
     """
 
-    body: bytes
-    content_type: str
-    etag: str
+    pictures: tuple[Picture, ...]
     since: float
     until: float
     warnings: str = ""
+    page: tuple[str, int, str] | None = None
+    isolation: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all images."""
+        return sum(len(one.body) for one in self.pictures)
 
     def packed(self) -> bytes:
-        """The entry as bytes: a line of JSON, then the image."""
+        """The entry as bytes: a line of JSON, then the images, one after the other."""
         until = None if math.isinf(self.until) else self.until
+        pictures = [
+            _Described(name=one.name, format=one.format, etag=one.etag, size=len(one.body))
+            for one in self.pictures
+        ]
         head = _Head(
-            content_type=self.content_type, etag=self.etag, since=self.since, until=until,
-            size=len(self.body), warnings=self.warnings,
+            pictures=pictures, since=self.since, until=until, warnings=self.warnings,
+            page=self.page, isolation=self.isolation,
         )  # fmt: skip
-        return head.model_dump_json().encode() + SEPARATOR + self.body
+        bodies = (one.body for one in self.pictures)
+        return b"".join((head.model_dump_json().encode(), SEPARATOR, *bodies))
 
     @classmethod
     def unpacked(cls, raw: bytes) -> "Entry | None":
         """The entry from the bytes of `packed`; None for any other bytes."""
-        line, _, body = raw.partition(SEPARATOR)
+        line, _, bodies = raw.partition(SEPARATOR)
         try:
             head = _Head.model_validate_json(line)
         except ValidationError:
             return None
-        if len(body) != head.size:
+        sizes = [one.size for one in head.pictures]
+        if len(bodies) != sum(sizes):
             return None
+        ends = itertools.accumulate(sizes)
+        pictures = tuple(
+            Picture(one.format, bodies[end - one.size : end], one.etag, one.name)
+            for one, end in zip(head.pictures, ends, strict=True)
+        )
         until = math.inf if head.until is None else head.until
-        return cls(body, head.content_type, head.etag, head.since, until, head.warnings)
+        return cls(pictures, head.since, until, head.warnings, head.page, head.isolation)
+
+
+Plain = Annotated[str, Field(pattern=r"^[ -~]*$", max_length=8_000)]
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    format: OutputFormat
+    etag: str
+    size: int = Field(ge=0)
 
 
 class _Head(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    content_type: str
-    etag: str
+    pictures: list[_Described] = Field(min_length=1)
     since: float
     until: float | None
-    size: int
     warnings: str = Field("", pattern=r"^[ -~]*$", max_length=8_000)
+    page: tuple[Plain, int, Plain] | None = None
+    isolation: Plain = ""
 
 
 class Store:
@@ -128,7 +159,7 @@ class Store:
 
     def keep(self, key: bytes, entry: Entry) -> None:
         """Store an image in the background."""
-        if len(entry.body) > MAX_BYTES or self._is_unavailable():
+        if entry.size > MAX_BYTES or self._is_unavailable():
             return
         task = asyncio.get_running_loop().create_task(self._store(key, entry))
         self._storing.add(task)

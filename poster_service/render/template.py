@@ -4,6 +4,7 @@ A template is a folder with `poster.html`, `schema.json` (JSON Schema 2020-12; i
 the poster's size), `sample.json`, and the assets that the page refers to by relative address.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,9 @@ from jinja2 import Environment, TemplateNotFound, nodes
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from poster_service.browser.types import MAX_SIDE
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
+from poster_service.isolation import Isolation
+from poster_service.render.about import faults_of, kind, sizes_of
 from poster_service.render.folder import Snapshot, snapshot
 from poster_service.render.mistakes import (
     Explainer,
@@ -32,6 +34,7 @@ from poster_service.render.page_files import MEDIA_TYPES
 from poster_service.render.request import Asset
 from poster_service.render.schema import check_data
 from poster_service.render.template_lint import check_contexts
+from poster_service.render.warm_fit import obstacle_among
 
 PAGE, SCHEMA, SAMPLE = FILES = "poster.html", "schema.json", "sample.json"
 #: A template's name in requests, which is that of its folder.
@@ -52,6 +55,10 @@ class Template:
         width: Its width in CSS pixels; None where `x-poster` states none.
         height: Likewise.
         files: Its files as of when it was read.
+        is_pure: Whether its page depends on nothing but its data.
+        isolation: What its renders may share; None where `x-poster` does not say.
+        obstacle: Why its renders cannot have a warm page; "" if they can.
+        version: A number that no other template, and no other version of this one, has.
     """
 
     name: str
@@ -61,6 +68,12 @@ class Template:
     width: int | None
     height: int | None
     files: Snapshot = field(default_factory=lambda: Snapshot({}, ""), repr=False)
+    is_pure: bool = False
+    isolation: Isolation | None = None
+    obstacle: str = ""
+    version: int = field(
+        init=False, default_factory=itertools.count(1).__next__, repr=False, compare=False
+    )
     _page: jinja2.Template | None = field(default=None, repr=False, compare=False)
     _explainer: Explainer | None = field(default=None, repr=False, compare=False)
 
@@ -73,6 +86,8 @@ class Template:
             "description": about.get("description", ""),
             "width": self.width,
             "height": self.height,
+            "sizes": sizes_of(about),
+            "version": self.version,
             "schema": self.schema,
             "sample": self.sample,
         }
@@ -113,6 +128,7 @@ class Reader:
         self._environment = environment.overlay(loader=self.sources)
         self._explainer = Explainer(root, name, self._environment, self.sources)
         self._mistakes: list[Mistake] = []
+        self._is_pure = True
 
     def read(self) -> Template:
         """The template, after one test render with its sample.
@@ -125,12 +141,13 @@ class Reader:
         schema, sample = self._json(SCHEMA, files), self._json(SAMPLE, files)
         about: Mapping[str, Any] = {} if schema is None else self._check_schema(schema)
         page = self._compile(schema or {}) if PAGE in files.stamps else None
+        obstacle = self._find_obstacle(files, is_wanted=about.get("isolation") == "page")
         self._stop_if_faulty()
         assert schema is not None
         assert sample is not None
         template = Template(
             self._name, self._folder, schema, sample, about.get("width"), about.get("height"),
-            files, page, self._explainer,
+            files, self._is_pure, about.get("isolation"), obstacle, page, self._explainer,
         )  # fmt: skip
         self._test_render(template)
         self._stop_if_faulty()
@@ -171,7 +188,7 @@ class Reader:
             self._add(name, f"cannot be read as JSON: {type(error).__name__}")
             return None
         if not isinstance(value, dict):
-            self._add(name, f"must be a JSON object, but is {_kind(value)}")
+            self._add(name, f"must be a JSON object, but is {kind(value)}")
             return None
         return value
 
@@ -185,27 +202,32 @@ class Reader:
             self._add(SCHEMA, f"is not a valid JSON Schema: {place}: {error.message[:200]}")
         for reference in dict.fromkeys(_references(schema)):
             self._check_reference(schema, reference, text)
-        return self._check_size(schema, text)
+        return self._check_about(schema, text)
 
-    def _check_size(self, schema: dict[str, Any], text: str) -> Mapping[str, Any]:
-        """Check `x-poster`, and return it; empty where it is no object."""
+    def _check_about(self, schema: dict[str, Any], text: str) -> Mapping[str, Any]:
+        """Check `x-poster`, and return it; empty where it has a mistake."""
         about = schema.get("x-poster", {})
-        line = _line_of(text, "x-poster")
-        if not isinstance(about, dict):
-            what = f"x-poster: must be an object with width and height, but is {_kind(about)}"
-            self._add(SCHEMA, what, line)
-            return {}
-        for side in ("width", "height"):
-            value = about.get(side)
-            if value is not None and not (type(value) is int and 1 <= value <= MAX_SIDE):
-                shown = json.dumps(value, ensure_ascii=False)[:40]
-                what = f"x-poster: {side} is {shown}; allowed: an integer from 1 to {MAX_SIDE}"
-                self._add(SCHEMA, what, line)
-        return about
+        faults = list(faults_of(about))
+        for what in faults:
+            self._add(SCHEMA, what, line_of(text, "x-poster"))
+        return {} if faults else about
+
+    def _find_obstacle(self, files: Snapshot, *, is_wanted: bool) -> str:
+        """Why a warm page is impossible; a mistake where the template asks for one."""
+        sheets = (
+            (f"{self._name}/{name}", (self._folder / name).read_text("utf-8", errors="replace"))
+            for name in files.stamps
+            if name.endswith(".css")
+        )
+        name, why = obstacle_among(itertools.chain(self.sources.texts.items(), sheets))
+        if why and is_wanted:
+            what = f"{why}; remove it, or `isolation` from x-poster"
+            self._mistakes.append(Mistake(name, what))
+        return f"{name} {why}".strip()
 
     def _check_reference(self, schema: object, reference: str, text: str) -> None:
         """A `$ref` must point at a place within the schema; the service fetches nothing for it."""
-        line = _line_of(text, reference)
+        line = line_of(text, reference)
         if not reference.startswith("#"):
             is_known = reference.startswith("https://json-schema.org/") or '"$id"' in text
             if not is_known:
@@ -239,7 +261,9 @@ class Reader:
         pending, seen = [name], {name}
         while pending:
             at = pending.pop()
-            for node, names in _constant_includes(self._environment.parse(self.sources.texts[at])):
+            tree = self._environment.parse(self.sources.texts[at])
+            self._is_pure &= depends_on_data_only(tree)
+            for node, names in _constant_includes(tree):
                 try:
                     found = self._environment.select_template(names).name or ""
                 except TemplateNotFound as error:
@@ -304,6 +328,32 @@ def _rename_hint(wanted: str, there: Mapping[str, object]) -> str:
     return "" if wanted == PAGE else f": a template has {PAGE}, {SCHEMA} and {SAMPLE}"
 
 
+def depends_on_data_only(tree: nodes.Template) -> bool:
+    """Whether what a template makes depends on its data and constants only.
+
+    In the sandbox chance comes from a filter and from a function of Jinja2's own; `map` takes the
+    name of a filter. What a name that is known only at run time includes is not looked at.
+    """
+    for one in tree.find_all(nodes.Filter):
+        mapped = one.args[:1] if one.name == "map" else []
+        if one.name == "random" or not all(isinstance(each, nodes.Const) for each in mapped):
+            return False
+    if any(one.value == "random" for one in tree.find_all(nodes.Const)):
+        return False
+    if any(one.name == "lipsum" for one in tree.find_all(nodes.Name)):
+        return False
+    kinds = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
+    return all(_is_constant(one.template) for one in tree.find_all(kinds))  # type: ignore[attr-defined]
+
+
+def _is_constant(node: nodes.Expr) -> bool:
+    try:
+        node.as_const()
+    except nodes.Impossible:
+        return False
+    return True
+
+
 def _constant_includes(tree: nodes.Node) -> Iterator[tuple[nodes.Node, list[str]]]:
     """Each tag that names other templates by constants, of which one must exist."""
     kinds = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
@@ -338,13 +388,7 @@ def _names(schema: object, of: str) -> list[str]:
     return [str(name) for name in found] if isinstance(found, Mapping) else []
 
 
-def _line_of(text: str, string: str) -> int | None:
+def line_of(text: str, string: str) -> int | None:
     """The line of a JSON string in a file; None where the file spells it with other escapes."""
     at = text.find(json.dumps(string, ensure_ascii=False))
     return None if at < 0 else text.count("\n", 0, at) + 1
-
-
-def _kind(value: object) -> str:
-    """A JSON value's type for a message, e.g. "a list"."""
-    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "an object" if isinstance(value, dict) else "a number")

@@ -2,8 +2,8 @@
 
 There are two sorts: resources that the page requested and did not get or could not use, by their
 addresses (`add`), and other observations, such as a script error (`note`). Only the first sort
-makes a `strict` render fail. The value is bounded in entries and bytes, and valid in a header
-with any address that a page makes up.
+makes a `strict` render fail; `conditions.py` has all conditions. The value is bounded in entries
+and bytes, and valid in a header with any address that a page makes up.
 """
 
 import re
@@ -26,7 +26,7 @@ HEAD, TAIL = 90, 40
 #: Characters of any other parameter.
 MAX_VALUE = 300
 #: Kinds of notes that depend on the page, the fonts and the settings only.
-REPRODUCIBLE_KINDS = frozenset(("missing_glyph", "webgl"))
+REPRODUCIBLE_KINDS = frozenset(("missing_glyph", "webgl", "margin"))
 #: Bytes of the whole value.
 MAX_HEADER_BYTES = 4_000
 
@@ -35,6 +35,8 @@ MAX_HEADER_BYTES = 4_000
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9._~:/@!$&()*+,;=%\[\]-]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+#: A parameter: its name, and its value as a string or as a token or number.
+_PARAMETER = re.compile(r';([a-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]{0,63}\Z")
 
 
@@ -65,13 +67,17 @@ class Warnings:
 
     Attributes:
         more: Number of warnings beyond the limits.
+        reasons: Of all missing resources, those beyond the limits too.
         requested: Addresses that the page requested from its route.
         settled: Addresses of which everything is known: later findings only repeat it.
+        statuses: Statuses that fail the render, by the addresses that had them, as displayed.
     """
 
     more: int = 0
+    reasons: set[str] = field(default_factory=set)
     requested: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
+    statuses: dict[str, int] = field(default_factory=dict)
     _missing: dict[MissingResource, None] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)
 
@@ -85,11 +91,17 @@ class Warnings:
         missing = MissingResource(verb, displayed(url), reason, displayed(similar))
         if missing in self._missing:
             return False
+        self.reasons.add(reason)
         if len(self._missing) >= MAX_ENTRIES:
             self.more += 1
             return False
         self._missing[missing] = None
         return True
+
+    def note_status(self, url: str, status: int) -> None:
+        """Note an answer whose status fails the render; of so many, the first ones."""
+        if len(self.statuses) < MAX_ENTRIES:
+            self.statuses.setdefault(displayed(url), status)
 
     def note(self, kind: str, /, **parameters: str) -> None:
         """Add another observation; it does not make a `strict` render fail.
@@ -141,6 +153,20 @@ class Warnings:
 def items(header: str) -> list[str]:
     """The items of a list (RFC 9651); a comma inside a string does not end an item."""
     return [found.strip() for found in _ITEM.findall(header)]
+
+
+def parsed(header: str) -> list[dict[str, str | int]]:
+    """The warnings in the value of `X-Render-Warnings`: each its `warning` and its parameters."""
+    return [_parsed_item(text) for text in items(header)]
+
+
+def _parsed_item(text: str) -> dict[str, str | int]:
+    kind, *_ = text.split(";", 1)
+    found: dict[str, str | int] = {"warning": kind}
+    for name, string, token in _PARAMETER.findall(text[len(kind) :]):
+        plain = re.sub(r"\\(.)", r"\1", string)
+        found[name] = int(token) if token.isdecimal() else token or plain
+    return found
 
 
 def item(kind: str, parameters: Mapping[str, str]) -> str:

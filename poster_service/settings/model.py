@@ -7,15 +7,29 @@ from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from poster_service.errors import InvalidSettings
+from poster_service.settings.jobs import Jobs
 from poster_service.settings.names import PREFIX, SECRETS
-from poster_service.settings.reading import gather
+from poster_service.settings.reading import gather, note_former_levels
 from poster_service.settings.rendering import Caching, Chrome, Fetching, Rendering
 from poster_service.settings.serving import Callers, Listening, Operation, Requests
+from poster_service.settings.storing import Storing
+from poster_service.settings.webhooks import Notifying
 
 
 # pydantic lists the fields of the last base first: Listening opens --help and the docs' table.
 class Settings(
-    Operation, Caching, Fetching, Chrome, Rendering, Requests, Callers, Listening, BaseSettings
+    Operation,
+    Notifying,
+    Jobs,
+    Storing,
+    Caching,
+    Fetching,
+    Chrome,
+    Rendering,
+    Requests,
+    Callers,
+    Listening,
+    BaseSettings,
 ):
     """Everything that can be set.
 
@@ -54,6 +68,7 @@ class Settings(
                 allowed.
         """
         given = gather(cls, environ, flags)
+        note_former_levels(given)
         faults = given.faults
         try:
             settings = cls(**given.values)
@@ -89,6 +104,11 @@ class Settings(
         """Most connections of one client address."""
         return self.max_peer_connections or max(1, self.max_connections // 2)
 
+    @property
+    def jobs_at_once(self) -> int:
+        """Most jobs that run at once in this process."""
+        return self.concurrency if self.jobs_concurrency is None else self.jobs_concurrency
+
     def conflicts(self) -> list[str]:
         """A fault for each pair of settings that are valid on their own and not together."""
         checks = (
@@ -121,8 +141,28 @@ class Settings(
                 f"POSTER_TOKEN_BURST={self.token_burst}: has no effect without"
                 " POSTER_TOKEN_RENDERS_PER_MINUTE",
             ),
+            *self._job_conflicts(),
         )
         return [fault for is_fault, fault in checks if is_fault]
+
+    def _job_conflicts(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (
+                self.jobs_redis is not None and self.jobs_redis == self.redis_url,
+                "POSTER_JOBS_REDIS=(not shown): must not be the database of POSTER_REDIS_URL, whose"
+                " Redis may evict what it has",
+            ),
+            (
+                self.jobs_redis is not None and (self.storage or "memory:").startswith("memory:"),
+                "POSTER_JOBS_REDIS=(not shown): POSTER_STORAGE must be a bucket or a folder in"
+                " which all workers store and all services find results",
+            ),
+            (
+                self.jobs_redis is None and self.jobs_concurrency == 0,
+                "POSTER_JOBS_CONCURRENCY=0: must be at least 1 without POSTER_JOBS_REDIS, or no job"
+                " would ever run",
+            ),
+        )
 
 
 def _fault(entry: Any, sources: Mapping[str, str]) -> str:

@@ -72,6 +72,23 @@ def gather(
     return given
 
 
+def note_former_levels(given: Given) -> None:
+    """Take renders per Chrome without a level as earlier releases did, with a warning.
+
+    They knew no levels: more than one render for each Chrome meant `context` for all.
+    """
+    count, levels = given.values.get("renders_per_chrome"), ("isolation", "template_isolation")
+    is_shared = str(count or "").strip().isdecimal() and int(str(count)) > 1
+    if not is_shared or any(level in given.values for level in levels):
+        return
+    given.values.update(dict.fromkeys(levels, "context"))
+    given.warnings.append(
+        f"{given.sources['renders_per_chrome']} is given and no isolation level; that means"
+        " POSTER_ISOLATION=context and POSTER_TEMPLATE_ISOLATION=context until the next release,"
+        " where the level must be named"
+    )
+
+
 def _note_former_name(given: Given, former: str, present: str, both: bool) -> None:
     if both:
         given.faults.append(

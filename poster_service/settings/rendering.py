@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from poster_service.isolation import HtmlIsolation, Isolation
 from poster_service.settings.defaults import default_templates, default_work_dir, processors
 from poster_service.settings.fields import in_group
 from poster_service.settings.types import (
@@ -130,13 +131,46 @@ class Chrome(BaseModel):
         description="Chromes started ahead while many renders come; never fewer than"
         " POSTER_READY_CHROMES.",
     )
+    isolation: HtmlIsolation = browser(
+        "process",
+        description="What renders of HTML, Markdown and URLs share: process, nothing, a Chrome"
+        " each; context, a browser process, each with a browser context of its own whose renderer"
+        " processes are gone before the next, which takes less CPU.",
+    )
+    template_isolation: Isolation = browser(
+        "process",
+        description="The same for renders of templates, with a level more: page, a page of one"
+        " template without scripts, whose document is replaced, which takes the least CPU. A"
+        " template's own `x-poster` may name another level.",
+    )
+    warm_pages: int = browser(
+        default_factory=processors,
+        ge=1,
+        le=256,
+        description="Pages, each with a Chrome, that wait for the next render of their template at"
+        " the isolation level page; the one unused for longest makes room. By default as many as"
+        " POSTER_CONCURRENCY by default.",
+    )
+    warm_page_seconds: float = browser(
+        300.0,
+        ge=1,
+        le=3_600,
+        description="Time for which a page waits for the next render of its template at the"
+        " isolation level page, in seconds; then it is ended with its Chrome.",
+    )
+    renders_per_page: int = browser(
+        200,
+        ge=1,
+        le=100_000,
+        description="Renders that one page serves at the isolation level page; then another takes"
+        " its place.",
+    )
     renders_per_chrome: int = browser(
-        1,
+        50,
         ge=1,
         le=10_000,
-        description="Renders that one Chrome serves, each in a browser context of its own whose"
-        " renderer processes are gone before the next. The default 1, a new Chrome for each render,"
-        " isolates best; 50 takes less CPU.",
+        description="Renders that one Chrome serves where they share it, one after the other; then"
+        " another takes its place.",
     )
     start_timeout_ms: int = browser(
         15_000,

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from poster_service.settings.fields import in_group
 from poster_service.settings.types import (
+    CompatibleApis,
     Hosts,
     Networks,
     OptionalPath,
@@ -41,6 +42,18 @@ class Listening(BaseModel):
         (),
         description="Origins whose web pages may call the service and read its responses, e.g."
         " https://app.example.com,http://localhost:3000; none by default.",
+    )
+    get_render: bool = listening(
+        False,
+        description="Answer GET /render?url=..., ?html=... and ?template=... to callers with a"
+        " token, or to everybody where there is none, but not to web pages of other origins."
+        " Signed URLs need no such permission.",
+    )
+
+    compat: CompatibleApis = listening(
+        (),
+        description="APIs of other services to serve beside this one's own, so that their clients"
+        " work unchanged: gotenberg, browserless, cloudflare; none by default.",
     )
 
 

@@ -6,13 +6,13 @@ They raise ValueError; its text is shown behind `NAME=value: `, so it says what 
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from poster_service import credentials
 from poster_service.addresses import same_on_the_wire
-from poster_service.credentials import SigningKey, Token
+from poster_service.credentials import SigningKey, Token, WebhookSecret
 
 
 def _split(value: object) -> object:
@@ -80,6 +80,12 @@ def _signing_keys(value: object) -> object:
     )
 
 
+def _webhook_secrets(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return credentials.from_pairs(value, credentials.webhook_secret)
+
+
 def _redis_url(value: str) -> str:
     form = "redis://[user:password@]host[:port][/database], rediss:// or unix://path"
     try:
@@ -110,6 +116,38 @@ def _origin(value: str) -> str:
 
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?\Z")
+
+
+def _storage_url(value: str) -> str:
+    """The address of an object storage, without credentials."""
+    form = (
+        "s3://bucket/prefix, gs://bucket/prefix, az://account/container, file:///folder, memory://"
+    )
+    scheme, _, rest = value.partition("://")
+    if scheme not in ("s3", "gs", "az", "file", "memory") or "@" in rest or "?" in rest:
+        raise ValueError(f"must be one of {form}, without user, password and query")
+    if (scheme == "memory") != (rest in ("", "/")) or (scheme == "file" and rest[:1] != "/"):
+        raise ValueError(f"must be one of {form}")
+    if scheme == "memory":
+        return value
+    try:
+        # Imported for services with such a storage only: it is an extra, and not free to import.
+        import obstore  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "the Python package obstore is missing; install poster-service[storage]"
+        ) from None
+    return value
+
+
+def _public_url(value: str) -> str:
+    """An address that names can be appended to."""
+    if not _PUBLIC_URL.match(value):
+        raise ValueError(f"{value!r} must be http(s)://host/path, without user, query and fragment")
+    return value.rstrip("/")
+
+
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[^?#\s]*)?\Z")
 
 
 def _user(value: str) -> str:
@@ -144,13 +182,25 @@ def han_language(tag: str) -> str | None:
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
+#: Services whose APIs are served too.
+CompatibleApi = Literal["gotenberg", "browserless", "cloudflare"]
+CompatibleApis = Annotated[tuple[CompatibleApi, ...], BeforeValidator(_split)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_hosts)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_split)]
 #: None when it is empty, as `POSTER_CHROME=` in a compose file.
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_tokens)]
 SigningKeys = Annotated[tuple[SigningKey, ...], BeforeValidator(_signing_keys)]
+WebhookSecrets = Annotated[tuple[WebhookSecret, ...], BeforeValidator(_webhook_secrets)]
+#: Times to wait before the first and each further attempt, in seconds.
+RetrySeconds = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=604_800)], ...],
+    Field(min_length=1, max_length=20),
+    BeforeValidator(_split),
+]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+StorageUrl = Annotated[str, AfterValidator(_storage_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 ChromeUser = Annotated[str, AfterValidator(_user)]
 Language = Annotated[str, AfterValidator(_language)]

@@ -8,19 +8,27 @@ import re
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from poster_service import telemetry
 from poster_service.addresses import is_loopback
 from poster_service.browser import page_cache
-from poster_service.errors import AddressInUse, PosterError, UnauthenticatedBind
+from poster_service.browser.font_list import FontList
+from poster_service.errors import AddressInUse, CallerError, PosterError, UnauthenticatedBind
 from poster_service.logs import event, request_id
+from poster_service.problems import status_of as problem_status
 from poster_service.settings import Settings
-from poster_service.web import handlers, incoming, openapi, problems, sending, signed
+from poster_service.web import fonts, handlers, incoming, openapi, problems, sending, signed
 from poster_service.web.auth import with_caller
 from poster_service.web.bodies import BODY_LIMITS, BodyLimits
+from poster_service.web.caller import CALLER
+from poster_service.web.compat import registry
+from poster_service.web.compat.api import api_of
 from poster_service.web.connections import ensure_descriptors
+from poster_service.web.counters import LastError
 from poster_service.web.headers import EVERY_ANSWER, with_cors
 from poster_service.web.hosts import check_host
 from poster_service.web.protocol import (
@@ -32,6 +40,7 @@ from poster_service.web.protocol import (
     open_site,
 )
 from poster_service.web.service import SERVICE, Service
+from poster_service.web.tracing import OUTCOME, method_of, route_of, with_span
 
 logger = logging.getLogger(__name__)
 
@@ -47,32 +56,48 @@ REFILL_SECONDS = 1.0
 
 def make_app(service: Service) -> web.Application:
     """The application over a service that its caller starts and stops."""
-    app = web.Application(middlewares=[with_request_id, with_cors, with_problems, with_caller])
+    traced = [with_span] if telemetry.is_on() else []
+    middlewares = [*traced, with_request_id, with_cors, with_problems, with_caller]
+    app = web.Application(middlewares=middlewares)
     app[SERVICE] = service
     app[BODY_LIMITS] = BodyLimits.of(service.settings)
     app[openapi.MADE] = {}
+    app[fonts.FONTS] = FontList(service.engine.pool.spec.fonts)
     incoming.threads()  # created now and not in a request: it reads the number of processors
     app.add_routes([*handlers.routes(service.settings), openapi.ROUTE])
+    registry.add_to(app, service.settings.compat)
     return app
 
 
 @web.middleware
 async def with_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every answer the id of its lines in the log."""
-    given = request.headers.get("X-Request-Id", "")
-    identity = given if _PLAIN_ID.match(given) else secrets.token_hex(8)
+    names = id_headers(request)
+    given = (request.headers.get(name, "") for name in names)
+    identity = next(filter(_PLAIN_ID.match, given), "") or secrets.token_hex(8)
     request_id.set(identity)
-    service = request.app[SERVICE]
+    service, begin = request.app[SERVICE], time.perf_counter()
     with service.answers.track():
         with service.engine.buffers.open() as request[incoming.SHARE]:
             response = await handler(request)
         response.headers.update(EVERY_ANSWER)
-        response.headers["X-Request-Id"] = identity
+        response.headers.update(dict.fromkeys(names, identity))
         if ends_connection(request):
             response.force_close()
             request.protocol.close()
         await _send(request, response)
+        seconds = time.perf_counter() - begin
+        service.counters.request_done(
+            method_of(request), route_of(request), response.status, seconds
+        )
         return response
+
+
+def id_headers(request: web.Request) -> tuple[str, ...]:
+    """The headers that have a request's id, in requests and answers; the first that counts."""
+    api = api_of(request)
+    own = (api.id_header,) if api is not None and api.id_header else ()
+    return (*own, "X-Request-Id")
 
 
 def ends_connection(request: web.Request) -> bool:
@@ -114,15 +139,44 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
     except PosterError as error:
         event(logger, logging.INFO, f"refused: {error}", code=error.code)
         if error.__cause__ is not None:
-            logger.info("the cause of %s", error.code, exc_info=error.__cause__)
-        return problems.answer(error, identity)
+            # Of a fault of the caller the answer says all; of ours the log must.
+            level = logging.DEBUG if isinstance(error, CallerError) else logging.INFO
+            logger.log(level, "the cause of %s", error.code, exc_info=error.__cause__)
+        note_error(request, error)
+        return refusal(request, error)
     except web.HTTPException as error:
         more = {"code": f"http_{error.status}", "detail": _remedy(request, error)}
         kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         return problems.problem(error.status, error.reason, more, identity, kept)
     except Exception:
         logger.exception("a handler failed")
-        return problems.answer(PosterError("internal error; the log has this request id"), identity)
+        failure = PosterError("internal error; the log has this request id")
+        note_error(request, failure)
+        return refusal(request, failure)
+
+
+def note_error(request: web.Request, error: PosterError) -> None:
+    """Remember an error for /status: what a render failed with, load, and faults of ours.
+
+    A request that is wrong in itself (400 to 415) is its caller's to look at, and would hide them.
+    """
+    status, _ = problem_status(error)
+    if status != 422 and status < 429:
+        return
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else ""
+    caller = request.get(CALLER, "")
+    found = LastError(time.time(), status, error.code, route, caller, request_id.get())
+    request.app[SERVICE].counters.note_error(found)
+
+
+def refusal(request: web.Request, error: PosterError) -> web.Response:
+    """The response for an error: problem+json, or what the API of the matched route has for it."""
+    request[OUTCOME] = error.code
+    api = api_of(request)
+    if api is not None:
+        return api.answer(request, error, request_id.get())
+    return problems.answer(error, request_id.get())
 
 
 def _remedy(request: web.Request, error: web.HTTPException) -> str:
@@ -167,8 +221,26 @@ def check_guarded(settings: Settings, address: str) -> None:
         )
 
 
-async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+def make_worker_app(service: Service) -> web.Application:
+    """The application of a worker: whether it is well, and what it does, but no renders."""
+    app = web.Application(middlewares=[with_request_id, with_problems, with_caller])
+    app[SERVICE] = service
+    app.add_routes(handlers.watching_routes())
+    registry.add_to(app, ())
+    return app
+
+
+async def serve(
+    settings: Settings,
+    announce: Callable[[str], None],
+    make: Callable[[Service], web.Application] = make_app,
+) -> None:
     """Serve until TERM, INT or HUP; a second one, or QUIT, does not wait for running renders.
+
+    Args:
+        settings: Of the service.
+        announce: Called with the address when it serves.
+        make: Makes the application.
 
     Raises:
         OperatorError: The service cannot start; nothing is left running.
@@ -181,7 +253,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             return
         runner = None
         try:
-            runner = await open_site(make_app(service), listener, service.connections, settings)
+            runner = await open_site(make(service), listener, service.connections, settings)
             announce(address_of(listener))
             await stop.first.wait()
             event(logger, logging.INFO, "stopping: running renders may finish")
@@ -225,8 +297,8 @@ async def _stop_within(service: Service, stop: "_Stop", grace: float) -> None:
 
 
 async def _all_answered(service: Service) -> None:
-    """Accept no more renders; wait until none runs or waits, and every answer has been sent."""
-    await service.engine.drain()
+    """Accept no more renders; wait until no render or job runs, and every answer has been sent."""
+    await asyncio.gather(service.engine.drain(), service.jobs.drain())
     await service.answers.wait_none()
 
 

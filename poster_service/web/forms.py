@@ -17,6 +17,8 @@ from poster_service.web.part_names import extended
 
 #: The part that is the page.
 PAGE = "index.html"
+#: The part that is the page, where it is Markdown.
+MARKDOWN_PAGE = "index.md"
 #: A part of this name is known by its file name: a browser's file input sends it.
 FILES = "files"
 #: Headers of one part; a browser sends two.
@@ -37,6 +39,8 @@ class Part:
         content_type: As the sender gives it; often empty.
         charset: Of its Content-Type; None if that names none.
         body: Its bytes.
+        field: The name of its field, where `name` is that of its file.
+        filename: That of its file; None if it is none.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Part:
     content_type: str
     charset: str | None
     body: bytes
+    field: str = ""
+    filename: str | None = None
 
     def text(self) -> str:
         """An option's value.
@@ -156,7 +162,8 @@ def _part(head: multipart.MultipartSegment, body: bytes) -> Part | None:
     if filename == "" and not body:
         return None
     name = filename if own == FILES and filename is not None else own
-    return Part(name, filename is not None, head.content_type or "", head.charset, body)
+    kind = head.content_type or ""
+    return Part(name, filename is not None, kind, head.charset, body, own, filename)
 
 
 def check_path(name: str) -> None:

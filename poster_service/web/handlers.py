@@ -6,39 +6,37 @@ import json
 from aiohttp import web
 from typing_extensions import TypedDict
 
-from poster_service.buffers import SMALL
 from poster_service.engine import Checks
+from poster_service.render.request import RenderRequest
 from poster_service.settings import Settings
-from poster_service.web import metrics, playground, signed, status
+from poster_service.web import (
+    api_page,
+    batches,
+    built,
+    fonts,
+    get_render,
+    jobs,
+    metrics,
+    results,
+    signed,
+    status,
+    studio,
+    webhooks,
+)
 from poster_service.web.bodies import read_request
 from poster_service.web.caller import CALLER
 from poster_service.web.incoming import expect_later
 from poster_service.web.pictures import picture
-from poster_service.web.service import SERVICE, Service
+from poster_service.web.room import check_room
+from poster_service.web.service import SERVICE
 
 
-async def render(request: web.Request) -> web.Response:
-    """POST /render: responds with the picture itself."""
+async def render(request: web.Request) -> web.StreamResponse:
+    """POST /render: responds with the picture itself, or with JSON that has it."""
     service, caller = request.app[SERVICE], request.get(CALLER, "")
     check_room(request, service, caller)
-    job = await read_request(request, service.engine.limits)
+    job = await read_request(request, service.engine.limits, RenderRequest)
     return await picture(request, job, caller)
-
-
-def check_room(request: web.Request, service: Service, caller: str) -> None:
-    """Refuse before the body is read what would be refused afterwards.
-
-    While the queue is full, a request with a large body, or one of unknown length, is refused. A
-    small body is read all the same: its picture may be cached, or being rendered for another.
-
-    Raises:
-        OverQuota: As of `Quotas.check`.
-        LoadError: As of `Admission.check`.
-    """
-    service.quotas.check(caller, service.engine.admission.mean_seconds)
-    size = request.content_length
-    if service.engine.admission.is_closed or size is None or size > SMALL:
-        service.engine.admission.check(caller)
 
 
 async def templates(request: web.Request) -> web.Response:
@@ -86,14 +84,30 @@ async def readyz(request: web.Request) -> web.Response:
 
 def routes(settings: Settings) -> list[web.RouteDef]:
     """All routes of a service with these settings."""
-    signs = settings.signing_keys or settings.signing_keys_file
+    signs = get_render.signs(settings)
+    by_query = [web.get(get_render.PATH, get_render.render, name=get_render.NAME)]
     return [
         *([web.get(signed.PATH, signed.render, name=signed.NAME)] if signs else []),
+        *(by_query if signs or settings.get_render else []),
         web.post("/render", render, expect_handler=expect_later),
+        *jobs.routes(),
+        *batches.routes(),
+        *webhooks.routes(),
+        *([web.get(results.PATH, results.result)] if results.is_served(settings) else []),
         web.get("/templates", templates),
+        web.get("/fonts", fonts.fonts),
+        *watching_routes(),
+        web.get("/", studio.index),
+        web.get(api_page.PATH, api_page.docs),
+    ]
+
+
+def watching_routes() -> list[web.RouteDef]:
+    """The routes for those who watch a service or a worker."""
+    return [
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/status", status.status),
         web.get("/metrics", metrics.metrics),
-        web.get("/", playground.index),
+        web.get(built.PATH, built.asset),  # those of the page at /status, and of the others
     ]

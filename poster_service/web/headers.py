@@ -17,18 +17,29 @@ CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
-#: The page at / may send its form to the service and show the response in a frame.
-PLAYGROUND_CSP = CSP.replace("form-action 'none'", "form-action 'self'; frame-src 'self'")
+#: Our pages with a script: their own files only, requests to this service only.
+SCRIPTED_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 PAGE_HEADERS = {
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
     "Referrer-Policy": "no-referrer",
 }
+#: A page of a caller's, which must not run as one of this service: an opaque origin, no scripts.
+SANDBOXED = {"Content-Security-Policy": "sandbox", "Referrer-Policy": "no-referrer"}
 #: No response is sniffed for another type, and no version is disclosed.
 EVERY_ANSWER = {"X-Content-Type-Options": "nosniff", "Server": "poster-service"}
 
 METHODS = "GET, HEAD, POST"
-ASKED_WITH = "Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id"
-READABLE = "Age, ETag, Retry-After, Server-Timing, X-Cache, X-Render-Warnings, X-Request-Id"
+ASKED_WITH = (
+    "Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id, traceparent,"
+    " tracestate"
+)
+READABLE = (
+    "Age, Content-Disposition, ETag, Retry-After, Server-Timing, X-Cache, X-Isolation,"
+    " X-Page-Status, X-Page-Title, X-Page-Url, X-Render-Warnings, X-Request-Id"
+)
 #: How long a browser may cache a preflight, in seconds; Chrome caches two hours at most.
 PREFLIGHT_SECONDS = 600
 
@@ -67,6 +78,17 @@ def preflight() -> web.Response:
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ASKED_WITH,
             hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
         },
+    )
+
+
+def studio_csp(nonce: str) -> str:
+    """The policy of the page at /: it may send its form here, and show what comes back in a frame.
+
+    Args:
+        nonce: Of the one style sheet that the editor writes into the page.
+    """
+    return SCRIPTED_CSP.replace("style-src 'self'", f"style-src 'self' 'nonce-{nonce}'").replace(
+        "form-action 'none'", "form-action 'self'; frame-src 'self' blob:"
     )
 
 

@@ -5,6 +5,7 @@ one of a thousand), and a sender that stalls is cut off when others need its mem
 """
 
 import asyncio
+import contextlib
 import functools
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -79,16 +80,40 @@ async def read(request: web.Request, most: int, seconds: float) -> bytes:
         CallerError: It is too large, too slow, in an unsupported coding, or corrupt.
         Overloaded: The buffers have no room for it.
     """
-    coding, announced = coding_of(request), request.content_length or 0
-    if announced > most:
-        raise too_large(most)
     share = share_of(request)
-    share.check(COST * announced)
+    if (announced := request.content_length or 0) <= most:
+        share.check(COST * announced)
+    body = bytearray()
+    async with arriving(request, most, seconds) as parts:
+        async for part in parts:
+            share.require(COST * (len(body) + len(part)))
+            body += part
+    return bytes(body)
+
+
+@contextlib.asynccontextmanager
+async def arriving(
+    request: web.Request, most: int, seconds: float
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The body of a request, decompressed, in parts of any size; none of them is held here.
+
+    Args:
+        request: If it waits for `100 Continue`, that is sent first.
+        most: Most bytes of all of it, after decompression.
+        seconds: Time for the whole body to arrive, and for what is done with it inside.
+
+    Raises:
+        CallerError: It is too large, too slow, in an unsupported coding, or corrupt.
+        Overloaded: It stalled while others needed its memory.
+    """
+    coding, share = coding_of(request), share_of(request)
+    if (request.content_length or 0) > most:
+        raise too_large(most)
     share.waits_for(functools.partial(request.content.set_exception, Overloaded(STALLED, 5)))
     try:
         async with asyncio.timeout(seconds):
             await go_on(request)
-            return await _all(request, most, share, Unpacker(coding) if coding else None)
+            yield _parts(request, most, share, Unpacker(coding) if coding else None)
     except TimeoutError as error:
         raise BodyTooSlow.of(
             Fault("", "the request body took too long", f"up to {seconds:g} s")
@@ -105,8 +130,10 @@ async def read(request: web.Request, most: int, seconds: float) -> bytes:
         share.waits_for(None)
 
 
-async def _all(request: web.Request, most: int, share: Share, unpacker: "Unpacker | None") -> bytes:
-    body, came, counted = bytearray(), 0, 0
+async def _parts(
+    request: web.Request, most: int, share: Share, unpacker: "Unpacker | None"
+) -> AsyncIterator[bytes]:
+    size = came = counted = 0
     while piece := await request.content.readany():
         came += len(piece)
         check_framing(request)
@@ -114,13 +141,12 @@ async def _all(request: web.Request, most: int, share: Share, unpacker: "Unpacke
             counted = came
             share.moved()
         async for part in unpacked(unpacker, piece):
-            share.require(COST * (len(body) + len(part)))
-            body += part
-            if len(body) > most:
+            size += len(part)
+            if size > most:
                 raise too_large(most)
+            yield part
     if unpacker is not None and not unpacker.is_whole:
         raise zlib.error("truncated")
-    return bytes(body)
 
 
 def share_of(request: web.Request) -> Share:

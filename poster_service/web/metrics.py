@@ -12,41 +12,79 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from poster_service import __version__, logs
+from poster_service.errors import QueueUnavailable
+from poster_service.jobs.record_store import QueueState
 from poster_service.process import census
 from poster_service.watchdog import Watchdog
+from poster_service.web.accept import preferred
 from poster_service.web.service import SERVICE, Service
 from poster_service.web.status import own_process, shared_memory
 
+#: What a scraper names that reads exemplars.
+OPENMETRICS = "application/openmetrics-text"
+#: The end of a text in OpenMetrics.
+EOF = b"# EOF\n"
+
 
 async def metrics(request: web.Request) -> web.Response:
-    """GET /metrics: in Prometheus' text format."""
-    text = await asyncio.to_thread(exposition, request.app[SERVICE])
-    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    """GET /metrics: in Prometheus' text format, or as OpenMetrics, which has exemplars."""
+    is_open = preferred(request, (OPENMETRICS,), "text/plain") == OPENMETRICS
+    service = request.app[SERVICE]
+    try:
+        queue = await service.jobs.state()
+    except QueueUnavailable:
+        queue = None
+    text = await asyncio.to_thread(exposition, service, queue, is_open=is_open)
+    kind = openmetrics.CONTENT_TYPE_LATEST if is_open else CONTENT_TYPE_PLAIN_0_0_4
+    return web.Response(body=text, headers={"Content-Type": kind, hdrs.VARY: hdrs.ACCEPT})
 
 
-def exposition(service: Service) -> bytes:
-    """All metrics as text, encoded. Reads /proc for 1 to 50 ms: call it from a thread."""
+def exposition(service: Service, queue: QueueState | None, *, is_open: bool = False) -> bytes:
+    """All metrics as text, encoded. Reads /proc for 1 to 50 ms: call it from a thread.
+
+    Args:
+        service: Whose metrics.
+        queue: The queue of its jobs; None while it does not answer.
+        is_open: Whether the text is OpenMetrics, with exemplars.
+    """
     now = CollectorRegistry()
-    now.register(_Now(service))
-    return generate_latest(service.counters.registry) + generate_latest(now)
+    now.register(_Now(service, queue))
+    if not is_open:
+        return generate_latest(service.counters.registry) + generate_latest(now)
+    counted = openmetrics.generate_latest(service.counters.registry)  # type: ignore[no-untyped-call]
+    seen = openmetrics.generate_latest(now)  # type: ignore[no-untyped-call]
+    return bytes(counted).removesuffix(EOF) + bytes(seen)
+
+
+def text_of(*gauges: tuple[str, str, float]) -> web.Response:
+    """Gauges without labels in Prometheus' text format: name, help, value."""
+    lines = [
+        f"# HELP {name} {about}\n# TYPE {name} gauge\n{name} {value:g}\n"
+        for name, about, value in gauges
+    ]
+    headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+    return web.Response(body="".join(lines).encode(), headers=headers)
 
 
 class _Now(Collector):
     """Metrics read at the moment of the scrape."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, queue: QueueState | None) -> None:
         self._service = service
+        self._queue = queue
 
     def collect(self) -> Iterator[Metric]:
         yield from about(self._service)
         yield from load(self._service)
+        yield from jobs(self._service, self._queue)
         yield from caches(self._service)
         yield from chromes(self._service)
         yield from remains(self._service)
@@ -140,6 +178,41 @@ def load(service: Service) -> Iterator[Metric]:
     yield from buffers(service.engine.buffers.statistics())
 
 
+def jobs(service: Service, queue: QueueState | None) -> Iterator[Metric]:
+    """The queue of jobs, the same in all replicas and workers, and the jobs of this process."""
+    yield gauge(
+        "poster_jobs_connected", "1 while the queue of jobs answers, else 0.", queue is not None
+    )
+    if queue is not None:
+        yield gauge("poster_jobs_queued", "Jobs that wait, of all replicas.", queue.queued)
+        yield gauge("poster_jobs_running", "Jobs that run, of all workers.", queue.running)
+        yield gauge(
+            "poster_jobs_oldest_seconds",
+            "Time that the oldest queued job has waited, in seconds; 0 if none waits.",
+            queue.oldest_seconds,
+        )
+    now = service.jobs.statistics()
+    yield gauge("poster_jobs_active", "Jobs that run in this process.", now.active)
+    yield gauge(
+        "poster_jobs_waiting_for_slot",
+        "Jobs of this process that wait until no other render waits.",
+        service.engine.admission.statistics().background,
+    )
+    yield counters(
+        "poster_jobs_ended", "Jobs that this process ended, by state.", "state", now.outcomes
+    )
+    yield counter(
+        "poster_jobs_redelivered",
+        "Jobs that this process took over from a worker that had died or lost its connection.",
+        now.redelivered,
+    )
+    yield counter(
+        "poster_jobs_given_back",
+        "Jobs that this process put back into the queue because it was stopping.",
+        now.given_back,
+    )
+
+
 def buffers(now: dict[str, float]) -> Iterator[Metric]:
     """The memory of request bodies and pictures in transit."""
     yield gauge(
@@ -194,6 +267,10 @@ def chromes(service: Service) -> Iterator[Metric]:
     yield counter(
         "poster_chrome_reuses", "Times that a Chrome was made ready for another render.",
         books.renewed,
+    )  # fmt: skip
+    yield counters(
+        "poster_renders_by_isolation", "Renders that had a Chrome, by isolation level.", "level",
+        {str(level): count for level, count in service.engine.renderer.renders.items()},
     )  # fmt: skip
     yield counter("poster_chrome_starts_failed", "Chrome starts that failed.", books.failed_starts)
     ended = CounterMetricFamily(

@@ -1,98 +1,60 @@
 """GET /openapi.json: what the service promises over HTTP, as an OpenAPI 3.1 document.
 
 Made from what the service runs on: its routes and their docstrings, the declared options
-(openapi_requests.py), the error tree and its table, the settings. Written here is only what none of
-those knows: which body a handler reads, which errors it may end in, and what it answers otherwise.
+(openapi_requests.py), the error tree and its table, the settings; and the table of operations
+(openapi_operations.py), which has what none of those knows.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from pydantic import TypeAdapter
-from typing_extensions import TypedDict
 
 from poster_service import __version__, errors
+from poster_service.jobs.records import JobRequest
+from poster_service.problems import INTERNAL
+from poster_service.problems import status_of as problem_status
 from poster_service.render.json_schema import Json
-from poster_service.render.options import CONTENT_TYPES
 from poster_service.render.request import RenderRequest
-from poster_service.web import handlers, metrics, playground, problems, signed, status
-from poster_service.web.auth import is_guarded
-from poster_service.web.bodies import HTML_TYPE, JSON_TYPE
-from poster_service.web.openapi_requests import (
-    TEXT,
-    Described,
-    render_body,
-    render_query,
-    signed_parameters,
-    status_query,
+from poster_service.web import (
+    batches,
+    fonts,
+    get_render,
+    handlers,
+    jobs,
+    problems,
+    signed,
+    webhooks,
 )
+from poster_service.web.auth import is_guarded
+from poster_service.web.bodies import JSON_TYPE
+from poster_service.web.compat.api import COMPAT, CompatibleApi
+from poster_service.web.openapi_operations import (
+    ABOUT,
+    BY_QUERY,
+    PAGES,
+    SIGNED,
+    Errors,
+    Listings,
+    Operation,
+    ok,
+)
+from poster_service.web.openapi_requests import (
+    Described,
+)
+from poster_service.web.result import ElementsResult, OutputsResult, RenderResult
 from poster_service.web.service import SERVICE, Service
-
-Errors = tuple[type[errors.PosterError], ...]
+from poster_service.web.stored import StoredOutputs, StoredRender
 
 PROBLEM_TYPE = "application/problem+json"
 #: What any address may answer, beside a fault of ours: a head too large, a request that is no
 #: HTTP, one connection too many.
 ANYWHERE: Errors = (errors.HeadersTooLarge, errors.BadRequest, errors.Overloaded)
-RENDERING: Errors = (errors.LoadError, errors.RenderFailed, errors.OperatorError)
-
-
-class Listing(TypedDict):
-    """A template, as GET /templates lists it."""
-
-    name: str
-    title: str
-    description: str
-    width: int | None
-    height: int | None
-    schema: Json
-    sample: Json
-
-
-class FaultyFolder(TypedDict):
-    """A template folder with mistakes; `in_use` if its version before them still serves."""
-
-    name: str
-    in_use: bool
-    mistakes: list[str]
-
-
-class Listings(TypedDict):
-    """Every template, and every folder of one that has mistakes."""
-
-    templates: list[Listing]
-    faults: list[FaultyFolder]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """What a handler reads and answers.
-
-    Attributes:
-        answers: Content by status, where all is well: a schema for each media type.
-        raises: Branches of the error tree that it may end in, beside those of any address.
-        never: Leaves of those that it cannot end in.
-        headers: Headers of the answer where all is well, beside those of any answer.
-        parameters: Of the address.
-        body: What may be sent.
-    """
-
-    answers: Mapping[int, Mapping[str, Any]]
-    raises: Errors = ()
-    never: Errors = ()
-    headers: tuple[str, ...] = ()
-    parameters: Callable[[Described], list[Json]] = lambda _: []
-    body: Callable[[Described], Json | None] = lambda _: None
-
-
-def ok(schemas: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """Answered with 200, and nothing else."""
-    return {200: schemas}
 
 
 #: The document, with tokens and without, and for the templates there are: both may change.
@@ -110,19 +72,29 @@ async def openapi(request: web.Request) -> web.Response:
 
 
 ROUTE = web.get("/openapi.json", openapi)
+OPERATIONS = {**ABOUT, openapi: Operation(ok({JSON_TYPE: {"type": "object"}}), tag=PAGES)}
 
 
 def document(app: web.Application, kind: type[RenderRequest] = RenderRequest) -> Json:
     """The document of an application with its settings.
 
     Raises:
-        KeyError: A route has a handler that `ABOUT` lacks.
+        KeyError: A route has a handler that `OPERATIONS` lacks.
     """
     described = Described(app[SERVICE], kind)
     paths: dict[str, Json] = {}
     for path, method, handler in operations(app):
         identity = "_".join((method, *re.findall(r"\w+", path)))
-        paths.setdefault(path, {})[method] = operation(identity, path, handler, described)
+        api = app[COMPAT].get(path)
+        paths.setdefault(path, {})[method] = (
+            operation(identity, path, handler, described)
+            if api is None
+            else {
+                "operationId": identity,
+                "tags": [api.name],
+                **api.operation(path, method, described),
+            }
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -132,7 +104,7 @@ def document(app: web.Application, kind: type[RenderRequest] = RenderRequest) ->
         },
         "servers": [{"url": "."}],
         "paths": paths,
-        "components": components(described),
+        "components": components(described, app[COMPAT].values()),
     }
 
 
@@ -145,9 +117,10 @@ def operations(app: web.Application) -> Iterator[tuple[str, str, Any]]:
 
 def operation(identity: str, path: str, handler: Any, described: Described) -> Json:
     """One method of one path."""
-    about = ABOUT[handler]
+    about = OPERATIONS[handler]
     found: Json = {
         "operationId": identity,
+        "tags": [about.tag],
         "summary": summary(handler),
         "parameters": about.parameters(described),
         "responses": responses(path, about, described.service),
@@ -179,6 +152,11 @@ def security(path: str, about: Operation, service: Service) -> list[Json]:
     """A signature, a token, or nothing."""
     if about is SIGNED:
         return [{"signature": []}]
+    if about is BY_QUERY:
+        ways: list[Json] = [{"signature": []}] if get_render.signs(service.settings) else []
+        if service.settings.get_render:
+            ways.append({"bearer": []} if asks_token(path, service) else {})
+        return ways
     return [{"bearer": []}] if asks_token(path, service) else []
 
 
@@ -191,7 +169,9 @@ def responses(path: str, about: Operation, service: Service) -> Json:
     for code, content in about.answers.items():
         found[str(code)] = {
             "description": HTTPStatus(code).phrase,
-            "headers": header_references("X-Request-Id", *about.headers),
+            "headers": header_references(
+                "X-Request-Id", *about.headers_of.get(code, about.headers)
+            ),
             "content": {kind: {"schema": schema} for kind, schema in content.items()},
         }
     for code, kinds in sorted(refusals(path, about, service).items()):
@@ -210,11 +190,13 @@ def refusals(
     """The leaves that an operation may end in, by status."""
     raised = {leaf for kind in about.raises + ANYWHERE for leaf in leaves(kind)}
     raised = {leaf for leaf in raised if not issubclass(leaf, about.never)}
-    if about is not SIGNED and asks_token(path, service):
+    if about is not SIGNED and {"bearer": []} in security(path, about, service):
         raised.add(errors.Unauthorized)
-    found: dict[int, list[type[errors.PosterError]]] = {problems.INTERNAL[0]: [errors.PosterError]}
+    found: dict[int, list[type[errors.PosterError]]] = {INTERNAL[0]: [errors.PosterError]}
     for leaf in sorted(raised, key=lambda one: one.__name__):
         found.setdefault(status_of(leaf)[0], []).append(leaf)
+    if "{" in path:
+        found.setdefault(404, [])  # there may be nothing of that name
     return found
 
 
@@ -229,7 +211,7 @@ def leaves(kind: type[errors.PosterError]) -> Iterator[type[errors.PosterError]]
 
 def status_of(kind: type[errors.PosterError]) -> tuple[int, str]:
     """Status and title of an error's class."""
-    return problems.status_of(kind("")) if kind is not errors.PosterError else problems.INTERNAL
+    return problem_status(kind("")) if kind is not errors.PosterError else INTERNAL
 
 
 def problem_response(
@@ -250,7 +232,7 @@ def problem_response(
         ]
     }
     return {
-        "description": "; ".join(titles),
+        "description": "; ".join(titles) or HTTPStatus(code).phrase,
         "headers": header_references(*names),
         "content": {PROBLEM_TYPE: {"schema": schema}},
     }
@@ -264,10 +246,18 @@ def header_references(*names: str) -> Json:
 # --- what there is -----------------------------------------------------------------------------
 
 
-def components(described: Described) -> Json:
-    """Everything that is referred to."""
-    schemas: Json = {"RenderRequest": described.request()}
-    for kind in (problems.Problem, handlers.Health, handlers.Readiness, Listings):
+def components(described: Described, apis: Iterable[CompatibleApi]) -> Json:
+    """Everything that is referred to, by the operations of other services' APIs as well."""
+    schemas: Json = {
+        "RenderRequest": described.request(),
+        "JobRequest": replace(described, kind=JobRequest).request(),
+    }
+    pictures = (RenderResult, OutputsResult, ElementsResult, StoredRender, StoredOutputs)
+    answers = (
+        *(*pictures, jobs.JobAnswer, *batches.ANSWERS, webhooks.DeadLetters),
+        *(handlers.Health, handlers.Readiness),
+    )
+    for kind in (problems.Problem, *answers, Listings, fonts.FontListing):
         made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= made.pop("$defs", {})
         schemas[kind.__name__] = made
@@ -277,7 +267,7 @@ def components(described: Described) -> Json:
             name: {"description": text, "required": name in ALWAYS, "schema": {"type": "string"}}
             for name, text in HEADERS.items()
         },
-        "securitySchemes": SCHEMES,
+        "securitySchemes": {**SCHEMES, **{k: v for api in apis for k, v in api.schemes.items()}},
     }
 
 
@@ -286,15 +276,23 @@ HEADERS = {
     "Server-Timing": "Where the time went, by phase.",
     "X-Render-Warnings": "Subresources that failed, by address, and other faults of the page.",
     "Retry-After": "Whole seconds after which to try again.",
+    "Location": "The address of the job or batch.",
     "WWW-Authenticate": "The scheme of the token that is asked for (RFC 6750).",
     "Cache-Control": "How long the caller's own caches may use the picture.",
     "ETag": "Strong validator of the picture's bytes.",
     "X-Cache": "Whether the picture comes from the cache: `hit`, `coalesced`, `miss`, `bypass`.",
+    "X-Isolation": "What the render shared with others: `process` (nothing), `context`, `page`.",
+    "X-Page-Url": "Where a page at a `url` came from, after redirects.",
+    "X-Page-Status": "The HTTP status of that page.",
+    "X-Page-Title": "Its title, percent-encoded.",
     "Age": "Seconds since the cached picture was rendered.",
+    "Vary": "`Accept`: the same address answers pictures and JSON.",
+    "Content-Disposition": "The name to save it under, where the request has `filename`.",
 }
 #: Those that are there whenever they may be.
 ALWAYS = frozenset((
     "X-Request-Id", "Retry-After", "WWW-Authenticate", "Cache-Control", "ETag", "X-Cache",
+    "X-Isolation", "Vary",
 ))  # fmt: skip
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -304,54 +302,4 @@ SCHEMES = {
         "name": "signature",
         "description": " ".join((signed.__doc__ or "").split()),
     },
-}
-
-#: A picture is bytes: OpenAPI 3.1 says so by saying nothing.
-PICTURE: Mapping[str, Any] = {kind: {} for kind in CONTENT_TYPES.values()}
-PICTURE_HEADERS = (
-    "Server-Timing", "X-Render-Warnings", "ETag", "X-Cache", "Age", "Cache-Control"
-)  # fmt: skip
-#: 304 to whom has it already, by `If-None-Match`.
-PICTURES: Mapping[int, Mapping[str, Any]] = {200: PICTURE, 304: {}}
-SIGNED = Operation(
-    PICTURES,
-    (errors.CallerError, *RENDERING),
-    never=(
-        errors.Unauthorized,
-        errors.BodyTooLarge,
-        errors.BodyTooSlow,
-        errors.UnsupportedMediaType,
-        errors.FormTooComplex,
-        errors.CrossOriginForm,
-    ),
-    headers=PICTURE_HEADERS,
-    parameters=signed_parameters,
-)
-
-
-def reference(kind: type) -> Json:
-    """A schema that `components` has."""
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
-
-
-READINESS = {JSON_TYPE: reference(handlers.Readiness)}
-ABOUT: dict[Any, Operation] = {
-    handlers.render: Operation(
-        PICTURES,
-        (errors.CallerError, *RENDERING),
-        never=(errors.Unauthorized, errors.Forbidden),
-        headers=PICTURE_HEADERS,
-        parameters=render_query,
-        body=render_body,
-    ),
-    signed.render: SIGNED,
-    handlers.templates: Operation(ok({JSON_TYPE: reference(Listings)})),
-    handlers.healthz: Operation(ok({JSON_TYPE: reference(handlers.Health)})),
-    handlers.readyz: Operation({200: READINESS, 503: READINESS}),
-    playground.index: Operation(ok({"text/plain": TEXT, HTML_TYPE: TEXT})),
-    status.status: Operation(
-        ok({JSON_TYPE: {"type": "object"}, HTML_TYPE: TEXT}), parameters=status_query
-    ),
-    metrics.metrics: Operation(ok({"text/plain": TEXT})),
-    openapi: Operation(ok({JSON_TYPE: {"type": "object"}})),
 }

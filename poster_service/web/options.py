@@ -23,11 +23,16 @@ def present_template(schema: Json) -> Json:
     return found
 
 
-def options(service: Service, kind: type[RenderRequest] = RenderRequest) -> dict[str, Json]:
-    """The options by name as they stand in a query or in a field of a form: nested ones dotted."""
+def options(
+    service: Service, kind: type[RenderRequest] = RenderRequest, source: str = ""
+) -> dict[str, Json]:
+    """The options by name as they stand in a query or in a field of a form: nested ones dotted.
+
+    With `source` only those that have a meaning for this kind of source.
+    """
     found: dict[str, Json] = {}
     for entry in entries(kind.declared):
-        if not entry.is_value:
+        if not entry.is_value or not entry.fits(source):
             continue
         schema: dict[str, Any] = {**entry.schema, "description": entry.option.text()}
         if "anyOf" in schema:  # a value as text, or an object in parts

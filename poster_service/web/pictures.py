@@ -2,20 +2,46 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
 from poster_service.fetch.http_cache import directives, seconds
 from poster_service.render.cache import Answer
+from poster_service.render.disposition import attachment
+from poster_service.render.formats import CONTENT_TYPES, OutputFormat
 from poster_service.render.job import CacheControl, RenderContext
+from poster_service.render.options import RenderOptions
+from poster_service.render.picture import Rendered
 from poster_service.render.request import RenderRequest
+from poster_service.render.result import Result
+from poster_service.web import stored
+from poster_service.web.accept import best, preferred
+from poster_service.web.bundles import MULTIPART, ZIP, boundary_of, parts, zipped
+from poster_service.web.headers import SANDBOXED
+from poster_service.web.pieces import PiecesResponse
+from poster_service.web.result import pieces_of
 from poster_service.web.service import SERVICE
+
+JSON_TYPE = "application/json"
+#: In which several outputs can be answered; the first by default.
+OUTPUT_TYPES = (MULTIPART, ZIP, JSON_TYPE)
+#: JSON itself is the answer, without what `RenderResult` has around it: what a client accepts as
+#: `application/*` or `*/*`.
+BARE_JSON = "application/*+json"
+#: What `Accept` must have for a plain answer in a format, where it is not the media type itself.
+PLAIN_TYPES: Mapping[OutputFormat, str] = {"elements": BARE_JSON}
+ETAG_ENDS = {MULTIPART: "parts", ZIP: "zip"}
 
 
 async def picture(
     request: web.Request, wanted: RenderRequest, caller: str, good_until: float | None = None
-) -> web.Response:
+) -> web.StreamResponse:
     """Render, within the caller's quota, and answer; 304 where the caller has these bytes already.
+
+    The answer is the picture itself, or JSON that has it where `Accept` prefers that. Several
+    outputs are answered as parts, as a zip file or as JSON. What is stored or sent is answered by
+    JSON without the bytes.
 
     Args:
         request: The HTTP request; its `Cache-Control` and `If-None-Match` are heeded.
@@ -25,26 +51,72 @@ async def picture(
             until then caches may give the picture to anybody. None if it is for this caller only.
 
     Raises:
+        NotAcceptable: There are several outputs, and `Accept` has no type for them.
+        PosterError: As `Engine.render`, or the quota is used up.
+    """
+    stored.check(request, wanted.options)
+    is_stored = stored.is_wanted(wanted.options)
+    kind = JSON_TYPE if is_stored else media_type_of(request, wanted.options)
+    answer = await answer_of(request, wanted, caller)
+    if is_stored:
+        return await stored.answer(request, answer, wanted, caller)
+    rendered = answer.rendered
+    etag = etag_of(rendered, kind)
+    headers = {
+        "Server-Timing": answer.server_timing,
+        "X-Cache": answer.cache_status,
+        "X-Isolation": rendered.isolation,
+        hdrs.VARY: hdrs.ACCEPT,
+        hdrs.ETAG: etag,
+        hdrs.CACHE_CONTROL: cache_control(answer, good_until),
+    }
+    if answer.cache_status == "hit":
+        headers[hdrs.AGE] = str(answer.age)
+    if wanted.options.filename is not None:
+        headers[hdrs.CONTENT_DISPOSITION] = attachment(wanted.options.filename)
+    if rendered.warnings:
+        headers["X-Render-Warnings"] = rendered.warnings
+    if (page := rendered.page) is not None:
+        headers |= {"X-Page-Url": page.url, "X-Page-Status": str(page.status)}
+        headers |= {"X-Page-Title": page.title} if page.title else {}
+    if is_known(request, etag):
+        return web.Response(status=304, headers=headers)
+    if kind == JSON_TYPE:
+        result = await Result.of(answer, wanted)
+        return PiecesResponse(pieces_of(result), JSON_TYPE, headers)
+    if kind == ZIP:
+        return PiecesResponse(await zipped(rendered.pictures), ZIP, headers)
+    if kind == MULTIPART:
+        boundary = boundary_of(rendered)
+        return PiecesResponse(parts(rendered), f"{MULTIPART}; boundary={boundary}", headers)
+    headers[hdrs.CONTENT_TYPE] = rendered.content_type
+    if wanted.options.format == "html":
+        headers |= SANDBOXED
+    return web.Response(body=rendered.body, headers=headers)
+
+
+async def answer_of(request: web.Request, wanted: RenderRequest, caller: str) -> Answer:
+    """Render within the caller's quota; the request's `Cache-Control` is heeded.
+
+    Raises:
         PosterError: As `Engine.render`, or the quota is used up.
     """
     service = request.app[SERVICE]
     async with service.quotas.charge(caller, service.engine.admission.mean_seconds):
         context = RenderContext(caller, cache_control_of(request))
-        answer = await service.engine.render(wanted, context)
-    rendered = answer.rendered
-    headers = {
-        "Server-Timing": answer.server_timing,
-        "X-Cache": answer.cache_status,
-        hdrs.ETAG: rendered.etag,
-        hdrs.CACHE_CONTROL: cache_control(answer, good_until),
-    }
-    if answer.cache_status == "hit":
-        headers[hdrs.AGE] = str(answer.age)
-    if rendered.warnings:
-        headers["X-Render-Warnings"] = rendered.warnings
-    if is_known(request, rendered.etag):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=rendered.body, content_type=rendered.content_type, headers=headers)
+        return await service.engine.render(wanted, context)
+
+
+def media_type_of(request: web.Request, options: RenderOptions) -> str:
+    """The media type of the answer, as `Accept` wants it; `BARE_JSON` for plain `elements`.
+
+    Raises:
+        NotAcceptable: There are several outputs, and it has no type for them.
+    """
+    if options.outputs is None:
+        plain = PLAIN_TYPES.get(options.format) or CONTENT_TYPES[options.format]
+        return preferred(request, (JSON_TYPE,), plain)
+    return best(request, OUTPUT_TYPES)
 
 
 def cache_control_of(request: web.Request) -> CacheControl:
@@ -69,4 +141,15 @@ def cache_control(answer: Answer, good_until: float | None) -> str:
 def is_known(request: web.Request, etag: str) -> bool:
     """Whether the caller has these bytes (RFC 9110, 13.1.2; weak comparison)."""
     known = request.if_none_match or ()
-    return any(one.value in ("*", etag.strip('"')) for one in known)
+    opaque = etag.removeprefix("W/").strip('"')
+    return any(one.value in ("*", opaque) for one in known)
+
+
+def etag_of(rendered: Rendered, kind: str) -> str:
+    """The ETag of an answer of a media type: other bytes, another ETag (RFC 9110, 8.8.3).
+
+    That of JSON is weak, since times in it differ (8.8.1).
+    """
+    if kind == JSON_TYPE:
+        return f'W/{rendered.etag[:-1]}-json"'
+    return f'{rendered.etag[:-1]}-{ETAG_ENDS[kind]}"' if kind in ETAG_ENDS else rendered.etag

@@ -3,11 +3,14 @@
 Written at once, a picture would be copied whole into the buffer of each connection.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterable
 
 from aiohttp import web
 
 from poster_service.buffers import STEP, Buffers
+from poster_service.web.pieces import Piece, PiecesResponse, large, slices
 
 
 async def send(request: web.Request, response: web.StreamResponse, buffers: Buffers) -> None:
@@ -22,22 +25,34 @@ async def send(request: web.Request, response: web.StreamResponse, buffers: Buff
     Raises:
         ConnectionError: The client has gone, or was cut off.
     """
+    if isinstance(response, PiecesResponse):
+        await _send_slices(request, response, response.pieces, buffers)
+        return
     body = getattr(response, "body", None)
     if not isinstance(body, bytes) or len(body) <= STEP:
         await response.prepare(request)
         await response.write_eof()
         return
     assert isinstance(response, web.Response)
-    with buffers.sending(body, functools.partial(_cut, request)) as share:
+    await _send_slices(request, response, (body,), buffers)
+
+
+async def _send_slices(
+    request: web.Request, response: web.StreamResponse, pieces: Iterable[Piece], buffers: Buffers
+) -> None:
+    with contextlib.ExitStack() as stack:
+        cut = functools.partial(_cut, request)
+        shares = [stack.enter_context(buffers.sending(one, cut)) for one in large(pieces)]
         writer = await response.prepare(request)
         assert writer is not None
         if request.method != "HEAD":
-            view = memoryview(body)
-            for at in range(0, len(body), STEP):
-                await writer.write(view[at : at + STEP])
+            for part in slices(pieces):
+                await writer.write(part)
                 await writer.drain()
-                share.moved()
-            response.body = None  # sent; must not be sent again
+                for share in shares:
+                    share.moved()
+            if isinstance(response, web.Response):
+                response.body = None  # sent; must not be sent again
         await response.write_eof()
 
 

@@ -1,11 +1,13 @@
 """Signed URLs for `<img>`: GET /render/{template}?...&key=&expires=&signature=...
 
+GET /render (get_render.py), whose query names any kind of source, is signed in the same way.
+
 A signed URL names what is rendered, until when it is good, and the key that signed it; a caller
 that has it may fetch that picture and nothing else. The signature is the HMAC-SHA256, in lower-case
 hexadecimal, of three lines, joined by a line feed:
 
     GET
-    /render/{template}
+    /render/{template}, or /render
     the query without `signature`: `name=value` with both percent-encoded (all but A-Z a-z 0-9 and
     - . _ ~, as UTF-8, in upper-case hexadecimal), sorted by bytes, joined by "&"
 
@@ -51,10 +53,18 @@ Pairs = list[tuple[str, str]]
 ABOUT = ("key", "expires", "signature")
 
 
-async def render(request: web.Request) -> web.Response:
+async def render(request: web.Request) -> web.StreamResponse:
     """GET /render/{template}: the picture that the URL is signed for."""
+    return await answer(request, request.match_info["template"])
+
+
+async def answer(request: web.Request, template: str | None) -> web.StreamResponse:
+    """The picture that a URL is signed for; its path names a template, or none.
+
+    Raises:
+        CallerError: The signature is not right or not in force, or the query cannot be rendered.
+    """
     service = request.app[SERVICE]
-    template = request.match_info["template"]
     pairs = list(request.query.items())
     now = time.time()
     key, expires = verified(service.keys.entries, template, pairs)
@@ -62,12 +72,14 @@ async def render(request: web.Request) -> web.Response:
     given = options_of(template, pairs, request.app[BODY_LIMITS])
     job = RenderRequest.parse(given, service.engine.limits, strict=False)
     caller = f"key:{key.name}"  # no name of a token has a colon
-    answer = await picture(request, job, caller, expires)
-    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # for pages of any origin
-    return answer
+    response = await picture(request, job, caller, expires)
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # for pages of any origin
+    return response
 
 
-def verified(keys: Iterable[SigningKey], template: str, pairs: Pairs) -> tuple[SigningKey, int]:
+def verified(
+    keys: Iterable[SigningKey], template: str | None, pairs: Pairs
+) -> tuple[SigningKey, int]:
     """The key and the expiry (Unix seconds) of a URL whose signature is right.
 
     Raises:
@@ -108,15 +120,20 @@ def check_time(expires: int, now: float, longest: int) -> None:
         )
 
 
-def signature(key: SigningKey, template: str, pairs: Pairs) -> str:
-    """The signature of a URL, in lower-case hexadecimal."""
+def signature(key: SigningKey, template: str | None, pairs: Pairs) -> str:
+    """The signature of a URL, in lower-case hexadecimal; for /render the template is None."""
     text = canonical(template, pairs).encode("ascii")
     return hmac.new(key.secret, text, hashlib.sha256).hexdigest()
 
 
-def canonical(template: str, pairs: Pairs) -> str:
+def canonical(template: str | None, pairs: Pairs) -> str:
     """The text that is signed, as the top of this file describes it."""
-    return "\n".join(("GET", f"/render/{template}", query_of(pairs)))
+    return "\n".join(("GET", path_of(template), query_of(pairs)))
+
+
+def path_of(template: str | None) -> str:
+    """The path of a signed URL, which names a template or leaves the source to the query."""
+    return "/render" if template is None else f"/render/{template}"
 
 
 def query_of(pairs: Pairs) -> str:
@@ -135,16 +152,17 @@ def address(key: SigningKey, base: str, options: Mapping[str, Any], expires: int
     Args:
         key: That signs it.
         base: Where the service is, before `/render`.
-        options: As JSON has them, nested options too; `template` and `data` among them.
+        options: As JSON has them, nested options too, and the source. A template is named by the
+            path, all else by the query.
         expires: Until when it is good, in seconds since the epoch.
     """
     options = dict(options)
-    template, data = str(options.pop("template")), options.pop("data", None)
+    template, data = options.pop("template", None), options.pop("data", None)
     pairs = [(name, text_of(value)) for name, value in flatten(options)]
     pairs += [] if data is None else [("data", text_of(data))]
     pairs += [("key", key.name), ("expires", str(expires))]
     signed = signature(key, template, pairs)
-    return f"{base.rstrip('/')}/render/{template}?{query_of(pairs)}&signature={signed}"
+    return f"{base.rstrip('/')}{path_of(template)}?{query_of(pairs)}&signature={signed}"
 
 
 def text_of(value: Any) -> str:
@@ -156,7 +174,7 @@ def text_of(value: Any) -> str:
 
 
 def options_of(
-    template: str,
+    template: str | None,
     pairs: Pairs,
     limits: BodyLimits,
     kind: type[RenderRequest] = RenderRequest,
@@ -168,15 +186,28 @@ def options_of(
         BadRequest: `data` is not base64url of JSON.
     """
     given = [pair for pair in pairs if pair[0] not in ABOUT]
+    if template is None:
+        return query_options(given, limits, kind)
     for name, _ in given:
         if name in SOURCE_FIELDS and name != "data":
             raise InvalidField.of(Fault(name, "the URL names a template", "data and options"))
+    return {"template": template, **query_options(given, limits, kind)}
+
+
+def query_options(
+    pairs: Pairs, limits: BodyLimits, kind: type[RenderRequest] = RenderRequest
+) -> dict[str, Any]:
+    """The source and options of a query, as JSON would have them; `data` is base64url of JSON.
+
+    Raises:
+        InvalidField: An option is given twice or in two ways.
+        BadRequest: `data` is not base64url of JSON.
+    """
 
     def parse_data(text: bytes) -> object:
         return parse_json(unpacked(text.decode("utf-8", "surrogatepass")), limits)
 
-    options = from_pairs(given, kind.declared, limits.max_depth, parse_data)
-    return {"template": template, **options}
+    return from_pairs(pairs, kind.declared, limits.max_depth, parse_data)
 
 
 def unpacked(text: str) -> bytes:

@@ -1,6 +1,7 @@
-"""GET /status: census, pool and gauges, as JSON or as a small HTML page.
+"""GET /status: census, pool and gauges, as JSON; in a browser a page that shows them, live.
 
-The service takes this census of itself; the load test takes one from outside.
+The service takes this census of itself; the load test takes one from outside. The page has no
+figure in it, so it needs no token; its script fetches the JSON, which does where there are tokens.
 """
 
 import asyncio
@@ -12,32 +13,30 @@ from typing import Any
 
 import psutil
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader
 
 from poster_service import __version__
+from poster_service.errors import QueueUnavailable
+from poster_service.jobs.service import Jobs
 from poster_service.process import census
+from poster_service.web import built
+from poster_service.web.accept import wants_html
 from poster_service.web.connections import Connections
-from poster_service.web.headers import page
+from poster_service.web.headers import SCRIPTED_CSP, page
 from poster_service.web.service import SERVICE, Service
 
-_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+#: Where it is served.
+PATH = "/status"
 
 
 async def status(request: web.Request) -> web.Response:
     """GET /status: JSON, or HTML for a browser (`Accept: text/html` or `?format=html`)."""
-    found = await asyncio.to_thread(gather, request.app[SERVICE])
+    service = request.app[SERVICE]
     if not wants_html(request):
-        return web.json_response(found)
-    template = await asyncio.to_thread(_PAGES.get_template, "status.html")
-    return page(template.render(found))
-
-
-def wants_html(request: web.Request) -> bool:
-    """Whether the client prefers HTML, as browsers do."""
-    chosen = request.query.get("format")
-    if chosen is not None:
-        return chosen == "html"
-    return "text/html" in request.headers.get("Accept", "")
+        found = await asyncio.to_thread(gather, service)
+        return web.json_response({**found, "jobs": await jobs(service.jobs)})
+    guarded = bool(service.tokens.entries) and not service.settings.metrics_unauthenticated
+    html = await asyncio.to_thread(built.written, "status.html", here="Status", guarded=guarded)
+    return page(html, SCRIPTED_CSP)
 
 
 def gather(service: Service) -> dict[str, Any]:
@@ -54,6 +53,8 @@ def gather(service: Service) -> dict[str, Any]:
             "user": str(spec.user or f"{os.geteuid()}:{os.getegid()}"),
         },
         "service": own_process(),
+        "readiness": dict(service.engine.checks()),
+        "renders": service.counters.summary(),
         "leases": leases(seen),
         "census": {
             "alive": len(seen.alive),
@@ -64,7 +65,17 @@ def gather(service: Service) -> dict[str, Any]:
             "milliseconds": round(seen.seconds * 1000, 2),
         },
         "pool": asdict(books) | {"survivors": [process_info(one) for one in books.survivors]},
-        "admission": asdict(service.engine.admission.statistics()),
+        "isolation": {
+            "html": service.settings.isolation,
+            "templates": service.settings.template_isolation,
+            "chromes": service.engine.pool.counts(),
+            "warm_pages": service.engine.pool.warm(),
+            "renders": dict(service.engine.renderer.renders),
+        },
+        "admission": {
+            **asdict(service.engine.admission.statistics()),
+            "max_running": service.settings.concurrency,
+        },
         "cache": service.engine.cache.statistics(),
         "asset_cache": service.engine.fetcher.cache.statistics(),
         "connections": connections(service.connections),
@@ -79,6 +90,19 @@ def gather(service: Service) -> dict[str, Any]:
             "pauses": service.engine.watchdog.pauses,
         },
     }
+
+
+async def jobs(counted: Jobs) -> dict[str, Any]:
+    """The queue of jobs, which all replicas share, and what became of those that ran here."""
+    runner = counted.runner
+    here = {
+        "running_here": 0 if runner is None else runner.active.count,
+        "outcomes_here": {} if runner is None else dict(runner.outcomes),
+    }
+    try:
+        return {"reachable": True, **asdict(await counted.state()), **here}
+    except QueueUnavailable:
+        return {"reachable": False, **here}
 
 
 def connections(counted: Connections) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from poster_service.errors import CallerError, Fault, InvalidField
 from poster_service.render.declaration import OptionGroup
-from poster_service.render.flat import Pairs, nest
+from poster_service.render.flat import Pairs, nest, nested
 from poster_service.web.forms import PAGE, Part
 
 #: What the name of a field begins with that is one value of the data.
@@ -19,19 +19,31 @@ PREFIX = "data."
 #: What a form must have, for the fault of a form that has neither.
 SOURCES = (
     f"the page, in one part called {PAGE}; or the name of a template in `template`, and its data in"
-    " `data` (JSON) or in fields `data.name`"
+    " `data` (JSON) or in fields `data.name`; or an address in `url`; or a"
+    " text in `markdown`, or in one part called index.md"
 )
 ParseJson = Callable[[bytes], object]
 
 
-def is_named(query: Iterable[str], parts: Sequence[Part]) -> bool:
-    """Whether a form, or the query it was sent with, names a template."""
-    fields = [part.name for part in parts if not part.is_file and part.body]
-    return "template" in query or "template" in fields
+#: Fields of a form that are a source themselves, in place of the page as a part.
+NAMED = ("template", "url", "markdown")
 
 
-def form_pairs(query: Pairs, parts: Sequence[Part]) -> tuple[list[tuple[str, str]], list[Part]]:
-    """Options and data of a form that names a template, as pairs of text, and the files it brings.
+def named(query: Iterable[str], parts: Sequence[Part]) -> str | None:
+    """The source that a form, or the query it was sent with, names: one of `NAMED`."""
+    fields = {part.name for part in parts if not part.is_file and part.body} | set(query)
+    return next((name for name in NAMED if name in fields), None)
+
+
+def form_pairs(
+    name: str, query: Pairs, parts: Sequence[Part]
+) -> tuple[list[tuple[str, str]], list[Part]]:
+    """Options and source of a form that names its source, as pairs of text, and its files.
+
+    Args:
+        name: What it names, as of `named`.
+        query: Of the request.
+        parts: Of the form.
 
     A field that is empty is one that a browser's user left alone.
 
@@ -40,7 +52,7 @@ def form_pairs(query: Pairs, parts: Sequence[Part]) -> tuple[list[tuple[str, str
     """
     if any(part.name == PAGE for part in parts):
         raise InvalidField.of(
-            Fault("template", f"is given beside {PAGE}", f"{PAGE}, or `template` with its data")
+            Fault(name, f"is given beside {PAGE}", f"{PAGE}, or one other source")
         )
     files = [part for part in parts if part.is_file and part.name != "data"]
     fields = (part for part in parts if (part.name == "data" if part.is_file else part.body))
@@ -86,29 +98,3 @@ def _parsed(raw: bytes, parse: ParseJson) -> object:
 def _of_data(fault: Fault) -> Fault:
     message = fault.message.removeprefix("the body ")
     return replace(fault, field=f"data.{fault.field}" if fault.field else "data", message=message)
-
-
-def nested(flat: Pairs, most: int) -> dict[str, Any]:
-    """Data of `data.author.name=...`; every value is a string.
-
-    Raises:
-        InvalidField: A name is empty, given twice, nested too deeply, or both a value and a group.
-    """
-    data: dict[str, Any] = {}
-    for name, value in flat:
-        *groups, last = name.split(".")[1:]
-        at: Any = data
-        for group in groups if len(groups) < most else ():
-            at = at.setdefault(group, {}) if isinstance(at, dict) else None
-        if (
-            not last
-            or "" in groups
-            or len(groups) >= most
-            or not isinstance(at, dict)
-            or last in at
-        ):
-            raise InvalidField.of(
-                Fault(name, "contradicts another name", f"each name once, up to {most} levels")
-            )
-        at[last] = value
-    return data

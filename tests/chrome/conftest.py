@@ -39,7 +39,7 @@ def make_spec(work_dir: Path) -> Callable[[Path], ChromeSpec]:
             sandbox=Sandbox.ON,
             instance_dir=work_dir / f"{instance:x}",
             instance=instance,
-            start_timeout=20,
+            start_timeout=60,
             user=UNUSED if os.geteuid() == 0 else None,
         )
 

@@ -13,7 +13,7 @@ import pytest
 from poster_service.browser import installed
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.spec import ChromeSpec
-from poster_service.browser.types import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
 from poster_service.errors import (
     ChromeDied,
     ChromeNotFound,
@@ -27,8 +27,8 @@ from tests.processes import tree
 MakeSpec = Callable[[Path], ChromeSpec]
 
 SMALL = CaptureOptions(
-    width=20, height=20, scale=1, format="png", quality=None, full_page=False,
-    background=(0, 0, 0, 0), max_pixels=10_000,
+    PageOptions(20, 20, 1, (0, 0, 0, 0)),
+    format="png", quality=None, full_page=False, background=(0, 0, 0, 0), max_pixels=10_000,
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ async def page_of(_: Request) -> Reply:
 
 async def painted(one: Chrome) -> bytes:
     """One picture."""
-    await one.page.set_up(SMALL)
+    await one.page.set_up(SMALL.page)
     await one.page.load(page_of)
     await one.page.wait_painted()
     return await one.page.capture(SMALL)
@@ -162,7 +162,7 @@ async def test_a_page_that_is_gone_fails_the_step_and_raises_nothing_of_the_prot
     spec.instance_dir.mkdir()
     one = await Chrome.start(spec, 1)
     page = one.page
-    await page.set_up(SMALL)
+    await page.set_up(SMALL.page)
     await page.load(page_of)
     calls = page._calls
     await one.page._connection.send("Target.closeTarget", {"targetId": page.target})

@@ -11,7 +11,7 @@ import pytest
 
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.spec import ChromeSpec, supports_begin_frame
-from poster_service.browser.types import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
 from tests.conftest import left
 from tests.web.pictures import BLUE, GREEN, at, decode, near
 
@@ -49,9 +49,11 @@ def picture(
     scale: float = 1, *, full_page: bool = False, form: Literal["png", "jpeg", "webp"] = "png"
 ) -> CaptureOptions:
     """Sixty by sixty CSS pixels."""
+    white = (255, 255, 255, 255)
     return CaptureOptions(
-        width=60, height=60, scale=scale, format=form, quality=90 if form != "png" else None,
-        full_page=full_page, background=(255, 255, 255, 255), max_pixels=10_000_000,
+        PageOptions(60, 60, scale, white, is_full=full_page),
+        format=form, quality=90 if form != "png" else None,
+        full_page=full_page, background=white, max_pixels=10_000_000,
     )  # fmt: skip
 
 
@@ -71,8 +73,8 @@ class Painter:
             return Reply(200, (("Content-Type", "image/svg+xml"),), SVG)
 
         page = self.chrome.page
-        async with asyncio.timeout(20):
-            await page.set_up(wanted)
+        async with asyncio.timeout(60):
+            await page.set_up(wanted.page)
             await page.load(route, is_static=is_static)
             await page.wait_painted(is_static=is_static)
             body = await page.capture(wanted)
@@ -96,7 +98,7 @@ async def painter(make_spec: Callable[[Path], ChromeSpec], program: Path) -> Asy
 
 @pytest.mark.slow
 async def test_what_needs_frames_gets_them(painter: Painter) -> None:
-    """Whoever gives them: scripts, observers, animations and what is lazy are painted."""
+    """Whichever gives them: scripts, observers, animations and what is lazy are painted."""
     wrong = {}
     for name, page in PAGES.items():
         full = "further down" in name
@@ -151,7 +153,8 @@ async def test_a_page_has_its_look_whatever_the_last_one_had(painter: Painter) -
 @pytest.mark.slow
 async def test_the_background_is_of_this_render_too(painter: Painter) -> None:
     """A page that was prepared for another one is given its own."""
-    clear, white = replace(picture(), background=(0, 0, 0, 0)), picture()
+    white, nothing = picture(), (0, 0, 0, 0)
+    clear = replace(white, page=replace(white.page, background=nothing), background=nothing)
     taken = [decode(await painter.paint("<p>", one)) for one in (white, clear, clear, white)]
     assert [at(one, 30, 30)[3] for one in taken] == [255, 0, 0, 255]
 

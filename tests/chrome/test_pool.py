@@ -1,4 +1,4 @@
-"""Real Chromes in the pool: what a caller is told, and when.
+"""Real Chromes in the pool: what a caller learns, and when.
 
 Orders of events nobody thought of are tried in test_pool_machine.py.
 """
@@ -16,7 +16,7 @@ import pytest
 from poster_service.browser.pool import Pool, PoolSize
 from poster_service.browser.pool_state import State
 from poster_service.browser.spec import ChromeSpec
-from poster_service.browser.types import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
 from poster_service.errors import Stopping
 from tests.chrome.conftest import PROGRAMS, installed
 from tests.conftest import left, settled
@@ -25,7 +25,7 @@ MakeSpec = Callable[[Path], ChromeSpec]
 
 
 class Caller:
-    """Somebody who holds a lease until it is told to go, and notes what is left when told so."""
+    """A caller that holds a lease until an order to go, and notes what the end left."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -104,8 +104,8 @@ async def test_who_hung_up_waits_no_longer(make_spec: MakeSpec) -> None:
 
 
 CARD = CaptureOptions(
-    width=40, height=40, scale=1, format="png", quality=None, full_page=False,
-    background=(0, 0, 0, 0), max_pixels=10_000,
+    PageOptions(40, 40, 1, (0, 0, 0, 0)),
+    format="png", quality=None, full_page=False, background=(0, 0, 0, 0), max_pixels=10_000,
 )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ class Reuse:
         gone = asyncio.Event()
         async with self.pool.lease(gone.set) as lease:
             page = lease.chrome.page
-            await page.set_up(CARD)
+            await page.set_up(CARD.page)
             await page.load(card)
             await page.wait_painted()
             assert (await page.capture(CARD)).startswith(b"\x89PNG")

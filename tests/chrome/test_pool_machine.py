@@ -30,7 +30,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from poster_service.browser.pool import PATIENCE, Lease, Pool, PoolSize
 from poster_service.browser.pool_state import PoolEntry, PoolState, State
 from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
-from poster_service.browser.types import CaptureOptions, Reply, Request
+from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
 from poster_service.errors import ChromeDied, RenderFailed, Stopping
 from poster_service.process.forkserver import ForkServer
 from tests.chrome.conftest import PROGRAMS, installed
@@ -172,8 +172,8 @@ def _whole(entry: PoolEntry, own: list[Process], on_disk: set[str]) -> list[str]
 # --- what is done to a page --------------------------------------------------------------------
 
 SMALL = CaptureOptions(
-    width=20, height=20, scale=1, format="png", quality=None, full_page=False,
-    background=(0, 0, 0, 0), max_pixels=10_000,
+    PageOptions(20, 20, 1, (0, 0, 0, 0)),
+    format="png", quality=None, full_page=False, background=(0, 0, 0, 0), max_pixels=10_000,
 )  # fmt: skip
 #: Pages that never end: one waits for a picture, one keeps its renderer busy.
 ENDLESS = ("<img src='never.png'>", "<script>for (;;);</script>")
@@ -190,7 +190,7 @@ async def paint(html: str, lease: Lease) -> None:
         return Reply(200, (("Content-Type", "text/html"),), html.encode())
 
     page = lease.chrome.page
-    await page.set_up(SMALL)
+    await page.set_up(SMALL.page)
     await page.load(route)
     await page.wait_painted()
     assert (await page.capture(SMALL)).startswith(b"\x89PNG")
@@ -204,7 +204,7 @@ class Hold:
     todo: "asyncio.Queue[Callable[[Lease], Awaitable[None]] | None]" = field(
         default_factory=asyncio.Queue
     )
-    #: What was alive of its Chrome each time it was told that nothing is.
+    #: What was alive of its Chrome each time a report said that nothing is.
     reported_gone: list[list[Process]] = field(default_factory=list)
     used: bool = False
     busy: bool = False
@@ -291,7 +291,7 @@ class PoolMachine(RuleBasedStateMachine):
         sandbox = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
         home = self.work / f"{instance:x}"
         spec = ChromeSpec(
-            self.program, sandbox, home, instance, 20, renders=self.renders, server=self.server
+            self.program, sandbox, home, instance, 60, renders=self.renders, server=self.server
         )
         self.hits: dict[int, Hits] = {}
         self.cut_starts = 0
@@ -313,7 +313,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.happened(f"opened: capacity {capacity}, ready {ready}")
 
     async def closed(self, cancels: bool) -> None:
-        """Close the pool; nothing is left, and everybody who holds or waits is told."""
+        """Close the pool; nothing is left, and every holder and waiter gets an error."""
         assert self.pool is not None
         pool, spec = self.pool, self.pool.spec
         for hold in self.holds:
@@ -497,7 +497,7 @@ class PoolMachine(RuleBasedStateMachine):
         return noticed and asked and idle
 
     def look_at_the_finished(self) -> None:
-        """Who is done ended as it was made to, and was told once that nothing is left."""
+        """Who is done ended as it was made to, and one report said that nothing is left."""
         for hold in [hold for hold in self.holds if hold.over]:
             assert hold.task is not None
             if not hold.task.cancelled():
@@ -511,7 +511,7 @@ class PoolMachine(RuleBasedStateMachine):
                 assert hold.cut, hold
             entry = self.state.entries.get(hold.number or 0)
             if entry is None:
-                # One that was renewed was told then, and its Chrome has ended since.
+                # One that was renewed had its report then, and its Chrome has ended since.
                 assert len(hold.reported_gone) == 1, hold
                 assert hold.reported_gone == [[]] or self.renders > 1, hold
                 self.holds.remove(hold)
@@ -595,7 +595,7 @@ class PoolMachine(RuleBasedStateMachine):
     def given_out(self) -> int:
         """How many Chromes were ever entered in the state."""
         # By its text, which names the next: from Python 3.14 on no iterator can be copied.
-        return int(repr(self.state._numbers).removeprefix("count(").removesuffix(")")) - 1
+        return int(repr(self.state.shared._numbers).removeprefix("count(").removesuffix(")")) - 1
 
     def look(self) -> tuple[list[Process], set[str]]:
         """The process table and the disk, as they are now."""
@@ -642,7 +642,7 @@ class PoolMachine(RuleBasedStateMachine):
         return hold
 
     async def held(self, hold: Hold) -> None:
-        """A lease that is open until it is told to end, and does meanwhile what it is told."""
+        """A lease that is open until an order to end, and obeys other orders meanwhile."""
         assert self.pool is not None
         instance = self.pool.spec.instance
 
@@ -751,6 +751,14 @@ class SharedPoolMachine(PoolMachine):
     renders = 3
 
 
+class EnduringPoolMachine(LongPoolMachine):
+    """The long one with many examples."""
+
+
+class EnduringSharedPoolMachine(SharedPoolMachine):
+    """The shared one with many examples."""
+
+
 #: Not shrunk: a run takes seconds, and its steps are printed as they are. Nothing is filtered, so
 #: no health check is in the way.
 common = functools.partial(
@@ -760,21 +768,27 @@ common = functools.partial(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 # The same sequences each time, so that the quick suite does not find something new on a busy day.
-PoolMachine.TestCase.settings = common(max_examples=6, stateful_step_count=12, derandomize=True)
+PoolMachine.TestCase.settings = common(max_examples=4, stateful_step_count=12, derandomize=True)
 # New sequences on every desk; where CI is set, hypothesis itself takes the same each time.
-LongPoolMachine.TestCase.settings = common(max_examples=8, stateful_step_count=25)
-SharedPoolMachine.TestCase.settings = common(max_examples=5, stateful_step_count=20)
+LongPoolMachine.TestCase.settings = common(max_examples=5, stateful_step_count=25)
+SharedPoolMachine.TestCase.settings = common(max_examples=3, stateful_step_count=20)
+
+EnduringPoolMachine.TestCase.settings = common(max_examples=60, stateful_step_count=40)
+EnduringSharedPoolMachine.TestCase.settings = common(max_examples=60, stateful_step_count=40)
 
 TestPool = PoolMachine.TestCase
 TestSharedPool = pytest.mark.slow(pytest.mark.timeout(600)(SharedPoolMachine.TestCase))
 TestPoolForLong = pytest.mark.slow(pytest.mark.timeout(600)(LongPoolMachine.TestCase))
+enduring = pytest.mark.timeout(7200)
+TestEnduringPool = pytest.mark.endurance(enduring(EnduringPoolMachine.TestCase))
+TestEnduringSharedPool = pytest.mark.endurance(enduring(EnduringSharedPoolMachine.TestCase))
 
 
 # --- the check can fail ------------------------------------------------------------------------
 
 
 async def test_what_the_state_do_not_know_is_reported(work_dir: Path) -> None:
-    """A live process, a zombie, a folder, a missing Chrome: each is told, and none without."""
+    """A live process, a zombie, a folder, a missing Chrome: each is reported, and none without."""
     instance = new_instance()
     sandbox = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
     spec = ChromeSpec(installed(PROGRAMS[0]), sandbox, work_dir / f"{instance:x}", instance, 20)

@@ -25,9 +25,14 @@ SWITCHES = (
 )  # fmt: skip
 START_SECONDS = 30.0
 PIXELS_PER_INCH = 96
+# A lazy picture begins to load when it is near enough to the viewport, which may be after the load
+# event: those that are sure to load are waited for. Chrome's margin is 1,250 CSS pixels at least; a
+# picture farther away may load during a capture, or may not.
 READY = """Promise.all([
     document.fonts.ready,
-    ...[...document.images].filter((image) => image.complete || image.loading !== 'lazy')
+    ...[...document.images]
+        .filter((image) => image.complete || image.loading !== 'lazy' ||
+            image.getBoundingClientRect().top < innerHeight + 1000)
         .map((image) => image.decode().catch(() => 0)),
 ])"""
 

@@ -60,12 +60,17 @@ DIFFERENT: dict[tuple[str, str], str] = {
 
 @dataclass
 class Pair:
-    """A service, and the Chromium to compare it with: the same program."""
+    """A service, and the Chromium to compare it with: the same program.
+
+    Attributes:
+        kinds: How many of KINDS each page is rendered in.
+    """
 
     service: str
     client: aiohttp.ClientSession
     program: Path
     web: str
+    kinds: int
 
     async def ours(self, name: str, kind: str) -> bytes:
         """What the service makes of a page."""
@@ -101,7 +106,7 @@ class Pair:
         """
         found = {}
         async with plain_chromium(self.program) as chromium:
-            for kind in KINDS:
+            for kind in kinds_of(name, self.kinds):
                 ours, plain = await asyncio.gather(
                     self.ours(name, kind), self.plain(chromium, name, kind)
                 )
@@ -112,33 +117,40 @@ class Pair:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("headless-shell-1", marks=pytest.mark.slow),
-        pytest.param("headless-shell-50", marks=pytest.mark.endurance),
-        pytest.param("chromium-1", marks=pytest.mark.endurance),
-        pytest.param("chromium-50", marks=pytest.mark.endurance),
+        pytest.param("headless-shell-1-2", marks=pytest.mark.slow),
+        pytest.param("headless-shell-1-3", marks=pytest.mark.endurance),
+        pytest.param("headless-shell-50-3", marks=pytest.mark.endurance),
+        pytest.param("chromium-1-3", marks=pytest.mark.endurance),
+        pytest.param("chromium-50-3", marks=pytest.mark.endurance),
     ],
 )
-def way(request: pytest.FixtureRequest) -> tuple[Path, str]:
-    """The program, and how many renders one Chrome serves."""
-    name, _, renders = request.param.rpartition("-")
+def way(request: pytest.FixtureRequest) -> tuple[Path, str, int]:
+    """The program, how many renders one Chrome serves, and in how many kinds a page is rendered."""
+    name, renders, kinds = request.param.rsplit("-", 2)
     found = installed.find(None) if name != "chromium" else Path("/usr/lib/chromium/chromium")
     if not found.exists():
         pytest.skip(f"{found} is not installed")
-    return found, renders
+    return found, renders, int(kinds)
 
 
 @pytest.fixture
 async def pair(
-    way: tuple[Path, str], work_dir: Path, monkeypatch: pytest.MonkeyPatch
+    way: tuple[Path, str, int], work_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Pair]:
     """Both, for the whole table."""
-    program, renders = way
+    program, renders, kinds = way
     arguments = ("--chrome", str(program), "--renders-per-chrome", renders, "--cache-bytes", "0")
     async with (
         serving(work_dir, *arguments) as served,
         web_of(PAGES, ASSETS) as address,
     ):
-        yield Pair(served.address, served.client, program, address)
+        yield Pair(served.address, served.client, program, address, kinds)
+
+
+def kinds_of(name: str, count: int) -> list[str]:
+    """So many kinds for a page: with 2 each page is without another one, of three neighbours."""
+    first = NAMES.index(name) % len(KINDS)
+    return [KINDS[(first + more) % len(KINDS)] for more in range(count)]
 
 
 def difference(kind: str, ours: bytes, plain: bytes) -> str:

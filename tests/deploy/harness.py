@@ -8,7 +8,9 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
 
 from poster_service import errors
 from tests.deploy.conftest import DOCKER, Exposed
@@ -18,9 +20,14 @@ FOLDER = DOCKER / "kubernetes"
 #: The oldest version of Kubernetes that is tested and the newest that the validator has.
 VERSIONS = ("1.30", "1.37")
 
-OPERATOR = json.loads(
-    (Path(__file__).parent / "schemas/prometheus-operator.json").read_text("utf-8")
-)
+#: Schemas of what is no part of the API, by kind.
+CUSTOM: dict[str, Any] = {
+    kind: schema
+    for file in ("prometheus-operator.json", "keda.json")
+    for kind, schema in json.loads((Path(__file__).parent / "schemas" / file).read_text("utf-8"))[
+        "schemas"
+    ].items()
+}
 
 #: Read by kustomize or helm; they are not objects of a cluster.
 OTHERS = {"kustomization.yaml", "prometheus-adapter.yaml"}
@@ -46,8 +53,8 @@ def kustomization(folder: Path) -> dict[str, Any]:
 
 def validate(manifest: dict[str, Any], version: str) -> None:
     """Raise the error of an API server that refuses this; unknown fields are refused too."""
-    if manifest["kind"] in OPERATOR["schemas"]:
-        Draft202012Validator(closed(OPERATOR["schemas"][manifest["kind"]])).validate(manifest)
+    if manifest["kind"] in CUSTOM:
+        Draft202012Validator(closed(CUSTOM[manifest["kind"]])).validate(manifest)
     else:
         kubernetes_validate.validate(manifest, version, strict=True)
 
@@ -64,6 +71,28 @@ def closed(schema: Any) -> Any:
     if made.get("properties", {}).keys() == {"apiVersion", "kind", "metadata", "spec", "status"}:
         made["properties"]["metadata"] = {"type": "object"}  # the API's own, left open there
     return made
+
+
+def restricted(pod: dict[str, Any]) -> None:
+    """What Pod Security "restricted" asks for; off a cluster there is no validator of it."""
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
+    kinds = {tuple(volume.keys() - {"name"}) for volume in pod["volumes"]}
+    assert kinds == {("emptyDir",), ("secret",)}
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security.get("runAsUser") != 0
+        assert "privileged" not in security
+        assert all("hostPort" not in port for port in container["ports"])
+
+
+def faults(compose: dict[str, Any]) -> list[str]:
+    """What the schema has against a compose file."""
+    schema = get_builtin_schema("vendor.compose-spec")
+    return [error.message for error in validator_for(schema)(schema).iter_errors(compose)]
 
 
 MONITORING = DOCKER / "monitoring"

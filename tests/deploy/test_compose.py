@@ -6,15 +6,13 @@ The specification's own JSON schema comes with check-jsonschema; what a schema c
 
 import copy
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from check_jsonschema.builtin_schemas import get_builtin_schema
-from jsonschema.validators import validator_for
 
 from poster_service import __version__, credentials
 from poster_service.commands.serve import CLEAN_UP_SECONDS
@@ -22,16 +20,11 @@ from poster_service.credentials import from_lines, owner_of
 from poster_service.settings import Settings
 from tests.compose import SPELLINGS, composer, is_installed
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS, tool
+from tests.deploy.harness import faults
 
 FILE = DOCKER / "compose.yaml"
 COMPOSE = yaml.safe_load(FILE.read_text("utf-8"))
 POSTER = COMPOSE["services"]["poster"]
-
-
-def faults(compose: dict[str, Any]) -> list[str]:
-    """What the schema has against a compose file."""
-    schema = get_builtin_schema("vendor.compose-spec")
-    return [error.message for error in validator_for(schema)(schema).iter_errors(compose)]
 
 
 @pytest.fixture(params=SPELLINGS, ids=" ".join)
@@ -58,7 +51,7 @@ def test_the_schema_accepts_it_and_can_refuse() -> None:
 
 @pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]])
 def test_compose_itself_accepts_it(spelling: tuple[str, ...], profile: list[str]) -> None:
-    """Without the profile there is one service; v1 and v2, whichever is there."""
+    """Without the profile there is one service; v1 or v2, the one that is there."""
     command = [*spelling, *profile, "config", "--services"]
     reported = subprocess.run(
         command, cwd=DOCKER, capture_output=True, text=True, timeout=60, check=False
@@ -67,6 +60,20 @@ def test_compose_itself_accepts_it(spelling: tuple[str, ...], profile: list[str]
     wanted = {"poster", "prometheus", "grafana"} if profile else {"poster"}
     # Old ones list all services, whatever the profile.
     assert wanted <= set(reported.stdout.split()) <= {"poster", "prometheus", "grafana"}
+
+
+def test_replicas_share_a_range_of_ports(spelling: tuple[str, ...]) -> None:
+    """As the page has it: one port of this machine for each, and no name that only one may have."""
+    page = (DOCKER.parent / "docs/operations.md").read_text("utf-8")
+    assert "PUBLISH=127.0.0.1:8081-8084 docker compose up --detach --scale poster=4" in page
+    reported = subprocess.run(
+        [*spelling, "config"], cwd=DOCKER, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PUBLISH": "127.0.0.1:8081-8084"},
+    )  # fmt: skip
+    assert reported.returncode == 0, reported.stderr
+    [port] = yaml.safe_load(reported.stdout)["services"]["poster"]["ports"]
+    assert "8081-8084" in str(port)
+    assert not {"container_name", "hostname", "network_mode"} & POSTER.keys()
 
 
 def test_the_page_has_both_spellings() -> None:

@@ -32,6 +32,7 @@ from tests.deploy.harness import (
     POD,
     VERSIONS,
     kustomization,
+    restricted,
     validate,
 )
 
@@ -54,6 +55,9 @@ def test_the_api_accepts_it(name: str, version: str) -> None:
         ("networkpolicy.yaml", ("spec", "egres"), []),
         ("servicemonitor.yaml", ("spec", "endpoints", 0, "prt"), "http"),
         ("servicemonitor.yaml", ("spec", "endpoints", 0, "interval"), "15 seconds"),
+        ("worker-scaledobject.yaml", ("spec", "minReplicas"), 0),
+        ("worker-scaledobject.yaml", ("spec", "pollingInterval"), "5 s"),
+        ("worker-scaledobject.yaml", ("spec", "triggers", 0, "metadata", "lagcount"), "20"),
     ],
 )
 def test_the_validators_can_refuse(name: str, where: tuple[str | int, ...], value: object) -> None:
@@ -70,7 +74,8 @@ def test_the_validators_can_refuse(name: str, where: tuple[str | int, ...], valu
 def test_every_manifest_is_named_by_a_kustomization() -> None:
     """None lies there without being applied."""
     named = []
-    for folder in (FOLDER, FOLDER / "monitoring", FOLDER / "no-sandbox", PROFILE):
+    components = ("monitoring", "no-sandbox", "jobs", "jobs-keda", "jobs-autoscaler")
+    for folder in (FOLDER, *(FOLDER / one for one in components), PROFILE):
         resources = kustomization(folder).get("resources", [])
         assert all((folder / one).is_file() for one in resources)
         named += resources
@@ -172,22 +177,6 @@ def test_what_brings_the_profile_has_no_more_rights_than_it_needs() -> None:
     ]
     assert volume["configMap"]["name"] == made["ConfigMap"]["metadata"]["name"]
     assert kustomization(PROFILE)["images"] == kustomization(FOLDER)["images"]
-
-
-def restricted(pod: dict[str, Any]) -> None:
-    """What Pod Security "restricted" asks for; off a cluster there is no validator of it."""
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
-    kinds = {tuple(volume.keys() - {"name"}) for volume in pod["volumes"]}
-    assert kinds == {("emptyDir",), ("secret",)}
-    for container in pod["containers"]:
-        security = container["securityContext"]
-        assert security["allowPrivilegeEscalation"] is False
-        assert security["capabilities"] == {"drop": ["ALL"]}
-        assert security.get("runAsUser") != 0
-        assert "privileged" not in security
-        assert all("hostPort" not in port for port in container["ports"])
 
 
 def test_the_pod_is_fit_for_restricted_and_for_any_uid() -> None:

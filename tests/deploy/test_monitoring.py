@@ -53,7 +53,7 @@ def test_promtool_accepts_rules_and_configuration() -> None:
     for what, name in (("rules", "alerts.yml"), ("config", "prometheus.yml")):
         checked = promtool("check", what, name)
         assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "15 rules found" in promtool("check", "config", "prometheus.yml").stdout
+    assert "20 rules found" in promtool("check", "config", "prometheus.yml").stdout
 
 
 @pytest.mark.slow

@@ -77,7 +77,9 @@ def test_every_path_and_port_is_one_that_the_service_has() -> None:
 def test_every_path_that_a_remedy_names_is_there() -> None:
     """`GET /...` in any of the files."""
     named = {
-        path for file in FILES for path in re.findall(r"GET (/[a-z]+)", file.read_text("utf-8"))
+        path
+        for file in FILES
+        for path in re.findall(r"GET (/[a-z/]*[a-z])", file.read_text("utf-8"))
     }
     assert {"/healthz", "/metrics", "/readyz", "/status"} <= named | {"/healthz"}
     assert named <= PATHS
@@ -98,7 +100,7 @@ async def test_the_autoscaler_rests_on_metrics_that_the_service_has(
 def test_the_page_tells_what_every_file_is() -> None:
     """No file of this folder is left out of its table."""
     page = (DOCKER / "README.md").read_text("utf-8")
-    reported = re.findall(r"`([\w./-]+)`", page.split("\n## ")[0])
+    reported = re.findall(r"`([\w./@-]+)`", page.split("\n## ")[0])
     for path in FILES:
         name = str(path.relative_to(DOCKER))
         beside = any(one.endswith("/") and name.startswith(one) for one in reported)

@@ -16,6 +16,10 @@ from poster_service.settings import Settings
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS, tool
 
 UNIT = (DOCKER / "poster-service.service").read_text("utf-8")
+#: The same for several on one machine, each named by its port.
+TEMPLATE = (DOCKER / "poster-service@.service").read_text("utf-8")
+#: The file of a unit, and its text.
+UNITS = {"poster-service.service": UNIT, "poster-service@8081.service": TEMPLATE}
 #: What Chrome's sandbox calls (seen with strace), and what the shims and the census live on.
 NEEDED = {"chroot", "clone", "unshare", "setns", "seccomp", "prctl", "prlimit64", "kill", "waitid"}
 
@@ -31,13 +35,13 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit with its program where this machine has it."""
+@pytest.fixture(params=UNITS)
+def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Each unit with its program where this machine has it."""
     here = Path(sys.executable).parent
-    text = UNIT.replace("/opt/poster-service/.venv/bin", str(here))
+    text = UNITS[request.param].replace("/opt/poster-service/.venv/bin", str(here))
     text = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)  # a file not there
-    file = tmp_path / "poster-service.service"
+    file: Path = tmp_path / request.param
     file.write_text(text)
     return file
 
@@ -61,7 +65,7 @@ def test_verify_can_refuse(unit: Path, right: str, wrong: str) -> None:
 
 def ours(reported: str) -> list[str]:
     """The lines about this unit, and not about others of the machine."""
-    return [line for line in reported.splitlines() if "poster-service.service" in line]
+    return [line for line in reported.splitlines() if any(name in line for name in UNITS)]
 
 
 def test_it_is_well_confined(unit: Path) -> None:
@@ -100,3 +104,30 @@ def test_the_work_folder_is_the_runtime_folder_and_short() -> None:
     [folder] = [one for one in lines("Environment") if one.startswith("POSTER_WORK_DIR=")]
     assert folder == f"POSTER_WORK_DIR=/run/{name}"
     assert len(f"/run/{name}") < 30
+
+
+def directives(text: str) -> list[str]:
+    """The lines of a unit that are neither empty nor comments."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_template_is_the_unit_with_a_port_and_folders_of_its_own() -> None:
+    """So all that is said of the unit, and tested of it, is true of the template."""
+    plain, several = directives(UNIT), directives(TEMPLATE)
+    assert [line for line in several if line not in plain] == [
+        "Description=HTML to pictures with headless Chrome, on port %i",
+        "Environment=POSTER_WORK_DIR=/run/poster-service-%i",
+        "Environment=POSTER_PORT=%i",
+        "EnvironmentFile=-/etc/default/poster-service-%i",
+        "RuntimeDirectory=poster-service-%i",
+    ]
+    assert [line for line in plain if line not in several] == [
+        "Description=HTML to pictures with headless Chrome",
+        "Environment=POSTER_WORK_DIR=/run/poster-service",
+        "RuntimeDirectory=poster-service",
+    ]
+    here = [line for line in several if line in plain]
+    assert here == [line for line in plain if line in several], "in the same order"
+    assert len("/run/poster-service-65535") < 30
+    given = re.findall(r"^Environment=(\w+)=(.*)$", TEMPLATE.replace("%i", "8081"), re.MULTILINE)
+    assert Settings.load(dict(given), {}).port == 8081

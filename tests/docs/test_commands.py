@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from poster_service.web.compat.registry import APIS
 from tests.docs.pages import KINDS, PAGES, ROOT, Block, blocks, name_of
 from tests.docs.service import SECRET, environment, folder_for, run, started
 
@@ -77,7 +78,8 @@ async def test_the_commands_of_a_page_work_as_they_stand(
     env = environment(work_dir, TOKEN=SECRET)
     serve = (sys.executable, "-m", "poster_service", "serve", "--port", "0")
     signing = {"POSTER_SIGNING_KEYS": f"main={SECRET}"}
-    async with started(*serve, work_dir=work_dir, env=env | signing) as address:
+    more = signing | {"POSTER_COMPAT": ",".join(APIS)}
+    async with started(*serve, work_dir=work_dir, env=env | more) as address:
         for block in blocks(page):
             if block.language == "sh" and not block.kind:
                 status, out = await run(block.text, address, tmp_path, env)
@@ -100,9 +102,12 @@ async def test_a_long_command_has_the_options_that_it_is_given(block: Block) -> 
         words = shlex.split(line, comments=True)
         if not words:
             continue
-        module = words[words.index("-m") + 1]
+        if words[0].endswith("poster-service"):
+            program = ["poster_service", words[1]]
+        else:
+            program = [words[words.index("-m") + 1]]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, "--help", cwd=ROOT, env=dict(os.environ),
+            sys.executable, "-m", *program, "--help", cwd=ROOT, env=dict(os.environ),
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, _ = await process.communicate()

@@ -67,7 +67,7 @@ class Seen:
 
 
 class World:
-    """The process in its network namespace; see `world.py`."""
+    """The process in its network namespace; see `network.py` and `world.py`."""
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
@@ -76,7 +76,7 @@ class World:
             words.append("--map-root-user")
         # Under our own init, as the suite itself, so that nothing is left to chance.
         words += [sys.executable, "-I", "-S", "-E", "poster_service/init.py", "--"]
-        words += [sys.executable, "-m", "tests.hostile.world"]
+        words += [sys.executable, "-m", "tests.hostile.network"]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "WORLD_SECRET": "secret-of-the-service", "HTTP_PROXY": "http://x:1"},
@@ -100,8 +100,69 @@ class World:
         """Render a page in a small picture, kept open by a slow hostile server."""
         if hold:
             page += HOLD.format(hold)
-        given = {"html": page, "width": 200, "height": 100, "timeout_ms": 20_000, **options}
+        given = {"html": page, "width": 200, "height": 100, "timeout_ms": 60_000, **options}
         reported = self.tell(render=given, settings=settings or {})
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def send_form(
+        self,
+        path: str,
+        fields: dict[str, str],
+        files: dict[str, str],
+        settings: dict[str, Any],
+        **headers: str,
+    ) -> Seen:
+        """Send a form to a route of another service's API; a webhook in its headers is tried."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        reported = self.tell(
+            do="form", path=path, fields=fields, files=files, headers=named, settings=settings
+        )
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def visit(self, url: str, **options: Any) -> Seen:
+        """Render the page at an address in a small picture."""
+        return self.paint(url=url, **options)
+
+    def paint(self, **options: Any) -> Seen:
+        """Render a source of any kind in a small picture."""
+        given = {"width": 200, "height": 100, "timeout_ms": 60_000, **options}
+        reported = self.tell(render=given)
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def post(self, path: str, body: dict[str, Any], **settings: Any) -> Seen:
+        """Send JSON to a route, of an API that the settings switch on."""
+        reported = self.tell(render=body, path=path, settings=settings)
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def submit(self, settings: dict[str, Any], **options: Any) -> Seen:
+        """Submit a job; its webhook is tried."""
+        reported = self.tell(
+            do="job", job={"width": 20, "height": 20, **options}, settings=settings
+        )
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def job(self, **options: Any) -> Seen:
+        """Have a job done; what is answered to the question for it when it has ended."""
+        given = {"width": 200, "height": 100, "timeout_ms": 60_000, **options}
+        reported = self.tell(do="ended", job=given)
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def batch(
+        self, items: list[dict[str, Any]], settings: dict[str, Any] | None = None, **common: Any
+    ) -> Seen:
+        """Have a batch done; its items, a line of JSON for each, when it has ended."""
+        given = {"width": 200, "height": 100, "timeout_ms": 60_000, **common, "items": items}
+        reported = self.tell(do="batch", batch=given, settings=settings or {})
+        return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
+
+    def visit_page(
+        self, page: str, *, at: str = "https://hostile.test", hold: int = 300, **headers: str
+    ) -> Seen:
+        """Render a page that a hostile server has, with these headers; kept open as `render`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        pages = {"/page": (page + HOLD.format(hold), named)}
+        given = {"url": f"{at}/page", "width": 200, "height": 100, "timeout_ms": 60_000}
+        reported = self.tell(render=given, pages=pages)
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def render_beside(
@@ -121,7 +182,7 @@ class World:
     @property
     def shares_chromes(self) -> bool:
         """Whether a Chrome serves more than one render here."""
-        return bool(self._settings.get("renders_per_chrome", 1) > 1)
+        return bool(self._settings.get("isolation") == "context")
 
     def renewed(self) -> int:
         """Leases after which a Chrome was made ready for another, so far."""
@@ -185,12 +246,12 @@ def worlds() -> Iterator[Worlds]:
     found.end()
 
 
-#: Program and renders per Chrome of each world that hostile pages are tried in.
+#: Program and isolation level of each world that hostile pages are tried in.
 WORLDS: dict[str, dict[str, Any]] = {
     "shell": {},
-    "shell-shared": {"renders_per_chrome": 50},
+    "shell-shared": {"isolation": "context"},
     "chromium": {"chrome": str(FULL)},
-    "chromium-shared": {"chrome": str(FULL), "renders_per_chrome": 50},
+    "chromium-shared": {"chrome": str(FULL), "isolation": "context"},
 }
 #: Whether a Chrome serves one render or many.
 MODES = {"a Chrome each": "", "a context each": "-shared"}
@@ -215,26 +276,50 @@ def shared_world(worlds: Worlds) -> World:
     return _world(worlds, "shell-shared")
 
 
-@pytest.fixture(
-    scope="module",
-    params=["", pytest.param("-shared", marks=pytest.mark.slow)],
-    ids=list(MODES),
-)
+def _either(shared: pytest.MarkDecorator) -> list[Any]:
+    """Parameters of `either_world`: both modes of the pool, of which the second has the mark."""
+    ids = list(MODES)
+    return [
+        pytest.param(MODES[ids[0]], id=ids[0]),
+        pytest.param(MODES[ids[1]], id=ids[1], marks=shared),
+    ]
+
+
+def _any(full_and_shared: pytest.MarkDecorator) -> list[Any]:
+    """Parameters of `any_world`: all of them, of which the last has the mark.
+
+    The first is quick, and those between are for `make endurance`.
+    """
+    marks = [[], [pytest.mark.endurance], [pytest.mark.endurance], [full_and_shared]]
+    return [pytest.param(one, marks=some) for one, some in zip(WORLDS, marks, strict=True)]
+
+
+#: For a test of `either_world` that `make test` runs in both: at least one of each kind, and those
+#: of what one render leaves to the next. The others share Chromes in `make endurance`.
+in_either_mode = pytest.mark.parametrize("either_world", _either(pytest.mark.slow), indirect=True)
+#: For a test of `any_world` that `make test` also runs in full Chromium with a context each.
+in_both_chromes = pytest.mark.parametrize("any_world", _any(pytest.mark.slow), indirect=True)
+
+
+@pytest.fixture(scope="module", params=_either(pytest.mark.endurance))
 def either_world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
     """A world around headless-shell in either mode of the pool."""
     return _world(worlds, "shell" + request.param)
 
 
-@pytest.fixture(scope="module", params=MODES.values(), ids=list(MODES))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("", id="a Chrome each", marks=pytest.mark.endurance),
+        pytest.param("-shared", id="a context each", marks=pytest.mark.slow),
+    ],
+)
 def full_either(request: pytest.FixtureRequest, worlds: Worlds) -> World:
-    """A world around full Chromium in either mode of the pool; for slow tests."""
+    """A world around full Chromium; with a Chrome for each render it is for `make endurance`."""
     return _world(worlds, "chromium" + request.param)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(one, marks=[pytest.mark.slow] * (one != "shell")) for one in WORLDS],
-)
+@pytest.fixture(scope="module", params=_any(pytest.mark.endurance))
 def any_world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
-    """A world around each program in each mode of the pool; all but the first are slow tests."""
+    """A world around each program in each mode of the pool; the first is for every suite."""
     return _world(worlds, request.param)

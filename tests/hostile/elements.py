@@ -29,6 +29,13 @@ HOSTS = (
     "loop.test", "mapped.test", "loop6.test", "metadata6.test", "sixtofour.test", "nat64.test",
 )  # fmt: skip
 
+#: One of each kind; tests of the other spellings are for `make endurance`.
+SOME_HOSTS = (
+    "10.0.0.1", "169.254.169.254", "127.0.0.1", "0x7f000001", "127.1", "127.0.0.1.", "⑩.0.0.1",
+    "10.0.0.1:8080", "[::1]", "[::ffff:10.0.0.1]", "[fd00:ec2::254]", "[64:ff9b::a00:1]",
+    "localhost", "inside.test", "loop6.test", "metadata.test", "nat64.test",
+)  # fmt: skip
+
 #: What is no address of the web at all.
 SCHEMES = (
     "file:///etc/passwd", "FILE:///etc/passwd", "file://localhost/etc/passwd",
@@ -258,3 +265,11 @@ ELEMENTS = (
 )  # fmt: skip
 BY_NAME = {one.name: one for one in ELEMENTS}
 assert len(BY_NAME) == len(ELEMENTS)
+#: Pages of several elements, where they do not get in each other's way.
+TOGETHER = [one for one in ELEMENTS if not one.alone]
+PAGES = [TOGETHER[i::12] for i in range(12)]
+
+
+def names_of(elements: Sequence[Element]) -> str:
+    """For the name of a test."""
+    return f"{elements[0].name}+" if len(elements) > 1 else elements[0].name

@@ -50,6 +50,8 @@ class HostileServers:
     def __init__(self) -> None:
         self.hits: list[str] = []
         self.plain: list[str] = []
+        #: Pages of a test's own by path: HTML and headers.
+        self.pages: dict[str, tuple[str, dict[str, str]]] = {}
         self._runner: web.AppRunner | None = None
 
     async def start(
@@ -67,6 +69,9 @@ class HostileServers:
         self.hits.append(f"{request.method} {request.host}{request.path_qs}")
         if not request.secure:
             self.plain.append(self.hits[-1])
+        if request.path in self.pages:
+            html, headers = self.pages[request.path]
+            return web.Response(text=html, content_type="text/html", headers=headers)
         handler = getattr(self, f"page_{request.match_info['page'].split('.')[0]}", None)
         if handler is None:
             return web.Response(status=404, headers=ANYBODY)
@@ -147,7 +152,7 @@ class HostileServers:
         return await self._stream(request, chunks(), Content_Type="text/css")
 
     async def page_bomb(self, request: web.Request) -> web.StreamResponse:
-        """A gigabyte in a megabyte; `?coding=` says how it is told."""
+        """A gigabyte in a megabyte; `?coding=` names the coding."""
         coding = request.query.get("coding", "gzip")
         body = await asyncio.to_thread(bomb, int(request.query.get("mb", "300")))
         headers = {"Content-Encoding": coding, **ANYBODY}

@@ -77,7 +77,7 @@ def test_a_job_is_made_or_refused_whatever_is_asked_for(given_: object, strict: 
 async def _read(request: web.Request) -> web.Response:
     """What the service does with a request before it renders anything."""
     try:
-        await read_request(request, LIMITS)
+        await read_request(request, LIMITS, RenderRequest)
     except CallerError as error:
         return problems.answer(error, "id")
     return web.Response(status=204)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.hostile.conftest import World
-from tests.hostile.elements import ELEMENTS, Element
+from tests.hostile.conftest import World, in_both_chromes
+from tests.hostile.elements import ELEMENTS, PAGES, TOGETHER, Element, names_of
 
 #: What a page may say of where an address is; it lifts Chrome's own check of mixed content.
 SPACES = ("local", "private", "loopback", "public", "unknown")
@@ -30,6 +30,7 @@ def asking(*hosts: str) -> str:
     return ASKING.replace("of URLS", f"of {urls}").replace("of SPACES", f"of {list(SPACES)}")
 
 
+@in_both_chromes
 def test_no_address_space_lets_plain_http_out(any_world: World) -> None:
     """`fetch(url, {targetAddressSpace})` skips Chrome's check, and comes to ours."""
     seen = any_world.render(asking(*HOSTS), hold=800)
@@ -41,11 +42,20 @@ def test_no_address_space_lets_plain_http_out(any_world: World) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("element", ELEMENTS, ids=lambda e: e.name)
-def test_no_element_asks_in_plain_http(shared_world: World, element: Element) -> None:
+@pytest.mark.parametrize(
+    "elements",
+    [
+        *PAGES,
+        *([one] for one in ELEMENTS if one.alone),
+        *(pytest.param([one], marks=pytest.mark.endurance) for one in TOGETHER),
+    ],
+    ids=names_of,
+)
+def test_no_element_asks_in_plain_http(shared_world: World, elements: list[Element]) -> None:
     """Each to a name and to addresses that are public: over https or not at all."""
     urls = ["http://hostile.test/green", "http://93.184.216.34/green", "http://six.test/green"]
-    seen = shared_world.render("<body>" + element.page(urls), hold=400)
+    page = "<body>" + "".join(one.page(urls) for one in elements)
+    seen = shared_world.render(page, hold=400)
     seen.assert_nothing_got_through()
     assert seen.plain == []
 
@@ -63,6 +73,7 @@ def test_no_redirect_leads_to_plain_http(any_world: World) -> None:
     assert seen.plain == []
 
 
+@pytest.mark.slow
 def test_networks_opened_on_purpose_are_reached_in_plain_http(world: World) -> None:
     """What stands there may have no certificate; the public web stays closed all the same."""
     settings = {"allow_private": "10.0.0.0/8", "fetch_timeout_ms": 500}

@@ -5,30 +5,34 @@ was neither for a hostile server's web nor a question of ours for a name.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from tests.hostile.conftest import World
-from tests.hostile.elements import BY_NAME, ELEMENTS, HOSTS, SCHEMES, Element
+from tests.hostile.conftest import World, in_both_chromes, in_either_mode
+from tests.hostile.elements import (
+    BY_NAME,
+    ELEMENTS,
+    HOSTS,
+    PAGES,
+    SCHEMES,
+    Element,
+    names_of,
+)
+from tests.marks import some_in_make_test, some_in_quick
 
 URLS = [f"https://{host}/x" for host in HOSTS]
 PLAIN = [f"http://{host}/x" for host in HOSTS]
 OPEN = "0.0.0.0/0, ::/0"
-#: Several elements a page, where they do not get in each other's way.
-TOGETHER = [one for one in ELEMENTS if not one.alone]
-PAGES = [TOGETHER[i::12] for i in range(12)]
 
 
-def names_of(elements: Sequence[Element]) -> str:
-    """For the name of a test."""
-    return "+".join(one.name for one in elements)
-
-
-@pytest.mark.parametrize("number", range(len(PAGES)), ids=lambda i: PAGES[i][0].name + "+")
+@pytest.mark.parametrize(
+    "number", some_in_quick(range(len(PAGES)), 4), ids=lambda i: names_of(PAGES[i])
+)
 def test_no_element_reaches_a_forbidden_address_however_it_is_written(
     either_world: World, number: int
 ) -> None:
-    """Seven or so elements a page times a third of all spellings; all of them in a slow test."""
+    """Seven or so elements a page times a third of all spellings; `make endurance` has all."""
     urls = URLS[number % 3 :: 3]
     page = "<body>" + "".join(one.page(urls) for one in PAGES[number])
     seen = either_world.render(page, timeout_ms=60_000)
@@ -37,6 +41,7 @@ def test_no_element_reaches_a_forbidden_address_however_it_is_written(
     assert "denied" in seen.warnings
 
 
+@in_either_mode
 @pytest.mark.parametrize("element", [one for one in ELEMENTS if one.alone], ids=lambda e: e.name)
 def test_no_page_goes_to_a_forbidden_address(either_world: World, element: Element) -> None:
     """Navigations, forms, windows: one address each time, since one is all that such a page has."""
@@ -44,6 +49,17 @@ def test_no_page_goes_to_a_forbidden_address(either_world: World, element: Eleme
         seen = either_world.render("<body>" + element.page([url]), hold=150)
         seen.assert_nothing_got_through()
         assert seen.status == 200
+
+
+@pytest.mark.slow
+def test_no_element_reaches_a_forbidden_address_while_the_page_is_read(world: World) -> None:
+    """Its document and what is in its elements are read in the page, and nothing is parsed."""
+    page = "<body>" + "".join(one.page(URLS[::5]) for one in PAGES[0])
+    elements = {"format": "elements", "elements": ["*"]}
+    seen = world.render(page, outputs=[{"format": "html"}, elements, {}])
+    seen.assert_nothing_got_through()
+    assert seen.status == 200, seen.body
+    assert b'"selector": "*"' in seen.body or b'"selector":"*"' in seen.body
 
 
 @pytest.mark.slow
@@ -57,8 +73,11 @@ def test_the_canaries_do_hear_of_it_where_the_policy_allows_it(world: World) -> 
         assert any(line.startswith("tcp 10.0.0.1") for line in seen.packets)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("element", [one for one in ELEMENTS if one.asks], ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "element",
+    some_in_make_test([one for one in ELEMENTS if one.asks], 4, pytest.mark.slow),
+    ids=lambda e: e.name,
+)
 def test_each_element_does_ask(shared_world: World, element: Element) -> None:
     """None of the tables above is empty words: where it is let, each gets to a canary."""
     settings = {"allow_private": OPEN, "fetch_timeout_ms": 500}
@@ -67,7 +86,7 @@ def test_each_element_does_ask(shared_world: World, element: Element) -> None:
     assert seen.canaries, seen
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("element", ELEMENTS, ids=lambda e: e.name)
 def test_no_element_on_its_own_reaches_a_forbidden_address(
     shared_world: World, element: Element
@@ -79,8 +98,7 @@ def test_no_element_on_its_own_reaches_a_forbidden_address(
     assert seen.status == 200, seen.body
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("elements", PAGES, ids=lambda elements: elements[0].name + "+")
+@pytest.mark.parametrize("elements", some_in_make_test(PAGES, 6), ids=names_of)
 def test_nor_in_full_chromium(full_either: World, elements: list[Element]) -> None:
     """More of everything: a network service, a PDF viewer, extensions, crash handlers."""
     page = "<body>" + "".join(one.page(URLS) for one in elements)
@@ -89,8 +107,11 @@ def test_nor_in_full_chromium(full_either: World, elements: list[Element]) -> No
     assert seen.status == 200, seen.body
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("element", [one for one in ELEMENTS if one.alone], ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "element",
+    some_in_make_test([one for one in ELEMENTS if one.alone], 3),
+    ids=lambda e: e.name,
+)
 def test_no_page_of_full_chromium_goes_elsewhere(full_either: World, element: Element) -> None:
     """Navigations, forms and windows there too."""
     for url in ("https://10.0.0.1/x", "http://169.254.169.254/x", "https://inside.test/x"):
@@ -123,24 +144,23 @@ def shows_no_file(world: World, urls: Sequence[str]) -> None:
         assert seen.body == other.body
 
 
-def test_no_scheme_but_the_webs_is_fetched(world: World) -> None:
+@pytest.mark.parametrize("is_file", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_no_scheme_but_the_webs_is_fetched(world: World, is_file: bool) -> None:
     r"""CVE-2024-21527 (`\\localhost\etc\passwd` in a frame) and its relatives, redirects too."""
-    shows_no_file(world, [url for url in SCHEMES if "passwd" in url])
-    shows_no_file(world, [url for url in SCHEMES if "passwd" not in url])
+    shows_no_file(world, [url for url in SCHEMES if ("passwd" in url) is is_file])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("url", SCHEMES)
 def test_no_single_scheme_but_the_webs_is_fetched(shared_world: World, url: str) -> None:
     """Each on a page of its own."""
     shows_no_file(shared_world, [url])
 
 
-@pytest.mark.slow
-def test_nor_is_any_in_full_chromium(full_either: World) -> None:
+@pytest.mark.parametrize("is_file", [True, pytest.param(False, marks=pytest.mark.endurance)])
+def test_nor_is_any_in_full_chromium(full_either: World, is_file: bool) -> None:
     """Which has more of them: viewers, extensions, pages of its own."""
-    shows_no_file(full_either, [url for url in SCHEMES if "passwd" in url])
-    shows_no_file(full_either, [url for url in SCHEMES if "passwd" not in url])
+    shows_no_file(full_either, [url for url in SCHEMES if ("passwd" in url) is is_file])
 
 
 @pytest.mark.parametrize(
@@ -166,6 +186,7 @@ def test_a_redirect_leads_nowhere_that_its_start_could_not(
     assert "reason=address" in seen.warnings
 
 
+@in_both_chromes
 def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_itself(any_world: World) -> None:
     """CVE-2026-42596 (mapped) and GHSA-86m8-88fq-xfxp (6to4, NAT64, site-local)."""
     hosts = ["[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[2002:a00:1::1]", "[64:ff9b::a00:1]",
@@ -189,6 +210,7 @@ def test_a_name_that_changes_its_mind_gets_nowhere(any_world: World, name: str) 
     assert seen.warned("denied", name, "address")
 
 
+@in_both_chromes
 def test_a_name_with_an_address_inside_and_one_outside_leads_outside(any_world: World) -> None:
     """Never to the one that is forbidden, however often it is tried."""
     page = "".join(f"<img src='https://both.test/typed?header=Connection=close&{i}'>"
@@ -224,7 +246,48 @@ def test_an_allowlist_is_all_that_there_is(world: World) -> None:
     assert seen.warned("denied", "inside.test", "address")
 
 
-# --- what is told ------------------------------------------------------------------------------
+# --- what a caller adds to a page ----------------------------------------------------------------
+
+
+def added(urls: Sequence[str]) -> dict[str, Any]:
+    """Style sheets and scripts that are at these addresses, or ask for them."""
+    css = "".join(f"@import '{url}'; @font-face {{ font-family: f; src: url('{url}') }}"
+                  f"b {{ background: url('{url}'); font-family: f }}" for url in urls)  # fmt: skip
+    code = "".join(f"fetch('{url}').catch(() => {{}}); new Image().src = '{url}';" for url in urls)
+    return {
+        "styles": [{"content": css}, *({"url": url} for url in urls)],
+        "scripts": [{"content": code}, *({"url": url} for url in urls)],
+        "wait_for": {"expression": f"(() => {{ {code} return true }})()"},
+        "wait_until": "networkidle2",
+    }
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_nothing_that_is_added_reaches_a_forbidden_address(
+    either_world: World, number: int
+) -> None:
+    """By any spelling, and through a redirect of a hostile server."""
+    urls = [one for one in (*URLS[number::6], *PLAIN[number + 3 :: 6]) if "'" not in one][:9]
+    through = [f"https://hostile.test/go?to={url}" for url in urls]
+    for some in (urls, through):
+        seen = either_world.render("<b>x</b>", timeout_ms=60_000, **added(some))
+        seen.assert_nothing_got_through()
+        assert seen.status == 200, seen.body
+        assert "denied" in seen.warnings
+
+
+@pytest.mark.slow
+def test_the_canaries_hear_of_what_is_added_where_the_policy_allows_it(world: World) -> None:
+    """The check above can fail."""
+    settings = {"allow_private": OPEN, "fetch_timeout_ms": 500}
+    for name in ("styles", "scripts", "wait_for"):
+        seen = world.render(
+            "<b>x</b>", settings=settings, **{name: added(["https://10.0.0.1/x"])[name]}
+        )
+        assert "10.0.0.1 443" in seen.canaries, name
+
+
+# --- what is reported --------------------------------------------------------------------------
 
 
 def test_the_rest_of_the_page_is_painted(world: World) -> None:
@@ -300,7 +363,6 @@ def test_no_chrome_has_a_port_or_a_secret(world: World) -> None:
     look(world)
 
 
-@pytest.mark.slow
 def test_nor_has_full_chromium(full_either: World) -> None:
     """Of all its processes, crash handlers included."""
     look(full_either)

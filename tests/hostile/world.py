@@ -4,7 +4,7 @@ Run in a network namespace that is thrown away (`unshare --net --mount`): here t
 tried with the policy it ships with, since 93.184.216.34 may be ours, and so may 10.0.0.1 and
 169.254.169.254. It obeys one JSON line each on stdin and answers on stdout.
 
-Whoever reaches a canary is counted three times over: by its listener, by what it answers, and by a
+A connection to a canary is counted three times over: by its listener, by what it answers, and by a
 raw socket that sees every packet on every interface. Believes nothing that the service says.
 """
 
@@ -18,10 +18,9 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,74 +34,12 @@ from poster_service.web.app import make_app
 from poster_service.web.service import Service
 from tests.conftest import left
 from tests.hostile import servers
+from tests.hostile.network import FORBIDDEN, MANY, NAMES, PUBLIC, PUBLIC_6, SILENT
 
-#: Where hostile servers live: addresses that anybody may be reached at.
-PUBLIC = "93.184.216.34"
-PUBLIC_6 = "2606:2800:220:1::1"
-#: Where nobody may go, by default.
-FORBIDDEN = (
-    "127.0.0.1", "127.8.9.1", "10.0.0.1", "172.16.0.1", "192.168.7.7", "169.254.169.254",
-    "100.64.0.1", "198.18.0.1", "192.0.2.1", "203.0.113.9", "0.0.0.0",
-    "::1", "fd00:ec2::254", "fe80::5", "2002:a00:1::1", "64:ff9b::a00:1", "fec0::1",
-)  # fmt: skip
 PORTS = (80, 443, 8080, 9222)
 DNS_PORT = 53
 #: Ends of packets that need no excuse: hostile servers' web, and our own questions for names.
 ALLOWED = {(PUBLIC, 80), (PUBLIC, 443), (PUBLIC_6, 80), (PUBLIC_6, 443), ("127.0.0.1", DNS_PORT)}
-#: Names and what they lead to: each question gets the next answer, the last one for ever.
-NAMES: dict[str, list[str]] = {
-    "hostile.test": [PUBLIC],
-    "other.test": [PUBLIC],
-    "six.test": [PUBLIC_6],
-    "inside.test": ["10.0.0.1"],
-    "metadata.test": ["169.254.169.254"],
-    "loop.test": ["127.0.0.1"],
-    "mapped.test": ["::ffff:10.0.0.1"],
-    "loop6.test": ["::1"],
-    "metadata6.test": ["fd00:ec2::254"],
-    "sixtofour.test": ["2002:a00:1::1"],
-    "nat64.test": ["64:ff9b::a00:1"],
-    "both.test": [PUBLIC + " 10.0.0.1"],
-    "rebind.test": [PUBLIC, "10.0.0.1"],
-    "rebind-at-once.test": [PUBLIC, "127.0.0.1"],
-}
-#: Names below this one are never answered for, and all below that one are hostile servers'.
-SILENT, MANY = ".silent.test", ".many.test"
-
-
-def make_network() -> None:
-    """Interfaces, addresses and routes, so that every packet has somewhere to go."""
-    # All on lo: a kernel without the dummy driver has it too, and what is sent to anywhere else
-    # is seen on it by the raw socket, and dropped.
-    for line in (
-        "link set lo up",
-        *(
-            f"addr add {one}/{128 if ':' in one else 32} dev lo" + (" nodad" if ":" in one else "")
-            for one in (PUBLIC, PUBLIC_6, *FORBIDDEN)
-            if one not in ("127.0.0.1", "::1", "0.0.0.0", "127.8.9.1")
-        ),
-        "route add default dev lo",
-        "-6 route add default dev lo",
-    ):
-        subprocess.run(["ip", *line.split()], check=True)
-    conf = Path(tempfile.mkdtemp()) / "resolv.conf"
-    conf.write_text("nameserver 127.0.0.1\noptions timeout:3 attempts:2\n")
-    subprocess.run(["mount", "--bind", conf, os.path.realpath("/etc/resolv.conf")], check=True)
-    conf.unlink()
-    conf.parent.rmdir()
-
-
-def make_certificate(folder: Path) -> None:
-    """HostileServers have certificates that everybody believes; here the service believes ours."""
-    names = [f"DNS:{name}" for name in (*NAMES, "*" + MANY)] + [
-        f"IP:{one}" for one in (PUBLIC, PUBLIC_6)
-    ]
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x"
-    subprocess.run(
-        ["openssl", *words.split(), "-addext", "subjectAltName=" + ",".join(names),
-         "-keyout", folder / "key", "-out", folder / "certificate"],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 class Names(asyncio.DatagramProtocol):
@@ -147,7 +84,7 @@ class Names(asyncio.DatagramProtocol):
         return [socket.inet_pton(version, one) for one in reported if (":" in one) == (kind == 28)]
 
     def forget(self) -> None:
-        """Begin every name anew."""
+        """Begin every name again."""
         self.asked.clear()
         self._turns.clear()
 
@@ -257,6 +194,7 @@ class World:
         self.names.forget()
         self.web.hits.clear()
         self.web.plain.clear()
+        self.web.pages = order.get("pages", {})
         self.canaries.reached.clear()
         assert self.packets is not None
         self.packets.seen.clear()
@@ -265,8 +203,17 @@ class World:
             answer = await self._measured(order["render"])
         elif order.get("do") == "crowd":
             answer = await self._beside_others(order)
+        elif order.get("do") == "form":
+            answer = await self._send_form(order)
+        elif order.get("do") == "job":
+            answer = await self._accept(self._post("/jobs", json=order["job"]))
+        elif order.get("do") == "ended":
+            accepted = await self._accept(self._post("/jobs", json=order["job"]))
+            answer = await self._ask("GET", accepted["headers"]["Location"])
+        elif order.get("do") == "batch":
+            answer = await self._have_batch_done(order["batch"])
         elif "render" in order:
-            answer = await self._render(order["render"])
+            answer = await self._render(order["render"], order.get("path", "/render"))
         elif order.get("do") == "look":
             answer = self._look()
         await asyncio.sleep(order.get("linger", 0.0))
@@ -278,11 +225,59 @@ class World:
             "plain": self.web.plain,
         }
 
-    async def _render(self, options: dict[str, Any]) -> dict[str, Any]:
+    async def _render(self, options: dict[str, Any], path: str = "/render") -> dict[str, Any]:
+        return await self._post(path, json=options)
+
+    async def _send_form(self, order: dict[str, Any]) -> dict[str, Any]:
+        """A form of another service's API: fields, and files by their names."""
+        form = aiohttp.FormData(default_to_multipart=True)
+        for name, value in order["fields"].items():
+            form.add_field(name, value)
+        for name, value in order["files"].items():
+            form.add_field("files", value, filename=name)
+        headers = order.get("headers", {})
+        return await self._accept(self._post(order["path"], data=form, headers=headers))
+
+    async def _accept(self, posting: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        """Post a job, and wait until it has ended and no webhook waits to be delivered."""
+        answer = await posting
+        if answer["status"] in (202, 204):
+            await self._idle()
+        return answer
+
+    async def _idle(self) -> None:
+        """Wait until no job runs or waits, and no webhook waits to be delivered."""
+        assert self._service is not None
+        jobs, webhooks = self._service.jobs, self._service.webhooks
+        for _ in range(3_000):
+            is_working = jobs.runner is None or jobs.runner.active.count
+            if not (is_working or (await jobs.state()).queued or await webhooks.waiting("")):
+                return
+            await asyncio.sleep(0.02)
+        raise TimeoutError("the job and its webhook")
+
+    async def _have_batch_done(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Post a batch and wait until it has ended; its items, or the answer that refuses it."""
+        accepted = await self._accept(self._post("/batches", json=batch))
+        if accepted["status"] != 202:
+            return accepted
+        address = accepted["headers"]["Location"]
+        for _ in range(3_000):
+            seen = json.loads(base64.b64decode((await self._ask("GET", address))["body"]))
+            if not seen["left"]:
+                await self._idle()
+                return await self._ask("GET", f"{address}/items")
+            await asyncio.sleep(0.02)
+        raise TimeoutError("the batch")
+
+    async def _post(self, path: str, **body: Any) -> dict[str, Any]:
+        return await self._ask("POST", path, **body)
+
+    async def _ask(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         connector = aiohttp.UnixConnector(f"{self._folder.name}/http")
         async with (
             aiohttp.ClientSession(connector=connector) as client,
-            client.post("http://localhost/render", json=options) as response,
+            client.request(method, f"http://localhost{path}", **body) as response,
         ):
             return {
                 "status": response.status,
@@ -443,18 +438,6 @@ async def obey() -> None:
     await world.stop()
 
 
-def main() -> None:
-    """Make the network, then begin anew: aiohttp reads whom it believes when it is imported."""
-    if "WORLD_READY" in os.environ:
-        logs.set_up(os.environ.get("WORLD_LOG", "error"), "text")
-        asyncio.run(obey())
-        return
-    make_network()
-    with tempfile.TemporaryDirectory(prefix="c") as folder:
-        make_certificate(Path(folder))
-        environment = {**os.environ, "SSL_CERT_FILE": f"{folder}/certificate", "WORLD_READY": "1"}
-        subprocess.run([sys.executable, "-m", "tests.hostile.world"], env=environment, check=True)
-
-
 if __name__ == "__main__":
-    main()
+    logs.set_up(os.environ.get("WORLD_LOG", "error"), "text")
+    asyncio.run(obey())

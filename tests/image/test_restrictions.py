@@ -69,7 +69,7 @@ async def test_it_renders_and_stops_under(
 
 
 async def test_with_the_profile_chromes_own_sandbox_is_on(engine: Engine, image: str) -> None:
-    """Told by /status; and shown: the renderer is in PID namespaces of its own."""
+    """/status says so; and it is shown: the renderer is in PID namespaces of its own."""
     async with container(engine, *LOCKED_DOWN, image=image) as one:
         status = await one.status()
         assert status["chrome"]["sandbox"] == "on"

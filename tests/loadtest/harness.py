@@ -39,7 +39,7 @@ class Ended:
         return f"status {self.status}\n{self.out}\n{self.err}"
 
 
-async def load_test(folder: Path, *words: str, seconds: float = 110, **more: str) -> Ended:
+async def load_test(folder: Path, *words: str, seconds: float = 280, **more: str) -> Ended:
     """Run `poster-service loadtest` with a JSON report; killed when it takes too long."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTER_")}
     process = await asyncio.create_subprocess_exec(

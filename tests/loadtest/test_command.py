@@ -97,7 +97,7 @@ async def test_our_own_service_that_does_not_start_is_reported_in_its_words(tmp_
 
 
 async def test_an_image_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """No engine, no docker or no such image: told, and nothing else."""
+    """No engine, no docker or no such image: an error, and nothing else."""
     tested = await load_test(tmp_path, "--docker", "poster-service-no-such-image:none")
     assert tested.status == 2
     assert "docker" in tested.err

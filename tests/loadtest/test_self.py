@@ -17,8 +17,10 @@ from tests.conftest import settled
 from tests.loadtest.harness import Ended, load_test
 
 #: How much more a figure's last tenth may be than its first, in its unit (KiB, or pieces): Python's
-#: allocator grows for some hundred renders; a leak of 1 KiB a render would be 2,000.
-MEMORY_KIB, PIECES = 12_000, 12
+#: allocator grows for some hundred renders; a leak of 1 KiB a render would be 2,000. Descriptors
+#: vary by how many callers are under way (23 to 40 seen on a busy machine); one more for every
+#: fourth render would be over this.
+MEMORY_KIB, PIECES = 12_000, 30
 
 
 def all_zero(tested: Ended, renders: int) -> dict[str, Any]:
@@ -35,25 +37,6 @@ def all_zero(tested: Ended, renders: int) -> dict[str, Any]:
     assert sum(seen["hits"].values()) >= 1
     assert "left behind: nothing" in tested.out
     return seen
-
-
-@pytest.mark.slow
-async def test_sixty_renders_with_chaos_leave_nothing_and_three_reports(tmp_path: Path) -> None:
-    """All zeros, exit status 0; the reports say so, refer to nothing and can be opened."""
-    page, picture = tmp_path / "report.html", tmp_path / "poster.png"
-    tested = await load_test(
-        tmp_path, "--self", "--renders", "60", "--chaos", "--settle", "15",
-        "--report", str(page), "--poster", str(picture),
-    )  # fmt: skip
-    seen = all_zero(tested, 60)
-    assert seen["outcomes"]["hung up"] >= 1
-    assert seen["outcomes"]["hostile page failed"] >= 1
-    assert {"zombies", "orphans", "service_fds", "service_pss_kib", "init_rss_kib"} <= set(
-        seen["samples"][0]
-    )
-    self_contained(page.read_text("utf-8"))
-    with Image.open(picture) as image:
-        assert image.size == (1200, 630)
 
 
 def self_contained(text: str) -> None:
@@ -87,6 +70,8 @@ async def test_a_load_test_that_is_ended_takes_its_service_with_it(
         sys.executable, "-m", "poster_service.loadtest", "--chaos", "--renders", "1000",
         env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        # A suite that a shell started in the background ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     loadtest = psutil.Process(process.pid)
     assert await settled(lambda: len(loadtest.children(recursive=True)) > 6)
@@ -109,35 +94,58 @@ def stays_flat(seen: dict[str, Any]) -> None:
             assert last - first <= PIECES, (name, first, last)
 
 
+def at_level(isolation: str) -> dict[str, str]:
+    """The settings of an isolation level; warm pages end within the time to settle."""
+    html = "process" if isolation == "page" else isolation
+    levels = {"POSTER_ISOLATION": html, "POSTER_TEMPLATE_ISOLATION": isolation}
+    return {**levels, "POSTER_WARM_PAGE_SECONDS": "5"}
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("renders_per_chrome", "renders"),
-    [(1, 300), (50, 150), pytest.param(50, 300, marks=pytest.mark.endurance)],
+    ("isolation", "renders"),
+    [
+        ("process", 300),
+        ("context", 150),
+        pytest.param("context", 300, marks=pytest.mark.endurance),
+        pytest.param("page", 300, marks=pytest.mark.endurance),
+    ],
 )
 async def test_many_renders_with_chaos_leave_nothing_and_stay_flat(
-    tmp_path: Path, renders_per_chrome: int, renders: int
+    tmp_path: Path, isolation: str, renders: int
 ) -> None:
-    """With a Chrome for each render, and with Chromes that serve fifty.
+    """With a Chrome for each render, with Chromes that serve fifty, and with warm pages.
 
-    Of those, 150 are enough here: one descriptor more per render would be 135 at the end.
+    All zeros, exit status 0; the reports say so, refer to nothing and can be opened. Of the second,
+    150 are enough here: one descriptor more per render would be 135 at the end.
     """
+    page, picture = tmp_path / "report.html", tmp_path / "poster.png"
     tested = await load_test(
-        tmp_path, "--renders", str(renders), "--chaos", "--settle", "20", "--seed", "7",
-        seconds=500, POSTER_RENDERS_PER_CHROME=str(renders_per_chrome),
+        tmp_path, "--self", "--renders", str(renders), "--chaos", "--settle", "20", "--seed", "7",
+        "--report", str(page), "--poster", str(picture), seconds=1100, **at_level(isolation),
     )  # fmt: skip
-    stays_flat(all_zero(tested, renders))
+    seen = all_zero(tested, renders)
+    stays_flat(seen)
+    assert seen["outcomes"]["hung up"] >= 1
+    assert seen["outcomes"]["hostile page failed"] >= 1
+    assert {"zombies", "orphans", "service_fds", "service_pss_kib", "init_rss_kib"} <= set(
+        seen["samples"][0]
+    )
+    self_contained(page.read_text("utf-8"))
+    with Image.open(picture) as image:
+        assert image.size == (1200, 630)
 
 
 @pytest.mark.endurance
 @pytest.mark.timeout(4 * 3600)
-@pytest.mark.parametrize("renders_per_chrome", [1, 50])
+@pytest.mark.parametrize("isolation", ["process", "context", "page"])
 async def test_twenty_thousand_renders_with_chaos_leave_nothing_and_stay_flat(
-    tmp_path: Path, renders_per_chrome: int
+    tmp_path: Path, isolation: str
 ) -> None:
     """The long proof: half an hour to an hour and a half on two cores for each mode."""
     tested = await load_test(
         tmp_path, "--renders", "20000", "--chaos", "--settle", "20", "--seed", "20",
-        seconds=4 * 3600 - 60, POSTER_RENDERS_PER_CHROME=str(renders_per_chrome),
+        seconds=4 * 3600 - 60, **at_level(isolation),
     )  # fmt: skip
     stays_flat(all_zero(tested, 20_000))

@@ -70,7 +70,7 @@ async def test_a_service_at_rest_has_nothing_left() -> None:
 async def test_an_init_in_front_of_the_load_test_is_not_taken_for_the_services(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Told of our own parent as its init, the service still brings one, and that one is watched."""
+    """Given our own parent as its init, the service still brings one, and that one is watched."""
     monkeypatch.setenv("POSTER_INIT_PID", str(os.getpid()))
     async with watching() as (_, watch, _):
         assert watch.place.root not in (watch.place.service, os.getpid())

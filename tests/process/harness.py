@@ -54,7 +54,7 @@ def is_known(pidfd: int) -> bool:
     return True
 
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 async def server_up() -> ForkServer:

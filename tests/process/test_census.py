@@ -169,7 +169,7 @@ async def test_the_backstop_ends_a_lease_and_touches_no_other(
     others.append(tagged.untagged())
     result = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
     assert result == census.KillResult(killed=3)
-    assert [process.wait(20) for process in ours] == [-signal.SIGKILL] * 3
+    assert [process.wait(60) for process in ours] == [-signal.SIGKILL] * 3
     assert [process.poll() for process in others] == [None] * 3
     assert len(left(tagged.instance, tmp_path)) == 1
 
@@ -177,7 +177,7 @@ async def test_the_backstop_ends_a_lease_and_touches_no_other(
 async def test_the_backstop_has_nothing_to_do_with_the_dead(tagged: Tagged) -> None:
     """A zombie is its parent's: it is not waited for, and not counted."""
     process = tagged.zombie()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         result = await census.end_all(census.make_tag(tagged.instance, 1).__eq__)
     assert result == census.KillResult(killed=0)
     assert [seen.pid for seen in census.tagged(tagged.instance)] == [process.pid]
@@ -190,7 +190,7 @@ async def test_the_backstop_catches_those_that_are_born_meanwhile(tagged: Tagged
     process = tagged.run(tag, "sh", "-c", script)
     assert await settled(lambda: len(list(census.tagged(tagged.instance))) > 1)
     assert (await census.end_all(tag.__eq__)).killed >= 2
-    process.wait(20)
+    process.wait(60)
     alive = census.snapshot(tagged.instance, Path("/nonexistent")).alive
     assert alive == ()
     assert await settled(lambda: left(tagged.instance, Path("/nonexistent")) == [])

@@ -11,7 +11,7 @@ import pytest
 
 from poster_service.process.exits import is_there, wait_exit, wait_reaped
 
-#: Starts a process that sleeps, tells its number, and waits for it only when told so.
+#: Starts a process that sleeps, tells its number, and waits for it only after a line on stdin.
 PARENT = """
 import subprocess, sys
 child = subprocess.Popen(["sleep", "600"])
@@ -49,21 +49,21 @@ def _tell(parent: "subprocess.Popen[str]") -> None:
 
 
 async def test_a_zombie_is_dead_and_not_gone(parent: "subprocess.Popen[str]") -> None:
-    """Told when it dies; gone only when its parent has waited."""
+    """Reported when it dies; gone only when its parent has waited."""
     pid = int(await asyncio.to_thread(_line, parent))
     died = wait_exit(pid)
     await asyncio.sleep(0.05)
     assert not died.done()
     os.kill(pid, 9)
-    await asyncio.wait_for(died, 20)
+    await asyncio.wait_for(died, 60)
     assert is_there(pid)
     going = asyncio.ensure_future(wait_reaped([pid]))
     await asyncio.sleep(0.05)
     assert not going.done()
     _tell(parent)
-    await asyncio.wait_for(going, 20)
+    await asyncio.wait_for(going, 60)
     assert not is_there(pid)
-    await asyncio.wait_for(wait_exit(pid), 20)  # of one that is not there, at once
+    await asyncio.wait_for(wait_exit(pid), 60)  # of one that is not there, at once
 
 
 async def test_without_descriptors_it_is_looked_at(
@@ -81,7 +81,7 @@ async def test_without_descriptors_it_is_looked_at(
     await asyncio.sleep(0.05)
     assert not died.done()
     _tell(parent)
-    await asyncio.wait_for(died, 20)
+    await asyncio.wait_for(died, 60)
 
 
 async def test_whoever_stops_waiting_gives_the_descriptor_back(

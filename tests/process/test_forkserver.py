@@ -5,6 +5,7 @@ What a group promises whichever way its shim comes to be is in `test_spawn.py`.
 
 import asyncio
 import errno
+import itertools
 import json
 import os
 import random
@@ -120,7 +121,7 @@ def is_forked(group: Group) -> bool:
 
 
 async def test_a_forked_shim_is_our_child_in_a_session_of_its_own(start: Starter) -> None:
-    """We wait for it, and no signal from our terminal reaches it; it can be told in a list."""
+    """We wait for it, and no signal of our terminal reaches it; `ps` names it."""
     shim = psutil.Process(start().shim_pid)
     assert shim.ppid() == os.getpid()
     assert await settled(lambda: shim.name() == "poster-shim")
@@ -296,7 +297,7 @@ async def test_one_refusal_is_not_the_end_of_it(start: Starter) -> None:
     start.server._failed()
     assert is_forked(start())
     start.server._failed()
-    assert is_forked(start()), "a success starts the count anew"
+    assert is_forked(start()), "a success starts the count again"
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -310,7 +311,11 @@ async def test_without_descriptors_a_start_fails_as_by_path_and_keeps_none(
     failed = 0
     for more in range(14):
         before = descriptors()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (len(before) + more, hard))
+        taken = {int(one.split()[0]) for one in before}
+        # The limit is one of numbers: what is open above it leaves more of them free below.
+        free = (number for number in itertools.count() if number not in taken)
+        limit = next(itertools.islice(free, more, None))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         try:
             start()
         except OSError as error:

@@ -213,7 +213,7 @@ def test_who_entered_the_namespace_from_outside_is_asked_too(start_init_first: S
     try:
         wait_for_text(out, "ready")
         life.signal(signal.SIGTERM)
-        assert guest.wait(20) == 0
+        assert guest.wait(60) == 0
         assert life.wait() == 128 + signal.SIGTERM
         assert "clean\n" in read(out)
     finally:

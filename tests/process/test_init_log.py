@@ -132,7 +132,7 @@ def test_lost_lines_are_counted_and_the_count_is_reported(start_init: Starter) -
 
 
 def test_a_quiet_life_says_nothing(start_init: Starter) -> None:
-    """Whoever puts init in front of `true` wants no line."""
+    """Init in front of `true` writes no line."""
     assert start_init.run("true") == (0, "")
 
 
@@ -173,7 +173,7 @@ def test_a_storm_is_summed_up_in_a_line_a_second(start_init: Starter) -> None:
     out = start_init.folder / "out"
     life = start_init("-w", *program("orphan_maker", 3000, out))
     wait_for_text(out, "made 3000")
-    wait_for_text(life.err, "more orphans: python")  # told by the clock, not only at the end
+    wait_for_text(life.err, "more orphans: python")  # logged by the clock, not only at the end
     life.signal(signal.SIGTERM)
     life.wait()
     lines = life.stderr().splitlines()

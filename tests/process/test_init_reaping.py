@@ -135,14 +135,15 @@ def children_made(life: Life) -> int:
 
 
 @pytest.mark.slow
-def test_a_storm_of_ten_thousand_leaves_nothing(start_init: Starter) -> None:
+@pytest.mark.parametrize("orphans", [2_000, pytest.param(20_000, marks=pytest.mark.endurance)])
+def test_a_storm_leaves_nothing(start_init: Starter, orphans: int) -> None:
     """Every one is reaped and counted."""
     out = start_init.folder / "out"
-    life = start_init(*program("orphan_maker", 10_000, out))
-    wait_for_text(out, "made 10000")
+    life = start_init(*program("orphan_maker", orphans, out))
+    wait_until(lambda: f"made {orphans}" in read(out), "all are made", 600)
     life.signal(signal.SIGTERM)
     assert life.wait() == 0
-    assert reaped(life) == 10_000
+    assert reaped(life) == orphans
 
 
 def test_it_adopts_without_flags_also_inside_another_init(start_init: Starter) -> None:
@@ -177,9 +178,10 @@ def test_children_from_before_are_reaped_too(start_init: Starter) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("orphans", [40_000, pytest.param(100_000, marks=pytest.mark.endurance)])
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("orphans", [10_000, pytest.param(100_000, marks=pytest.mark.endurance)])
 def test_memory_stays_flat_over_many_orphans(start_init: Starter, orphans: int) -> None:
-    """my_init leaks 80 bytes for each. Names that keep changing must not make the ledger grow."""
+    """my_init leaks 80 bytes for each: 625 KiB of 8,000. The ledger must not grow either."""
     first, rest = orphans // 5, orphans * 4 // 5
     out = start_init.folder / "out"
     ready = start_init.folder / "ready"
@@ -188,11 +190,11 @@ def test_memory_stays_flat_over_many_orphans(start_init: Starter, orphans: int) 
         f"echo done > {out}; exec sleep 1000"
     )
     life = start_init("sh", "-c", script, "sh", *program("orphan_maker"))
-    wait_until(ready.exists, f"the first {first} are made", 60)
+    wait_until(ready.exists, f"the first {first} are made", 300)
     wait_until(lambda: not zombies(life), "and reaped")
     before = private_kib(life.pid)
     ready.unlink()
-    wait_until(lambda: "done" in read(out), f"{rest} more are made", 120)
+    wait_until(lambda: "done" in read(out), f"{rest} more are made", 900)
     wait_until(lambda: not zombies(life), "and reaped")
     assert private_kib(life.pid) - before <= 128
     life.signal(signal.SIGTERM)

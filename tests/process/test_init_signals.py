@@ -203,7 +203,7 @@ def test_a_death_is_seen_also_when_its_sigchld_was_merged(start_init: Starter) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_parent_death_signal_reaches_init(start_init_below: Starter, number: int) -> None:
-    """-p: when whoever started init dies, init is told."""
+    """-p: when the process that started init dies, init gets a signal."""
     out = start_init_below.folder / "out"
     name = signal.Signals(number).name
     script = f'"$@" & echo $! > {out}; exec sleep 1000'

@@ -74,7 +74,7 @@ def test_init_goes_to_the_root_folder_and_the_child_stays_in_the_callers(
 def test_init_holds_no_pipe_open_that_the_child_has_closed(
     start_init: Starter, tmp_path: Path
 ) -> None:
-    """Whoever reads the child's output sees its end when the child closes it."""
+    """A reader of the child's output sees its end when the child closes it."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     into_pipe = ("sh", "-c", f'exec "$@" >{pipe}', "sh")  # below unshare, which keeps its own

@@ -1,4 +1,4 @@
-"""What init leaves with: the child's own status, unless it was told to call it 0."""
+"""What init leaves with: the child's own status, unless an option maps it to 0."""
 
 import signal
 

@@ -91,7 +91,7 @@ async def test_what_is_not_ours_in_the_folder_stays(work_dir: Path) -> None:
 
 
 def test_two_lives_cannot_have_the_same_folder(work_dir: Path) -> None:
-    """The second is told, not let in."""
+    """The second gets an error."""
     home = InstanceDir.open(work_dir / "abc")
     with pytest.raises(OSError, match="another instance"):
         InstanceDir.open(work_dir / "abc")

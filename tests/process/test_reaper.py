@@ -11,14 +11,21 @@ from pathlib import Path
 import psutil
 import pytest
 
+from poster_service.process import reaper
 from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Group
-from tests.conftest import settled
+from tests.conftest import REAPS_AT_ONCE_SECONDS, settled
 from tests.process.harness import cannot, server_up
 from tests.process.init_harness import program
 
 #: Far longer than any of these may hold up the loop; it would be for ever.
-LIMIT_SECONDS = 5.0
+LIMIT_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _frozen_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a service; other tests wait."""
+    monkeypatch.setattr(reaper, "AT_ONCE_SECONDS", REAPS_AT_ONCE_SECONDS)
 
 
 @contextlib.asynccontextmanager

@@ -79,7 +79,7 @@ def test_what_is_mounted_in_it_is_not_touched(work_dir: Path) -> None:
 
 
 def test_it_takes_no_longer_than_it_may(work_dir: Path) -> None:
-    """What is left then is told, and goes the next time."""
+    """What is left then is counted, and goes the next time."""
     dig(work_dir, 100, "d")
     assert remove_tree(str(work_dir), 0) > 0
     assert remove_tree(str(work_dir), 60) == 0

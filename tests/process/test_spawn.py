@@ -164,7 +164,7 @@ async def test_a_folder_deeper_than_pythons_stack_does_not_hang_the_wait(start: 
     group = Group.start(command, start.server)
     group.end()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await group.wait_gone()
     finally:
         remove(command.folder)

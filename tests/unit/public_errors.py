@@ -8,8 +8,8 @@ from poster_service import errors
 def leaves(
     kind: type[errors.PosterError] = errors.PosterError,
 ) -> Iterator[type[errors.PosterError]]:
-    """Every error class of the package that has no subclass."""
-    below = [one for one in kind.__subclasses__() if one.__module__.startswith("poster_service.")]
+    """Every error class of the tree that has no subclass in it."""
+    below = [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
     if not below:
         yield kind
     for one in below:

@@ -27,7 +27,7 @@ def test_bytecode_is_made_and_follows_its_source(tmp_path: Path) -> None:
 
 
 def test_bytecode_of_another_python_is_not_taken(tmp_path: Path) -> None:
-    """A cache that this interpreter cannot run is made anew."""
+    """A cache that this interpreter cannot run is made again."""
     source = tmp_path / "program.py"
     source.write_text("print(3)")
     cached = Path(compiled(source))

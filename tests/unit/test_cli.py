@@ -18,7 +18,7 @@ from poster_service.commands.render import render_options
 from poster_service.errors import OperatorError
 from poster_service.render.cache import Answer
 from poster_service.render.job import RenderContext
-from poster_service.render.renderer import Rendered
+from poster_service.render.picture import Picture, Rendered
 from poster_service.stats import Phases
 
 
@@ -70,7 +70,7 @@ def test_what_is_not_given_is_not_asked_for(page: str) -> None:
 def test_the_format_is_that_of_the_outputs_name(
     page: str, output: str, format_: str | None
 ) -> None:
-    """Where it has one; that there is no gif is told with all else that is wrong."""
+    """Where it has one; that there is no gif is reported with all else that is wrong."""
     assert options(page, "-o", output).get("format") == format_
 
 
@@ -141,6 +141,7 @@ def test_stdin_is_a_dash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         (["--version"], 0),
         (["--help"], 0),
         (["render", "--help"], 0),
+        (["batch", "--help"], 0),
         (["doctor", "--help"], 0),
         ([], 2),
         (["fly"], 2),
@@ -220,7 +221,8 @@ def test_render_has_no_part_in_the_cache_of_a_service(
 
         async def render(self, _: object, context: RenderContext) -> Answer:
             seen.append(context)
-            return Answer(Rendered(b"picture", "image/png", Phases(), "", 0.0), "bypass", 0, 0, "")
+            rendered = Rendered((Picture("png", b"picture", ""),), Phases(), 0.0)
+            return Answer(rendered, "bypass", 0, 0, "")
 
     monkeypatch.setattr(engine, "Engine", Paints)
     monkeypatch.setattr(sys, "stdin", io.StringIO("<p>static"))

@@ -106,7 +106,7 @@ def test_a_broken_new_file_keeps_the_old_tokens_and_says_so_once(
 def test_a_file_that_is_gone_keeps_the_old_tokens_too(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Told once; taken over when it is back."""
+    """Logged once; taken over when it is back."""
     one = ring(file)
     file.rename(file.with_name("away"))
     one.look()
@@ -150,7 +150,7 @@ async def test_it_looks_once_a_second_beside_everything_else(
 ) -> None:
     """In a thread; and without a file there is nothing to do."""
     monkeypatch.setattr(credential_file, "CHECK_SECONDS", 0.01)
-    await asyncio.wait_for(ring(None).keep_looking(), 5)
+    await asyncio.wait_for(ring(None).keep_looking(), 60)
     one = ring(file)
     looking = asyncio.create_task(one.keep_looking())
     file.write_text(f"app {NEW}")

@@ -17,7 +17,7 @@ def after(demand: Demand, rate: float, seconds: float) -> int:
 
 @given(GAPS, st.integers(1, 4), st.integers(4, 9), st.floats(0, 10))
 def test_it_stays_within_its_bounds(gaps: list[float], least: int, most: int, start: float) -> None:
-    """Whoever comes, however slow the starts; and an idle service keeps the least."""
+    """For every arrival, however slow the starts; and an idle service keeps the least."""
     demand, now = Demand(least, most), 0.0
     demand.started(start)
     for gap in gaps:

@@ -64,6 +64,8 @@ def test_a_character_is_drawn_by_its_parts_or_by_its_stand_in() -> None:
     assert not latin.lacks("\u00c1")
     assert latin.lacks("\u00c4")
     assert not latin.lacks("\u2011")
+    for _ in range(2):  # what is drawn is remembered, what is not is found each time
+        assert latin.lacking("\u00c1a\u00c4\u2011") == "\u00c4"
 
 
 def test_a_warning_names_a_bounded_number_of_code_points() -> None:

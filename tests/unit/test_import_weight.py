@@ -41,6 +41,17 @@ def test_the_types_need_the_standard_library_only() -> None:
     }
 
 
+def test_a_service_does_not_wait_for_a_part_of_jsonschema_that_the_image_has_not() -> None:
+    """`make setup-dev` removes it: its import takes more CPU than a start of the service."""
+    assert imported_by("poster_service.engine").isdisjoint({"rfc3987", "rfc3987_syntax", "lark"})
+
+
+def test_a_service_without_traces_loads_nothing_of_opentelemetry() -> None:
+    """Which is an extra, and takes 0.3 s of CPU to load; with traces it does."""
+    assert "opentelemetry" not in imported_by("poster_service.web.app")
+    assert "opentelemetry" in imported_by("poster_service.telemetry.otel")
+
+
 def test_the_search_finds_what_is_heavy() -> None:
     """It does fail for what drives Chrome and for what encodes."""
     assert "pyppeteer" in imported_by("poster_service.browser.page")

@@ -1,4 +1,4 @@
-"""How init reads what it is told: arguments, its own variables and tini's."""
+"""How init reads its options: arguments, its own variables and tini's."""
 
 import pytest
 

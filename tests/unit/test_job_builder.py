@@ -1,17 +1,22 @@
 """The job built from a request: which are the same, and which pages may come out differently."""
 
+import itertools
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poster_service.browser.fonts import Fonts
+from poster_service.render import job_builder
 from poster_service.render.job import RenderContext
-from poster_service.render.job_builder import cache_key
+from poster_service.render.job_builder import JobBuilder, PaintIdentity, cache_key
 from poster_service.render.options import RenderOptions
-from poster_service.render.request import Asset
+from poster_service.render.request import Asset, Limits, RenderRequest
 from poster_service.render.static_page import CHUNK, DYNAMIC_MARKERS, OVERLAP, is_static
 from tests.unit.jobs import TEMPLATES, build
 
@@ -26,7 +31,8 @@ def key(**options: Any) -> bytes:
     [
         {"width": 750}, {"height": 1334}, {"format": "png"}, {"full_page": False},
         {"background": "transparent"}, {"device_scale_factor": 1}, {"device_scale_factor": 1.0},
-        {"strict": False}, {"timeout_ms": 5000}, {"cache_ttl": 5}, {"quality": None},
+        {"strict": False}, {"fail_on": []}, {"filename": "a.png"}, {"timeout_ms": 5000},
+        {"cache_ttl": 5}, {"quality": None},
     ],
     ids=str,
 )  # fmt: skip
@@ -42,7 +48,8 @@ def test_a_default_spelled_out_and_what_does_not_matter_change_nothing(
     [
         {"html": "<p>y"}, {"width": 749}, {"height": 1}, {"format": "webp"}, {"format": "pdf"},
         {"full_page": True}, {"background": "#ffffff"}, {"device_scale_factor": 2.0},
-        {"strict": True}, {"png_compression": "small"},
+        {"strict": True}, {"fail_on": ["script_error"]},
+        {"fail_on_status": {"resources": ["404"]}}, {"png_compression": "small"},
     ],
     ids=str,
 )  # fmt: skip
@@ -60,7 +67,15 @@ def test_quality_is_part_of_it_where_it_has_a_meaning() -> None:
 def test_no_option_is_forgotten() -> None:
     """An option counts unless its declaration says that it does not change the output."""
     options = build(html="x").options.output_options()
-    assert set(RenderOptions.model_fields) - set(options) == {"timeout_ms", "cache_ttl"}
+    assert set(RenderOptions.model_fields) - set(options) == {
+        "timeout_ms",
+        "cache_ttl",
+        "filename",
+        "isolation",
+        "store",
+        "object",
+        "destination",
+    }
 
 
 def test_files_are_part_of_it() -> None:
@@ -68,7 +83,7 @@ def test_files_are_part_of_it() -> None:
     job = build(html="x")
     files = [(), (Asset("a", "b", b"c"),), (Asset("a", "b", b"d"),), (Asset("b", "b", b"c"),)]
     requests = [replace(job.request, files=some) for some in files]
-    assert len({cache_key(one, job.capture, job.html, ()) for one in requests}) == 4
+    assert len({cache_key(one, job.captures, job.html, ()) for one in requests}) == 4
 
 
 def test_callers_and_chromes_have_pictures_of_their_own(tmp_path: Path) -> None:
@@ -151,3 +166,35 @@ def test_a_page_whose_scripts_do_not_run_is_static_with_them(page: str) -> None:
     assert not is_static(page)
     assert not is_static(page + "<style>p { animation: x 1s }</style>", runs_scripts=False)
     assert not is_static(page + "<iframe src=x>", runs_scripts=False)
+
+
+class RecordingIdentity(PaintIdentity):
+    """Records the threads in which the state of the files is read."""
+
+    readers: list[threading.Thread]
+
+    def text(self) -> str:
+        """As it is, and who asks."""
+        if self.recent() is None:
+            self.readers.append(threading.current_thread())
+        return super().text()
+
+
+@pytest.mark.parametrize("first", range(6))
+async def test_the_event_loop_reads_no_file_even_if_the_identity_grows_old_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """The clock passes the identity's second at the Nth look, whichever that is."""
+    identity = RecordingIdentity(Path("chrome"), Fonts())
+    identity.readers = []
+    identity.text()
+    identity.readers.clear()
+    looks = itertools.count()
+    # Far apart, so that the identity is recent at the first looks and old at all that follow.
+    clock = SimpleNamespace(monotonic=lambda: -1e9 if next(looks) < first else 1e9)
+    builder = JobBuilder(TEMPLATES, Limits(), identity, shares_pictures=False)
+    request = RenderRequest.parse({"html": "<p>x"}, Limits())
+    monkeypatch.setattr(job_builder, "time", clock)
+    job = await builder.build(request, RenderContext("caller"))
+    assert job.cache_key
+    assert threading.main_thread() not in identity.readers

@@ -228,3 +228,18 @@ def test_a_record_that_cannot_be_formatted_is_one_line(set_up: SetUp) -> None:
     stderr = set_up("info", "json")
     logger.info("%d", "no number")
     assert "cannot be formatted" in stderr.getvalue()
+
+
+def test_a_json_line_names_its_trace(set_up: SetUp, request_id: str) -> None:
+    """By the names that OpenTelemetry has for logs; without a trace there are none."""
+    written = set_up("info", "json")
+    token = logs.trace.set({"trace_id": "a" * 32, "span_id": "b" * 16})
+    try:
+        logger.info("inside")
+    finally:
+        logs.trace.reset(token)
+    logger.info("outside")
+    inside, outside = map(json.loads, written.getvalue().splitlines())
+    assert (inside["request_id"], inside["trace_id"]) == (request_id, "a" * 32)
+    assert inside["span_id"] == "b" * 16
+    assert "trace_id" not in outside

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 import pytest
 from aiohttp import FormData, web
@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from pydantic import Field
 
 from poster_service import cli
 from poster_service.commands.render import add_render_options
@@ -23,16 +22,16 @@ from poster_service.commands.sign import add_sign_options
 from poster_service.credentials import SigningKey
 from poster_service.errors import Fault, InvalidField, OperatorError
 from poster_service.render.declaration import (
-    FORMATS,
-    Items,
     Option,
     OptionGroup,
     entries,
+    entries_by_name,
     options_table,
 )
 from poster_service.render.faults import allowed_for
 from poster_service.render.flags import add_flags, flags, given_options
 from poster_service.render.flat import flatten, nest
+from poster_service.render.formats import FORMATS
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import Limits, RenderRequest
 from poster_service.settings import Settings
@@ -42,89 +41,19 @@ from poster_service.web.bodies import BODY_LIMITS, BodyLimits, read_request
 from poster_service.web.options import options as query_options
 from poster_service.web.service import Service
 from poster_service.web.signed import options_of
+from tests.unit.made_up_options import GOOD, MadeUp, MadeUpRequest, good, needs_url, with_source
 
-Length = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(mm|cm|in|px)$")]
 LIMITS = BodyLimits(max_bytes=10_000, seconds=1, max_depth=5, max_items=100)
 
 
-class Clip(OptionGroup):
-    """A part of the page."""
-
-    x: Annotated[float, Option("Left edge in CSS pixels.")] = 0.0
-    width: Annotated[float, Field(gt=0), Option("Width in CSS pixels.")]
-    height: Annotated[float, Field(gt=0), Option("Height in CSS pixels.")]
-    scale: Annotated[float | None, Option("Scale.", needs=("x",))] = None
-
-
-class Margin(OptionGroup):
-    """Of a sheet."""
-
-    top: Annotated[Length, Option("Top margin.", allowed="a length like 10mm")] = "0px"
-
-
-class Cookie(OptionGroup):
-    """Sent with the requests of a page."""
-
-    name: Annotated[str, Field(min_length=1), Option("Its name.")]
-    secure: Annotated[bool, Option("Whether it is sent over https only.")] = False
-
-
-class MadeUp(RenderOptions):
-    """What is coming: options of every shape."""
-
-    delay_ms: Annotated[
-        int, Field(ge=0), Option("Wait so long.", unit="milliseconds", limit="max_timeout_ms")
-    ] = 0
-    clip: Annotated[
-        Clip | None,
-        Option("A part of the page.", formats=("png", "jpeg", "webp"), excludes=("full_page",)),
-    ] = None
-    margin: Annotated[
-        Length | Margin,
-        Option("Of the sheets.", allowed="a length like 10mm, or one for each side",
-               formats=("pdf",)),
-    ] = "0px"  # fmt: skip
-    headers: Annotated[
-        dict[str, Annotated[str, Field(max_length=20)]], Option("Sent with requests of the page.")
-    ] = Field(default_factory=dict)
-    wait_until: Annotated[
-        Items[Literal["load", "networkidle0"]], Field(max_length=2), Option("All of these events.")
-    ] = ()
-    cookies: Annotated[Items[Cookie], Field(max_length=2), Option("Of the page.")] = ()
-    padding: Annotated[int, Field(ge=0, le=200), Option("Around it.", needs=("clip",))] = 0
-
-
-class MadeUpRequest(RenderRequest):
-    """A request that has them."""
-
-    declared: ClassVar[type[RenderOptions]] = MadeUp
-
-
-#: A good value of each option, as JSON has it; of some the format, too.
-GOOD: dict[str, Any] = {
-    "width": 300, "height": 200, "device_scale_factor": 2.0, "format": "webp",
-    "quality": {"quality": 70, "format": "jpeg"}, "png_compression": "small", "full_page": True,
-    "mobile": True, "touch": True, "media": "print", "timezone": "Asia/Tokyo", "locale": "de-DE",
-    "media_features": {"prefers-color-scheme": "dark", "forced-colors": "none"},
-    "user_agent": "Mozilla/5.0 (x; y) z", "javascript": False,
-    "background": "#00ff00", "timeout_ms": 900, "strict": True, "cache_ttl": 60,
-    "delay_ms": 10, "clip": {"x": 1.0, "width": 30.0, "height": 20.5},
-    "margin": {"margin": {"top": "10mm"}, "format": "pdf"},
-    "headers": {"X-A.b": "c=d", "Accept": "x"}, "wait_until": ["networkidle0", "load"],
-    "cookies": [{"name": "a", "secure": True}, {"name": "b"}],
-    "padding": {"padding": 3, "clip": {"width": 1.0, "height": 1.0}},
-}  # fmt: skip
-
-
-def good(name: str) -> dict[str, Any]:
-    """A body with that option and what it needs."""
-    value = GOOD[name]
-    return value if isinstance(value, dict) and name in value else {name: value}
+def fits_template(name: str) -> bool:
+    """Whether an option has a meaning beside a template."""
+    return entries_by_name(MadeUp)[name].fits("template")
 
 
 def parse(given_: dict[str, Any], *, strict: bool = True) -> MadeUp:
     """The options of a page."""
-    made = MadeUpRequest.parse({"html": "x", **given_}, Limits(), strict=strict).options
+    made = MadeUpRequest.parse(with_source(given_), Limits(), strict=strict).options
     assert isinstance(made, MadeUp)
     return made
 
@@ -161,6 +90,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 EVERY = sorted(MadeUp.model_fields)
+#: What may stand beside a template, as in a signed URL.
+OF_TEMPLATES = [name for name in EVERY if fits_template(name)]
 
 
 def test_every_option_has_a_value_here() -> None:
@@ -173,7 +104,7 @@ def test_an_option_is_read_from_json(name: str) -> None:
     """As an object where it is nested; and its schema takes it."""
     assert parse(good(name)).is_given(name)
     schema = MadeUpRequest.json_schema(Limits())
-    assert Draft202012Validator(schema).is_valid({"html": "x", **good(name)})
+    assert Draft202012Validator(schema).is_valid(with_source(good(name)))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -184,7 +115,7 @@ def test_an_option_is_read_from_a_query_or_a_form_as_from_json(name: str) -> Non
     assert parse(flat, strict=False) == parse(good(name))
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", OF_TEMPLATES)
 def test_an_option_is_read_from_a_signed_url(name: str) -> None:
     """As `sign` prints it, which the keys of the service verify."""
     key = SigningKey("k", b"0123456789abcdef")
@@ -215,14 +146,18 @@ async def test_every_option_is_read_over_http(way: str) -> None:
         for name in EVERY:
             flat = pairs(good(name))
             if way == "json":
-                sent = client.post("/", json={"html": "x", **good(name)})
+                sent = client.post("/", json=with_source(good(name)))
             elif way == "query":
+                if needs_url(name):
+                    continue  # the body is the page
                 sent = client.post(
                     "/", params=flat, data="x", headers={"Content-Type": "text/html"}
                 )
             else:
                 form = FormData(default_to_multipart=True)
-                for field, text in (("index.html", "x"), *flat):
+                source = with_source(good(name)).get("url")
+                page = ("url", source) if source else ("index.html", "x")
+                for field, text in (page, *flat):
                     form.add_field(field, text)
                 sent = client.post("/", data=form)
             async with sent as answer:
@@ -291,8 +226,9 @@ def test_an_option_is_in_openapi(document: dict[str, Any], name: str) -> None:
     post = document["paths"]["/render"]["post"]
     form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     get = document["paths"]["/render/{template}"]["get"]["parameters"]
-    for one in (post["parameters"], get):
-        assert {parameter["name"] for parameter in one} >= written
+    fitting = {one for one in written if fits_template(one)}
+    for one, names in ((post["parameters"], written), (get, fitting)):
+        assert {parameter["name"] for parameter in one} >= names
         assert all(parameter["description"] and parameter["schema"] for parameter in one)
     assert set(form) >= written
 
@@ -327,7 +263,9 @@ def test_an_option_is_in_the_docs_table_and_in_error_texts(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_an_option_is_part_of_the_cache_key(name: str) -> None:
     """Unless it says that it does not change the output."""
-    silent = name in ("timeout_ms", "cache_ttl")
+    silent = name in (
+        "timeout_ms", "cache_ttl", "filename", "isolation", "store", "object", "destination",
+    )  # fmt: skip
     assert (parse(good(name)).output_options() == parse({}).output_options()) == silent
 
 
@@ -336,13 +274,13 @@ def test_words_of_the_docs_table() -> None:
     rows = {row.name: row for row in options_table(MadeUp)}
     quality = rows["quality"]
     assert (quality.type, quality.allowed) == ("whole number", "a whole number from 1 to 100")
-    assert (quality.default, quality.formats) == ("80", ("jpeg", "webp"))
+    assert (quality.default, quality.formats) == ("80", ("jpeg", "webp", "avif"))
     assert rows["clip"].allowed == "an object of x, width, height and scale"
     assert (rows["clip.width"].allowed, rows["clip.x"].default) == ("a number above 0", "0")
-    assert rows["cookies.0.secure"].default == "false"
-    assert rows["wait_until"].allowed == "a list of up to 2, each load or networkidle0"
+    assert rows["stamps.0.secure"].default == "false"
+    assert rows["events"].allowed == "a list of up to 2, each load or networkidle0"
     assert rows["delay_ms"].allowed == "a whole number of milliseconds from 0"
-    assert "headers.NAME" not in rows
+    assert "labels.NAME" not in rows
 
 
 @pytest.mark.parametrize(
@@ -352,7 +290,8 @@ def test_words_of_the_docs_table() -> None:
         ({"clip": {"width": 1}}, "clip.height: is missing"),
         ({"clip": {"width": 1, "height": 1, "z": 1}}, "clip.z: unknown option"),
         ({"clip": 5}, "clip: 5 is not an object"),
-        ({"clip": {"width": 1, "height": 1, "scale": 2}}, "clip.scale: has no meaning without x"),
+        ({"clip": {"width": 1, "height": 1, "scale": 2}},
+         "clip.scale: has no meaning without clip.x"),
         ({"clip": {"width": 1, "height": 1}, "format": "pdf"},
          "clip: has no meaning for pdf; use format png, jpeg or webp"),
         ({"clip": {"width": 1, "height": 1}, "full_page": True},
@@ -360,20 +299,51 @@ def test_words_of_the_docs_table() -> None:
         ({"margin": "10 miles", "format": "pdf"}, 'margin: "10 miles" is not allowed'),
         ({"margin": {"top": "x"}, "format": "pdf"}, 'margin.top: "x" is not allowed (allowed: a'),
         ({"margin": {"up": "1mm"}, "format": "pdf"}, "margin.up: unknown option"),
-        ({"headers": {"A": 5}}, "headers.A: 5 is not a string"),
-        ({"wait_until": ["load", "never"]}, 'wait_until.1: "never" is not allowed'),
-        ({"wait_until": ["load"] * 3}, "wait_until: has too many items"),
-        ({"cookies": [{"name": ""}]}, "cookies.0.name: is empty"),
+        ({"labels": {"A": 5}}, "labels.A: 5 is not a string"),
+        ({"events": ["load", "never"]}, 'events.1: "never" is not allowed'),
+        ({"events": ["load"] * 3}, "events: has too many items"),
+        ({"stamps": [{"name": ""}]}, "stamps.0.name: is empty"),
+        ({"pdf": {"pages": "3-1"}, "format": "pdf"}, 'pdf.pages: "3-1" ends before it begins'),
+        ({"pdf": {"margin": {"top": "1 mile"}}, "format": "pdf"},
+         'pdf.margin.top: "1 mile" is no length (allowed: 2cm, 10mm, '),
+        ({"pdf": {"paper": "a9"}, "format": "pdf"}, 'pdf.paper: "a9" is not allowed (allowed: let'),
+        ({"pdf": {"outline": True, "tagged": False}, "format": "pdf"},
+         "pdf.outline: cannot be used together with pdf.tagged: false (allowed: pdf.outline or pd"),
+        ({"pdf": {"scale": 2.0}, "format": "pdf", "full_page": True},
+         "pdf.scale: cannot be used together with full_page (allowed: pdf.scale or full_page)"),
         ({"padding": 3}, "padding: has no meaning without clip"),
+        ({"sheets": [{}, {"quality": 8}], "format": "jpeg"},
+         "sheets.1.quality: has no meaning for png; use format jpeg, webp or avif (allowed: a"),
+        ({"sheets": [{"format": "webp", "cut": {"width": 1, "height": 1}}]},
+         "sheets.0.cut: has no meaning for webp; use format png or pdf"),
+        ({"sheets": [{"format": "pdf", "size": 2}], "format": "webp"},
+         "sheets.0.size: has no meaning without sheets.0.cut"),
         ({"delay_ms": 60_001}, "delay_ms: 60001 is more than this service allows"),
         ({"quality": 80},
-         "quality: has no meaning for png; use format jpeg or webp (allowed: a whole number from 1"
-         " to 100, for jpeg and webp)"),
+         "quality: has no meaning for png; use format jpeg, webp or avif (allowed: a whole number"
+         " from 1 to 100, for jpeg, webp and avif)"),
         ({"width": 0}, "width: 0 is out of range (allowed: a whole number from 1 to 16384)"),
+        ({"styles": [{}]}, "styles.0: needs content or url"),
+        ({"styles": [{"content": "a", "url": "b"}]},
+         "styles.0.content: cannot be used together with styles.0.url (allowed: "),
+        ({"scripts": [{"url": "a.js"}, {"content": ""}]}, "scripts.1.content: is empty"),
+        ({"scripts": [{"content": "1"}], "javascript": False},
+         "scripts: cannot be used together with javascript: false (allowed: scripts or "),
+        ({"wait_for": {}}, "wait_for: needs selector, expression or event"),
+        ({"wait_for": {"expression": "1"}, "javascript": False},
+         "wait_for.expression: cannot be used together with javascript: false"),
+        ({"wait_for": {"event": "x"}, "javascript": False},
+         "wait_for.event: cannot be used together with javascript: false"),
+        ({"wait_for": {"event": "no name"}}, 'wait_for.event: "no name" is not allowed'),
+        ({"wait_for": {"selector": "a", "state": "there"}}, 'wait_for.state: "there" is not'),
+        ({"wait_for": {"event": "a", "state": "hidden"}},
+         "wait_for.state: has no meaning without wait_for.selector"),
+        ({"hide": ["a"] * 51}, "hide: has too many items"),
+        ({"hide": ["a", ""]}, "hide.1: is empty"),
         ({"width": "5"}, 'width: "5" is not a whole number'),
         ({"background": "red"}, 'background: "red" is not allowed (allowed: transparent or #rrggb'),
         ({"background": "transparent", "format": "jpeg"},
-         "background: transparent has no meaning for jpeg; use format png, webp or pdf"),
+         "background: transparent has no meaning for jpeg; use format png, webp, avif or pdf"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -384,9 +354,61 @@ def test_a_fault_says_what_is_wrong_what_was_seen_and_what_is_allowed(
     (fault,) = faults(**given_)
     assert str(fault).startswith(found)
     assert fault.allowed
-    if "clip.scale" not in found:
+    if "clip.scale" not in found and "pdf.pages" not in found:
         schema = MadeUpRequest.json_schema(Limits())
         assert not Draft202012Validator(schema).is_valid({"html": "x", **given_})
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if needs_url(name)])
+@pytest.mark.parametrize("source", [{"html": "x"}, {"template": "card"}], ids=["html", "template"])
+def test_an_option_for_pages_on_the_web_is_refused_beside_others(
+    name: str, source: dict[str, Any]
+) -> None:
+    """With its field; the schema refuses it too, and a signed URL's parameters have none."""
+    given_ = {**source, **good(name)}
+    with pytest.raises(InvalidField) as caught:
+        MadeUpRequest.parse(given_, Limits())
+    fault = caught.value.faults[0]
+    assert (fault.field, fault.message) == (name, "has no meaning without url")
+    assert not Draft202012Validator(MadeUpRequest.json_schema(Limits())).is_valid(given_)
+
+
+@pytest.mark.parametrize(
+    ("given_", "field"),
+    [
+        ({"styles": [{"content": "a"}]}, "styles"),
+        ({"scripts": [{"url": "a.js"}]}, "scripts"),
+        ({"wait_for": {"selector": "a", "expression": "1"}}, "wait_for.expression"),
+    ],
+)
+def test_code_of_a_caller_is_not_added_to_a_template(given_: dict[str, Any], field: str) -> None:
+    """Also by the schema; what is no code is."""
+    body = {"template": "card", "data": {}}
+    with pytest.raises(InvalidField) as caught:
+        RenderRequest.parse({**body, **given_}, Limits())
+    assert [fault.field for fault in caught.value.faults] == [field]
+    schema = Draft202012Validator(RenderRequest.json_schema(Limits()))
+    assert not schema.is_valid({**body, **given_})
+    assert schema.is_valid({**body, "wait_for": {"event": "a"}, "hide": ["a"], "freeze": True})
+    assert schema.is_valid({"html": "x", "wait_for": None, **given_})
+
+
+@pytest.mark.parametrize(
+    ("given_", "found"),
+    [
+        ({"styles": [{"url": "file:///etc/passwd"}]}, 'styles.0.url: cannot be fetched by "file"'),
+        ({"scripts": [{"url": "http://[x"}]}, 'scripts.0.url: "http://[x" is no address'),
+        (
+            {"styles": [{"content": "é" * 70_000}, {"content": "é" * 70_000}]},
+            "styles: has contents of 280000 bytes",
+        ),
+    ],
+)
+def test_what_json_schema_cannot_say_of_an_insertion(given_: dict[str, Any], found: str) -> None:
+    """Addresses by other schemes, and the size of all contents together."""
+    (fault,) = faults(**given_)
+    assert str(fault).startswith(found)
+    assert fault.allowed
 
 
 def test_all_faults_are_reported_at_once() -> None:
@@ -394,9 +416,9 @@ def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(InvalidField) as caught:
         MadeUpRequest.parse({"width": 0, "other": 1, "clip": {"width": 1}}, Limits())
     fields = [fault.field for fault in caught.value.faults]
-    assert fields == ["html", "width", "clip.height", "other"]
+    assert fields == ["html", "clip.height", "width", "other"]
     broken = faults(quality=80, padding=1, delay_ms=70_000)
-    assert [fault.field for fault in broken] == ["quality", "delay_ms", "padding"]
+    assert [fault.field for fault in broken] == ["quality", "padding", "delay_ms"]
 
 
 @pytest.mark.parametrize(
@@ -406,8 +428,8 @@ def test_all_faults_are_reported_at_once() -> None:
         ([("clip.width", "1"), ("clip.width", "2")], "clip.width"),
         ([("margin", "1mm"), ("margin.top", "1mm")], "margin.top"),
         ([("margin.top", "1mm"), ("margin", "1mm")], "margin"),
-        ([("wait_until.1", "load")], "wait_until"),
-        ([("cookies.0.name", "a"), ("cookies.2.name", "b")], "cookies"),
+        ([("events.1", "load")], "events"),
+        ([("stamps.0.name", "a"), ("stamps.2.name", "b")], "stamps"),
     ],
 )
 def test_a_query_that_contradicts_itself_is_refused(
@@ -421,7 +443,7 @@ def test_a_query_that_contradicts_itself_is_refused(
 
 @pytest.mark.parametrize(
     "name",
-    ["clip.z", "clip.", "clip", "clip..x", "width.x", "x.y", ".", "", "wait_until.x", "cookies.0"],
+    ["clip.z", "clip.", "clip", "clip..x", "width.x", "x.y", ".", "", "events.x", "stamps.0"],
 )
 def test_a_dotted_name_that_there_is_not_is_the_callers_fault(name: str) -> None:
     """Never anything else."""
@@ -430,7 +452,7 @@ def test_a_dotted_name_that_there_is_not_is_the_callers_fault(name: str) -> None
 
 
 @given(st.lists(st.tuples(
-    st.lists(st.sampled_from(["clip", "width", "headers", "cookies", "wait_until", "0", "1", "",
+    st.lists(st.sampled_from(["clip", "width", "labels", "stamps", "events", "0", "1", "",
                               "name", "margin", "top", "x"]), min_size=1, max_size=5).map(".".join),
     st.sampled_from(["1", "a", ""])), max_size=6))  # fmt: skip
 def test_nothing_but_an_invalid_field_comes_of_dotted_names(query: list[tuple[str, str]]) -> None:
@@ -448,7 +470,7 @@ def test_a_flag_with_a_value_of_the_wrong_form_is_refused() -> None:
     """A map needs NAME=VALUE, an item that is an object JSON."""
     command = argparse.ArgumentParser()
     add_flags(command, MadeUp)
-    for words in (["--headers", "x"], ["--cookies", "{"]):
+    for words in (["--labels", "x"], ["--stamps", "{"]):
         with pytest.raises(OperatorError, match=words[0]):
             given_options(command.parse_args(words), MadeUp)
 
@@ -457,13 +479,18 @@ def test_a_field_without_a_declaration_is_refused() -> None:
     """When the class is made, so that no option can lack its description."""
     with pytest.raises(TypeError, match=r"Option\("):
         type("Bad", (OptionGroup,), {"__annotations__": {"x": int}, "x": 1})
+    for without in (Option("X.", formats=("pdf",)), Option("X.", value_formats={"a": ("pdf",)})):
+        with pytest.raises(TypeError, match="no format stands beside it"):
+            type(
+                "Bad", (OptionGroup,), {"__annotations__": {"x": Annotated[str, without]}, "x": ""}
+            )
     annotation = Annotated[int, Option("X.", needs=("y",))]
     with pytest.raises(TypeError, match="unknown options"):
         type("Bad", (OptionGroup,), {"__annotations__": {"x": annotation}, "x": 1})
 
 
 def test_the_declaration_needs_neither_chrome_nor_an_encoder() -> None:
-    """Whoever checks a request, as the command line and a queue, need not load them."""
+    """What checks a request, as the command line and a queue, need not load them."""
     code = (
         "import sys, poster_service.render.request\n"
         "heavy = {'pyppeteer', 'PIL', 'zlib_ng', 'aiohttp', 'jinja2'}\n"
@@ -483,5 +510,5 @@ def test_query_options_have_what_a_form_needs(tmp_path: Path) -> None:
     assert found["timeout_ms"]["maximum"] == found["delay_ms"]["maximum"] == 700
     assert found["clip.width"]["exclusiveMinimum"] == 0
     assert (found["margin"]["type"], found["margin"]["default"]) == ("string", "0px")
-    assert found["wait_until.0"]["enum"] == ["load", "networkidle0"]
+    assert found["events.0"]["enum"] == ["load", "networkidle0"]
     assert all(one["description"] for one in found.values())

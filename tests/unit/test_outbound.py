@@ -177,14 +177,14 @@ async def test_the_time_limit_of_a_fetch_begins_with_its_slot() -> None:
             await over.wait()
         return web.Response(text="x", headers={"Cache-Control": "max-age=60"})
 
-    async with serving(handler) as address, fetching(seconds=1.0) as fetcher:
+    async with serving(handler) as address, fetching(seconds=5.0) as fetcher:
         fetcher.outbound = Outbound(1)
         async with fetcher.outbound.slot(Owner(), "other"):
             waiting = [
                 asyncio.ensure_future(fetcher.fetch(get(f"{address}/{path}")))
                 for path in ("one", "one", "two")
             ]
-            done, _ = await asyncio.wait(waiting, timeout=1.5)
+            done, _ = await asyncio.wait(waiting, timeout=6)
             assert not done
         for one in waiting:
             assert (await one).body == b"x"

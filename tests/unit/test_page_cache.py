@@ -1,4 +1,4 @@
-"""Chrome's program is read anew into the page cache, within its time, and never in the way."""
+"""Chrome's program is read again into the page cache, within its time, and never in the way."""
 
 import os
 import tempfile

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.pool import Lease, Pool, PoolSize
 from poster_service.browser.pool_folder import open_instance_dir
-from poster_service.browser.pool_state import MOVES, PoolEntry, PoolState, State
+from poster_service.browser.pool_state import MOVES, Capacity, PoolEntry, PoolState, State
 from poster_service.browser.spec import ChromeSpec, Sandbox
 from poster_service.errors import ChromeDied, ChromeNotStarted
 from poster_service.process import census
@@ -111,7 +111,7 @@ class PoolStateMachine(RuleBasedStateMachine):
         before = entry.served
         self.state.renew(entry)
         assert entry.served == before + 1
-        # Whoever had it has given it back.
+        # The holder has given it back.
         self.waiters = [one for one in self.waiters if not (one.done() and has(one, entry))]
 
     @precondition(lambda self: self.in_states(State.RENEWING))
@@ -212,7 +212,7 @@ class PoolStateMachine(RuleBasedStateMachine):
         assert f"{self.state.count(State.LEASED)} leased" in repr(self.state)
 
     def teardown(self) -> None:
-        """Everyone can be told, and everything ended."""
+        """Every waiter can get an answer, and everything ended."""
         self.state.fail_waiters(ChromeDied("over"))
         assert all(waiter.done() for waiter in self.waiters)
         for entry in list(self.state.entries.values()):
@@ -267,8 +267,28 @@ def test_the_one_that_has_been_ready_longest_is_leased_first() -> None:
     assert state.take() is second
 
 
+def test_two_pools_share_their_room_and_their_numbers() -> None:
+    """One needs what the other has idle; what a caller of the other waits for it does not get."""
+    shared = Capacity(2)
+    one, other = PoolState(shared, 2), PoolState(shared, 0)
+    first, second = one.to_start()
+    one.became_ready(first, A_CHROME)
+    waiter: asyncio.Future[PoolEntry] = asyncio.Future(loop=asyncio.new_event_loop())
+    other.waiters.append(waiter)
+    assert other.to_start() == []
+    assert (other.lacking(), one.lacking()) == (1, 0)
+    assert one.idle() == [first]
+    one.retire(first)
+    assert other.lacking() == 0, "there will be room"
+    one.remove(first)
+    (third,) = other.to_start()
+    assert len({first.number, second.number, third.number}) == 3
+    assert one.to_start() == other.to_start() == []
+    waiter.get_loop().close()
+
+
 def test_a_lease_that_has_ended_cannot_be_used_again() -> None:
-    """Whoever kept it gets no Chrome that is another's by now."""
+    """A caller that kept it gets no Chrome that is another's by now."""
     lease = Lease(A_CHROME)
     assert lease.chrome is A_CHROME
     lease.finish()
@@ -415,7 +435,7 @@ def test_statistics_are_a_picture_that_does_not_change() -> None:
     pool = Pool(spec(Path("/nonexistent"), "/bin/false"), PoolSize(ready=1, capacity=1))
     statistics: Any = pool.statistics()
     assert statistics.counts == dict.fromkeys(
-        ("starting", "ready", "leased", "renewing", "retiring"), 0
+        ("starting", "ready", "leased", "renewing", "cleaning", "warm", "retiring"), 0
     )
     assert not pool.is_ready
     with pytest.raises(AttributeError):

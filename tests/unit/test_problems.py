@@ -9,6 +9,7 @@ import pytest
 
 from poster_service import errors
 from poster_service.errors import Fault
+from poster_service.problems import INTERNAL, status_of
 from poster_service.web import problems
 from tests.unit.public_errors import LEAVES, PUBLIC
 
@@ -24,10 +25,33 @@ CODES = {
     "JsonTooComplex": ("json_too_complex", 400),
     "FormTooComplex": ("form_too_complex", 400),
     "UnsupportedMediaType": ("unsupported_media_type", 415),
+    "WaitFailed": ("wait_failed", 422),
     "FetchDenied": ("fetch_denied", 422),
+    "ScriptFailed": ("script_error", 422),
+    "MissingGlyph": ("missing_glyph", 422),
     "FetchFailed": ("fetch_failed", 502),
+    "ResourceStatus": ("resource_status", 502),
+    "UnknownResult": ("unknown_result", 404),
+    "UnknownDeadLetter": ("unknown_dead_letter", 404),
+    "UnknownJob": ("unknown_job", 404),
+    "JobEnded": ("job_ended", 409),
+    "KeyReused": ("idempotency_key_reused", 422),
+    "TooManyJobs": ("too_many_jobs", 429),
+    "UnknownBatch": ("unknown_batch", 404),
+    "BatchEnded": ("batch_ended", 409),
+    "TooManyBatches": ("too_many_batches", 429),
+    "QueueUnavailable": ("queue_unavailable", 503),
+    "JobsMissing": ("jobs_missing", 501),
+    "JobLost": ("job_lost", 502),
+    "DestinationDenied": ("destination_denied", 422),
+    "DestinationFailed": ("destination_failed", 502),
+    "StorageFailed": ("storage_failed", 502),
+    "UrlStatus": ("url_status", 422),
+    "NotAPage": ("not_a_page", 422),
+    "UrlUnreachable": ("url_unreachable", 502),
     "Unauthorized": ("unauthorized", 401),
     "CrossOriginForm": ("cross_origin_form", 403),
+    "CrossOriginRequest": ("cross_origin_request", 403),
     "UnknownHost": ("unknown_host", 421),
     "BadSignature": ("bad_signature", 403),
     "UnknownKey": ("unknown_key", 403),
@@ -35,7 +59,13 @@ CODES = {
     "ExpiryTooFar": ("expiry_too_far", 403),
     "RateLimited": ("rate_limited", 429),
     "ConcurrencyLimited": ("concurrency_limited", 429),
+    "NotAcceptable": ("not_acceptable", 406),
     "PictureTooLarge": ("picture_too_large", 422),
+    "ContentTooLarge": ("content_too_large", 422),
+    "PagesOutOfRange": ("pages_out_of_range", 422),
+    "SelectorNotFound": ("selector_not_found", 422),
+    "SelectorEmpty": ("selector_empty", 422),
+    "ClipOutside": ("clip_outside", 422),
     "Overloaded": ("overloaded", 503),
     "Stopping": ("stopping", 503),
     "PageCrashed": ("page_crashed", 502),
@@ -56,8 +86,8 @@ def answer(error: errors.PosterError) -> tuple[int, dict[str, Any], dict[str, st
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
 def test_every_leaf_has_a_line_in_the_table(kind: type[errors.PosterError]) -> None:
     """Its own or an ancestor's; none falls through to "something went wrong"."""
-    status, title = problems.status_of(kind("words"))
-    assert (status, title) != problems.INTERNAL
+    status, title = status_of(kind("words"))
+    assert (status, title) != INTERNAL
     assert 400 <= status < 600
     assert title
 
@@ -65,13 +95,13 @@ def test_every_leaf_has_a_line_in_the_table(kind: type[errors.PosterError]) -> N
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
 def test_the_branch_says_whose_fault_it_is(kind: type[errors.PosterError]) -> None:
     """4xx for the caller's, 5xx for load, Chrome's and the operator's."""
-    status, _ = problems.status_of(kind("words"))
+    status, _ = status_of(kind("words"))
     assert (status < 500) == issubclass(kind, errors.CallerError)
 
 
 def test_codes_are_what_they_were() -> None:
     """Callers write programs against them, and against the status."""
-    found = {kind.__name__: (kind.code, problems.status_of(kind("words"))[0]) for kind in PUBLIC}
+    found = {kind.__name__: (kind.code, status_of(kind("words"))[0]) for kind in PUBLIC}
     assert found == CODES
 
 
@@ -121,7 +151,7 @@ def test_who_is_turned_away_hears_when_to_come_back(
     assert answer(kind("full", retry_after=7))[2]["Retry-After"] == "7"
 
 
-@pytest.mark.parametrize("kind", [one for one in LEAVES if problems.status_of(one("x"))[0] == 503])
+@pytest.mark.parametrize("kind", [one for one in LEAVES if status_of(one("x"))[0] == 503])
 def test_every_503_has_a_retry_after(kind: type[errors.PosterError]) -> None:
     """No room now means that there will be: the issue promises the header with each of them."""
     assert int(answer(kind("words"))[2]["Retry-After"]) >= 1

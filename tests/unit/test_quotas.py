@@ -12,7 +12,7 @@ from poster_service.web.quotas import Quotas
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that pass when a test adds them."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -22,7 +22,7 @@ class Clock:
 
 
 async def test_the_burst_is_had_at_once_and_then_one_by_one() -> None:
-    """30 a minute, 3 saved up: a fourth comes after two seconds, which are told."""
+    """30 a minute, 3 saved up: a fourth comes after two seconds, which the refusal names."""
     clock = Clock()
     quotas = Quotas(30, 3, None, clock)
     for _ in range(3):

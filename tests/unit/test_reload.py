@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from poster_service.render import folder as folders
 from poster_service.render.folder import is_settled, snapshot, stamps_of
 from poster_service.render.markup import Templates
 from poster_service.render.page_files import NO_STORE, template_file
+from poster_service.render.template import Reader, Template
 from tests.unit.template_folders import SAMPLE, make
 
 
@@ -52,6 +54,31 @@ def test_each_file_is_live(root: Path) -> None:
         shown(templates)
     found = templates.find("card")
     assert (found.width, found.sample) == (9, {"title": "S"})
+
+
+def test_a_file_that_is_completed_while_it_is_read_is_read_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor empties a file and writes it: what was read in between does not stay."""
+    templates = Templates(root)
+    sample, read = root / "card/sample.json", Reader.read
+    whole = sample.read_text()
+
+    def slowly(reader: Reader) -> Template:
+        try:
+            return read(reader)
+        finally:
+            time.sleep(2 * folders.SETTLED_NS / 1e9)  # as long as a busy machine may take
+            sample.write_text(whole)
+
+    time.sleep(2 * folders.SETTLED_NS / 1e9)  # so that no other file is young
+    sample.write_text("")
+    monkeypatch.setattr(Reader, "read", slowly)
+    templates.refresh()
+    assert list(templates.faults()) != []
+    monkeypatch.undo()
+    templates.refresh()
+    assert list(templates.faults()) == []
 
 
 def test_folders_come_and_go(root: Path) -> None:
@@ -94,7 +121,7 @@ def test_the_last_good_version_stays_until_it_is_mended(
         assert fault["mistakes"][0].startswith(file)
     (root / file).write_text(before)
     assert shown(templates, title="x") == "A:x"
-    assert templates.faults() == []
+    assert list(templates.faults()) == []
 
 
 def test_a_page_that_is_removed_stays_in_use_and_its_folder_does_not(root: Path) -> None:
@@ -106,7 +133,7 @@ def test_a_page_that_is_removed_stays_in_use_and_its_folder_does_not(root: Path)
     shutil.rmtree(root / "card")
     templates.refresh()
     assert names(templates) == []
-    assert templates.faults() == []
+    assert list(templates.faults()) == []
 
 
 def test_a_new_folder_with_a_mistake_is_reported_to_who_asks_for_it(root: Path) -> None:
@@ -119,7 +146,7 @@ def test_a_new_folder_with_a_mistake_is_reported_to_who_asks_for_it(root: Path) 
     assert (names(templates), shown(templates)) == (["card"], "A:T")
     (root / "late/poster.html").write_text("ok")
     assert shown(templates, "late") == "ok"
-    assert templates.faults() == []
+    assert list(templates.faults()) == []
 
 
 def test_an_include_that_was_missing_is_found_when_it_comes(root: Path) -> None:
@@ -256,6 +283,51 @@ def test_a_file_of_another_moment_than_the_page_is_not_for_the_cache(root: Path)
     (card / "new.css").write_text("")
     assert NO_STORE in template_file(card, "new.css", files).headers
     assert template_file(card, "new.css").headers == plain
+
+
+def settle(*files: Path) -> None:
+    """Give files times so old that another change has others."""
+    for file in files:
+        os.utime(file, (1, 1))
+    time.sleep(2 * folders.SETTLED_NS / 1e9)  # the time of the status cannot be set
+
+
+def test_a_remembered_file_is_read_again_once_it_has_changed(root: Path) -> None:
+    """In place, by another file, by a symbolic link that leads elsewhere, and when it is gone."""
+    card = root / "card"
+    one, other = card / "one.css", card / "other.css"
+    one.write_text("one")
+    other.write_text("two")
+    link = card / "link.css"
+    link.symlink_to(one)
+    settle(one, other)
+    for name in ("one.css", "link.css", "link.css"):
+        assert template_file(card, name).body == b"one"
+    link.unlink()
+    link.symlink_to(other)
+    assert template_file(card, "link.css").body == b"two"
+    one.write_text("ONE")
+    assert template_file(card, "one.css").body == b"ONE"
+    other.replace(one)
+    assert template_file(card, "one.css").body == b"two"
+    assert template_file(card, "link.css").status == 404
+    outside = root / "secret.css"
+    outside.write_text("secret")
+    settle(outside)
+    one.unlink()
+    one.symlink_to(outside)
+    assert template_file(card, "one.css").status == 404
+
+
+def test_a_remembered_file_is_not_opened_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it found out again where its path leads."""
+    card = root / "card"
+    settle(card / "style.css")
+    first = template_file(card, "style.css")
+    monkeypatch.setattr(Path, "read_bytes", None)
+    monkeypatch.setattr(Path, "resolve", None)
+    assert template_file(card, "style.css?v=1") == first
+    assert first.body == (card / "style.css").read_text().encode()
 
 
 @pytest.mark.parametrize("where", ["as it is", "relative"])

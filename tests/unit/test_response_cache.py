@@ -267,9 +267,9 @@ async def test_what_may_not_be_shared_is_fetched_by_each() -> None:
 async def test_who_came_later_has_its_own_time() -> None:
     """The first one's time is up; the next asks for itself."""
     origin = Origin({"Cache-Control": "max-age=60"}, hold=asyncio.Event())
-    async with cached(origin, timeout=1) as (fetcher, url, _):
+    async with cached(origin, timeout=8) as (fetcher, url, _):
         (first,) = await together(origin, fetcher, url, [lambda _: None])
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(4)
         second = asyncio.create_task(fetcher.fetch(get(url)))
         with pytest.raises(RequestFailed, match="Timeout"):
             await first

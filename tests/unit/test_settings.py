@@ -113,7 +113,7 @@ def test_a_timeout_beyond_its_own_bound_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["POSTER_PROT", "POSTER_", "POSTER_Port", "POSTER_port"])
 def test_a_variable_that_would_not_be_read_is_not_passed_over(name: str) -> None:
-    """A slip of the pen is told, not ignored; case matters as the environment has it."""
+    """A slip of the pen is an error, not ignored; case matters as the environment has it."""
     assert f"{name}: no such setting" in faults({name: "1"})
 
 
@@ -179,7 +179,9 @@ def test_every_setting_is_in_the_help(name: str) -> None:
     assert f"{field.description} [{variable_of(name)}; default: " in text
     [row] = [row for row in rows() if row.name == name]
     default = getattr(DEFAULTS, name)
-    shown = str(default) if default not in (None, ()) else "none"
+    is_list = isinstance(default, tuple)
+    shown = ", ".join(map(str, default)) if is_list else str(default)
+    shown = shown if default not in (None, ()) else "none"
     shown = shown.lower() if isinstance(default, bool) else shown
     bounds = f"; {row.bounds}" if row.bounds else ""
     assert f"{variable_of(name)}; default: {shown}{bounds}]" in text
@@ -241,6 +243,22 @@ OTHER_VALUES = {
     "ready_chromes": "3",
     "max_ready_chromes": "3",
 }
+
+
+def test_renders_per_chrome_without_a_level_means_what_it_meant_before_there_were_levels() -> None:
+    """With a warning; a level that is given counts, and one render for each Chrome needs none."""
+    former = Settings.load({"POSTER_RENDERS_PER_CHROME": "20"}, {})
+    assert (former.isolation, former.template_isolation) == ("context", "context")
+    assert former.renders_per_chrome == 20
+    [warning] = former.warnings
+    assert "POSTER_RENDERS_PER_CHROME" in warning
+    assert "POSTER_ISOLATION=context" in warning
+    named = Settings.load({"POSTER_RENDERS_PER_CHROME": "20", "POSTER_ISOLATION": "process"}, {})
+    alone = Settings.load({"POSTER_RENDERS_PER_CHROME": "1"}, {})
+    for settings in (named, alone, DEFAULTS):
+        assert (settings.isolation, settings.template_isolation) == ("process", "process")
+        assert settings.warnings == ()
+    assert "'many'" in faults({"POSTER_RENDERS_PER_CHROME": "many"})
 
 
 @pytest.mark.parametrize("former", sorted(RENAMED))

@@ -42,7 +42,7 @@ def pairs_of(address: str) -> signed.Pairs:
 
 
 def test_the_canonical_text_is_the_one_that_is_written_down() -> None:
-    """By hand, with the standard library only: whoever signs in another language does this."""
+    """By hand, with the standard library only: a program in another language signs like this."""
     pairs = [("width", "300"), ("data.title", "你 & ~ü+/"), ("key", "old"), ("expires", "1")]
     text = (
         "GET\n/render/card\ndata.title=%E4%BD%A0%20%26%20~%C3%BC%2B%2F&expires=1&key=old&width=300"

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from poster_service.errors import InvalidSettings
 from poster_service.render.cache import CachedImage
+from poster_service.render.formats import FORMATS
 from poster_service.render.job import CacheControl, RenderContext
-from poster_service.render.renderer import Rendered
+from poster_service.render.picture import Picture, Rendered
 from poster_service.render.store import Entry
 from poster_service.settings import Settings
 from poster_service.stats import Phases
@@ -19,15 +20,17 @@ from tests.unit.jobs import build
 TIMES = st.floats(min_value=0, max_value=1e11)
 
 
+PICTURES = st.builds(Picture, st.sampled_from(FORMATS), st.binary(), st.text(), st.text())
+
+
 @given(
-    body=st.binary(),
-    etag=st.text(),
+    pictures=st.lists(PICTURES, min_size=1, max_size=4).map(tuple),
     since=TIMES,
     until=TIMES | st.just(math.inf),
 )
-def test_an_entry_survives(body: bytes, etag: str, since: float, until: float) -> None:
-    """Whatever its bytes."""
-    entry = Entry(body, "image/png", etag, since, until)
+def test_an_entry_survives(pictures: tuple[Picture, ...], since: float, until: float) -> None:
+    """Whatever its bytes, one picture or several."""
+    entry = Entry(pictures, since, until)
     assert Entry.unpacked(entry.packed()) == entry
 
 
@@ -39,7 +42,7 @@ def test_anything_else_is_none(raw: bytes) -> None:
 
 def test_a_cut_off_picture_is_none() -> None:
     """Nor is one with something behind it."""
-    packed = Entry(b"picture", "image/png", "x", 1.0, 2.0).packed()
+    packed = Entry((Picture("png", b"picture", "x"),), 1.0, 2.0).packed()
     for other in (packed[:-1], packed + b"x", packed[1:], b"{}\npicture", b"null\n"):
         assert Entry.unpacked(other) is None
 
@@ -47,9 +50,8 @@ def test_a_cut_off_picture_is_none() -> None:
 def cached(*, ago: float, left: float) -> CachedImage:
     """A picture of some seconds ago, good for some more."""
     now = time.monotonic()
-    return CachedImage(
-        Rendered(b"x", "image/png", Phases(), "e", now + left), now - ago, now + left
-    )
+    rendered = Rendered((Picture("png", b"x", "e"),), Phases(), now + left)
+    return CachedImage(rendered, now - ago, now + left)
 
 
 def test_times_mean_the_same_elsewhere() -> None:

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.long_files import LONG_FILES
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,6 +30,11 @@ def test_no_test_file_is_imported() -> None:
     assert len(files) > 100
     found = {str(path.relative_to(ROOT)): imported_tests(path.read_text()) for path in files}
     assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_every_long_file_is_there() -> None:
+    """Otherwise its head start is lost without a word."""
+    assert [name for name in LONG_FILES if not (ROOT / name).is_file()] == []
 
 
 def test_every_way_to_import_a_test_file_is_found() -> None:

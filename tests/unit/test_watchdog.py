@@ -1,4 +1,4 @@
-"""A stuck event loop is told, and one that stays stuck ends the service."""
+"""A stuck event loop is logged, and one that stays stuck ends the service."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ async def main():
     except TimeoutError:
         print("out of time")
     print("skipped" if skipped() > 2 else "nothing skipped")
-    await asyncio.wait_for(logged.wait(), 30)  # or the process could end before the watchdog's turn
+    await asyncio.wait_for(logged.wait(), 60)  # or the process could end before the watchdog's turn
 
 going, logged = asyncio.Event(), asyncio.Event()
 with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
@@ -121,7 +121,7 @@ async def test_a_loop_that_turns_is_never_reported() -> None:
 
 
 def test_a_loop_blocked_for_good_ends_the_process_with_its_status() -> None:
-    """70, so that whoever restarts it knows why; the stack is on stderr."""
+    """70, so that a supervisor that restarts it knows why; the stack is on stderr."""
     done = subprocess.run(
         [sys.executable, "-c", STUCK_FOR_EVER], capture_output=True, text=True, check=False,
         timeout=60,

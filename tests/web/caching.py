@@ -6,7 +6,7 @@ import aiohttp
 
 from tests.web.conftest import Service
 
-PAGE = {"html": "<p>the same</p>", "width": 40, "height": 40}
+PAGE: dict[str, Any] = {"html": "<p>the same</p>", "width": 40, "height": 40}
 
 
 async def ask(service: Service, job: dict[str, Any], **headers: str) -> aiohttp.ClientResponse:

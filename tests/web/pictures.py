@@ -7,6 +7,7 @@ from PIL import Image
 RED = (255, 0, 0, 255)
 GREEN = (0, 128, 0, 255)
 BLUE = (0, 0, 255, 255)
+LIME = (0, 255, 0, 255)
 WHITE = (255, 255, 255, 255)
 CLEAR = (0, 0, 0, 0)
 

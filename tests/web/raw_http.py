@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conftest import settled
+from tests.conftest import SETTLE_SECONDS, settled
 from tests.web.conftest import Service
 
 #: Random pixels, so that the picture is larger than what sockets hold.
@@ -48,13 +48,13 @@ def request(
 
 async def answer(streams: Streams) -> tuple[int, dict[str, Any], bytes]:
     """Status, problem and head of what is answered."""
-    head = await asyncio.wait_for(streams[0].readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(streams[0].readuntil(b"\r\n\r\n"), SETTLE_SECONDS)
     [length] = [
         int(line.split(b":")[1])
         for line in head.split(b"\r\n")
         if line.lower().startswith(b"content-length:")
     ]
-    body = await asyncio.wait_for(streams[0].readexactly(length), 10)
+    body = await asyncio.wait_for(streams[0].readexactly(length), SETTLE_SECONDS)
     return int(head.split()[1]), json.loads(body), head
 
 

@@ -18,18 +18,25 @@ SERVER = shutil.which("redis-server") or shutil.which("redis-check-rdb")
 class Server:
     """A Redis that listens on a socket in a folder, and can be taken away."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Start it.
+
+        Args:
+            folder: For its socket and files.
+            options: More of its command line.
+        """
+        self._options = options
         self._socket = folder / "redis.sock"
         self.address = f"unix://{self._socket}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start it, with what its files have if its options say so, and wait until it answers."""
         self._process = subprocess.Popen(
             [
                 "redis-server", "--port", "0", "--unixsocket", str(self._socket), "--save", "",
-                "--dir", str(self._socket.parent),
+                "--dir", str(self._socket.parent), *self._options,
             ],
             executable=SERVER, stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -48,9 +55,11 @@ class Server:
             return found
 
     def send(self, number: int) -> None:
-        """A signal."""
+        """A signal; one that is to stop has stopped, and answers nothing more."""
         assert self._process is not None
         os.kill(self._process.pid, number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def stop(self) -> None:
         """End it."""

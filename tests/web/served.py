@@ -96,12 +96,21 @@ async def fed(
 
 
 @contextlib.asynccontextmanager
-async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
-    """`poster-service serve` on a free port; ended and searched for leftovers."""
+async def started(
+    work_dir: Path, *arguments: str, command: str = "serve", **variables: str
+) -> AsyncIterator[Served]:
+    """`poster-service serve` on a free port, in a work folder that it may share; ended.
+
+    Args:
+        work_dir: The work folder.
+        arguments: More of the command line.
+        command: Another command that serves, such as `work`.
+        variables: More of the environment.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "poster_service", "serve", "--port", "0", *arguments,
+        sys.executable, "-m", "poster_service", command, "--port", "0", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=environment(work_dir),
+        env=environment(work_dir) | variables,
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -109,10 +118,16 @@ async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
         address = re.search(r"http://\S+", line)
         assert address, f"no address in {line!r}"
         async with aiohttp.ClientSession() as client:
-            served = Served(process, address[0], work_dir, client)
-            # The Chrome by which the service proved itself at the start may still be ending.
-            assert await settled(lambda: len(served.folders()) == 1)
-            yield served
+            yield Served(process, address[0], work_dir, client)
     finally:
         assert await end(process), "the service had to be killed"
-        assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)
+
+
+@contextlib.asynccontextmanager
+async def serving(work_dir: Path, *arguments: str) -> AsyncIterator[Served]:
+    """The same in a work folder of its own, which is searched for leftovers."""
+    async with started(work_dir, *arguments) as served:
+        # The Chrome by which the service proved itself at the start may still be ending.
+        assert await settled(lambda: len(served.folders()) == 1)
+        yield served
+    assert await settled(lambda: left_of(work_dir) == []), left_of(work_dir)

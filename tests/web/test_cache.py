@@ -17,8 +17,13 @@ from tests.web.leases import ENDLESS, chrome_of
 from tests.web.signing import DATA, KEYS, address
 from tests.web.tokens import TOKENS, WEB, bearer
 
-#: Runs something and so is never shared by itself; takes a second.
-SLOW = "<script>const end = Date.now() + 1000; while (Date.now() < end);</script>"
+NEVER = {"wait_for": {"expression": "false"}}
+
+
+def after(milliseconds: int) -> dict[str, Any]:
+    """A wait of a page in which others can join it, and which takes no processor from them."""
+    promise = f"new Promise((go) => setTimeout(go, {milliseconds}, true))"
+    return {"wait_for": {"expression": promise}}
 
 
 @pytest.fixture
@@ -67,6 +72,7 @@ async def test_no_cache_paints_anew_and_no_store_passes_by(keeping: Service) -> 
     assert renders(keeping) == before + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     ["<script>document.write(Math.random())</script>", "<svg onload='x()'>",
@@ -90,7 +96,7 @@ async def test_a_page_that_may_come_out_differently_is_painted_each_time(
 
 @pytest.mark.slow
 async def test_a_picture_lasts_as_long_as_its_caller_said(keeping: Service) -> None:
-    """And then it is painted anew."""
+    """And then it is painted again."""
     job = PAGE | {"html": "<script>1</script>", "cache_ttl": 1}
     assert word(await ask(keeping, job)) == "miss"
     for _ in range(200):
@@ -100,6 +106,7 @@ async def test_a_picture_lasts_as_long_as_its_caller_said(keeping: Service) -> N
     assert answer == "miss"
 
 
+@pytest.mark.slow
 async def test_a_picture_with_remote_parts_lasts_as_long_as_they_do(
     keeping: Service, serve_pages: Any
 ) -> None:
@@ -190,8 +197,8 @@ async def test_callers_have_pictures_of_their_own_unless_a_setting_shares_them(
 
 
 def slow(**more: Any) -> dict[str, Any]:
-    """A job that takes a second and may be shared."""
-    return PAGE | {"html": SLOW, "cache_ttl": 60} | more
+    """A job that takes three seconds and may be shared."""
+    return PAGE | {"html": "<p>", "cache_ttl": 60, **after(3_000)} | more
 
 
 async def started(
@@ -258,23 +265,22 @@ async def test_when_the_last_hangs_up_the_render_ends_at_once(keeping: Service) 
 
 @pytest.mark.slow
 async def test_each_caller_has_a_time_of_its_own(keeping: Service) -> None:
-    """The impatient one is told 504, whether it began or joined; the patient get the picture."""
-    slower = SLOW.replace("1000", "3000")
-    job = slow(html=slower, timeout_ms=30_000)
-    first, second = await started(keeping, job | {"timeout_ms": 2000}, job)
+    """The impatient one gets 504, whether it began or joined; the patient get the picture."""
+    job = slow(timeout_ms=60_000, **after(8_000))
+    first, second = await started(keeping, job | {"timeout_ms": 5000}, job)
     assert (await first).status == 504
     assert word(await second) == "coalesced"
-    job = slow(html=slower + "<p>2", timeout_ms=30_000)
-    first, second = await started(keeping, job, job | {"timeout_ms": 1500})
+    job |= {"html": "<p>2"}
+    first, second = await started(keeping, job, job | {"timeout_ms": 4000})
     assert (await second).status == 504
     assert word(await first) == "miss"
 
 
 @pytest.mark.slow
 async def test_when_all_times_are_up_it_is_a_timeout_of_the_render(keeping: Service) -> None:
-    """Counted and told as such."""
-    job = slow(html=ENDLESS)
-    first, second = await started(keeping, job | {"timeout_ms": 1500}, job | {"timeout_ms": 1800})
+    """Counted and reported as such."""
+    job = slow(**NEVER)
+    first, second = await started(keeping, job | {"timeout_ms": 5000}, job | {"timeout_ms": 5300})
     for one in (first, second):
         assert (await (await one).json())["code"] == "render_timeout"
     assert await keeping.at_rest()
@@ -287,7 +293,7 @@ async def test_an_error_of_the_render_is_everybodys(keeping: Service) -> None:
     assert await keeping.at_rest()
     tasks = await started(keeping, job, job)
     chrome_of(keeping, None).send_signal(signal.SIGKILL)
-    answers = [await asyncio.wait_for(task, 20) for task in tasks]
+    answers = [await asyncio.wait_for(task, 60) for task in tasks]
     assert [one.status for one in answers] == [502, 502]
     assert await keeping.at_rest()
 
@@ -313,7 +319,7 @@ async def test_what_was_not_for_others_is_painted_for_each(
 
 
 async def test_the_service_stops_with_a_shared_render_under_way(keeping: Service) -> None:
-    """All who wait are told so, and nothing is left."""
+    """All who wait get an error, and nothing is left."""
     job = slow(html=ENDLESS, timeout_ms=60_000)
     tasks = await started(keeping, job, job)
     await keeping.server.stop()

@@ -5,7 +5,6 @@ Each in headless-shell and full Chromium, with a Chrome for each render and with
 
 import base64
 import io
-from collections.abc import AsyncIterator
 from html import escape
 from typing import Any
 
@@ -13,28 +12,18 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from tests.chrome.conftest import installed
 from tests.web.conftest import Service
-from tests.web.modes import modes
+from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import BLUE, CLEAR, GREEN, RED, WHITE, at, decode, near
-from tests.web.service import running_in_own_folder
 
 ROOT = "<!doctype html><style>html, body { margin: 0 }</style>"
 LIME = (0, 255, 0, 255)
 YELLOW = (255, 204, 0, 255)
 
 # Full Chromium takes seconds for each of these, and there are many.
-MODES = modes(pytest.mark.endurance)
 
 
-@pytest.fixture(scope="module", params=MODES)
-async def service(request: pytest.FixtureRequest) -> AsyncIterator[Service]:
-    """A service with one of both Chromes in one of both modes, for all tests of this file."""
-    program, renders = request.param
-    async with running_in_own_folder(
-        chrome=installed(program), renders_per_chrome=renders, timeout_ms=60_000
-    ) as found:
-        yield found
+service = service_in_modes()
 
 
 async def full(service: Service, page: str, **options: Any) -> Image.Image:
@@ -98,6 +87,7 @@ BOX = "width:200px;height:200px;background:"
 THREE = "".join(f"<div style='{BOX}{one}'></div>" for one in ("#f00", "#008000", "#00f"))
 
 
+@in_both_chromes
 @pytest.mark.parametrize("form", ["png", "pdf"])
 @pytest.mark.parametrize(
     ("page", "size", "expected"),
@@ -215,6 +205,8 @@ ONE_SHEET: dict[str, tuple[str, int, dict[int, tuple[int, ...]]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
+@in_both_chromes
 async def test_a_full_page_pdf_is_one_sheet_without_a_tail(service: Service) -> None:
     """As high as what is printed, whatever the page says of viewports, media and sheets."""
     wrong = {}
@@ -227,6 +219,7 @@ async def test_a_full_page_pdf_is_one_sheet_without_a_tail(service: Service) -> 
     assert wrong == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 async def test_a_pdf_has_its_background_everywhere(service: Service, whole: bool) -> None:
     """White too, in margins and on every sheet; a background of the page itself wins."""
@@ -287,6 +280,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["viewport", "full page", "pdf"])
 async def test_what_is_lazy_or_skipped_is_painted(service: Service, where: str) -> None:
     """In shadow trees, closed ones too, in frames, and where nothing runs in the page."""
@@ -333,6 +327,7 @@ CLOSING = {
 }
 
 
+@in_both_chromes
 async def test_a_page_cannot_close_its_window(service: Service) -> None:
     """It is painted all the same, and its Chrome has not died of it."""
     wrong = {}

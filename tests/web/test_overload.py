@@ -7,19 +7,19 @@ import pytest
 
 from tests.web.conftest import Service, StartService
 
-#: Some tenths of a second of drawing, as a large poster takes.
-SLOW = "<script>for (const end = performance.now() + 300; performance.now() < end;);</script><p>%d"
+#: A second, as a page takes that waits for others; it takes no processor from the rest.
+SLOW = {"delay_ms": 1_000, "width": 40, "height": 40}
 
 
 @pytest.mark.slow
 async def test_a_hundred_at_once_are_served_or_asked_to_come_back(
     start_service: StartService,
 ) -> None:
-    """With Retry-After; none of them waits until its time is over, or is told that it was slow."""
+    """With Retry-After; none of them waits until its time is over."""
     service = await start_service(concurrency=2, queue_size=64)
 
     async def one(number: int) -> tuple[int, str]:
-        reported = await service.render(html=SLOW % number, width=40, height=40, timeout_ms=6000)
+        reported = await service.render(html=f"<p>{number}", timeout_ms=15_000, **SLOW)
         if reported.status != 200:
             assert int(reported.headers["Retry-After"]) >= 1
             return reported.status, (await reported.json())["code"]
@@ -31,11 +31,14 @@ async def test_a_hundred_at_once_are_served_or_asked_to_come_back(
     assert await service.at_rest()
 
 
+@pytest.mark.slow
 async def test_after_a_slow_page_the_others_are_served(service: Service) -> None:
     """One that took all of its time says little of others."""
-    slow = await service.render(html="<script>for (;;);</script>", timeout_ms=3000)
+    never = {"wait_for": {"expression": "false"}}
+    slow = await service.render(html="<p>", timeout_ms=10_000, **never)
     assert slow.status == 504
+    # Were its ten seconds expected of each, the last of eight would be refused, two at a time.
     reported = await asyncio.gather(
-        *(service.render(html=f"<p>{n}", width=9, height=9, timeout_ms=10_000) for n in range(8))
+        *(service.render(html=f"<p>{n}", width=9, height=9, timeout_ms=30_000) for n in range(8))
     )
     assert [one.status for one in reported] == [200] * 8

@@ -362,7 +362,7 @@ async def test_addresses_reach_the_server_as_the_page_wrote_them(
 
     async def hold(_: web.Request) -> web.Response:
         """A picture that the load event waits for, which a module's `await` does not hold up."""
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), 60)
         return web.Response(text=BLUE_SQUARE, content_type="image/svg+xml")
 
     service = await start_service(allow_private="127.0.0.0/8")
@@ -374,12 +374,13 @@ async def test_addresses_reach_the_server_as_the_page_wrote_them(
     assert ("GET", "/api?x=%27%2C%7E&sig=a%2Fb%3D", "k") in seen
 
 
-@pytest.mark.parametrize("renders_per_chrome", [1, 50])
+@pytest.mark.slow
+@pytest.mark.parametrize("isolation", ["process", "context"])
 async def test_a_picture_does_not_depend_on_the_render_before_it(
-    start_service: StartService, renders_per_chrome: int
+    start_service: StartService, isolation: str
 ) -> None:
     """Not on its scale, size, background or text either, with the pages prepared ahead."""
-    service = await start_service(renders_per_chrome=renders_per_chrome, concurrency=1)
+    service = await start_service(isolation=isolation, concurrency=1)
     page = """<!doctype html><body style="font: 16px sans-serif"><input value="text">
         <button>Send</button> <select><option>one</select> <textarea>lines</textarea>"""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.bundled import NAMES
 from tests.web.conftest import Service, StartService
 from tests.web.service import running_in_own_folder
 
@@ -107,7 +108,7 @@ async def test_an_unknown_template_is_reported_with_those_there_are(shared: Serv
     """404 and the names."""
     status, problem = await problem_of(shared, json={"template": "no-such", "data": {}})
     assert (status, problem["code"], problem["field"]) == (404, "unknown_template", "template")
-    assert problem["allowed"] == "article-card, share-poster"
+    assert problem["allowed"] == ", ".join(NAMES)
 
 
 async def test_data_that_does_not_fit_is_reported_by_its_place(shared: Service) -> None:
@@ -211,11 +212,11 @@ async def test_the_log_has_what_the_caller_is_not_reported(
 
 async def test_bounds_that_the_operator_set_are_kept(start_service: StartService) -> None:
     """Values of a template's data, and bytes that a page has Chrome tell."""
-    service = await start_service(max_data_values=30, page_max_message_bytes=1 << 20)
-    data = {"title": "x", "tags": ["t"] * 40}
+    service = await start_service(max_data_values=300, page_max_message_bytes=1 << 20)
+    data = {"title": "x", "tags": ["t"] * 400}
     status, problem = await problem_of(service, json={"template": "article-card", "data": data})
     assert (status, problem["code"]) == (422, "invalid_data")
-    assert "more than 30 values" in problem["detail"]
+    assert "more than 300 values" in problem["detail"]
     post = "<script>fetch('/x', {method: 'POST', body: 'x'.repeat(3e6)}).catch(() => {})</script>"
     page = {"html": f"{post}<p>x", "width": 50, "height": 50}
     status, problem = await problem_of(service, json=page)

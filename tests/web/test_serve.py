@@ -15,6 +15,7 @@ import pytest
 
 from poster_service.browser import installed, page_cache
 from poster_service.settings import default_templates
+from tests.bundled import NAMES
 from tests.conftest import is_shim, settled
 from tests.web.pictures import at, decode
 from tests.web.served import Served, environment, fed, left_of, run, serving
@@ -59,6 +60,7 @@ async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: 
         assert await settled(at_rest)
 
 
+@pytest.mark.slow
 async def test_a_former_name_of_a_setting_is_warned_of_once(work_dir: Path) -> None:
     """By the service behind init, not by the process that init replaces; and by other commands."""
     given = ("--chrome", "/nonexistent", "--queue", "3")
@@ -141,6 +143,7 @@ async def test_a_second_signal_ends_at_once(work_dir: Path) -> None:
         assert await served.gone()
 
 
+@pytest.mark.slow
 async def test_the_service_killed_takes_every_chrome_with_it(work_dir: Path) -> None:
     """SIGKILL of the service itself: shims end their Chromes, init reaps, the status tells.
 
@@ -343,7 +346,7 @@ async def test_render_of_stdin_reads_no_files(work_dir: Path, tmp_path: Path) ->
 async def test_render_takes_a_template_and_refuses_bad_options(
     work_dir: Path, tmp_path: Path
 ) -> None:
-    """--template with --data; a fault is told as over HTTP, in one line."""
+    """--template with --data; a fault is reported as over HTTP, in one line."""
     sample = str(default_templates() / "article-card/sample.json")
     out = tmp_path / "card.png"
     status, _, err = await run(
@@ -353,7 +356,7 @@ async def test_render_takes_a_template_and_refuses_bad_options(
     assert out.read_bytes().startswith(b"\x89PNG")
     status, _, err = await run(work_dir, "render", "--template", "nope", "-o", str(out))
     assert status == 1
-    assert "article-card, share-poster" in err
+    assert ", ".join(NAMES) in err
     status, _, err = await run(work_dir, "render", "/nowhere.html", "-o", str(out))
     assert (status, len(err.splitlines())) == (1, 1)
 

@@ -1,8 +1,7 @@
 """GET /status tells the census: as JSON for machines, as a page for people."""
 
-import re
-
-from tests.web.conftest import Service
+from poster_service.web.counters import MAX_ERRORS, Counters, LastError
+from tests.web.conftest import Service, StartService
 from tests.web.leases import busy
 
 
@@ -40,15 +39,55 @@ async def test_the_gauges_follow_what_happens(service: Service) -> None:
     assert status["pool"]["endings"]["asked"] >= 1
 
 
-async def test_a_browser_gets_a_page_that_loads_nothing(service: Service) -> None:
-    """Accept: text/html, or ?format=html; no script, nothing from anywhere."""
-    assert await service.at_rest()
+async def test_a_browser_gets_a_page_without_a_figure(start_service: StartService) -> None:
+    """Accept: text/html, or ?format=html; open, because its script asks for the token."""
+    token = "web-token-0123456789"
+    service = await start_service(tokens=f"web={token}")
     for path, headers in (("/status", {"Accept": "text/html"}), ("/status?format=html", {})):
         response = await service.client.get(f"{service.address}{path}", headers=headers)
-        page = await response.text()
-        assert response.content_type == "text/html"
-        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-        assert re.search(r"zombies <span class=\"zero\">0</span>", page)
-        assert "Lease" in page
-        assert "<script" not in page
-    assert (await service.get("/status?format=json")).content_type == "application/json"
+        text = await response.text()
+        assert (response.status, response.content_type) == (200, "text/html")
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert str(service.instance) not in text
+        assert "chromium" not in text
+    for path, headers in (("/status", {}), ("/status?format=json", {"Accept": "text/html"})):
+        response = await service.client.get(f"{service.address}{path}", headers=headers)
+        assert response.status == 401, path
+    given = {"Authorization": f"Bearer {token}"}
+    response = await service.client.get(f"{service.address}/status", headers=given)
+    assert (response.status, response.content_type) == (200, "application/json")
+
+
+async def test_renders_are_counted_by_outcome_and_the_last_errors_listed(
+    fresh_service: Service,
+) -> None:
+    """Those of renders and of load, newest first; not what is wrong with a request in itself."""
+    service = fresh_service
+    begin = (await (await service.get("/status")).json())["renders"]  # it has rendered a probe
+    assert (await service.render(html="<p>x", width=10, height=10)).status == 200
+    assert (await service.render(html="<p>x", width=0)).status == 400
+    failed = await service.render(html="<p>x", selector="#none")
+    assert failed.status == 422
+    status = await (await service.get("/status")).json()
+    ok = begin["outcomes"].get("ok", 0) + 1
+    assert status["renders"]["outcomes"] == {"ok": ok, "selector_not_found": 1}
+    assert status["renders"]["ok_seconds"] > begin["ok_seconds"]
+    (error,) = status["renders"]["last_errors"]
+    assert error.pop("time") > 1_700_000_000
+    assert error == {
+        "status": 422, "code": "selector_not_found", "route": "/render", "caller": "",
+        "request_id": failed.headers["X-Request-Id"],
+    }  # fmt: skip
+    assert status["readiness"]["chrome_ready"] is True
+    assert status["jobs"]["reachable"] is True
+    assert status["jobs"]["queued"] == status["jobs"]["running_here"] == 0
+
+
+def test_only_so_many_errors_are_remembered() -> None:
+    """The newest; a flood of them takes no memory."""
+    counters = Counters()
+    for number in range(MAX_ERRORS + 5):
+        counters.note_error(LastError(number, 503, "overloaded", "/render", "", str(number)))
+    found = [one["request_id"] for one in counters.summary()["last_errors"]]
+    assert found == [str(number) for number in range(MAX_ERRORS + 4, 4, -1)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poster_service import doctor
-from poster_service.redis_client import MAX_CONNECTIONS
+from poster_service.redis_client import COMMAND_SECONDS, MAX_CONNECTIONS
 from poster_service.render import store as stores
 from tests.conftest import settled
 from tests.web.caching import PAGE, ask, renders, word
@@ -128,19 +128,21 @@ async def test_renders_go_on_without_it_and_it_comes_back(
     start_service: StartService, redis: Server, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Stopped, it costs one wait in a while; gone, not even that; and both are told once."""
+    """Stopped, it costs one wait in a while; gone, not even that; and both are logged once."""
     caplog.set_level(logging.INFO)
     one = await replica(start_service, redis)
     store = store_of(one)
-    redis.send(signal.SIGSTOP)
     monkeypatch.setattr(stores, "PAUSE_SECONDS", 3600.0)
-    for width in range(40, 44):
-        assert word(await ask(one, PAGE | {"width": width})) == "miss"
-    assert outcomes(one)["failed"] == 1
-    redis.stop()
-    monkeypatch.setattr(store, "_paused_until", 0.0)
-    assert word(await ask(one, PAGE | {"width": 50})) == "miss"
-    assert outcomes(one)["failed"] == 2
+    with monkeypatch.context() as impatient:
+        impatient.setattr(stores, "COMMAND_SECONDS", COMMAND_SECONDS)
+        redis.send(signal.SIGSTOP)
+        for width in range(40, 44):
+            assert word(await ask(one, PAGE | {"width": width})) == "miss"
+        assert outcomes(one)["failed"] == 1
+        redis.stop()
+        monkeypatch.setattr(store, "_paused_until", 0.0)
+        assert word(await ask(one, PAGE | {"width": 50})) == "miss"
+        assert outcomes(one)["failed"] == 2
     redis.start()
     monkeypatch.setattr(store, "_paused_until", 0.0)
     assert word(await ask(one, PAGE | {"width": 60})) == "miss"
@@ -162,10 +164,11 @@ async def test_it_need_not_be_there_at_the_start(
     assert outcomes(one)["failed"] >= 1
 
 
+@pytest.mark.slow
 async def test_what_is_no_picture_is_painted_anew(
     start_service: StartService, redis: Server
 ) -> None:
-    """Whoever wrote it, and whatever type it has."""
+    """From any writer, and of any type."""
     await painter(start_service, redis)
     (key,) = redis.stored()
     with redis.client() as client:
@@ -192,7 +195,7 @@ async def test_what_is_no_picture_is_painted_anew(
 async def test_one_that_takes_nothing_more_still_gives(
     start_service: StartService, redis: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Full, or a copy that is only read: what it has is of use, and it is told once."""
+    """Full, or a copy that is only read: what it has is of use, and it is logged once."""
     one = await painter(start_service, redis)
     with redis.client() as client:
         client.config_set("maxmemory", "1")
@@ -206,6 +209,7 @@ async def test_one_that_takes_nothing_more_still_gives(
     assert word(await ask(other, PAGE)) == "hit"
 
 
+@pytest.mark.slow
 async def test_who_may_fetch_otherwise_has_its_own(
     start_service: StartService, redis: Server
 ) -> None:
@@ -226,6 +230,7 @@ async def test_none_is_kept_longer_than_here(start_service: StartService, redis:
     assert word(await ask(other, PAGE)) == "miss"
 
 
+@pytest.mark.slow
 async def test_a_burst_of_different_pages_opens_few_connections(
     start_service: StartService, redis: Server
 ) -> None:

@@ -28,6 +28,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings": reference.settings,
     "errors": reference.error_codes,
     "metrics": reference.metrics,
+    "gotenberg-fields": reference.gotenberg_fields,
     "why": incident.why,
     "incident": incident.table,
     "render-reference": benchmarks.reference_poster,
@@ -35,10 +36,16 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "render-posters": benchmarks.other_posters,
     "render-phases": benchmarks.phases,
     "render-machine": benchmarks.machine,
+    "render-scaled": benchmarks.scaled,
+    "render-scaled-goals": benchmarks.scaled_goals,
+    "render-scaled-machine": benchmarks.scaled_machine,
+    "render-apis": benchmarks.apis,
+    "render-apis-machine": benchmarks.apis_machine,
     "scaling": benchmarks.scaling,
     "init": benchmarks.init,
     "hygiene": benchmarks.hygiene,
     "sizing": benchmarks.sizing,
+    "replicas": benchmarks.replicas,
 }
 #: Plots that pages show, copied into docs/ because a site holds nothing from outside its folder.
 PLOTS = {

@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.render.scaled import goals as goals_of_scaled
+from bench.render.scaled import rows as scaled_rows
 from tools.docs.markdown import plain, table
 
 BENCH = Path(__file__).parents[2] / "bench"
+SCALED = "render/results/scaled.json"
+APIS_RESULTS = "render/results/apis/results.json"
 
 REFERENCE = "gradient"
 #: What the goals are relative to; the less favourable of both counts.
@@ -75,7 +79,10 @@ def best_rate(found: Any) -> float:
 
 def machine() -> str:
     """Where and with what the comparison was measured."""
-    found = _render()
+    return _measured(_render())
+
+
+def _measured(found: Any) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     cpu = found["machine"].replace(" cores", " shared cores")
     versions = versions.replace("chrome Chromium", "Chromium")
@@ -170,6 +177,72 @@ def scaling() -> str:
                 f"{cpu['knee']:.3g} {unit}{'' if unit == 'KiB' else 's'}",
             ])  # fmt: skip
     head = ["what grows", "fixed CPU", "CPU for each", "growth equals the fixed part at"]
+    return table(head, rows, 1)
+
+
+def scaled() -> str:
+    """The reference poster and the bundled templates at scale 1 and 2."""
+    head, *rows = scaled_rows(results(SCALED))
+    return table(head, rows, 2)
+
+
+def scaled_goals() -> str:
+    """What was aimed at with those, and what was reached."""
+    head, *rows = goals_of_scaled(results(SCALED))
+    return table(head, rows, 1)
+
+
+def scaled_machine() -> str:
+    """Where and when those were measured."""
+    return _measured(results(SCALED))
+
+
+#: The same render through other services' APIs, after what it is compared with.
+APIS = {
+    "puppeteer-context": "puppeteer, shared Chrome, context per render",
+    "ours-fast": "poster-service, `POST /render`",
+    "ours-gotenberg": "poster-service, Gotenberg's `/forms/chromium/screenshot/html`",
+    "ours-browserless": "poster-service, browserless' `/screenshot`",
+    "ours-cloudflare": "poster-service, Cloudflare's `…/browser-rendering/screenshot`",
+}
+
+
+def apis() -> str:
+    """What a render costs through another service's API."""
+    figures = results(APIS_RESULTS)["summary"]["figures"]
+    base = figures[f"puppeteer-context {REFERENCE}"]
+    rows = []
+    for design, title in APIS.items():
+        found = figures[f"{design} {REFERENCE}"]
+        rows.append([
+            title, f"{found['p50']:.0f}", f"{found['cpu']:.0f}",
+            f"{found['cpu'] / base['cpu']:.2f}", f"{found['own']:.1f}",
+            f"{found['size'] / 1000:.0f}",
+        ])  # fmt: skip
+    head = ["asked through", "p50, ms", "CPU, ms", "relative", "own process, ms", "KB"]
+    return table(head, rows, 1)
+
+
+def apis_machine() -> str:
+    """Where and when that was measured."""
+    return _measured(results(APIS_RESULTS))
+
+
+#: Isolation levels, each with the design that has it, its pictures encoded by Chrome.
+LEVELS = {"process": "ours-fast", "context": "ours-50-fast", "page": "ours-page-fast"}
+
+
+def replicas() -> str:
+    """How many cores one service can keep busy, by isolation level; of those that were measured."""
+    measured = _render()["summary"]["figures"]
+    rows = []
+    for level, design in LEVELS.items():
+        if (found := measured.get(f"{design} {REFERENCE}")) is not None:
+            rows.append([
+                f"`{level}`", f"{found['cpu']:.0f}", f"{found['own']:.1f}",
+                f"{found['cpu'] / found['own']:.0f}",
+            ])  # fmt: skip
+    head = ["isolation level", "CPU per render, ms", "of it the service's own, ms", "cores"]
     return table(head, rows, 1)
 
 

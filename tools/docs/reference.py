@@ -5,13 +5,15 @@ import itertools
 from pathlib import Path
 
 from poster_service import errors
+from poster_service.problems import TABLE
 from poster_service.render.declaration import Row as OptionRow
 from poster_service.render.declaration import options_table
-from poster_service.render.options import CONTENT_TYPES, RenderOptions
+from poster_service.render.formats import CONTENT_TYPES
+from poster_service.render.options import RenderOptions
 from poster_service.render.source import KINDS
 from poster_service.settings.describe import Row
 from poster_service.settings.describe import rows as setting_rows
-from poster_service.web.problems import TABLE
+from poster_service.web.compat.gotenberg import fields
 from tools.docs.markdown import code, either, size, table
 
 PACKAGE = Path(errors.__file__).parent
@@ -78,11 +80,22 @@ def _meaning(row: Row) -> str:
     return row.description.replace("*", "\\*") + secret
 
 
+def gotenberg_fields() -> str:
+    """The fields of Gotenberg's forms, from the tables that read them."""
+    routes = (("all", fields.COMMON), ("screenshot", fields.SCREENSHOT), ("convert", fields.PDF))
+    rows = [
+        [code(name), where, code(one.shown) if one.shown else "", one.about]
+        for where, known in routes
+        for name, one in known.items()
+    ]
+    return table(["field", "routes", "default", "meaning"], rows)
+
+
 def error_codes() -> str:
     """Every error a caller can get: its status, its code, its title."""
     found: dict[tuple[int, str], str] = {}
     kinds: list[type[errors.PosterError]] = [errors.OperatorError]
-    for branch in (errors.CallerError, errors.LoadError, errors.RenderFailed):
+    for branch in (errors.CallerError, errors.LoadError, errors.RenderFailed, errors.JobFailed):
         kinds += _leaves(branch)
     for kind in kinds:
         status, title = next(TABLE[base] for base in kind.__mro__ if base in TABLE)
@@ -96,11 +109,15 @@ def _leaves(kind: type[errors.PosterError]) -> list[type[errors.PosterError]]:
     return [leaf for one in below for leaf in _leaves(one)] if below else [kind]
 
 
+#: How names of metrics begin: ours, and one of OpenTelemetry's conventions.
+PREFIXES = ("poster_", "http_server_")
+
+
 def metrics() -> str:
     """Every metric: its exposed name and its HELP text.
 
     Read from the source, because many of them exist only in a service that runs: each call whose
-    first two arguments are a name that begins with `poster_` and a text declares one.
+    first two arguments are a name that begins with one of PREFIXES and a text declares one.
     """
     found: dict[str, str] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -115,7 +132,7 @@ def metrics() -> str:
 def _metric(call: ast.Call) -> tuple[str, str] | None:
     match call.args[:2]:
         case [ast.Constant(value=str(name)), ast.Constant(value=str(about))] if (
-            name.startswith("poster_") and " " in about
+            name.startswith(PREFIXES) and " " in about
         ):
             function = call.func.attr if isinstance(call.func, ast.Attribute) else ""
             function = call.func.id if isinstance(call.func, ast.Name) else function

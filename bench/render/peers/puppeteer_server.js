@@ -1,6 +1,6 @@
 // A picture service with puppeteer, as it is usually written.
 //
-// POST /render {"html", "width", "height", "full_page"} -> PNG. DESIGN is what each render has of its
+// POST /render {"html", "width", "height", "full_page", "device_scale_factor"} -> PNG. DESIGN is what each render has of its
 // own: context (a browser context in one shared browser), page (a page out of a pool, none of its
 // own at all) or launch (a browser). FAST=1 asks for optimizeForSpeed. It tells its address on stdout.
 'use strict';
@@ -22,8 +22,8 @@ const OPTIONS = {
 let shared; // the browser that all renders share
 const idle = []; // pages between renders
 
-async function paint(page, { html, width, height, full_page: fullPage }) {
-  await page.setViewport({ width, height });
+async function paint(page, { html, width, height, full_page: fullPage, ...more }) {
+  await page.setViewport({ width, height, deviceScaleFactor: more.device_scale_factor || 1 });
   await page.setContent(html, { waitUntil: 'load' });
   return page.screenshot({ type: 'png', fullPage: Boolean(fullPage), optimizeForSpeed: FAST });
 }

@@ -1,4 +1,4 @@
-"""A leader whose descendants hide from whoever ends them, each kind in a way of its own.
+"""A leader whose descendants hide from the process that ends them, each kind in a way of its own.
 
 Usage: group_hide.py KIND [N]. Every process that stays writes its pid as a line into descriptor 7
 once it is where it wants to be, and keeps that descriptor: its end-of-file means that none is left.

@@ -17,7 +17,7 @@ from poster_service.process.spawn import Command, Group
 
 
 def tell(what):
-    """One line to whoever started us."""
+    """One line to the process that started us."""
     os.write(1, json.dumps(what).encode() + b"\n")
 
 

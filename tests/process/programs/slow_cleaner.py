@@ -1,4 +1,4 @@
-"""Needs a while to clean up when it is told to end, and says how far it came.
+"""Needs a while to clean up after TERM, and says how far it came.
 
 Usage: slow_cleaner.py FILE SECONDS. Appends "ready PID", on TERM "cleaning", and "clean" after so
 many seconds; then leaves with 0.

@@ -1,0 +1,236 @@
+"""The changes of a job's state, each one a Lua script: Redis runs it as a whole or not at all.
+
+Keys, all below the prefix P, all with an expiry:
+
+    P:job:ID            hash: the record
+    P:lane:KIND:CALLER  list: ids of a caller's queued jobs; KIND is "job", or "item" of a batch
+    P:turns             list: callers with a queued job, in the order of their turns
+    P:queued            sorted set: queued jobs by the time of their creation
+    P:running           sorted set: running jobs by the time of their worker's last sign of life
+    P:unfinished:CALLER sorted set: a caller's jobs that have not ended, by the end of their expiry
+    P:ticket:T          the job that ticket T of the queue has been given
+    P:key:CALLER:HASH   the job and the fingerprint of an Idempotency-Key
+
+The queue (`queue.py`) delivers tickets, not jobs. What a ticket is good for is decided when a
+worker has it: the next job of the caller whose turn it is. So a caller with a thousand jobs makes
+another wait for one of them. A ticket that is delivered again gets the job that it had.
+
+Only commands are used that docket's embedded backend has too; it has no TIME, so the time comes
+with the call. Names of keys are built here, which Redis Cluster does not allow.
+"""
+
+#: Functions that several scripts use. ARGV[1] is the prefix and ARGV[2] the time.
+COMMON = """
+local P, now = ARGV[1], tonumber(ARGV[2])
+local function job_key(id) return P .. ':job:' .. id end
+local function lane(kind, caller) return P .. ':lane:' .. kind .. ':' .. caller end
+local function is_waiting(caller)
+    return redis.call('EXISTS', lane('job', caller)) == 1
+        or redis.call('EXISTS', lane('item', caller)) == 1
+end
+local function enqueue(id, caller, kind, at_front, seconds)
+    if not is_waiting(caller) then
+        redis.call('RPUSH', P .. ':turns', caller)
+        redis.call('EXPIRE', P .. ':turns', seconds)
+    end
+    redis.call(at_front and 'LPUSH' or 'RPUSH', lane(kind, caller), id)
+    redis.call('EXPIRE', lane(kind, caller), seconds)
+    redis.call('ZADD', P .. ':queued', redis.call('HGET', job_key(id), 'created'), id)
+    redis.call('EXPIRE', P .. ':queued', seconds)
+end
+local function kind_of(id)
+    local batch = redis.call('HGET', job_key(id), 'batch')
+    return (batch and batch ~= '') and 'item' or 'job'
+end
+local function is_owned(id, owner)
+    return redis.call('HGET', job_key(id), 'state') == 'running'
+        and redis.call('HGET', job_key(id), 'owner') == owner
+end
+local function requeue(id, seconds)
+    local caller = redis.call('HGET', job_key(id), 'caller')
+    redis.call('HSET', job_key(id), 'state', 'queued', 'phase', '')
+    redis.call('HDEL', job_key(id), 'owner', 'ticket')
+    redis.call('ZREM', P .. ':running', id)
+    enqueue(id, caller, kind_of(id), true, seconds)
+end
+"""
+
+#: Create a queued job. ARGV: id, caller, kind, seconds, limit (0: none), name of the idempotency
+#: key or '', fingerprint, fields and values. Returns {what, id}: new, same, other or full.
+CREATE = (
+    COMMON
+    + """
+local id, caller, kind, seconds, limit = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local name, fingerprint = ARGV[8], ARGV[9]
+if redis.call('EXISTS', job_key(id)) == 1 then return {'same', id} end
+local known = name ~= '' and redis.call('GET', P .. ':key:' .. caller .. ':' .. name)
+if known then
+    local other, of = string.match(known, '^(%S+) (%S+)$')
+    if redis.call('EXISTS', job_key(other)) == 1 then
+        return {of == fingerprint and 'same' or 'other', other}
+    end
+end
+local own = P .. ':unfinished:' .. caller
+redis.call('ZREMRANGEBYSCORE', own, '-inf', now)
+if limit > 0 and redis.call('ZCARD', own) >= limit then return {'full', id} end
+for i = 10, #ARGV, 2 do redis.call('HSET', job_key(id), ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', job_key(id), seconds)
+if name ~= '' then
+    local what = id .. ' ' .. fingerprint
+    redis.call('SET', P .. ':key:' .. caller .. ':' .. name, what, 'EX', seconds)
+end
+redis.call('ZADD', own, now + tonumber(seconds), id)
+redis.call('EXPIRE', own, seconds)
+enqueue(id, caller, kind, false, seconds)
+return {'new', id}
+"""
+)
+
+#: Give a ticket a job. ARGV: ticket, owner, seconds, most attempts. Returns {what, id}: run, lost,
+#: ended (its end has to be announced), more (call again), or none.
+CLAIM = (
+    COMMON
+    + """
+local ticket, owner, seconds, most = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local function take(id)
+    redis.call('HSET', job_key(id), 'state', 'running', 'owner', owner, 'ticket', ticket,
+        'started', ARGV[2], 'phase', 'rendering')
+    redis.call('EXPIRE', job_key(id), seconds)
+    redis.call('SET', P .. ':ticket:' .. ticket, id, 'EX', seconds)
+    redis.call('ZREM', P .. ':queued', id)
+    redis.call('ZADD', P .. ':running', now, id)
+    redis.call('EXPIRE', P .. ':running', seconds)
+    if redis.call('HINCRBY', job_key(id), 'attempts', 1) > most then return {'lost', id} end
+    return {'run', id}
+end
+local function is_unannounced(id)
+    return redis.call('HGET', job_key(id), 'announced') == '0'
+end
+local held = redis.call('GET', P .. ':ticket:' .. ticket)
+if held then
+    local state = redis.call('HGET', job_key(held), 'state')
+    if state == 'running' and redis.call('HGET', job_key(held), 'ticket') == ticket then
+        if redis.call('HGET', job_key(held), 'owner') == owner then return {'run', held} end
+        local claimed = take(held)
+        return {claimed[1] == 'run' and 'again' or claimed[1], held}
+    end
+    if is_unannounced(held) then return {'ended', held} end
+    redis.call('DEL', P .. ':ticket:' .. ticket)
+    if state then return {'none', ''} end
+end
+for _ = 1, 200 do
+    local caller = redis.call('LPOP', P .. ':turns')
+    if not caller then return {'none', ''} end
+    local id = redis.call('LPOP', lane('job', caller)) or redis.call('LPOP', lane('item', caller))
+    if is_waiting(caller) then
+        redis.call('RPUSH', P .. ':turns', caller)
+        redis.call('EXPIRE', P .. ':turns', seconds)
+    end
+    if id then
+        if redis.call('HGET', job_key(id), 'state') == 'queued' then return take(id) end
+        redis.call('ZREM', P .. ':queued', id)
+        if is_unannounced(id) then
+            redis.call('SET', P .. ':ticket:' .. ticket, id, 'EX', seconds)
+            return {'ended', id}
+        end
+    end
+end
+return {'more', ''}
+"""
+)
+
+#: End a running job. ARGV: id, owner, seconds, '1' to keep its request, fields and values. Returns
+#: 1, also if this owner has ended it before; 0 if it is not this owner's.
+FINISH = (
+    COMMON
+    + """
+local id, owner, seconds = ARGV[3], ARGV[4], ARGV[5]
+if not is_owned(id, owner) then
+    return redis.call('HGET', job_key(id), 'ended_by') == owner and 1 or 0
+end
+for i = 7, #ARGV, 2 do redis.call('HSET', job_key(id), ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', job_key(id), 'finished', ARGV[2], 'announced', '0', 'phase', '',
+    'ended_by', owner)
+redis.call('HDEL', job_key(id), 'owner')
+if ARGV[6] ~= '1' then redis.call('HDEL', job_key(id), 'request') end
+redis.call('EXPIRE', job_key(id), seconds)
+redis.call('ZREM', P .. ':running', id)
+redis.call('ZREM', P .. ':unfinished:' .. redis.call('HGET', job_key(id), 'caller'), id)
+return 1
+"""
+)
+
+#: Cancel a job that has not ended. ARGV: id, seconds. Returns {state that it had, ticket}; an ended
+#: job stays as it is, and of no job the state is ''.
+CANCEL = (
+    COMMON
+    + """
+local id, seconds = ARGV[3], ARGV[4]
+local state = redis.call('HGET', job_key(id), 'state')
+if state ~= 'queued' and state ~= 'running' then return {state or '', ''} end
+redis.call('HSET', job_key(id), 'state', 'cancelled', 'finished', ARGV[2], 'announced', '0',
+    'phase', '')
+redis.call('HDEL', job_key(id), 'owner', 'request')
+redis.call('EXPIRE', job_key(id), seconds)
+redis.call('ZREM', P .. ':queued', id)
+redis.call('ZREM', P .. ':running', id)
+redis.call('ZREM', P .. ':unfinished:' .. redis.call('HGET', job_key(id), 'caller'), id)
+return {state, redis.call('HGET', job_key(id), 'ticket') or ''}
+"""
+)
+
+#: Note that a job's end has been announced; its ticket is used up. ARGV: id, ticket or ''.
+ANNOUNCED = (
+    COMMON
+    + """
+if redis.call('EXISTS', job_key(ARGV[3])) == 1 then
+    redis.call('HSET', job_key(ARGV[3]), 'announced', '1')
+end
+if ARGV[4] ~= '' then redis.call('DEL', P .. ':ticket:' .. ARGV[4]) end
+return 1
+"""
+)
+
+#: A sign of life of a running job's worker. ARGV: id, owner, phase or ''. Returns whether the job
+#: is still its own.
+BEAT = (
+    COMMON
+    + """
+local id, owner = ARGV[3], ARGV[4]
+if not is_owned(id, owner) then return 0 end
+redis.call('ZADD', P .. ':running', now, id)
+if ARGV[5] ~= '' then redis.call('HSET', job_key(id), 'phase', ARGV[5]) end
+return 1
+"""
+)
+
+#: Put a running job back to the front of its lane, as if it had not begun. ARGV: id, owner, ticket,
+#: seconds. Returns whether it was this owner's.
+GIVE_BACK = (
+    COMMON
+    + """
+local id, owner = ARGV[3], ARGV[4]
+if not is_owned(id, owner) then return 0 end
+redis.call('HINCRBY', job_key(id), 'attempts', -1)
+redis.call('DEL', P .. ':ticket:' .. ARGV[5])
+requeue(id, ARGV[6])
+return 1
+"""
+)
+
+#: Put running jobs without a sign of life back into their lanes. ARGV: seconds, before. Returns how
+#: many.
+RECLAIM = (
+    COMMON
+    + """
+local silent = redis.call('ZRANGEBYSCORE', P .. ':running', '-inf', ARGV[4])
+for i = 1, math.min(#silent, 100) do
+    if redis.call('HGET', job_key(silent[i]), 'state') == 'running' then
+        requeue(silent[i], ARGV[3])
+    else
+        redis.call('ZREM', P .. ':running', silent[i])
+    end
+end
+return #silent
+"""
+)

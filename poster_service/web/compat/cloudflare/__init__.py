@@ -1,0 +1,1 @@
+"""Cloudflare Browser Run's API ("Browser Rendering"), as its official SDKs speak it."""

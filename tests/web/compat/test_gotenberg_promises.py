@@ -1,0 +1,48 @@
+"""What OpenAPI says of Gotenberg's routes, and Schemathesis over it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from poster_service.settings import Settings
+from poster_service.web import openapi
+from poster_service.web.app import make_app
+from poster_service.web.compat.gotenberg import fields
+from poster_service.web.service import Service
+from tests.web.conftest import StartService
+from tests.web.promises import hold
+
+
+def test_every_route_is_in_the_document(tmp_path: Path) -> None:
+    """With every field that it reads, and its own way to authenticate."""
+    given: Any = {"tokens": "web=web-token-0123456789", "compat": ("gotenberg",)}
+    settings = Settings(work_dir=tmp_path, **given)
+    document = json.loads(json.dumps(openapi.document(make_app(Service.build(settings)))))
+    OpenAPIV31SpecValidator(document).validate()
+    for action, table in (("screenshot", fields.SCREENSHOT), ("convert", fields.PDF)):
+        for kind in ("html", "url", "markdown"):
+            one = document["paths"][f"/forms/chromium/{action}/{kind}"]["post"]
+            schema = one["requestBody"]["content"]["multipart/form-data"]["schema"]
+            source = "url" if kind == "url" else "files"
+            assert set(schema["properties"]) == {*fields.COMMON, *table, source, "downloadFrom"}
+            assert schema["required"] == [source]
+            assert one["security"] == [{"basic": []}]
+            assert {"200", "400", "401", "409", "429", "501", "503"} <= set(one["responses"])
+    assert document["paths"]["/health"]["get"]["security"] == []
+    assert {"/version", "/prometheus/metrics", "/forms/{path}"} <= set(document["paths"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_the_routes_keep_what_the_document_promises(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    """Values at random; no fault of ours, and nothing is left."""
+    await hold(
+        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "15",
+        "--include-path-regex", "^/(forms|health|version|prometheus)",
+        compat=("gotenberg",), tokens="",
+    )  # fmt: skip
