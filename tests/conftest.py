@@ -31,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.nodeid.partition("::")[0]))
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep how the run ended, which the list of failed tests does not say (tools/again.py)."""
+    if session.config.cache is not None and not hasattr(session.config, "workerinput"):
+        session.config.cache.set("poster/exitstatus", int(exitstatus))
+
+
 #: Long enough for a loaded machine, where a Chrome that starts in 0.2 s has been seen to take 10; a
 #: test that waits this long has failed.
 SETTLE_SECONDS = 60.0
