@@ -33,7 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep how the run ended, which the list of failed tests does not say (tools/again.py)."""
-    if session.config.cache is not None and not hasattr(session.config, "workerinput"):
+    keeps = session.config.pluginmanager.has_plugin("cacheprovider")
+    if keeps and not hasattr(session.config, "workerinput"):
         session.config.cache.set("poster/exitstatus", int(exitstatus))
 
 
