@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from poster_service.commands.inputs import read_text, run_to_end
+from poster_service.commands.inputs import nearest_path, read_text, run_to_end
 from poster_service.errors import CallerError, OperatorError, PosterError, UnknownTemplate
 from poster_service.render import flags
 from poster_service.render.options import RenderOptions
@@ -129,7 +129,7 @@ class Source:
         from poster_service.jobs.item_files import csv_items
         from poster_service.jobs.items import ItemReader
 
-        reader = ItemReader(self.common, self.bounds)
+        reader = ItemReader(self.common, self.bounds, ItemReader.ALONE)
         if self.is_csv:
             return csv_items(self._rows, reader, blank=self.common.has_placeholders)
         return (reader.of_line(*line) for line in self._lines)
@@ -278,7 +278,8 @@ def open_items(name: str, files: contextlib.ExitStack) -> BinaryIO:
             return open(0, "rb", closefd=False)
         return files.enter_context(Path(name).open("rb"))
     except OSError as error:
-        raise OperatorError(f"cannot read {name}: {error.strerror}") from error
+        hint = nearest_path(Path(name))
+        raise OperatorError(f"cannot read {name}: {error.strerror}{hint}") from error
 
 
 def open_report(name: str) -> IO[str]:

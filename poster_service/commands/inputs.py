@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from poster_service.clock import PauseAwareLoop
 from poster_service.errors import OperatorError
+from poster_service.similar import nearest
 
 T = TypeVar("T")
 
@@ -34,8 +35,23 @@ def read_text(name: str) -> str:
     """
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise OperatorError(f"cannot read {name}: {error}") from error
+    except OSError as error:
+        hint = nearest_path(Path(name))
+        raise OperatorError(f"cannot read {name}: {error.strerror}{hint}") from error
+
+
+def nearest_path(missing: Path) -> str:
+    """The end of a message about a missing file or folder: one beside it of a similar name."""
+    if missing.exists() or not missing.parent.is_dir():
+        return ""
+    near = nearest(missing.name, sorted(one.name for one in missing.parent.iterdir())[:MOST_FILES])
+    return f"; did you mean {missing.parent / near}?" if near else ""
+
+
+#: Files of a folder that are compared with a missing one.
+MOST_FILES = 2_000
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:

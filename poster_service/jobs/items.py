@@ -18,13 +18,14 @@ from typing import Any
 
 from poster_service import strict_json
 from poster_service.errors import (
+    MOST_FAULTS,
     BadRequest,
     BodyTooLarge,
     CallerError,
     Fault,
     InvalidField,
 )
-from poster_service.render.faults import kind_of_value, validated
+from poster_service.render.faults import kind_of_value, unknown_option, validated
 from poster_service.render.options import RenderOptions
 from poster_service.render.placeholders import PlaceholderPage
 from poster_service.render.request import OPTIONS, Limits, RenderRequest
@@ -144,8 +145,10 @@ class Common:
 
     def _check(self) -> None:
         given = dict(self.given)
-        if "data" in given:
-            raise InvalidField.of(Fault("data", "belongs to the items", "data in each item"))
+        for name in ("data", "id"):
+            if name in given:
+                belongs = Fault(name, "belongs to the items", f"{name} in each item")
+                raise InvalidField.of(belongs)
         if any(name in given for name in _SOURCES):
             RenderRequest.parse(given, self.limits)
             if isinstance(page := given.get(Html.kind), str):
@@ -153,8 +156,9 @@ class Common:
             return
         known = {name: given[name] for name in given if name in RenderOptions.model_fields}
         _, faults = validated(RenderOptions, known, strict=True)
-        unknown = [name for name in given if name not in OPTIONS]
-        faults += [Fault(str(name), "unknown option", ", ".join(OPTIONS)) for name in unknown[:20]]
+        unknown = [str(name) for name in given if name not in OPTIONS]
+        some = unknown[:MOST_FAULTS]
+        faults += [unknown_option(name, RenderOptions, OPTIONS) for name in some]
         if faults:
             raise InvalidField.of(*faults)
 
@@ -162,8 +166,8 @@ class Common:
 class ItemReader:
     """Makes items of lines or of JSON values; it knows which names have been used."""
 
-    #: How a fault names an item of NDJSON, and one of a list.
-    LINE, PLACE = "line {number}: {field}", "items.{index}.{field}"
+    #: How a fault names an item of NDJSON, one of a list, and one whose line stands beside it.
+    LINE, PLACE, ALONE = "line {number}: {field}", "items.{index}.{field}", "{field}"
 
     def __init__(self, common: Common, bounds: ItemBounds, where: str = LINE) -> None:
         """Begin a batch.
@@ -171,7 +175,7 @@ class ItemReader:
         Args:
             common: What all items share.
             bounds: What the batch may cost.
-            where: `LINE` or `PLACE`.
+            where: `LINE`, `PLACE` or `ALONE`.
         """
         self._common, self._bounds, self._where = common, bounds, where
         self._used: set[bytes] = set()
@@ -228,6 +232,7 @@ class ItemReader:
                 message = f"must be an object, not {kind_of_value(value)}"
                 raise InvalidField.of(Fault("", message, "an object with data or options"))
             own = dict(value)
+            check_place(own, self._where)
             name = self._name(own.pop("id", None), number)
             return Item(number, name, own, self._common.request(own), self._where)
         except CallerError as error:
@@ -257,12 +262,40 @@ class ItemReader:
         return WrongItem(number, name, placed(error, self._where, number))
 
 
+def check_place(own: Mapping[str, Any], where: str) -> None:
+    """Refuse what belongs to the whole batch in an item of it.
+
+    Args:
+        own: The item.
+        where: As `ItemReader` has it.
+
+    Raises:
+        InvalidField: With the place where it belongs.
+    """
+    if where != ItemReader.PLACE:
+        places = {
+            COMMON: ("stands alone, in the first line", '{"common": {...}} as the first line'),
+            "items": ("is for a body of application/json", "an item a line"),
+        }
+    else:
+        places = {COMMON: NOT_COMMON, "items": ("stands at the top of the body", "one list")}
+    if wrong := [Fault(name, *place) for name, place in places.items() if name in own]:
+        raise InvalidField.of(*wrong)
+
+
+#: What is wrong with `common` in a body of JSON, and what is allowed.
+NOT_COMMON = (
+    "is for NDJSON: in a body of JSON, what the items share stands beside items",
+    '{"template": ..., "items": [...]}',
+)
+
+
 def placed(error: CallerError, where: str, number: int) -> CallerError:
     """An error of an item, with the line or the place in its faults.
 
     Args:
         error: As if the item were a request of its own.
-        where: `ItemReader.LINE` or `PLACE`.
+        where: As `ItemReader` has it.
         number: Of the item.
     """
     faults = error.faults or (Fault("", str(error)),)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from poster_service.errors import MOST_FAULTS, Fault
+from poster_service.quoting import quoted
 from poster_service.render.declaration import (
     DEFAULT_FORMAT,
     Entry,
@@ -21,7 +22,8 @@ from poster_service.render.declaration import (
     entries_by_name,
 )
 from poster_service.render.formats import OutputFormat
-from poster_service.render.json_schema import listed, value_words
+from poster_service.render.json_schema import branches, listed, value_words
+from poster_service.similar import did_you_mean, nearest
 
 #: Characters of a value that a fault shows.
 SHOWN = 40
@@ -31,7 +33,6 @@ G = TypeVar("G", bound=OptionGroup)
 #: pydantic's error types, by how they begin, in our words; the first that fits is used.
 _MESSAGES = {
     "missing": "is missing",
-    "extra_forbidden": "unknown option",
     "greater_than": "{} is out of range",
     "less_than": "{} is out of range",
     "finite_number": "{} is not a finite number",
@@ -231,8 +232,52 @@ def _path(given: object, found: Any) -> tuple[str, ...]:
     return tuple(path)
 
 
+def unknown_option(
+    name: str, group: type[OptionGroup], names: Sequence[str], above: str = ""
+) -> Fault:
+    """The fault of a name that is no option: with the one that was probably meant, or with all.
+
+    Args:
+        name: Was given.
+        group: Declares the outermost options.
+        names: What may stand in its place.
+        above: The dotted name of the group that it is in, ending in a dot; empty for the outermost.
+    """
+    field = above + name
+    if not above and name in ELSEWHERE:
+        return Fault(field, f"unknown option; it is for {ELSEWHERE[name]}", ELSEWHERE[name])
+    first, dot, rest = name.partition(".")
+    around = (one for one in (*entries_by_name(group), "data.") if one.startswith(f"{first}."))
+    if dot and any(around):
+        inner = f'{{"{first}": {{"{quoted(rest)}": ...}}}}'
+        return Fault(field, f"unknown option; in JSON it is {inner}", inner)
+    near = nearest(name, names if above else (*names, *_nested(group)))
+    if near is None:
+        return Fault(field, "unknown option", ", ".join(names))
+    return Fault(field, f"unknown option; did you mean {above}{near}?", f"{above}{near}")
+
+
+@lru_cache(maxsize=32)
+def _nested(group: type[OptionGroup]) -> tuple[str, ...]:
+    """The dotted names of options in groups, but not in lists and maps."""
+    known = (name.split(".") for name in entries_by_name(group))
+    return tuple(".".join(one) for one in known if len(one) > 1 and not {"0", "NAME"} & {*one})
+
+
+#: Names that other requests have.
+ELSEWHERE = {
+    "items": "POST /batches",
+    "common": "the first line of NDJSON for POST /batches",
+    "webhook": "POST /jobs and POST /batches",
+}
+
+
 def _fault(group: type[OptionGroup], path: Sequence[str], found: Any) -> Fault:
     field, kind = ".".join(path), found["type"]
+    if kind == "extra_forbidden":
+        *around, name = path
+        above = "".join(f"{one}." for one in around)
+        return unknown_option(name, group, _beside(group, path), above)
     entry = entry_for(group, path)
     allowed = entry.allowed if entry else ", ".join(group.model_fields)
     if kind == "value_error":  # of a validator of ours, which says it in its own words
@@ -242,7 +287,21 @@ def _fault(group: type[OptionGroup], path: Sequence[str], found: Any) -> Fault:
         words = "{} is not allowed"
     value = found.get("input")
     is_content = entry is not None and entry.option.is_content
-    return Fault(field, words.format(kind_of_value(value) if is_content else shown(value)), allowed)
+    message = words.format(kind_of_value(value) if is_content else shown(value))
+    if kind == "literal_error" and entry is not None and isinstance(value, str):
+        kinds = [*branches(entry.schema), entry.schema.get("items", {})]
+        message += did_you_mean(value, [str(one) for each in kinds for one in each.get("enum", ())])
+    return Fault(field, message, allowed)
+
+
+def _beside(group: type[OptionGroup], path: Sequence[str]) -> Sequence[str]:
+    """The names that may stand where a path ends."""
+    if len(path) < 2:
+        return tuple(group.model_fields)
+    entry = entry_for(group, path[:-1])
+    start = f"{entry.name}." if entry else ""
+    below = (name.removeprefix(start) for name in entries_by_name(group) if name.startswith(start))
+    return tuple(name for name in below if "." not in name)
 
 
 def kind_of_value(value: object) -> str:

@@ -26,6 +26,7 @@ from poster_service.render.page_memo import PageMemo
 from poster_service.render.qr import qr_svg
 from poster_service.render.schema import MAX_VALUES, check_data
 from poster_service.render.template import NAME, PAGE, Reader, Template, is_template
+from poster_service.similar import did_you_mean
 
 __all__ = ["PAGE", "Template", "Templates", "check"]
 
@@ -117,8 +118,9 @@ class Templates:
             self._refresh_one(name)
         entry = self._entries.get(name)
         if entry is None:
-            names = ", ".join(template["name"] for template in self.list())
-            raise UnknownTemplate.of(Fault("template", f"unknown template {name!r}", names))
+            names = [template["name"] for template in self.list()]
+            message = f"unknown template {name!r}{did_you_mean(name, names)}"
+            raise UnknownTemplate.of(Fault("template", message, ", ".join(names)))
         if entry.template is None:
             raise PageFailed(f"the template {name} cannot be used: {entry.mistakes[0]}")
         return entry.template

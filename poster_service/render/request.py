@@ -14,7 +14,13 @@ from poster_service.browser.types import max_side
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
 from poster_service.isolation import HtmlIsolation, Isolation
 from poster_service.render.declaration import option_of
-from poster_service.render.faults import broken_rules, kind_of_value, validated, wrong_sources
+from poster_service.render.faults import (
+    broken_rules,
+    kind_of_value,
+    unknown_option,
+    validated,
+    wrong_sources,
+)
 from poster_service.render.formats import most_pixels
 from poster_service.render.json_schema import NULL, Json, branches, plain_schema
 from poster_service.render.network_options import authorized_twice, wrong_cookies
@@ -166,9 +172,9 @@ class RenderRequest:
             InvalidField: There are more than an error lists.
         """
         names = cls.names()
-        allowed = ", ".join(names)
         unknown = [name for name in given if name not in names]
-        faults = [Fault(str(name), "unknown option", allowed) for name in unknown[:MOST_FAULTS]]
+        some = map(str, unknown[:MOST_FAULTS])
+        faults = [unknown_option(name, cls.declared, names) for name in some]
         if len(unknown) > MOST_FAULTS:
             raise InvalidField.of(*faults, unlisted=len(unknown) - MOST_FAULTS)
         return faults

@@ -14,6 +14,7 @@ from jsonschema_specifications import REGISTRY
 
 from poster_service.errors import Fault, InvalidData
 from poster_service.render.data_formats import CHECKER
+from poster_service.similar import did_you_mean
 
 #: Values in a template's data, counted at every level. Checking takes about 20 us for each, in one
 #: thread: 4,000,000 in a body of 16 MiB would take more than a minute.
@@ -103,8 +104,30 @@ def _fault(error: ValidationError) -> Fault:
     message = error.message
     if len(message) > 200:  # jsonschema quotes the whole value, which may be an image
         message = f"is invalid by {error.validator}"
+    message += _meant(error)
     allowed = _rule(error)
     return Fault(field, message, f"{allowed}; {described}" if described else allowed)
+
+
+def _meant(error: ValidationError) -> str:
+    """The end of a message about a name of an object that was probably meant to be another."""
+    given, schema = error.instance, error.schema
+    if not isinstance(given, Mapping) or not isinstance(schema, Mapping):
+        return ""
+    known = schema.get("properties", {})
+    if error.validator == "additionalProperties":
+        unknown = next((name for name in given if name not in known), None)
+        return did_you_mean(unknown, known, "`") if unknown is not None else ""
+    if error.validator == "required" and (found := _MISSING.match(error.message)):
+        others = itertools.islice((name for name in given if name not in known), MAX_OTHERS)
+        hint = did_you_mean(found[1], others, "`")
+        return hint.replace("did you mean", "is it") if hint else ""
+    return ""
+
+
+#: A message of jsonschema, and the names among which a missing one is looked for.
+_MISSING = re.compile(r"'(.*)' is a required property\Z", re.DOTALL)
+MAX_OTHERS = 50
 
 
 def _rule(error: ValidationError) -> str:

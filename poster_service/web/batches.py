@@ -14,13 +14,14 @@ from poster_service.errors import (
     CallerError,
     Fault,
     InvalidField,
-    UnsupportedMediaType,
 )
 from poster_service.jobs.batch_records import Batch, BatchState, job_id
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.delivery import with_addresses
 from poster_service.jobs.intake import Intake
 from poster_service.jobs.items import (
+    COMMON,
+    NOT_COMMON,
     Common,
     Item,
     ItemBounds,
@@ -34,13 +35,13 @@ from poster_service.jobs.records import Job, JobOptions, State
 from poster_service.jobs.webhook_options import Webhook
 from poster_service.jobs.webhooks import document_of as webhook_document
 from poster_service.quoting import quoted
-from poster_service.render.faults import validated
+from poster_service.render.faults import unknown_option, validated
 from poster_service.render.flat import nest
 from poster_service.render.schema import check_data
 from poster_service.render.source import SOURCE_FIELDS, Template
 from poster_service.settings import Settings
 from poster_service.web import incoming, media_type
-from poster_service.web.bodies import JSON_TYPE, check_size_of_query, read_json
+from poster_service.web.bodies import JSON_TYPE, check_size_of_query, read_json, unsupported
 from poster_service.web.caller import CALLER
 from poster_service.web.incoming import LARGE, beside, expect_later
 from poster_service.web.jobs import key_of, moment
@@ -326,6 +327,8 @@ async def _receive_json(request: web.Request, receiver: Receiver) -> Mapping[str
     if not isinstance(found, list):
         what = "is missing" if found is None else "is not a list"
         raise InvalidField.of(Fault("items", what, "a list of items"))
+    if COMMON in given:
+        raise InvalidField.of(Fault(COMMON, *NOT_COMMON))
     shared = {name: value for name, value in given.items() if name != "items"}
     reader = ItemReader(await receiver.common(shared), receiver.bounds, ItemReader.PLACE)
     for at in range(0, len(found), PIECE_ITEMS):
@@ -352,9 +355,7 @@ def _receiver(request: web.Request) -> Receive:
         return _receive_json
     if name in NDJSON_TYPES:
         return _receive_lines
-    allowed = ", ".join((JSON_TYPE, *NDJSON_TYPES))
-    shown = quoted(", ".join(given)) or "none"
-    raise UnsupportedMediaType.of(Fault("Content-Type", f"{shown} is not supported", allowed))
+    raise unsupported(given, (JSON_TYPE, *NDJSON_TYPES))
 
 
 def _items_of_lines(
@@ -385,8 +386,8 @@ def common_of_query(request: web.Request) -> dict[str, Any] | None:
         {name: value for name, value in given.items() if name not in unknown},
         strict=False,
     )
-    faults += [Fault(name, "unknown option", ", ".join(JobOptions.model_fields))
-               for name in unknown[:MOST_FAULTS]]  # fmt: skip
+    names = (*SOURCE_FIELDS, *JobOptions.model_fields)
+    faults += [unknown_option(name, JobOptions, names) for name in unknown[:MOST_FAULTS]]
     if options is None or faults:
         raise InvalidField.of(*faults)
     return {**source, **options.model_dump(mode="json", exclude_unset=True)}

@@ -5,7 +5,7 @@ values of JSON are counted before a parser builds objects a hundred times its si
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -94,9 +94,29 @@ async def read_request(request: web.Request, limits: Limits, kind: type[Wanted])
     if media.name == FORM_TYPE:
         options, files = await _read_form(request, media, kind)
         return hold(request, kind.parse(options, limits, strict=False, files=files))
+    raise unsupported(given, TYPES)
+
+
+#: What curl sends with -d unless a header says otherwise; browsers send it for a plain form.
+URL_ENCODED = "application/x-www-form-urlencoded"
+
+
+def unsupported(given: Sequence[str], allowed: Sequence[str]) -> UnsupportedMediaType:
+    """The error of a body whose media type is not allowed, with the remedy for curl.
+
+    Args:
+        given: The values of its Content-Type headers.
+        allowed: Media types.
+    """
     shown = quoted(", ".join(given)) or "none"
-    raise UnsupportedMediaType.of(
-        Fault("Content-Type", f"{shown} is not supported", ", ".join(TYPES))
+    remedy = ""
+    if len(given) > 1:
+        remedy = "; send one Content-Type"
+    elif not given or media_type.parse(given[0]).name == URL_ENCODED:
+        remedy = f"; with curl, add -H 'Content-Type: {allowed[0]}'"
+        remedy += f" for JSON, or {allowed[1]}" if len(allowed) > 1 else ""
+    return UnsupportedMediaType.of(
+        Fault("Content-Type", f"{shown} is not supported{remedy}", ", ".join(allowed))
     )
 
 

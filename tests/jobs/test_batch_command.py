@@ -89,7 +89,7 @@ async def test_each_item_becomes_a_file_and_is_rendered_once(batch: Batch) -> No
     assert decode(blue.read_bytes()).size == (30, 10)
     failures = {one["id"]: one for one in batch.failures()}
     assert failures["wrong"]["line"] == 4
-    assert failures["wrong"]["problem"]["errors"][0]["field"] == "line 4: width"
+    assert failures["wrong"]["problem"]["errors"][0]["field"] == "width"
     assert failures["slow"]["problem"]["code"] == "render_timeout"
     assert failures["6"]["problem"]["code"] == "bad_request"
 

@@ -196,6 +196,8 @@ async def test_a_wrong_batch_is_refused_as_a_whole(
     [
         ({**COMMON}, "items"),
         ({**COMMON, "items": {}}, "items"),
+        ({"common": COMMON, "items": [coloured("#ff0000")]}, "common"),
+        ({**COMMON, "items": [{"common": COMMON}]}, "items.0.common"),
         ({**COMMON, "items": []}, "items"),
         ({**COMMON, "items": [coloured("red"), {"data": {"colour": {}}}]}, "items.1.data.colour"),
         ([], ""),

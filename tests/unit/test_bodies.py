@@ -159,6 +159,19 @@ async def test_other_media_types_are_refused_naming_those_there_are(
     assert "multipart/form-data" in problem["allowed"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_curls"),
+    [("application/x-www-form-urlencoded", True), (None, True), ("text/plain", False)],
+)
+async def test_a_body_as_curl_sends_it_unasked_has_the_remedy(
+    service: str, kind: str | None, is_curls: bool
+) -> None:
+    """`curl -d @file` sends the type of a browser's form."""
+    _, problem = await post(service, b"x", kind)
+    remedy = "; with curl, add -H 'Content-Type: application/json' for JSON, or text/html"
+    assert problem["errors"][0]["message"].endswith(remedy) == is_curls
+
+
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
 async def test_a_body_that_is_too_large_is_refused_with_the_bound(service: str, kind: str) -> None:
     """413."""

@@ -132,6 +132,34 @@ def test_an_item_of_a_list_is_reported_with_its_place() -> None:
     assert wrong(items.of_value(2, 7))[0] == "items.1"
 
 
+@pytest.mark.parametrize(
+    ("line", "field", "message"),
+    [
+        (b'{"common": {}, "html": "x"}', "line 9: common", "stands alone, in the first line"),
+        (b'{"items": [{"html": "x"}]}', "line 9: items", "is for a body of application/json"),
+    ],
+)
+def test_what_belongs_to_a_batch_says_where(line: bytes, field: str, message: str) -> None:
+    """It is not an option of an item that nobody knows."""
+    assert wrong(reader(html="<p>").of_line(9, line)) == (field, message)
+
+
+def test_common_in_an_item_of_json_says_where_it_belongs() -> None:
+    """Beside the items, without a name of its own."""
+    found = wrong(reader(ItemReader.PLACE, html="<p>").of_value(1, {"common": {}}))
+    assert found[0] == "items.0.common"
+    assert "stands beside items" in found[1]
+
+
+def test_a_reader_alone_names_the_field_as_a_request_does() -> None:
+    """For a report that has the line beside it."""
+    items = reader(ItemReader.ALONE, html="<p>")
+    assert wrong(items.of_line(9, b'{"width": 0}'))[0] == "width"
+    field, message = wrong(items.of_line(10, b"nope"))
+    assert field == ""
+    assert message.startswith("is not JSON")
+
+
 def test_items_are_counted() -> None:
     """Wrong ones too."""
     items = reader(html="<p>")
@@ -149,6 +177,7 @@ def test_items_are_counted() -> None:
         ({"html": "{{ a b }}"}, "html"),
         ({"html": "x", "template": "card"}, "html"),
         ({"template": "card", "data": {}}, "data"),
+        ({"template": "card", "id": "a"}, "id"),
         ({"template": "A B"}, "template"),
         ([], "common"),
     ],

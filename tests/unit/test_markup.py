@@ -191,6 +191,12 @@ def test_an_unknown_template_names_those_there_are() -> None:
     assert (fault.field, fault.allowed) == ("template", ", ".join(NAMES))
 
 
+def test_an_unknown_template_names_the_one_that_was_meant() -> None:
+    """Before all others."""
+    with pytest.raises(UnknownTemplate, match=r"'tiket'; did you mean ticket\?"):
+        OURS.find("tiket")
+
+
 @pytest.mark.parametrize(
     "name", ["", "..", "../templates/share-poster", "share-poster/", "SHARE-POSTER"]
 )

@@ -11,11 +11,11 @@ from typing import Any
 import pybase64
 from aiohttp import hdrs, web
 
-from poster_service.errors import Fault, InvalidField, UnsupportedMediaType
+from poster_service.errors import Fault, InvalidField
 from poster_service.render.cache import Answer
 from poster_service.render.request import Limits
 from poster_service.web import media_type
-from poster_service.web.bodies import JSON_TYPE, read_json
+from poster_service.web.bodies import JSON_TYPE, read_json, unsupported
 from poster_service.web.caller import CALLER
 from poster_service.web.compat import rendering
 from poster_service.web.compat.cloudflare import results, translation
@@ -170,7 +170,7 @@ async def render(request: web.Request, kind: Kind, converter: Converter) -> web.
     """
     service, caller = request.app[SERVICE], request.get(CALLER, "")
     if media_type.parse(request.headers.get(hdrs.CONTENT_TYPE, "")).name != JSON_TYPE:
-        raise UnsupportedMediaType.of(Fault("Content-Type", "is not JSON", JSON_TYPE))
+        raise unsupported(request.headers.getall(hdrs.CONTENT_TYPE, ()), (JSON_TYPE,))
     ttl = cache_ttl(request)
     check_room(request, service, caller)
     body = read(kind.body, await read_json(request))
