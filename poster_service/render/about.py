@@ -9,6 +9,8 @@ from poster_service.browser.types import MAX_SIDE
 from poster_service.isolation import LEVELS
 from poster_service.render.json_schema import listed
 
+#: What a template may say of itself.
+KEYS = ("title", "description", "width", "height", "sizes", "isolation")
 #: The name of a further size, and how many there may be.
 _SIZE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z")
 MAX_SIZES = 20

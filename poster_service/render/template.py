@@ -14,13 +14,13 @@ from typing import Any
 
 import jinja2
 from jinja2 import Environment, TemplateNotFound, nodes
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
 from poster_service.isolation import Isolation
 from poster_service.render.about import faults_of, kind, sizes_of
 from poster_service.render.folder import Snapshot, snapshot
+from poster_service.render.json_places import Path as JsonPath
+from poster_service.render.json_places import Places, places_of
 from poster_service.render.mistakes import (
     Explainer,
     FaultyTemplate,
@@ -33,6 +33,7 @@ from poster_service.render.mistakes import (
 from poster_service.render.page_files import MEDIA_TYPES
 from poster_service.render.request import Asset
 from poster_service.render.schema import check_data
+from poster_service.render.schema_lint import schema_faults
 from poster_service.render.template_lint import check_contexts
 from poster_service.render.warm_fit import obstacle_among
 
@@ -119,6 +120,8 @@ class Reader:
 
     Attributes:
         sources: The files that the page and its includes were read from, also after a failure.
+        objects: What the two JSON files have in them, by the file's name, as far as they are JSON.
+        places: Where the values of them stand.
     """
 
     def __init__(self, root: Path, name: str, environment: Environment, max_values: int) -> None:
@@ -128,6 +131,8 @@ class Reader:
         self._environment = environment.overlay(loader=self.sources)
         self._explainer = Explainer(root, name, self._environment, self.sources)
         self._mistakes: list[Mistake] = []
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.places: dict[str, Places] = {}
         self._is_pure = True
 
     def read(self) -> Template:
@@ -176,7 +181,8 @@ class Reader:
         if name not in files.stamps:
             return None
         try:
-            value = json.loads(read_text(self._folder / name, f"{self._name}/{name}"))
+            text = read_text(self._folder / name, f"{self._name}/{name}")
+            value = json.loads(text)
         except FaultyTemplate as faulty:
             self._mistakes += faulty.mistakes
             return None
@@ -190,16 +196,14 @@ class Reader:
         if not isinstance(value, dict):
             self._add(name, f"must be a JSON object, but is {kind(value)}")
             return None
+        self.objects[name], self.places[name] = value, places_of(text)
         return value
 
     def _check_schema(self, schema: dict[str, Any]) -> Mapping[str, Any]:
         """Check the schema without any data, and return its `x-poster`."""
         text = (self._folder / SCHEMA).read_text("utf-8-sig", errors="replace")
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            place = ".".join(str(step) for step in error.absolute_path) or "top level"
-            self._add(SCHEMA, f"is not a valid JSON Schema: {place}: {error.message[:200]}")
+        for fault in schema_faults(schema):
+            self._add(SCHEMA, fault.what, self.places[SCHEMA].line(fault.path))
         for reference in dict.fromkeys(_references(schema)):
             self._check_reference(schema, reference, text)
         return self._check_about(schema, text)
@@ -283,7 +287,11 @@ class Reader:
         except InvalidData as error:
             for fault in error.faults:
                 where = fault.field.removeprefix("data").removeprefix(".") or "top level"
-                self._add(SAMPLE, f"is invalid by {SCHEMA}: {where}: {fault.message}")
+                path = _path_of(fault.field, template.sample)
+                if found := _UNEXPECTED.search(fault.message):
+                    path = (*path, found[1])
+                line = self.places[SAMPLE].line(path)
+                self._add(SAMPLE, f"is invalid by {SCHEMA}: {where}: {fault.message}", line)
             return
         except Exception as error:  # a reference that reading the text does not find
             self._add(SCHEMA, f"cannot be used: {str(error)[:200]}")
@@ -367,6 +375,23 @@ def _constant_includes(tree: nodes.Node) -> Iterator[tuple[nodes.Node, list[str]
         names = [value] if isinstance(value, str) else list(value or ())
         if names and all(isinstance(name, str) for name in names):
             yield node, names
+
+
+def _path_of(field: str, data: object) -> JsonPath:
+    """The path in a template's data that a fault's dotted name stands for."""
+    path: list[str | int] = []
+    for step in field.split(".")[1:]:
+        known = step if isinstance(data, Mapping) else int(step) if step.isdecimal() else ""
+        try:
+            data = data[known]  # type: ignore[index]  # anything else is an error, as is meant
+        except (LookupError, TypeError):
+            break
+        path.append(known)
+    return tuple(path)
+
+
+#: The name of a field that an object must not have, in a message of jsonschema.
+_UNEXPECTED = re.compile(r"\('(.+?)'(?:, .+)? (?:was|were) unexpected\)")
 
 
 def _references(schema: object) -> Iterator[str]:

@@ -8,7 +8,7 @@ callers send for nothing.
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,19 @@ from poster_service.render.markup import environment
 from poster_service.render.mistakes import Explainer, FaultyTemplate, Mistake, did_you_mean, paths
 from poster_service.render.page_files import path_of
 from poster_service.render.schema import MAX_VALUES
-from poster_service.render.template import PAGE, SCHEMA, Reader, is_template, line_of
+from poster_service.render.schema_lint import Note, lint, unknown_in_sample
+from poster_service.render.template import (
+    PAGE,
+    SAMPLE,
+    SCHEMA,
+    Reader,
+    Template,
+    is_template,
+    line_of,
+)
 from poster_service.render.template_lint import UnsafeTemplate, check_contexts
+from poster_service.render.template_trials import trials
+from poster_service.similar import nearest
 
 #: Stands for a value that is not known before the render; a private-use character.
 _HOLE = "\ue000"
@@ -99,15 +110,19 @@ class _Examination:
         self._folder, self._name = folder, folder.name
         self._environment = environment()
         self._reader = Reader(folder.parent, folder.name, self._environment, max_values)
+        self._explainer = Explainer(
+            folder.parent, folder.name, self._environment, self._reader.sources
+        )
         self._files = stamps_of(folder)
 
     def findings(self) -> Iterator[Finding]:
         """Everything, in no order, and some of it maybe twice."""
-        schema: Mapping[str, Any] = {}
+        template: Template | None = None
         try:
-            schema = self._reader.read().schema
+            template = self._reader.read()
         except FaultyTemplate as faulty:
             yield from (Finding("error", one) for one in faulty.mistakes)
+        yield from self._json()
         texts = dict(self._reader.sources.texts)
         for name, text in texts.items():
             try:
@@ -118,18 +133,45 @@ class _Examination:
                 yield from self._contexts(name, text)
             yield from self._markup(name, flattened(self._environment, text))
         yield from self._styles()
-        if schema:
-            yield from self._unused(schema, list(texts.values()))
+        if template is not None:
+            yield from self._unused(template.schema, list(texts.values()))
+            yield from self._other_data(template)
+
+    def _json(self) -> Iterator[Finding]:
+        """What the schema and the sample have in them without effect."""
+        schema, sample = (self._reader.objects.get(name) for name in (SCHEMA, SAMPLE))
+        if schema is not None:
+            yield from (self._noted(SCHEMA, note) for note in lint(schema))
+        if schema is not None and sample is not None:
+            yield from (self._noted(SAMPLE, one) for one in unknown_in_sample(schema, sample))
+        for name, places in self._reader.places.items():
+            for path, line in places.twice:
+                what = f"`{path[-1]}` is there twice, and the last one counts: remove one of them"
+                yield Finding("error", Mistake(f"{self._name}/{name}", what, line))
+
+    def _noted(self, file: str, note: Note) -> Finding:
+        line = self._reader.places[file].line(note.path)
+        return Finding(note.severity, Mistake(f"{self._name}/{file}", note.what, line))
+
+    def _other_data(self, template: Template) -> Iterator[Finding]:
+        """Where the page fails with other data than its sample, that the schema takes too."""
+        known: set[tuple[str, int | None, str]] = set()
+        for trial in trials(template.schema, template.sample):
+            try:
+                template.render_unchecked(trial.data)
+            except Exception as error:  # a template runs code, which may raise anything
+                mistake = self._explainer.of(error, template.schema)
+                if (place := (mistake.file, mistake.line, mistake.what)) not in known:
+                    known.add(place)
+                    what = f"{trial.what}: {mistake.what}"
+                    yield Finding("error", replace(mistake, what=what))
 
     def _contexts(self, name: str, text: str) -> Iterator[Finding]:
         """Data in an include where it would be code; the page's own were looked at already."""
         try:
             check_contexts(self._environment, text)
         except UnsafeTemplate as unsafe:
-            explainer = Explainer(
-                self._folder.parent, self._name, self._environment, self._reader.sources
-            )
-            mistake = explainer.of(unsafe, {})
+            mistake = self._explainer.of(unsafe, {})
             yield Finding("error", Mistake(name, mistake.what, mistake.line))
 
     def _markup(self, name: str, text: str) -> Iterator[Finding]:
@@ -166,11 +208,28 @@ class _Examination:
         if scheme or address.startswith("//"):
             return f"`{address[:80]}` is refused: write https:, or put the file into the folder"
         path = posixpath.normpath(posixpath.join(base, path_of(address)))
-        if address.startswith("/") or path.startswith("../"):
-            return f"`{address[:80]}` leaves the folder of the template: put the file into it"
+        if address.startswith("/") or "\\" in address or path.startswith("../"):
+            return self._outside(address, base)
         if path in self._files:
             return ""
-        return f"there is no file `{path[:80]}` in the folder{did_you_mean(path, self._files)}"
+        own = path.removeprefix(f"{self._name}/")
+        hint = f"; did you mean `{own}`?" if own in self._files else did_you_mean(path, self._files)
+        return f"there is no file `{path[:80]}` in the folder{hint}"
+
+    def _outside(self, address: str, base: str) -> str:
+        """What is wrong with an address that is not relative, or leads out of the folder."""
+        path = posixpath.normpath(path_of(address).replace("\\", "/")).lstrip("/")
+        while path.startswith("../"):
+            path = path.removeprefix("../")
+        path = path.removeprefix(f"{self._name}/")
+        of = "style sheet's" if base else "template's"
+        rule = f"paths are relative to the {of} folder"
+        near = path if path in self._files else nearest(path, self._files)
+        if near is None:
+            return f"`{address[:80]}` leaves the folder: {rule}; put the file into the template's"
+        own = posixpath.relpath(near, base or ".")
+        hint = f"; write `{own}`" if near == path else f"; did you mean `{own}`?"
+        return f"`{address[:80]}` leaves the folder: {rule}{hint}"
 
     def _unused(self, schema: Mapping[str, Any], texts: list[str]) -> Iterator[Finding]:
         """Fields of the schema that no page names."""

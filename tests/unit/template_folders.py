@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},

@@ -8,7 +8,7 @@ import pytest
 from poster_service.commands.template import STARTER
 from poster_service.render.template_check import Finding, examine, templates_in
 from tests.bundled import FOLDER, NAMES
-from tests.unit.template_folders import make
+from tests.unit.template_folders import SCHEMA, make
 
 #: A page that uses every field of the schema of `template_folders`.
 WHOLE = (
@@ -18,9 +18,22 @@ WHOLE = (
 DATA = {"name": "N", "title": "T", "author": {"name": "A", "age": 1}, "rows": [{"price": 1}]}
 
 
+#: The same schema, in which every field is required.
+STRICT: dict[str, Any] = {
+    **SCHEMA,
+    "required": list(SCHEMA["properties"]),
+    "properties": {
+        **SCHEMA["properties"],
+        "author": {**SCHEMA["properties"]["author"], "required": ["name", "age"]},
+    },
+    "$defs": {"row": {**SCHEMA["$defs"]["row"], "required": ["price"]}},
+}
+
+
 def found(root: Path, page: str = "", **files: Any) -> list[Finding]:
     """The findings of a template whose page is fine but for what is added."""
-    make(root, WHOLE + page, sample__json=DATA, **{"style__css": "p { margin: 0 }", **files})
+    whole = {"style__css": "p { margin: 0 }", "schema__json": STRICT, "sample__json": DATA}
+    make(root, WHOLE + page, **{**whole, **files})
     return examine(root / "card")
 
 
@@ -40,7 +53,16 @@ def test_nothing_is_wrong_with_ours(folder: Path) -> None:
         ("<img src='styl.css'>", 3, "did you mean `style.css`?"),
         ("<link rel=stylesheet href='x/y.css?v=1'>", 3, "there is no file `x/y.css`"),
         ("<img src='../b/a.png'>", 3, "leaves the folder"),
-        ("<img src='/a.png'>", 3, "leaves the folder"),
+        ("<img src='/a.png'>", 3, "paths are relative to the template's folder; put the file into"),
+        ("<link rel=stylesheet href='/style.css'>", 3, "paths are relative to the template's"
+         " folder; write `style.css`"),
+        ("<link rel=stylesheet href='/styel.css'>", 3, "did you mean `style.css`?"),
+        ("<link rel=stylesheet href='../style.css'>", 3, "write `style.css`"),
+        ("<link rel=stylesheet href='../card/style.css'>", 3, "write `style.css`"),
+        ("<link rel=stylesheet href='card/style.css'>", 3, "did you mean `style.css`?"),
+        ("<link rel=stylesheet href='.\\style.css'>", 3, "write `style.css`"),
+        ("<link rel=stylesheet href='Style.css'>", 3, "did you mean `style.css`?"),
+        ("<img src='file:///a.png'>", 3, "is refused: write https:"),
         ("<img src='http://a.example/a.png'>", 3, "is refused: write https:"),
         ("<p>\n\n<p style='color: red'>", 5, "style= has no effect"),
         ("<style>p {}</style>", 3, "<style> has no effect"),
@@ -79,27 +101,31 @@ def test_style_sheets_name_files_that_are_there(tmp_path: Path) -> None:
     """Relative to the sheet, not the page; comments do not count."""
     css = (
         '/* url("no.svg") */\n@import "other.css";\np { background: url(pic.svg) }\n'
-        "@font-face { src: url( 'https://a.example/a.woff2' ), url('../style.css') }"
+        "@font-face { src: url( 'https://a.example/a.woff2' ), url('../style.css') }\n"
+        "p { background: url(/pic.svg) }"
     )
-    make(tmp_path, WHOLE, sample__json=DATA, style__css="", pic__svg="<svg/>")
+    make(tmp_path, WHOLE, schema__json=STRICT, sample__json=DATA, style__css="", pic__svg="<svg/>")
     (tmp_path / "card/assets").mkdir()
     (tmp_path / "card/assets/more.css").write_text(css)
     findings = examine(tmp_path / "card")
     assert [(one.mistake.file, one.mistake.line) for one in findings] == [
-        ("card/assets/more.css", 2), ("card/assets/more.css", 3),
+        ("card/assets/more.css", 2), ("card/assets/more.css", 3), ("card/assets/more.css", 5),
     ]  # fmt: skip
+    assert "relative to the style sheet's folder; write `../pic.svg`" in findings[2].mistake.what
     assert "`assets/other.css`" in findings[0].mistake.what
 
 
 def test_a_field_that_no_page_uses_is_a_warning_with_its_line(tmp_path: Path) -> None:
     """Not where an include uses it, or the page hands all data on as JSON."""
-    make(tmp_path, "{{ name }}{% include 'card/part.html' %}", part__html="{{ author.name }}")
+    page = "{{ name }}{% include 'card/part.html' %}"
+    make(tmp_path, page, schema__json=STRICT, sample__json=DATA, part__html="{{ author.name }}")
     findings = examine(tmp_path / "card")
     assert {one.severity for one in findings} == {"warning"}
     unused = ["title", "author.age", "rows", "rows.price"]
     assert sorted(one.mistake.what.split("`")[1] for one in findings) == sorted(unused)
     assert all(one.mistake.line for one in findings)
-    make(tmp_path, "<p title='{{ author | tojson }}'>", "other")
+    page = "<p title='{{ author | tojson }}'>"
+    make(tmp_path, page, "other", schema__json=STRICT, sample__json=DATA)
     assert examine(tmp_path / "other") == []
 
 
