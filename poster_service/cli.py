@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from poster_service import __version__, logs
 from poster_service.commands import batch, template
@@ -14,8 +14,9 @@ from poster_service.commands.inputs import run_to_end
 from poster_service.commands.render import add_render_options, run_render
 from poster_service.commands.serve import run_serve, run_work
 from poster_service.commands.sign import add_sign_options, run_sign
+from poster_service.commands.usage import CommandParser, Detail, add_more_help
 from poster_service.errors import PosterError
-from poster_service.render.flags import flags
+from poster_service.render.flags import Shown, flags
 from poster_service.render.options import RenderOptions
 from poster_service.settings import RENAMED, SECRETS, Settings, flag_of
 from poster_service.settings.describe import describe, rows
@@ -27,6 +28,13 @@ MISSING_LOADTEST = (
 )
 #: The commands that go on until a signal, and whose log is what there is to see of them.
 SERVING = (run_serve, run_work)
+#: Those with the options of a render.
+RENDERING = (run_render, run_sign, batch.run_batch)
+#: The settings that the help of those shows that serve.
+COMMON = (
+    "host", "port", "templates", "concurrency", "tokens_file", "network", "storage", "log_level",
+)  # fmt: skip
+MORE_HELP = "Settings are flags too, and variables (POSTER_...): --help-settings has them all."
 
 
 def run() -> NoReturn:
@@ -49,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["loadtest"]:
         sys.exit(run_loadtest(given[1:]))
-    options = parser().parse_args(given)
+    top = parser()
+    options, unknown = top.parse_known_args(given)
+    if unknown:
+        options.command.refuse(unknown)
     try:
         settings = read_settings(options)
         serves = options.run in SERVING
@@ -99,67 +110,91 @@ def ensure_standard_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; every setting is a flag of every command."""
-    top = argparse.ArgumentParser(
+def parser(detail: Detail = "common") -> argparse.ArgumentParser:
+    """The whole command line; every setting is a flag of every command.
+
+    Args:
+        detail: What the help of a command shows.
+    """
+    top = CommandParser(
         prog="poster-service",
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
+        usage="%(prog)s COMMAND [options]",
     )
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(
-        required=True, metavar="serve | work | render | batch | sign | template | loadtest | doctor"
-    )
-
-    def command(
-        name: str, run: Callable[..., int], help_: str, taken: Collection[str] = ()
-    ) -> argparse.ArgumentParser:
-        settings = setting_flags(taken)
-        added = commands.add_parser(name, parents=[settings], help=help_, description=help_)
-        added.set_defaults(run=run)
-        return added
-
-    command("serve", run_serve, "serve HTTP until SIGTERM or Ctrl-C")
-    command("work", run_work, "run jobs of POSTER_JOBS_REDIS until SIGTERM or Ctrl-C")
-    # `--timeout-ms` is a setting, and an option of one render; the option is what is meant here.
-    taken = flags(RenderOptions)
-    render = command("render", run_render, "render one page to a file and leave", taken)
-    add_render_options(render)
-    batch.add_batch_options(command("batch", batch.run_batch, batch.HELP, taken))
-    sign = command("sign", run_sign, "print a signed URL of a template's picture, for <img>", taken)
-    add_sign_options(sign)
-    template.add_template_options(
-        commands.add_parser("template", help=template.HELP, description=template.HELP),
-        setting_flags(),
-    )
-    doctor = command(
-        "doctor", run_doctor, "say what was found on this machine, render a test picture"
-    )
-    doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
-    commands.add_parser("loadtest", help=LOADTEST)  # for the list; `main` never gets to it
+    _add_commands(
+        top.add_subparsers(
+            required=True, prog="poster-service",
+            metavar="serve | work | render | batch | sign | template | loadtest | doctor",
+        ),
+        detail,
+    )  # fmt: skip
     return top
 
 
-def setting_flags(taken: Collection[str] = ()) -> argparse.ArgumentParser:
+def _add_commands(commands: Any, detail: Detail) -> None:
+    """Add each command, with its flags and those of the settings."""
+
+    def command(name: str, run: Callable[..., int], help_: str, words: str = "") -> CommandParser:
+        # `--timeout-ms` is a setting, and an option of one render, which is what is meant there.
+        taken = flags(RenderOptions) if run in RENDERING else ()
+        added: CommandParser = commands.add_parser(
+            name, parents=[setting_flags(taken, detail, common=run in SERVING)], help=help_,
+            description=help_, usage=f"%(prog)s {words}[options]", epilog=MORE_HELP,
+        )  # fmt: skip
+        add_more_help(added, parser)
+        added.set_defaults(run=run, command=added)
+        return added
+
+    shown: Shown = "none" if detail == "settings" else detail
+    command("serve", run_serve, "serve HTTP until SIGTERM or Ctrl-C")
+    command("work", run_work, "run jobs of POSTER_JOBS_REDIS until SIGTERM or Ctrl-C")
+    render = command("render", run_render, "render one page to a file and leave", "FILE -o OUT ")
+    add_render_options(render, shown=shown)
+    items = command("batch", batch.run_batch, batch.HELP, "ITEMS --out FOLDER ")
+    batch.add_batch_options(items, shown)
+    signing = "print a signed URL of a template's picture, for <img>"
+    add_sign_options(command("sign", run_sign, signing, "TEMPLATE "), shown=shown)
+    template.add_template_options(
+        commands.add_parser(
+            "template", help=template.HELP, description=template.HELP,
+            usage="%(prog)s COMMAND [options]",
+        ),
+        setting_flags((), detail, common=True), parser,
+    )  # fmt: skip
+    about = "say what was found on this machine, render a test picture"
+    doctor = command("doctor", run_doctor, about)
+    doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
+    commands.add_parser("loadtest", help=LOADTEST)  # for the list; `main` never gets to it
+
+
+def setting_flags(
+    taken: Collection[str], detail: Detail, *, common: bool
+) -> argparse.ArgumentParser:
     """A flag for every setting that is not a secret, by group; former names stay out of help.
 
     Args:
         taken: Flags that the command needs for something else.
+        detail: What the help shows.
+        common: Whether it shows the common settings if it does not show all.
     """
     made = argparse.ArgumentParser(add_help=False)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for row in rows():
         if row.flag is None or row.flag in taken:
             continue
-        if row.group not in groups:
-            groups[row.group] = made.add_argument_group(f"settings: {row.group}")
-        groups[row.group].add_argument(
-            row.flag, dest=f"set_{row.name}", help=describe(row), metavar="V"
-        )
+        is_first = detail == "common" and common and row.name in COMMON
+        title = "common settings" if detail == "common" else f"settings: {row.group}"
+        if title not in groups:
+            groups[title] = made.add_argument_group(title)
+        help_ = describe(row) if is_first or detail != "common" else argparse.SUPPRESS
+        groups[title].add_argument(row.flag, dest=f"set_{row.name}", help=help_, metavar="V")
     for former, present in RENAMED.items():
         if present not in SECRETS and flag_of(former) not in taken:
             made.add_argument(flag_of(former), dest=f"set_{former}", help=argparse.SUPPRESS)
-    secrets = "; ".join(describe(row) for row in rows() if row.flag is None)
-    made.add_argument_group("settings: secrets, as variables only", secrets)
+    if detail != "common":
+        secrets = "; ".join(describe(row) for row in rows() if row.flag is None)
+        made.add_argument_group("settings: secrets, as variables only", secrets)
     return made
 
 
@@ -193,9 +228,14 @@ def run_loadtest(arguments: Sequence[str]) -> int:
         print(f"poster-service: {MISSING_LOADTEST}", file=sys.stderr)  # noqa: T201
         return 1
 
-    loadtest = argparse.ArgumentParser(prog="poster-service loadtest", description=LOADTEST)
+    loadtest = CommandParser(
+        prog="poster-service loadtest", description=LOADTEST, usage="%(prog)s [options]"
+    )
     command.add_options(loadtest)
-    return command.run(loadtest.parse_args(arguments))
+    options, unknown = loadtest.parse_known_args(arguments)
+    if unknown:
+        loadtest.refuse(unknown)
+    return command.run(options)
 
 
 def run_doctor(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:

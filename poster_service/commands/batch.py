@@ -35,7 +35,7 @@ NOT_BEGUN = 2
 TOKEN_VARIABLE = "POSTER_CLIENT_TOKEN"  # noqa: S105 - the name of a variable
 
 
-def add_batch_options(batch: argparse.ArgumentParser) -> None:
+def add_batch_options(batch: argparse.ArgumentParser, shown: flags.Shown = "all") -> None:
     """The options of a batch, and those of all of its renders."""
     batch.add_argument(
         "items", metavar="ITEMS",
@@ -70,7 +70,7 @@ def add_batch_options(batch: argparse.ArgumentParser) -> None:
         help="gets a line of JSON for each item that failed: its line, id and problem."
         f" Default: {REPORT}",
     )  # fmt: skip
-    flags.add_flags(batch, RenderOptions)
+    flags.add_flags(batch, RenderOptions, shown)
 
 
 def run_batch(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:

@@ -24,7 +24,9 @@ FORMATS = {"jpg": "jpeg", "htm": "html", "json": "elements"}
 
 
 def add_render_options(
-    render: argparse.ArgumentParser, declared: type[RenderOptions] = RenderOptions
+    render: argparse.ArgumentParser,
+    declared: type[RenderOptions] = RenderOptions,
+    shown: flags.Shown = "all",
 ) -> None:
     """The options of one render; their values are checked where those over HTTP are."""
     render.add_argument(
@@ -41,7 +43,7 @@ def add_render_options(
     )
     render.add_argument("--template", metavar="NAME", help="render this template instead of FILE")
     render.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
-    flags.add_flags(render, declared)
+    flags.add_flags(render, declared, shown)
     render.set_defaults(wrong_usage=render.error)
 
 

@@ -171,10 +171,13 @@ def announce_in_log(address: str) -> None:
 
 
 def announce(address: str, *, guarded: bool) -> None:
-    """Print the address of the service, and a command to paste; the token is the user's own."""
+    """Print the addresses of the pages, and a command to paste; the token is the user's own."""
     token = ' -H "Authorization: Bearer $TOKEN"' if guarded else ""
     print(  # noqa: T201 - the command's own words
         f"poster-service {__version__} on {address}\n"
+        f"  {address}/        the studio: type HTML or choose a template, and see the picture\n"
+        f"  {address}/docs    the API, to read and to try\n"
+        f"  {address}/status  what the service is doing\n"
         f"try: curl -sS --data-binary '<h1>Hello 你好 👋</h1>' -H 'Content-Type: text/html'"
         f"{token} '{address}/render?width=600&height=300' -o poster.png",
         flush=True,

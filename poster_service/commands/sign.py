@@ -15,7 +15,9 @@ from poster_service.settings import Settings
 
 
 def add_sign_options(
-    sign: argparse.ArgumentParser, declared: type[RenderOptions] = RenderOptions
+    sign: argparse.ArgumentParser,
+    declared: type[RenderOptions] = RenderOptions,
+    shown: flags.Shown = "all",
 ) -> None:
     """The options of `sign`; the key comes from the settings."""
     sign.add_argument("template", nargs="?", metavar="TEMPLATE", help="name of the template")
@@ -34,7 +36,7 @@ def add_sign_options(
         metavar="CHARACTERS",
         help="refuse a URL that is longer (8000); never more than POSTER_MAX_HEADER_BYTES",
     )
-    flags.add_flags(sign, declared)
+    flags.add_flags(sign, declared, shown)
 
 
 def run_sign(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:

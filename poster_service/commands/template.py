@@ -2,19 +2,23 @@
 
 import argparse
 import json
+import re
 import shlex
 import shutil
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from poster_service import __version__
+from poster_service.commands.inputs import nearest_path
 from poster_service.commands.serve import ensure_init, serve_until_stopped
+from poster_service.commands.usage import Detail, add_more_help
 from poster_service.errors import OperatorError
 from poster_service.settings import Settings
 from poster_service.settings.defaults import default_templates
+from poster_service.similar import did_you_mean
 
 HELP = "make a template, check it, look at it while you edit it"
 NEW = "make a folder with a template that renders at once"
@@ -24,10 +28,20 @@ STARTER = Path(__file__).parent / "starter"
 
 
 def add_template_options(
-    template: argparse.ArgumentParser, settings: argparse.ArgumentParser
+    template: argparse.ArgumentParser,
+    settings: argparse.ArgumentParser,
+    made: Callable[[Detail], argparse.ArgumentParser],
 ) -> None:
-    """The commands below `template`; only the one that serves takes the settings as flags."""
-    commands = template.add_subparsers(required=True, metavar="new | check | preview")
+    """The commands below `template`; only the one that serves takes the settings as flags.
+
+    Args:
+        template: Gets the commands.
+        settings: Has the flags of the settings.
+        made: Makes the whole command line, with help of a size.
+    """
+    commands = template.add_subparsers(
+        required=True, metavar="new | check | preview", prog=template.prog
+    )
     new = commands.add_parser("new", help=NEW, description=NEW)
     new.add_argument(
         "name", metavar="NAME",
@@ -37,7 +51,7 @@ def add_template_options(
         "--from", dest="like", metavar="TEMPLATE",
         help="begin with a copy of this bundled template instead of a small page",
     )  # fmt: skip
-    new.set_defaults(run=run_new)
+    new.set_defaults(run=run_new, command=new)
     check = commands.add_parser(
         "check", help=CHECK, description=f"{CHECK}. Exits with 1 if there is an error.",
         parents=[template_setting()],
@@ -49,13 +63,17 @@ def add_template_options(
     )  # fmt: skip
     check.add_argument("--json", action="store_true", help="print JSON")
     check.add_argument("--strict", action="store_true", help="exit with 1 also for warnings")
-    check.set_defaults(run=run_check)
-    preview = commands.add_parser("preview", help=PREVIEW, description=PREVIEW, parents=[settings])
+    check.set_defaults(run=run_check, command=check)
+    preview = commands.add_parser(
+        "preview", help=PREVIEW, description=PREVIEW, parents=[settings],
+        usage="%(prog)s [FOLDER] [options]",
+    )  # fmt: skip
+    add_more_help(preview, made)
     preview.add_argument(
         "folder", nargs="?", default=".", metavar="FOLDER", help="of the template; by default this"
     )
     preview.add_argument("--open", action="store_true", help="open it in the browser")
-    preview.set_defaults(run=run_preview)
+    preview.set_defaults(run=run_preview, command=preview)
 
 
 def template_setting() -> argparse.ArgumentParser:
@@ -80,6 +98,7 @@ def run_new(_: Settings, options: argparse.Namespace, __: Sequence[str]) -> int:
     if not NAME.match(name):
         raise OperatorError(
             f"{name!r} is not a valid template name: use a-z, 0-9 and -, up to 64 characters"
+            f"{_as_a_name(folder, name)}"
         )
     source = STARTER if options.like is None else bundled(options.like)
     try:
@@ -103,6 +122,14 @@ def run_new(_: Settings, options: argparse.Namespace, __: Sequence[str]) -> int:
     return 0
 
 
+def _as_a_name(folder: Path, name: str) -> str:
+    """The end of a message: the folder with a name that is valid, where one can be made of it."""
+    from poster_service.render.template import NAME
+
+    better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64]
+    return f"; {folder.with_name(better)} would do" if NAME.match(better) else ""
+
+
 def _as_called() -> str:
     """This program as it was called: it need not be on the PATH."""
     called = sys.argv[0]
@@ -120,9 +147,8 @@ def bundled(name: str) -> Path:
     found = default_templates() / name
     names = sorted(one.name for one in default_templates().iterdir() if one.is_dir())
     if name not in names:
-        raise OperatorError(
-            f"--from {name}: there is no such template; there are {', '.join(names)}"
-        )
+        hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+        raise OperatorError(f"--from {name}: there is no such template{hint}")
     return found
 
 
@@ -173,8 +199,12 @@ def folder_of(given: str, settings: Settings) -> Path:
     for folder in (Path(given), settings.templates / given):
         if folder.is_dir():
             return folder
+    names = (
+        [one.name for one in settings.templates.iterdir()] if settings.templates.is_dir() else []
+    )
+    hint = nearest_path(Path(given)) or did_you_mean(given, names)
     raise OperatorError(
-        f"{given}: no such folder, and no template of that name in {settings.templates}"
+        f"{given}: no such folder, and no template of that name in {settings.templates}{hint}"
     )
 
 
@@ -185,23 +215,27 @@ def run_preview(settings: Settings, options: argparse.Namespace, given: Sequence
     beside it does not disturb it.
 
     Raises:
-        OperatorError: There is no template in the folder, or it has a mistake.
+        OperatorError: There is no template in the folder, or no service could use it.
     """
+    from poster_service.render.mistakes import FaultyTemplate
     from poster_service.render.template_check import examine, templates_in
 
     folder = folder_of(options.folder, settings).resolve()
     if templates_in(folder) != [folder]:
         raise OperatorError(f"{folder} is no template: it has no poster.html")
-    if errors := [one for one in examine(folder) if one.severity == "error"]:
-        print("\n".join(f"error: {one.mistake.whole()}" for one in errors), file=sys.stderr)  # noqa: T201
+    for one in examine(folder):
+        print(f"{one.severity}: {one.mistake.whole()}", file=sys.stderr)  # noqa: T201
+    try:
+        others = included(folder)
+    except FaultyTemplate as faulty:
         raise OperatorError(
             "correct this first; from then on mistakes are shown beside the picture"
-        )
+        ) from faulty
     ensure_init(given, settings)
     from poster_service.web.app import make_app
 
     with tempfile.TemporaryDirectory(prefix="poster-preview-") as root:
-        for name in {folder.name, *included(folder)}:
+        for name in {folder.name, *others}:
             (Path(root) / name).symlink_to(folder.parent / name)
         changes = {"templates": Path(root), "host": "127.0.0.1", "log_level": "warning"}
         if "port" not in settings.model_fields_set:
@@ -215,7 +249,11 @@ def run_preview(settings: Settings, options: argparse.Namespace, given: Sequence
 
 
 def included(folder: Path) -> set[str]:
-    """The folders beside a template that its page includes files of."""
+    """The folders beside a template that its page includes files of.
+
+    Raises:
+        FaultyTemplate: No service could use it.
+    """
     from poster_service.render.markup import environment
     from poster_service.render.schema import MAX_VALUES
     from poster_service.render.template import Reader

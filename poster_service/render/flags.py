@@ -7,8 +7,8 @@ a query are.
 
 import argparse
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from poster_service.errors import OperatorError
 from poster_service.render.declaration import Entry, OptionGroup, entries
@@ -39,22 +39,69 @@ def flags(group: type[OptionGroup]) -> dict[str, Entry]:
     return found
 
 
-def add_flags(command: argparse.ArgumentParser, group: type[OptionGroup]) -> None:
+#: Options that most renders need, in the order in which the help has them.
+COMMON = (
+    "format", "width", "height", "full_page", "device_scale_factor", "quality", "background",
+    "pdf.paper", "pdf.landscape", "delay_ms", "timeout_ms", "strict",
+)  # fmt: skip
+
+
+#: Which options a help explains: the common ones, with the names of the others; all; or none.
+Shown = Literal["common", "all", "none"]
+
+
+def add_flags(
+    command: argparse.ArgumentParser, group: type[OptionGroup], shown: Shown = "all"
+) -> None:
     """Give a command a flag for each option; nothing is given unless the flag is.
+
+    Args:
+        command: Gets the flags.
+        group: Declares the options.
+        shown: Which of them the help explains.
 
     Raises:
         argparse.ArgumentError: Two options would have the same flag.
     """
-    shown = command.add_argument_group("options of the render")
-    for flag, entry in flags(group).items():
-        given: dict[str, Any] = {"dest": _PREFIX + entry.name, "help": help_of(entry)}
-        if entry.type == "boolean":
-            given |= {"action": argparse.BooleanOptionalAction}
-        elif entry.is_list or entry.is_map:
-            given |= {"action": "append", "metavar": "NAME=VALUE" if entry.is_map else "VALUE"}
-        else:
-            given |= {"metavar": metavar(entry)}
-        shown.add_argument(flag, **{"default": None, **given})
+    known = flags(group)
+    common = [name for name in map(flag_of, COMMON) if name in known]
+    first = command.add_argument_group("common options")
+    for flag in common:
+        _add_flag(first, flag, known[flag], is_shown=shown != "none")
+    for title, found in _by_section(group).items():
+        rest = [flag for flag in found if flag not in common]
+        names = ", ".join(_outermost(rest, known)) if shown == "common" else None
+        section = command.add_argument_group(f"options: {title.lower()}", names)
+        for flag in rest:
+            _add_flag(section, flag, known[flag], is_shown=shown == "all")
+
+
+def _outermost(found: Iterable[str], known: Mapping[str, Entry]) -> Iterable[str]:
+    """Flags for a list of names: one, with dots, for all options of a group."""
+    names = (known[flag].name.partition(".") for flag in found)
+    return dict.fromkeys(flag_of(first) + ("-..." if rest else "") for first, _, rest in names)
+
+
+def _by_section(group: type[OptionGroup]) -> dict[str, list[str]]:
+    """The flags by the heading under which their options are declared."""
+    known, found, title = flags(group), dict[str, list[str]](), "other"
+    for entry in entries(group):
+        title = entry.option.begins or title
+        if (flag := flag_of(entry.name)) in known:
+            found.setdefault(title, []).append(flag)
+    return found
+
+
+def _add_flag(section: Any, flag: str, entry: Entry, *, is_shown: bool) -> None:
+    help_ = help_of(entry) if is_shown else argparse.SUPPRESS
+    given: dict[str, Any] = {"dest": _PREFIX + entry.name, "help": help_}
+    if entry.type == "boolean":
+        given |= {"action": argparse.BooleanOptionalAction}
+    elif entry.is_list or entry.is_map:
+        given |= {"action": "append", "metavar": "NAME=VALUE" if entry.is_map else "VALUE"}
+    else:
+        given |= {"metavar": metavar(entry)}
+    section.add_argument(flag, **{"default": None, **given})
 
 
 def help_of(entry: Entry) -> str:

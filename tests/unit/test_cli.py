@@ -124,6 +124,17 @@ def test_a_page_that_cannot_be_read_is_reported(tmp_path: Path, name: str) -> No
     assert file in str(caught.value)
 
 
+def test_a_file_that_is_missing_has_one_beside_it(page: str) -> None:
+    """Of a similar name, whose case may be all that differs."""
+    for wrong in ("pgae.html", "Page.html", "page.htm"):
+        with pytest.raises(OperatorError) as caught:
+            options(str(Path(page).with_name(wrong)), "-o", "x")
+        assert str(caught.value).endswith(f"No such file or directory; did you mean {page}?")
+    with pytest.raises(OperatorError) as caught:
+        options(str(Path(page).with_name("other")), "-o", "x")
+    assert "did you mean" not in str(caught.value)
+
+
 def test_stdin_is_a_dash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For the page and for the data."""
     file = tmp_path / "stdin"

@@ -86,13 +86,28 @@ def test_new_names_the_templates_there_are(capfd: pytest.CaptureFixture[str]) ->
     assert ", ".join(NAMES) in err
 
 
+def test_a_name_that_does_not_exist_has_the_one_that_was_meant(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of a template, of a folder, and one that a folder may have."""
+    make(tmp_path / "mine")
+    for words, meant in (
+        (("new", "another", "--from", "invoce"), "; did you mean invoice?"),
+        (("check", "mine/crad"), "; did you mean mine/card?"),
+        (("check", "tiket"), "; did you mean ticket?"),
+        (("new", "mine/Second Card_2"), "; mine/second-card-2 would do"),
+    ):
+        status, _, err = run(capfd, *words)
+        assert (status, err.endswith(f"{meant}\n")) == (1, True), err
+
+
 def test_check_looks_at_names_folders_or_all(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bundled ones, unless POSTER_TEMPLATES or --templates say otherwise."""
     assert run(capfd, "check")[1] == "6 templates: nothing is wrong\n"
     assert run(capfd, "check", "ticket", "invoice")[1] == "2 templates: nothing is wrong\n"
-    make(tmp_path / "t", "{{ name }}")
+    make(tmp_path / "t", "{% if name is defined %}{{ name }}{% endif %}")
     assert run(capfd, "check", "--templates", "t", "card")[1].endswith("1 template: 5 warnings\n")
     monkeypatch.setenv("POSTER_TEMPLATES", "t")
     assert run(capfd, "check")[1].endswith("1 template: 5 warnings\n")
@@ -121,13 +136,33 @@ def test_check_prints_each_mistake_with_its_place(
     ]  # fmt: skip
 
 
+def test_check_finds_what_has_no_effect_too(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Names in the schema, data with which the page fails; as text and as JSON."""
+    schema = {"requierd": ["name"], "properties": {"name": {"type": "string"}}}
+    make(tmp_path, "<p>\n{{ name }}", schema__json=schema, sample__json={"name": "N"})
+    status, out, _ = run(capfd, "check", "card")
+    assert status == 1
+    assert "error: card/poster.html, line 2: with the required data only: `name` is undef" in out
+    assert "error: card/schema.json, line 2: `requierd` is no keyword" in out
+    assert out.endswith("1 template: 2 errors\n")
+    _, out, _ = run(capfd, "check", "card", "--json")
+    (card,) = json.loads(out)["templates"]
+    found = [(one["file"], one["line"], one["message"][-26:]) for one in card["findings"]]
+    assert found[1] == ("card/schema.json", 2, "; did you mean `required`?")
+    assert found[0][:2] == ("card/poster.html", 2)
+
+
 def test_preview_says_what_must_be_corrected_first(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Before anything is started."""
-    make(tmp_path, "<p>\n{{ titel }}")
+    make(tmp_path, "<p>\n{{ titel }}", schema__json={"properties": {"a": {"typ": "string"}}})
     status, _, err = run(capfd, "preview", "card")
     assert status == 1
     assert "error: card/poster.html, line 2" in err
+    assert "error: card/schema.json, line 4: `typ` is no keyword" in err
+    assert err.endswith("from then on mistakes are shown beside the picture\n")
     status, _, err = run(capfd, "preview", ".")
     assert (status, "is no template" in err) == (1, True)

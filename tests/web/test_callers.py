@@ -236,3 +236,12 @@ def test_the_line_to_paste_asks_for_a_token_where_one_is_needed(
     assert 'Authorization: Bearer $TOKEN"' in capsys.readouterr().out
     announce("http://127.0.0.1:1", guarded=False)
     assert "Bearer" not in capsys.readouterr().out
+
+
+def test_the_first_lines_name_the_pages_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """The address itself first, for programs that read one; each page is a route that there is."""
+    announce("http://127.0.0.1:1", guarded=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(" on http://127.0.0.1:1")
+    pages = [line.split()[0] for line in lines[1:4]]
+    assert pages == [f"http://127.0.0.1:1{path}" for path in ("/", "/docs", "/status")]
