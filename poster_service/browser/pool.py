@@ -6,7 +6,6 @@ response, in a task that the pool owns, and counts against the capacity until no
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from poster_service.browser.premises import Premises
 from poster_service.browser.spec import ChromeSpec
 from poster_service.browser.warm import WarmKey, WarmPage
 from poster_service.browser.warm_state import WarmPages
+from poster_service.detached import detached
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
 from poster_service.process.spawn import Ending
@@ -434,10 +434,7 @@ class Pool:
         return note
 
     def _own(self, work: Any, name: str) -> None:
-        # A context of its own: it outlives the request in which it happens to begin.
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(
-            work, name=name, context=contextvars.Context()
-        )
+        task: asyncio.Task[None] = detached(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from poster_service.browser.pool_state import PoolEntry
+from poster_service.detached import detached
 from poster_service.errors import ChromeDied
 from poster_service.logs import event
 from poster_service.process.census import LEASE_BITS, Seen, inspect, unhealthy
@@ -111,7 +112,7 @@ class Survivors:
             event(logger, logging.ERROR, "a process outlived SIGKILL", **asdict(survivor))
             self._by_pid[survivor.pid] = survivor
         if self._by_pid and self._watching is None:
-            self._watching = asyncio.get_running_loop().create_task(self._watch())
+            self._watching = detached(self._watch())
 
     async def _watch(self) -> None:
         while self._by_pid:

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
+from poster_service.detached import detached
 from poster_service.errors import BatchEnded, JobEnded, QueueUnavailable, UnknownBatch, UnknownJob
 from poster_service.jobs.batch_records import BLOCK_ITEMS, Batch, job_id, number_of
 from poster_service.jobs.batch_store import BatchStore
@@ -199,15 +200,15 @@ class Batches:
             except QueueUnavailable:
                 pass  # tried again when items end, and by the repair
             except Exception:
-                logger.exception("a batch cannot go on")
+                logger.exception("a batch cannot go on: %s", name)
             finally:
                 self._tasks.pop(name, None)
 
-        self._tasks[name] = asyncio.create_task(run())
+        self._tasks[name] = detached(run())
 
     def _ensure_repairing(self) -> None:
         if self._repairing is None and not self._is_stopping:
-            self._repairing = asyncio.create_task(self._keep_repairing())
+            self._repairing = detached(self._keep_repairing())
 
     async def _keep_repairing(self) -> None:
         while True:

@@ -9,6 +9,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 
+from poster_service.detached import detached
 from poster_service.errors import (
     InvalidSettings,
     JobEnded,
@@ -116,7 +117,8 @@ class Jobs:
         """
         async with self._opening:
             if self._store is None:
-                self._store = await self._open()
+                # The first request that needs it may come before the start has succeeded.
+                self._store = await detached(self._open())
             return self._store
 
     async def submit(self, new: NewJob, key: str = "") -> Job:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from poster_service import clock
+from poster_service.detached import detached
 from poster_service.errors import PosterError, QueueUnavailable
 from poster_service.jobs.queue import JobQueue
 from poster_service.jobs.turns import Turns
@@ -97,9 +98,9 @@ class Deliveries:
         """
         async with self._opening:
             if self._records is None:
-                client = await self._queue.open(self._serve)
+                client = await detached(self._queue.open(self._serve))
                 self._records = Records(client, self._plan.bounds)
-                self._tasks.append(asyncio.create_task(self._queue.serve(ATTEMPTS_AT_ONCE)))
+                self._tasks.append(detached(self._queue.serve(ATTEMPTS_AT_ONCE)))
             return self._records
 
     async def stop(self) -> None:
