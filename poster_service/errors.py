@@ -5,31 +5,32 @@
     │   ├── BadRequest              not JSON, not a form, not text
     │   ├── InvalidField            a field is unknown, missing, of the wrong type or out of range
     │   ├── UnknownTemplate
-    │   ├── UnknownResult           no stored result has that name
-    │   ├── UnknownDeadLetter       no webhook of this caller that failed has that id
     │   ├── InvalidData             the data does not fit the template's schema
-    │   ├── BodyTooLarge
-    │   ├── BodyTooSlow
     │   ├── HeadersTooLarge
     │   ├── JsonTooComplex
-    │   ├── FormTooComplex
-    │   ├── UnsupportedMediaType
     │   ├── NotAcceptable           several outputs, and Accept has no type that they can come in
-    │   ├── PictureTooLarge         known only after the page was laid out
-    │   ├── ContentTooLarge         the text of a page is longer than an answer may be
-    │   ├── PagesOutOfRange         the document has none of the pages asked for
-    │   ├── SelectorNotFound        no element of the page matches
-    │   ├── SelectorEmpty           the element has no size
-    │   ├── ClipOutside             of the document
-    │   ├── WaitFailed              what the page was to be waited for cannot be asked
-    │   ├── ScriptFailed            `fail_on`, and a script of the page failed
-    │   ├── MissingGlyph            `fail_on`, and no font has a character of the page
-    │   ├── FetchDenied             the policy denied the page's `url`, or, with strict, a fetch
-    │   ├── UrlStatus               `url` answered with a status of 400 or more
+    │   ├── BodyRefused             the body is not read to its end
+    │   │   ├── BodyTooLarge
+    │   │   ├── BodyTooSlow
+    │   │   ├── UnsupportedMediaType
+    │   │   └── FormRefused         a form, where one may be sent
+    │   │       ├── FormTooComplex
+    │   │       └── CrossOriginForm     a page of another origin sent it
+    │   ├── PageUnfit               known only when the page is there
+    │   │   ├── PictureTooLarge     by its layout
+    │   │   ├── ContentTooLarge     the text of a page is longer than an answer may be
+    │   │   ├── PagesOutOfRange     the document has none of the pages asked for
+    │   │   ├── SelectorNotFound    no element of the page matches
+    │   │   ├── SelectorEmpty       the element has no size
+    │   │   ├── ClipOutside         of the document
+    │   │   ├── WaitFailed          what the page was to be waited for cannot be asked
+    │   │   ├── ScriptFailed        `fail_on`, and a script of the page failed
+    │   │   ├── MissingGlyph        `fail_on`, and no font has a character of the page
+    │   │   ├── FetchDenied         the policy denied the page's `url`, or, with strict, a fetch
+    │   │   ├── UrlStatus           `url` answered with a status of 400 or more
+    │   │   └── NotAPage            what `url` answered with is no page
     │   ├── DestinationDenied       the policy denied the `destination` of a result, or a webhook
-    │   ├── NotAPage                what `url` answered with is no page
     │   ├── Unauthorized            no token, or an unknown one
-    │   ├── CrossOriginForm         a form that a page of another origin sent
     │   ├── CrossOriginRequest      GET /render that a browser sends for a page of another origin
     │   ├── UnknownHost             a Host header with a name that is not in POSTER_SERVER_NAMES
     │   ├── Forbidden               a signed URL that is invalid or has expired
@@ -37,14 +38,17 @@
     │   │   ├── UnknownKey
     │   │   ├── UrlExpired
     │   │   └── ExpiryTooFar
-    │   ├── JobRefused              a job cannot be accepted, shown or cancelled
-    │   │   ├── UnknownJob          no job of this caller has that id
-    │   │   ├── JobEnded            it cannot be cancelled any more
+    │   ├── JobRefused              a job or batch cannot be accepted
     │   │   ├── KeyReused           its Idempotency-Key came before, with another request
     │   │   ├── TooManyJobs         of this caller have not ended
-    │   │   ├── UnknownBatch        no batch of this caller has that id
-    │   │   ├── BatchEnded          it cannot be cancelled or tried again
     │   │   └── TooManyBatches      of this caller have not ended
+    │   ├── RecordRefused           what an id names cannot be shown or changed
+    │   │   ├── UnknownResult       no stored result has that name
+    │   │   ├── UnknownJob          no job of this caller has that id
+    │   │   ├── UnknownBatch        no batch of this caller has that id
+    │   │   ├── UnknownDeadLetter   no webhook of this caller that failed has that id
+    │   │   ├── JobEnded            it cannot be cancelled any more
+    │   │   └── BatchEnded          it cannot be cancelled or tried again
     │   └── OverQuota               the caller has used up its quota
     │       ├── RateLimited
     │       └── ConcurrencyLimited
@@ -165,28 +169,10 @@ class UnknownTemplate(CallerError):
     code = "unknown_template"
 
 
-class UnknownResult(CallerError):
-    """There is no stored result of that name."""
-
-    code = "unknown_result"
-
-
 class InvalidData(CallerError):
     """The data does not fit the template's schema."""
 
     code = "invalid_data"
-
-
-class BodyTooLarge(CallerError):
-    """The request body is larger than POSTER_MAX_BODY_BYTES."""
-
-    code = "body_too_large"
-
-
-class BodyTooSlow(CallerError):
-    """The request body did not come within POSTER_BODY_TIMEOUT_MS."""
-
-    code = "body_timeout"
 
 
 class HeadersTooLarge(CallerError):
@@ -201,85 +187,115 @@ class JsonTooComplex(CallerError):
     code = "json_too_complex"
 
 
-class FormTooComplex(CallerError):
-    """A form of more than POSTER_MAX_FORM_PARTS, or a part of more than _HEADER_BYTES allows."""
-
-    code = "form_too_complex"
-
-
-class UnsupportedMediaType(CallerError):
-    """The content type is not one that /render reads."""
-
-    code = "unsupported_media_type"
-
-
 class NotAcceptable(CallerError):
     """A request with `outputs` whose `Accept` has no media type in which they can be answered."""
 
     code = "not_acceptable"
 
 
-class PictureTooLarge(CallerError):
+class BodyRefused(CallerError):
+    """The body of the request is not read to its end."""
+
+
+class BodyTooLarge(BodyRefused):
+    """The request body is larger than POSTER_MAX_BODY_BYTES."""
+
+    code = "body_too_large"
+
+
+class BodyTooSlow(BodyRefused):
+    """The request body did not come within POSTER_BODY_TIMEOUT_MS."""
+
+    code = "body_timeout"
+
+
+class UnsupportedMediaType(BodyRefused):
+    """The content type is not one that /render reads."""
+
+    code = "unsupported_media_type"
+
+
+class FormRefused(BodyRefused):
+    """A form is not read to its end."""
+
+
+class FormTooComplex(FormRefused):
+    """A form of more than POSTER_MAX_FORM_PARTS, or a part of more than _HEADER_BYTES allows."""
+
+    code = "form_too_complex"
+
+
+class CrossOriginForm(FormRefused):
+    """A browser sends a form for a page of another origin, which is not in POSTER_CORS_ORIGINS."""
+
+    code = "cross_origin_form"
+
+
+class PageUnfit(CallerError):
+    """The page, once it is there, is not what the options take it for."""
+
+
+class PictureTooLarge(PageUnfit):
     """The page turned out to be larger than a picture may be."""
 
     code = "picture_too_large"
 
 
-class ContentTooLarge(CallerError):
+class ContentTooLarge(PageUnfit):
     """The document, or what selectors match in it, is longer than an answer may be."""
 
     code = "content_too_large"
 
 
-class PagesOutOfRange(CallerError):
+class PagesOutOfRange(PageUnfit):
     """The document turned out to have none of the pages of a PDF that were asked for."""
 
     code = "pages_out_of_range"
 
 
-class SelectorNotFound(CallerError):
+class SelectorNotFound(PageUnfit):
     """The selector matches no element of the page."""
 
     code = "selector_not_found"
 
 
-class SelectorEmpty(CallerError):
+class SelectorEmpty(PageUnfit):
     """The first element that the selector matches has no size, or is outside of the document."""
 
     code = "selector_empty"
 
 
-class ClipOutside(CallerError):
+class ClipOutside(PageUnfit):
     """The clip reaches beyond the document."""
 
     code = "clip_outside"
 
 
-class WaitFailed(CallerError):
+class WaitFailed(PageUnfit):
     """The expression of `wait_for` threw, or its promise was rejected."""
 
     code = "wait_failed"
 
 
-class FetchDenied(CallerError):
-    """The network policy denies the page's `url`, or a request of the page of a strict render."""
-
-    code = "fetch_denied"
-
-
-class ScriptFailed(CallerError):
+class ScriptFailed(PageUnfit):
     """A render with `fail_on: script_error` in which a script of the page failed."""
 
     code = "script_error"
 
 
-class MissingGlyph(CallerError):
+class MissingGlyph(PageUnfit):
     """A render with `fail_on: missing_glyph` whose page shows characters that no font has."""
 
     code = "missing_glyph"
 
 
-class UrlStatus(CallerError):
+class FetchDenied(PageUnfit):
+    """The network policy denies the page's `url`, or a request of the page of a strict render."""
+
+    code = "fetch_denied"
+
+
+class UrlStatus(PageUnfit):
     """The page's `url` answered with a status of 400 or more, or of `fail_on_status`.
 
     Attributes:
@@ -294,16 +310,16 @@ class UrlStatus(CallerError):
 DISPLAYED = "an address with HTML, XML, text or a picture"
 
 
+class NotAPage(PageUnfit):
+    """What the page's `url` answered with is not displayed: a PDF, a download, nothing."""
+
+    code = "not_a_page"
+
+
 class DestinationDenied(CallerError):
     """The network policy forbids the `destination` of a result."""
 
     code = "destination_denied"
-
-
-class NotAPage(CallerError):
-    """What the page's `url` answered with is not displayed: a PDF, a download, nothing."""
-
-    code = "not_a_page"
 
 
 class Unauthorized(CallerError):
@@ -315,12 +331,6 @@ class Unauthorized(CallerError):
 
     code = "unauthorized"
     sent = False
-
-
-class CrossOriginForm(CallerError):
-    """A browser sends a form for a page of another origin, which is not in POSTER_CORS_ORIGINS."""
-
-    code = "cross_origin_form"
 
 
 class CrossOriginRequest(CallerError):
@@ -365,28 +375,10 @@ class ExpiryTooFar(Forbidden):
     code = "expiry_too_far"
 
 
-class UnknownDeadLetter(CallerError):
-    """No webhook of this caller that could not be delivered has that id."""
-
-    code = "unknown_dead_letter"
-
-
 class JobRefused(CallerError):
-    """A job cannot be accepted, shown or cancelled."""
+    """A job or batch cannot be accepted."""
 
     code = "job_refused"
-
-
-class UnknownJob(JobRefused):
-    """No job of this caller has that id, or none any more."""
-
-    code = "unknown_job"
-
-
-class JobEnded(JobRefused):
-    """A job that is done or has failed cannot be cancelled."""
-
-    code = "job_ended"
 
 
 class KeyReused(JobRefused):
@@ -400,6 +392,53 @@ class TooManyJobs(JobRefused):
 
     code = "too_many_jobs"
     retry_after = 10
+
+
+class TooManyBatches(JobRefused):
+    """The caller has as many unfinished batches as POSTER_BATCHES_PER_CALLER allows."""
+
+    code = "too_many_batches"
+    retry_after = 10
+
+
+class RecordRefused(CallerError):
+    """What an id in the address names cannot be shown or changed."""
+
+
+class UnknownResult(RecordRefused):
+    """There is no stored result of that name."""
+
+    code = "unknown_result"
+
+
+class UnknownJob(RecordRefused):
+    """No job of this caller has that id, or none any more."""
+
+    code = "unknown_job"
+
+
+class UnknownBatch(RecordRefused):
+    """No batch of this caller has that id, or none any more."""
+
+    code = "unknown_batch"
+
+
+class UnknownDeadLetter(RecordRefused):
+    """No webhook of this caller that could not be delivered has that id."""
+
+    code = "unknown_dead_letter"
+
+
+class JobEnded(RecordRefused):
+    """A job that is done or has failed cannot be cancelled."""
+
+    code = "job_ended"
+
+
+class BatchEnded(RecordRefused):
+    """A batch that is done cannot be cancelled, and one that was cancelled not be tried again."""
+
+    code = "batch_ended"
 
 
 class OverQuota(CallerError):
@@ -509,25 +548,6 @@ class RenderTimeout(RenderFailed):
     """The render took longer than its timeout."""
 
     code = "render_timeout"
-
-
-class UnknownBatch(JobRefused):
-    """No batch of this caller has that id, or none any more."""
-
-    code = "unknown_batch"
-
-
-class BatchEnded(JobRefused):
-    """A batch that is done cannot be cancelled, and one that was cancelled not be tried again."""
-
-    code = "batch_ended"
-
-
-class TooManyBatches(JobRefused):
-    """The caller has as many unfinished batches as POSTER_BATCHES_PER_CALLER allows."""
-
-    code = "too_many_batches"
-    retry_after = 10
 
 
 class JobFailed(PosterError):

@@ -28,6 +28,7 @@ from poster_service.web import (
     studio,
     webhooks,
 )
+from poster_service.web.batch_intake import NDJSON_TYPE
 from poster_service.web.bodies import HTML_TYPE, JSON_TYPE
 from poster_service.web.bundles import MULTIPART, ZIP
 from poster_service.web.openapi_requests import (
@@ -102,7 +103,7 @@ class Operation:
     Attributes:
         answers: Content by status, where all is well: a schema for each media type.
         raises: Branches of the error tree that it may end in, beside those of any address.
-        never: Leaves of those that it cannot end in.
+        never: Leaves or branches of those that it cannot end in.
         headers: Headers of the answer where all is well, beside those of any answer.
         headers_of: The same for statuses that have others.
         parameters: Of the address.
@@ -152,17 +153,12 @@ SIGNED = Operation(
     never=(
         errors.Unauthorized,
         errors.CrossOriginRequest,
-        errors.UnknownResult,
         errors.DestinationDenied,
         errors.DestinationFailed,
         errors.StorageFailed,
-        errors.BodyTooLarge,
-        errors.BodyTooSlow,
-        errors.UnsupportedMediaType,
-        errors.FormTooComplex,
-        errors.CrossOriginForm,
-        errors.UnknownDeadLetter,
+        errors.BodyRefused,
         errors.JobRefused,
+        errors.RecordRefused,
     ),
     headers=PICTURE_HEADERS,
     parameters=signed_parameters,
@@ -185,23 +181,17 @@ STORED = {JSON_TYPE: {"anyOf": [reference(StoredRender), reference(StoredOutputs
 
 JOB = {JSON_TYPE: reference(jobs.JobAnswer)}
 BATCH = {JSON_TYPE: reference(batches.BatchAnswer)}
-BATCH_ITEMS = {batches.NDJSON_TYPE: reference(batches.ItemAnswer)}
+BATCH_ITEMS = {NDJSON_TYPE: reference(batches.ItemAnswer)}
 #: How the queue may fail a request.
 JOBS_FAIL: Errors = (errors.QueueUnavailable, errors.JobsMissing)
-#: What is known after a render only, and so in its job's `problem`.
-AFTER_RENDER: Errors = (
-    errors.PictureTooLarge,
-    errors.ContentTooLarge,
-    errors.PagesOutOfRange,
-    errors.SelectorNotFound,
-    errors.SelectorEmpty,
-    errors.ClipOutside,
-    errors.WaitFailed,
-    errors.ScriptFailed,
-    errors.MissingGlyph,
-    errors.FetchDenied,
-    errors.UrlStatus,
-    errors.NotAPage,
+#: What a request that creates a job or batch never ends in: it has a token and names no record, and
+#: its page is not there yet.
+SUBMITTING: Errors = (
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.CrossOriginRequest,
+    errors.RecordRefused,
+    errors.PageUnfit,
     errors.NotAcceptable,
 )
 
@@ -216,9 +206,8 @@ ABOUT: dict[Any, Operation] = {
             errors.Unauthorized,
             errors.Forbidden,
             errors.CrossOriginRequest,
-            errors.UnknownResult,
-            errors.UnknownDeadLetter,
             errors.JobRefused,
+            errors.RecordRefused,
         ),
         headers=PICTURE_HEADERS,
         headers_of={201: ("Server-Timing", "X-Render-Warnings", "X-Cache", "Cache-Control")},
@@ -235,16 +224,7 @@ ABOUT: dict[Any, Operation] = {
     jobs.submit: Operation(
         {202: JOB},
         (errors.CallerError, errors.LoadError, errors.PageFailed, *JOBS_FAIL),
-        never=(
-            errors.Unauthorized,
-            errors.Forbidden,
-            errors.CrossOriginRequest,
-            errors.UnknownResult,
-            errors.UnknownDeadLetter,
-            errors.UnknownJob,
-            errors.JobEnded,
-            *AFTER_RENDER,
-        ),
+        never=(*SUBMITTING, errors.TooManyBatches),
         headers=("Cache-Control", "Retry-After", "Location"),
         parameters=job_query,
         body=job_body,
@@ -267,21 +247,7 @@ ABOUT: dict[Any, Operation] = {
     batches.submit: Operation(
         {202: BATCH},
         (errors.CallerError, errors.LoadError, errors.PageFailed, *JOBS_FAIL),
-        never=(
-            errors.Unauthorized,
-            errors.Forbidden,
-            errors.CrossOriginForm,
-            errors.CrossOriginRequest,
-            errors.FormTooComplex,
-            errors.UnknownResult,
-            errors.UnknownJob,
-            errors.JobEnded,
-            errors.TooManyJobs,
-            errors.UnknownBatch,
-            errors.BatchEnded,
-            errors.UnknownDeadLetter,
-            *AFTER_RENDER,
-        ),
+        never=(*SUBMITTING, errors.FormRefused, errors.TooManyJobs),
         headers=("Cache-Control", "Retry-After", "Location"),
         parameters=batch_query,
         body=batch_body,

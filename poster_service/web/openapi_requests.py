@@ -10,7 +10,8 @@ from poster_service.render.json_schema import Json, present
 from poster_service.render.request import RenderRequest
 from poster_service.render.source import SOURCE_FIELDS, Template
 from poster_service.web import forms, openapi_examples, signed, template_data
-from poster_service.web.batches import ITEM_STATES, NDJSON_TYPE
+from poster_service.web.batch_intake import NDJSON_TYPE
+from poster_service.web.batches import ITEM_STATES
 from poster_service.web.bodies import FORM_TYPE, HTML_TYPE, JSON_TYPE
 from poster_service.web.options import options, present_template, request_schema
 from poster_service.web.service import Service
