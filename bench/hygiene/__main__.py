@@ -69,14 +69,14 @@ async def measure_census(home: Path, processes: int, looks: int) -> dict[str, An
 
 
 async def measure_endings(home: Path, program: str, rounds: int) -> dict[str, Any]:
-    """From the moment the picture is there to the lease seen gone: no process, no folder."""
+    """From the moment the picture is there to the end of the lease: no process, no folder."""
     off = Sandbox.OFF if os.geteuid() == 0 else Sandbox.ON
     spec = ChromeSpec(Path(program), off, home, new_instance(), 30)
     seconds = []
     for lease in range(1, rounds + 1):
         one = await Chrome.start(spec, lease)
         await one.page.set_up(PICTURE.page)
-        await one.page.load(card)
+        await one.page.loading.load(card)
         await one.page.wait_painted()
         await one.page.capture(PICTURE)
         begin = time.perf_counter()

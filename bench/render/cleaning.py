@@ -45,7 +45,7 @@ async def measure(usage: Path, rounds: int, home: Path) -> dict[str, float]:
     for lease in range(1, rounds + 1):
         one = await Chrome.start(spec, lease)
         await one.page.set_up(PICTURE.page)
-        await one.page.load(page)
+        await one.page.loading.load(page)
         await one.page.wait_painted()
         await one.page.capture(PICTURE)
         await asyncio.sleep(QUIET_SECONDS)

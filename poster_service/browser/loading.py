@@ -21,7 +21,11 @@ LEVEL_OF: Mapping[str, int] = {"networkidle0": 0, "networkidle2": 2}
 
 
 class Loading:
-    """Loads the document of one page."""
+    """Loads the document of one page.
+
+    Attributes:
+        is_warm: Whether the page has had a document before, which is replaced and not loaded.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Loading:
         """`frames` has frames drawn while inside, after some seconds and then every so many."""
         self._calls, self._requests, self._witness = calls, requests, witness
         self._target, self._frames = target, frames
+        self.is_warm = False
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = loop.create_future()
         self._parsed: asyncio.Future[None] = loop.create_future()
@@ -73,6 +78,9 @@ class Loading:
             NotAPage: Chrome would download it instead of displaying it.
             PosterError: What the route raised in place of the document.
         """
+        if self.is_warm:
+            await self._replace(route)
+            return
         self._requests.answer_with(route)
         async with self._frames(PATIENCE, SLOW):
             if self._requests.document.done() and not is_static:
@@ -85,7 +93,7 @@ class Loading:
             if until in LEVEL_OF:
                 await self._wait_quiet(LEVEL_OF[until])
 
-    async def replace(self, route: Route) -> None:
+    async def _replace(self, route: Route) -> None:
         """Replace the document by the one that `route` has now, at the same address.
 
         Chrome parses it as it would one that it loads, in the window that is there: its policy and

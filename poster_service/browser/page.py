@@ -25,7 +25,6 @@ from poster_service.browser.page_calls import (
     PageCalls,
     errors_end_chrome,
     evaluation,
-    retrieve_exception,
     settle,
 )
 from poster_service.browser.page_requests import PageRequests
@@ -33,22 +32,19 @@ from poster_service.browser.pipe import FlatSession, PipeConnection, ProtocolErr
 from poster_service.browser.scrolling import Scrolling
 from poster_service.browser.settle import settled
 from poster_service.browser.types import (
-    ADDRESS,
     CONTENTS,
     CaptureOptions,
     Cookie,
     PageOptions,
-    Route,
     Viewport,
     ViewportHint,
-    WaitUntil,
 )
 from poster_service.browser.waits import PageWaits
 from poster_service.browser.warm import CLEAN
 from poster_service.browser.witness import MAX_ADDRESS, MAX_LOST_ELEMENTS, SEARCH, Witness
 from poster_service.browser.world import World
 from poster_service.buffers import Share
-from poster_service.errors import Fault, InvalidField, PageFailed
+from poster_service.errors import ChromeDied, Fault, InvalidField, PageFailed
 from poster_service.origins import origin_of
 
 logger = logging.getLogger(__name__)
@@ -103,36 +99,26 @@ class PosterPage:
         *,
         supports_begin_frame: bool,
     ) -> None:
-        self._connection = connection
-        self._hint = hint
-        self._attached = attached
+        self._connection, self._hint, self._attached = connection, hint, attached
         self._viewport: Viewport | None = None
         self._environment = page_setup.PLAIN
-        #: Whether it has had a document before, which is replaced and not loaded.
-        self._is_warm = False
         #: Whether all of the page is painted and not only what the viewport shows.
         self._is_full = False
-        self.target = attached.target
-        self.context = attached.context
-        self._session = session = attached.session
-        self._calls = PageCalls(connection, session)
+        self.target, self.context = attached.target, attached.context
+        self._session = attached.session
+        self._calls = calls = PageCalls(connection, attached.session)
         #: None where Chrome has a display clock of its own.
-        self._frames = Frames(self._calls.send) if supports_begin_frame else None
-        self.witness = Witness()
-        self._requests = PageRequests(
-            connection, self._calls, attached.target, self.witness, attached.held
-        )
-        self._world = world = World(self._calls, attached.target)
-        contents = Contents(self._calls.send, world, connection.allow_more)
-        self._capture = Capture(
-            self._calls.send, self._calls.expecting_much, self._frames, world, contents
-        )
-        self.look = PageLook(self._calls, world, self._frames_going)
-        self.scrolling = Scrolling(self._calls, world, self._requests.traffic, self._frames_going)
-        self.waits = PageWaits(self._calls, world, self.witness, self._frames_going)
-        self.loading = Loading(
-            self._calls, self._requests, self.witness, attached.target, self._frames_going
-        )
+        self._frames = Frames(calls.send) if supports_begin_frame else None
+        self.witness = witness = Witness()
+        self._requests = PageRequests(connection, calls, attached.target, witness, attached.held)
+        self._world = world = World(calls, attached.target)
+        contents = Contents(calls.send, world, connection.allow_more)
+        self._capture = Capture(calls.send, calls.expecting_much, self._frames, world, contents)
+        going = self._frames_going
+        self.look = PageLook(calls, world, going)
+        self.scrolling = Scrolling(calls, world, self._requests.traffic, going)
+        self.waits = PageWaits(calls, world, witness, going)
+        self.loading = Loading(calls, self._requests, witness, attached.target, going)
         #: Where the memory of its picture is counted.
         self._share: Share | None = None
         self._messages: asyncio.Future[Any] | None = None
@@ -140,14 +126,18 @@ class PosterPage:
         self.text = ""
         self._errors_key = f"poster_{secrets.token_hex(4)}"
         self._seen_key = f"poster_{secrets.token_hex(4)}"
-        for name, handler in self._page_handlers().items():
-            session.on(name, handler)
         self._browser_handlers = {
             "Fetch.requestPaused": self._requests.paused,
             "Target.targetCreated": self._target_created,
         }
+        self._listen()
+
+    def _listen(self) -> None:
+        """Have the events handled of its own session, and some of the browser's."""
+        for name, handler in self._page_handlers().items():
+            self._session.on(name, handler)
         for name, handler in self._browser_handlers.items():
-            connection.on(name, handler)
+            self._connection.on(name, handler)
 
     def _page_handlers(self) -> dict[str, Callable[[dict[str, Any]], object]]:
         """What listens to events of the page's own session; it ends with the session."""
@@ -233,21 +223,6 @@ class PosterPage:
             raise InvalidField.of(Fault("cookies", "Chrome refuses one of them", COOKIES)) from None
         self._requests.clear_cookies_outside(origin_of(cookies[0].url))
 
-    async def load(
-        self,
-        route: Route,
-        address: str = ADDRESS,
-        until: WaitUntil = "load",
-        *,
-        is_static: bool = False,
-        referrer: str = "",
-    ) -> None:
-        """Load the document that `route` has for `address`; see `Loading.load`."""
-        if self._is_warm:
-            await self.loading.replace(route)
-            return
-        await self.loading.load(route, address, until, is_static=is_static, referrer=referrer)
-
     async def title(self) -> str:
         """The title of the page, which may be anything that it likes; up to MAX_TITLE characters.
 
@@ -267,7 +242,7 @@ class PosterPage:
         nothing is painted twice.
 
         Args:
-            is_static: As for `load`.
+            is_static: As for `Loading.load`.
             patience: Seconds for fonts and pictures that have not come yet; None for no limit.
 
         Raises:
@@ -328,7 +303,7 @@ class PosterPage:
 
     def _read_messages(self) -> None:
         """Have Chrome send what it has noted of the page; it comes while the page is captured."""
-        calls = map(self._calls.start, ("Log.enable", "Log.disable"))
+        calls = map(self._session.send, ("Log.enable", "Log.disable"))
         self._messages = asyncio.gather(*calls, return_exceptions=True)
 
     def listen(self) -> None:
@@ -336,7 +311,7 @@ class PosterPage:
 
         For a page whose time is nearly up, since it may never be painted.
         """
-        call = self._calls.start("Runtime.evaluate", evaluation(self._search))
+        call = self._session.send("Runtime.evaluate", evaluation(self._search))
         call.add_done_callback(self._listened)
 
     def _listened(self, call: "asyncio.Future[dict[str, Any]]") -> None:
@@ -415,10 +390,9 @@ class PosterPage:
         Raises:
             ChromeDied: The page is gone already.
         """
-        with errors_end_chrome():
-            call = self._session.send("Runtime.evaluate", {"expression": "1"})
-        sign: asyncio.Future[Any] = asyncio.ensure_future(call)
-        sign.add_done_callback(retrieve_exception)
+        sign = self._session.send("Runtime.evaluate", {"expression": "1"})
+        if sign.done():
+            raise ChromeDied("Chrome ended before its page was leased")
         return sign
 
     def give_up(self, why: str) -> None:
@@ -468,7 +442,8 @@ class PosterPage:
             replace(self._attached, held=None),
             supports_begin_frame=self._frames is not None,
         )
-        page._viewport, page._environment, page._is_warm = self._viewport, self._environment, True
+        page._viewport, page._environment = self._viewport, self._environment
+        page.loading.is_warm = True
         page._capture.take_over(self._capture)
         return page
 
@@ -484,4 +459,4 @@ class PosterPage:
 
     async def _dismiss(self) -> None:
         """Answer a dialog with "cancel"."""
-        await self._calls.start("Page.handleJavaScriptDialog", {"accept": False})
+        await self._session.send("Page.handleJavaScriptDialog", {"accept": False})

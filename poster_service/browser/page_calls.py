@@ -42,23 +42,9 @@ class PageCalls:
             ChromeDied: The pipe closed.
             PageFailed: Chrome refused the command, or the page is gone.
         """
-        answer: dict[str, Any] = await self.wait(self.start(method, parameters))
+        call = self._connection.send(method, parameters, self.session.id)
+        answer: dict[str, Any] = await self.wait(call)
         return answer
-
-    def start(
-        self, method: str, parameters: dict[str, Any] | None = None
-    ) -> "asyncio.Future[dict[str, Any]]":
-        """Send one command to the page and do not wait; every error is in the future.
-
-        The session itself raises at once when the page is gone, which it may be before the pipe is
-        closed; that must not end the step of a render that only starts a command.
-        """
-        try:
-            return asyncio.ensure_future(self.session.send(method, parameters))
-        except ProtocolError as error:
-            gone: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-            gone.set_exception(error)
-            return gone
 
     async def evaluate(self, expression: str, **parameters: Any) -> dict[str, Any]:
         """Run a script in the page and wait for its promise (CDP: Runtime.evaluate).

@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO, Any
 
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 ProtocolError = PyppeteerError
 
 CLOSED = "Chrome's debugging pipe is closed"
+GONE = "the target is gone"
 
 #: How Chrome's answer to a call begins; an event, which it sends unasked, begins with `{"method"`.
 ANSWER = b'{"id":'
@@ -148,16 +149,23 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
 
     def send(
         self, method: str, params: dict[str, Any] | None = None, session_id: str | None = None
-    ) -> Awaitable[Any]:
+    ) -> "asyncio.Future[Any]":
         """Send one command; the answer comes with the future.
 
+        Args:
+            method: Of the protocol.
+            params: Its parameters.
+            session_id: Of the target's session; None for the browser's own.
+
         Raises:
-            NetworkError: By the future, when Chrome refuses the command or the pipe is closed.
+            NetworkError: By the future, when Chrome refuses the command, the target is gone, which
+                it may be before the pipe is closed, or the pipe is closed.
         """
         callback: asyncio.Future[Any] = self._loop.create_future()
         callback.add_done_callback(_retrieve_exception)
-        if not self._connected or self._writer is None:
-            callback.set_exception(NetworkError(CLOSED))
+        is_open = self._connected and self._writer is not None
+        if not is_open or (session_id is not None and session_id not in self._sessions):
+            callback.set_exception(NetworkError(GONE if is_open else CLOSED))
             return callback
         self._lastId += 1
         message = {"id": self._lastId, "method": method, "params": params or {}}
@@ -243,14 +251,14 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
             if getattr(callback, "session_id", None) == session_id:
                 del self._callbacks[number]
                 if not callback.done():
-                    callback.set_exception(NetworkError("the target is gone"))
+                    callback.set_exception(NetworkError(GONE))
 
     async def createSession(self, targetInfo: dict[str, Any]) -> "FlatSession":  # noqa: N802, N803 - pyppeteer's names
         """Attach to a target; the name is pyppeteer's."""
         answer = await self.send(
             "Target.attachToTarget", {"targetId": targetInfo["targetId"], "flatten": True}
         )
-        session = FlatSession(self, targetInfo["type"], answer["sessionId"], self._loop)
+        session = FlatSession(self, targetInfo["type"], answer["sessionId"])
         self._sessions[answer["sessionId"]] = session
         return session
 
@@ -281,16 +289,20 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
 class FlatSession(CDPSession):  # type: ignore[misc]  # pyppeteer ships no types
     """A target's session whose messages travel unwrapped."""
 
-    def send(self, method: str, params: dict[str, Any] | None = None) -> Awaitable[Any]:
-        """Send one command to the target; see `PipeConnection.send`.
+    def __init__(self, connection: PipeConnection, kind: str, identity: str) -> None:
+        """A session of a target of a kind (CDP: Target.TargetInfo), by its id."""
+        super().__init__(connection, kind, identity, connection._loop)
+        self._pipe = connection
 
-        Raises:
-            NetworkError: At once, when the target is gone.
-        """
-        if self._connection is None:
-            raise NetworkError(f"Protocol error ({method}): the {self._targetType} is gone")
-        answer: Awaitable[Any] = self._connection.send(method, params, self._sessionId)
-        return answer
+    @property
+    def id(self) -> str:
+        """CDP's id of it."""
+        identity: str = self._sessionId
+        return identity
+
+    def send(self, method: str, params: dict[str, Any] | None = None) -> "asyncio.Future[Any]":
+        """Send one command to the target; see `PipeConnection.send`."""
+        return self._pipe.send(method, params, self.id)
 
 
 def _packed(message: dict[str, Any]) -> bytes:

@@ -197,20 +197,17 @@ class RenderCache:
         Raises:
             PosterError: As `Renderer.render`.
         """
-        if not job.may_be_cached or not self._images.maxsize:
-            return await self._get_alone(job, stores=False)
-        while True:
-            is_differing = job.options.cache_ttl is None and job.cache_key in self._differing
-            if job.context.cache_control.no_cache or is_differing:
-                return await self._get_alone(job, stores=True)
+        stores = job.may_be_cached and self._images.maxsize > 0
+        while stores and not self._is_painted_anyway(job):
             if (image := self._find(job)) is not None:
                 return self._hit(image, job)
             if job.context.is_background:  # others must not wait for what waits behind them
                 return self._answer_found(await self._find_or_paint(job), job)
             if job.options.on_timeout == "capture":  # when it is given up is this caller's time
-                return await self._get_alone(job, stores=True)
+                break
             if (answer := await self._get_shared(job)) is not None:
                 return answer
+        return self._answer_painted(await self.paint(job, stores=stores), job)
 
     async def paint(self, job: RenderJob, *, stores: bool = False) -> Painted:
         """Paint a job now, past the cache; with `stores` the picture is cached if it may be.
@@ -231,6 +228,11 @@ class RenderCache:
         if self.store is not None:
             await self.store.close()
 
+    def _is_painted_anyway(self, job: RenderJob) -> bool:
+        """Whether a picture that is cached will not do: for the caller, or as it may differ."""
+        is_differing = job.options.cache_ttl is None and job.cache_key in self._differing
+        return job.context.cache_control.no_cache or is_differing
+
     def _find(self, job: RenderJob) -> CachedImage | None:
         image = self._images.get(job.cache_key)
         return image if image is not None and image.is_good(job, time.monotonic()) else None
@@ -239,10 +241,6 @@ class RenderCache:
         self._log_unpainted(job, HIT, "ok", image.rendered.size)
         timing = f"cache;dur={(time.monotonic() - job.begin) * 1000:.1f}"
         return self._answer(image, HIT, job, timing)
-
-    async def _get_alone(self, job: RenderJob, *, stores: bool) -> Answer:
-        """Paint for this caller only; cached for others if `stores`."""
-        return self._answer_painted(await self.paint(job, stores=stores), job)
 
     def _answer_found(self, painted: Painted, job: RenderJob) -> Answer:
         is_hit = painted.cache_status == HIT

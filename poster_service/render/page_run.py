@@ -94,7 +94,7 @@ class PageRun:
         """Load the page, run what was added, wait for what was asked."""
         options, page, until = self._options, self._page, self._options.wait_until
         with self._phase("load", "load"):
-            await page.load(
+            await page.loading.load(
                 self._route,
                 address,
                 until,

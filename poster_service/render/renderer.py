@@ -9,7 +9,7 @@ import functools
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from poster_service import clock
@@ -59,6 +59,7 @@ from poster_service.render.source import Url
 from poster_service.render.status_options import Statuses
 from poster_service.render.visit import Visit
 from poster_service.render.warnings import Warnings
+from poster_service.stats import Phases
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,10 @@ class Renderer:
         try:
             with self._buffers.open() as share:
                 painting = Painting(job, report, route, lifetime, share, visit)
-                bodies = await self._within_deadline(painting)
+                async with self._turn(job, report.phases) as slot:
+                    bodies = await self._paint(slot, painting)
+                    slot.rendered()
+                    bodies = await self._encoded(bodies, painting)
                 report.size = sum(map(len, bodies))
         finally:
             add_findings(report.warnings, report.observations)
@@ -180,20 +184,18 @@ class Renderer:
         route = page_route(sources, self._fetcher, warnings, lifetime, job.caller)
         return with_blocking_fonts(route, None if visit else job.html)
 
-    async def _within_deadline(self, painting: Painting) -> list[bytes]:
-        """Wait for a slot, paint and encode, until the time is up.
+    @contextlib.asynccontextmanager
+    async def _turn(self, job: RenderJob, phases: Phases) -> AsyncIterator[Slot]:
+        """Wait for a slot; what is done with it inside is cut off when the time is up.
 
         The admission watches the deadline itself while the job waits, so that one that never had
         its turn gets "come back later" (503), and not that its page was too slow (504).
         """
-        job, phases = painting.job, painting.report.phases
         with phases.phase("queue"):
             slot = await self._slot(job)
         try:
             async with job.deadline.watch():
-                bodies = await self._paint(slot, painting)
-                slot.rendered()
-                return await self._encoded(bodies, painting)
+                yield slot
         except TimeoutError as error:
             raise self._out_of_time(slot, job.deadline) from error
         except RenderFailed as error:

@@ -172,7 +172,8 @@ class RenderRequest:
             InvalidField: There are more than an error lists.
         """
         names = cls.names()
-        unknown = [name for name in given if name not in names]
+        known = set(names)
+        unknown = [name for name in given if name not in known]
         some = map(str, unknown[:MOST_FAULTS])
         faults = [unknown_option(name, cls.declared, names) for name in some]
         if len(unknown) > MOST_FAULTS:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
@@ -48,7 +49,7 @@ async def picture(
         wanted: What to render.
         caller: The caller's name.
         good_until: When the signed address of the request expires, in seconds since the epoch;
-            until then caches may give the picture to anybody. None if it is for this caller only.
+            until then shared caches may store the picture. None if it is for this caller only.
 
     Raises:
         NotAcceptable: There are several outputs, and `Accept` has no type for them.
@@ -57,29 +58,14 @@ async def picture(
     stored.check(request, wanted.options)
     is_stored = stored.is_wanted(wanted.options)
     kind = JSON_TYPE if is_stored else media_type_of(request, wanted.options)
-    answer = await answer_of(request, wanted, caller)
+    async with charged(request, caller) as context:
+        answer = await request.app[SERVICE].engine.render(wanted, context)
     if is_stored:
         return await stored.answer(request, answer, wanted, caller)
     rendered = answer.rendered
-    etag = etag_of(rendered, kind)
-    headers = {
-        "Server-Timing": answer.server_timing,
-        "X-Cache": answer.cache_status,
-        "X-Isolation": rendered.isolation,
-        hdrs.VARY: hdrs.ACCEPT,
-        hdrs.ETAG: etag,
-        hdrs.CACHE_CONTROL: cache_control(answer, good_until),
-    }
-    if answer.cache_status == "hit":
-        headers[hdrs.AGE] = str(answer.age)
-    if wanted.options.filename is not None:
-        headers[hdrs.CONTENT_DISPOSITION] = attachment(wanted.options.filename)
-    if rendered.warnings:
-        headers["X-Render-Warnings"] = rendered.warnings
-    if (page := rendered.page) is not None:
-        headers |= {"X-Page-Url": page.url, "X-Page-Status": str(page.status)}
-        headers |= {"X-Page-Title": page.title} if page.title else {}
-    if is_known(request, etag):
+    headers = headers_of(answer, wanted, kind)
+    headers[hdrs.CACHE_CONTROL] = cache_control(answer, good_until)
+    if is_known(request, headers[hdrs.ETAG]):
         return web.Response(status=304, headers=headers)
     if kind == JSON_TYPE:
         result = await Result.of(answer, wanted)
@@ -95,16 +81,38 @@ async def picture(
     return web.Response(body=rendered.body, headers=headers)
 
 
-async def answer_of(request: web.Request, wanted: RenderRequest, caller: str) -> Answer:
-    """Render within the caller's quota; the request's `Cache-Control` is heeded.
+@asynccontextmanager
+async def charged(request: web.Request, caller: str) -> AsyncIterator[RenderContext]:
+    """Render inside, with this context, within the caller's quota.
 
     Raises:
-        PosterError: As `Engine.render`, or the quota is used up.
+        OverQuota: It is used up.
     """
     service = request.app[SERVICE]
     async with service.quotas.charge(caller, service.engine.admission.mean_seconds):
-        context = RenderContext(caller, cache_control_of(request))
-        return await service.engine.render(wanted, context)
+        yield RenderContext(caller, cache_control_of(request))
+
+
+def headers_of(answer: Answer, wanted: RenderRequest, kind: str) -> dict[str, str]:
+    """The headers of an answer of a media type, without its `Cache-Control`."""
+    rendered = answer.rendered
+    headers = {
+        "Server-Timing": answer.server_timing,
+        "X-Cache": answer.cache_status,
+        "X-Isolation": rendered.isolation,
+        hdrs.VARY: hdrs.ACCEPT,
+        hdrs.ETAG: etag_of(rendered, kind),
+    }
+    if answer.cache_status == "hit":
+        headers[hdrs.AGE] = str(answer.age)
+    if wanted.options.filename is not None:
+        headers[hdrs.CONTENT_DISPOSITION] = attachment(wanted.options.filename)
+    if rendered.warnings:
+        headers["X-Render-Warnings"] = rendered.warnings
+    if (page := rendered.page) is not None:
+        headers |= {"X-Page-Url": page.url, "X-Page-Status": str(page.status)}
+        headers |= {"X-Page-Title": page.title} if page.title else {}
+    return headers
 
 
 def media_type_of(request: web.Request, options: RenderOptions) -> str:
@@ -129,7 +137,7 @@ def cache_control_of(request: web.Request) -> CacheControl:
 def cache_control(answer: Answer, good_until: float | None) -> str:
     """The `Cache-Control` of the answer.
 
-    The picture of a signed address may be cached by anybody until the address expires or the
+    Shared caches may store the picture of a signed address until the address expires or the
     picture does; a picture that may come out differently next time is asked for each time.
     """
     if good_until is None:

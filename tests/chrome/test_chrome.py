@@ -33,14 +33,14 @@ SMALL = CaptureOptions(
 
 
 async def page_of(_: Request) -> Reply:
-    """A green page, whatever is asked for."""
+    """A green page for every request."""
     return Reply(200, (("Content-Type", "text/html"),), b"<body style='background: green'>")
 
 
 async def painted(one: Chrome) -> bytes:
     """One picture."""
     await one.page.set_up(SMALL.page)
-    await one.page.load(page_of)
+    await one.page.loading.load(page_of)
     await one.page.wait_painted()
     return await one.page.capture(SMALL)
 
@@ -118,7 +118,7 @@ async def test_no_port_is_open(program: Path, make_spec: MakeSpec) -> None:
 
 
 async def test_a_cancelled_start_leaves_nothing(program: Path, make_spec: MakeSpec) -> None:
-    """Cut off while Chrome comes up: it is ended and seen gone before the cancellation is done."""
+    """A start that is cut off has ended its Chrome before the cancellation is done."""
     spec = make_spec(program)
     spec.instance_dir.mkdir()
     starting = asyncio.create_task(Chrome.start(spec, 1))
@@ -144,7 +144,7 @@ async def test_a_chrome_that_dies_fails_the_step_it_is_in(
         return None
 
     with pytest.raises(ChromeDied):
-        await one.page.load(never)
+        await one.page.loading.load(never)
     assert (await one.wait_gone()).reason == "exited"
     assert left(spec.instance, spec.instance_dir) == []
 
@@ -163,7 +163,7 @@ async def test_a_page_that_is_gone_fails_the_step_and_raises_nothing_of_the_prot
     one = await Chrome.start(spec, 1)
     page = one.page
     await page.set_up(SMALL.page)
-    await page.load(page_of)
+    await page.loading.load(page_of)
     calls = page._calls
     await one.page._connection.send("Target.closeTarget", {"targetId": page.target})
     assert await settled(lambda: calls.session._connection is None)

@@ -75,7 +75,7 @@ class Painter:
         page = self.chrome.page
         async with asyncio.timeout(60):
             await page.set_up(wanted.page)
-            await page.load(route, is_static=is_static)
+            await page.loading.load(route, is_static=is_static)
             await page.wait_painted(is_static=is_static)
             body = await page.capture(wanted)
         await self.chrome.renew()
@@ -98,7 +98,7 @@ async def painter(make_spec: Callable[[Path], ChromeSpec], program: Path) -> Asy
 
 @pytest.mark.slow
 async def test_what_needs_frames_gets_them(painter: Painter) -> None:
-    """Whichever gives them: scripts, observers, animations and what is lazy are painted."""
+    """Chrome's own clock or ours gives them to scripts, observers, animations and lazy content."""
     wrong = {}
     for name, page in PAGES.items():
         full = "further down" in name
@@ -121,7 +121,7 @@ async def test_what_needs_frames_gets_them(painter: Painter) -> None:
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-async def test_a_picture_has_its_size_whichever_way_it_is_taken(
+async def test_a_picture_has_its_size_in_each_way_of_taking_it(
     painter: Painter, wanted: CaptureOptions, size: tuple[int, int]
 ) -> None:
     """Out of a frame where that can be, else by Chrome's own way."""
@@ -142,7 +142,7 @@ LOOKS = """<script>
 
 
 @pytest.mark.slow
-async def test_a_page_has_its_look_whatever_the_last_one_had(painter: Painter) -> None:
+async def test_a_page_has_its_look_and_not_that_of_the_last_one(painter: Painter) -> None:
     """Prepared for what was wanted last, and given what is wanted now, before it loads."""
     for scale, is_said in ((1, "60,60,1"), (1, "60,60,1"), (2, "60,60,2"), (1, "60,60,1")):
         wanted = picture(scale)

@@ -1,6 +1,6 @@
 """Real Chromes in the pool: what a caller learns, and when.
 
-Orders of events nobody thought of are tried in test_pool_machine.py.
+Random orders of events are tried in test_pool_machine.py.
 """
 
 import asyncio
@@ -123,12 +123,12 @@ class Reuse:
         self.renderers: list[set[int]] = []
 
     async def render(self, spoil: Callable[[set[int]], None] = lambda _: None) -> None:
-        """One render; returns when its lease is over, page or Chrome seen gone."""
+        """One render; returns when its lease is over and its page or Chrome has ended."""
         gone = asyncio.Event()
         async with self.pool.lease(gone.set) as lease:
             page = lease.chrome.page
             await page.set_up(CARD.page)
-            await page.load(card)
+            await page.loading.load(card)
             await page.wait_painted()
             assert (await page.capture(CARD)).startswith(b"\x89PNG")
             reported = await lease.chrome._connection.send("SystemInfo.getProcessInfo")
@@ -176,7 +176,7 @@ async def test_a_chrome_serves_so_many_renders_each_in_renderers_of_its_own(
 async def test_a_renderer_that_does_not_go_costs_its_chrome(
     make_spec: MakeSpec, program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A stopped one cannot be seen gone: doubt means discard, and the next render is as any."""
+    """The end of a stopped one is in doubt, so it is discarded; the next render is as any."""
     async with reusing(make_spec(program), renew_timeout=1.0) as reuse:
 
         def stop(renderers: set[int]) -> None:
@@ -194,7 +194,7 @@ async def test_a_renderer_that_does_not_go_costs_its_chrome(
 
 @pytest.mark.slow
 async def test_a_render_that_was_not_done_costs_its_chrome(reuse: Reuse) -> None:
-    """Whatever it was that went wrong."""
+    """For every error that it may have failed with."""
 
     def fail(_: set[int]) -> None:
         raise RuntimeError("not done")

@@ -65,7 +65,7 @@ class Process:
 
 
 def processes(instance: int) -> list[Process]:
-    """Every process that carries a tag of an instance, dead ones that nobody waited for too."""
+    """Every process that carries a tag of an instance, zombies too."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -129,7 +129,7 @@ def never(
     if len(entries) > state.capacity:
         words.append(f"more Chromes than there is room for: {state}")
     if any(not waiter.done() for waiter in state.waiters) and state.count(State.READY):
-        words.append(f"somebody waits beside a ready Chrome: {state}")
+        words.append(f"a caller waits beside a ready Chrome: {state}")
     return words
 
 
@@ -145,7 +145,7 @@ def at_rest(
     waiting = sum(not waiter.done() for waiter in state.waiters)
     ready = state.count(State.READY)
     if waiting and len(state.entries) < state.capacity:
-        words.append(f"somebody waits and there is room: {state}")
+        words.append(f"a caller waits and there is room: {state}")
     returning = max(0, state.busy - state.count(State.LEASED))
     if ready > state.ready + returning and not waiting:
         words.append(f"more are kept ready than were asked for: {state}")
@@ -155,7 +155,7 @@ def at_rest(
 
 
 def _whole(entry: PoolEntry, own: list[Process], on_disk: set[str]) -> list[str]:
-    """What is missing of a Chrome that nobody touched."""
+    """What is missing of a Chrome that the test did not touch."""
     words = [f"{one} of a live Chrome is not waited for" for one in own if one.zombie]
     kinds = {one.kind for one in own if not one.zombie}
     missing = {"shim", "leader", "zygote", "renderer"} - kinds
@@ -191,14 +191,14 @@ async def paint(html: str, lease: Lease) -> None:
 
     page = lease.chrome.page
     await page.set_up(SMALL.page)
-    await page.load(route)
+    await page.loading.load(route)
     await page.wait_painted()
     assert (await page.capture(SMALL)).startswith(b"\x89PNG")
 
 
 @dataclass
 class Hold:
-    """Somebody who wants a lease, waits for it or has it, and what became of that."""
+    """A caller that wants a lease, waits for it or has it, and what became of that."""
 
     number: int | None = None
     todo: "asyncio.Queue[Callable[[Lease], Awaitable[None]] | None]" = field(
@@ -280,7 +280,7 @@ class PoolMachine(RuleBasedStateMachine):
         cancels=st.booleans(),
     )
     def close_and_open(self, capacity: int, ready: int, cut: float | None, cancels: bool) -> None:
-        """The pool stops in whatever state it is; another life begins, perhaps at second try."""
+        """The pool stops in the state that it is in; another life begins, perhaps at second try."""
         self.run(self.closed(cancels))
         self.run(self.opened(capacity, ready, cut))
         self.rest = True
@@ -342,7 +342,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool = None
 
     def teardown(self) -> None:
-        """Whatever happened, the pool closes and leaves no process, folder or lock."""
+        """After any history the pool closes and leaves no process, folder or lock."""
         try:
             if self.pool is not None:
                 self.run(self.closed(cancels=True))
@@ -360,7 +360,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(rest=st.booleans())
     def lease(self, rest: bool) -> None:
-        """Somebody wants one; up to two more than there is room for."""
+        """A caller wants a lease; up to two more than there is room for."""
         if len(self.holds) >= self.state.capacity + 2:
             return
         self.run(self.began())
@@ -487,7 +487,7 @@ class PoolMachine(RuleBasedStateMachine):
     def is_at_rest(self) -> bool:
         """Whether nothing starts, ends, or is about to."""
         assert self.pool is not None
-        # Whatever is hit of a ready Chrome, the pool finds it out and replaces it.
+        # Any part of a ready Chrome may be hit: the pool finds it out and replaces the Chrome.
         noticed = not any(
             entry.number in self.hits and self.hits[entry.number].served == entry.served
             for entry in self.in_states(State.READY)
@@ -615,7 +615,7 @@ class PoolMachine(RuleBasedStateMachine):
         return among[which % len(among)] if among else None
 
     async def began(self) -> Hold:
-        """Somebody asks for a lease; returns when it has it, or waits."""
+        """A caller asks for a lease; returns when it has it, or waits."""
         hold = Hold()
         hold.task = asyncio.create_task(self.held(hold))
         self.holds.append(hold)
@@ -692,7 +692,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.run(self.worked(hold, html, seconds, cut))
 
     async def worked(self, hold: Hold, html: str, seconds: float, cut: float | None) -> None:
-        """One render to its end, whichever that is."""
+        """One render to its end, a success or not."""
         if hold.number in self.hits:
             seconds = min(seconds, PATIENCE_WITH_THE_HIT)
         hold.used = hold.busy = True

@@ -71,7 +71,7 @@ async def loaded(chrome: Chrome, html: str, options: PageOptions) -> PosterPage:
 
     page = chrome.page
     await page.set_up(options)
-    await page.load(route)
+    await page.loading.load(route)
     await page.wait_painted()
     return page
 

@@ -78,7 +78,7 @@ class Warm:
         """The picture of a document; then the page is cleaned."""
         page = self.chrome.page
         await page.set_up(OPTIONS)
-        await page.load(route, is_static=True)
+        await page.loading.load(route, is_static=True)
         await page.wait_painted(is_static=True)
         picture = await page.capture(CAPTURE)
         await self.clean(evicts=evicts)
@@ -127,8 +127,8 @@ async def test_a_picture_is_asked_for_again_and_the_page_keeps_its_own_files(
 ) -> None:
     """Another picture at the same address is seen at once, and a slow one is waited for.
 
-    Without the removal from Chrome's memory it is not, whatever its server says, which shows that
-    this test can fail.
+    Without the removal from Chrome's memory it is not, with any header of its server: this test can
+    fail.
     """
     async with warm_page(make_spec(program)) as warm:
         red = Site(PAGE % (PICTURE, "A"), {**OWN, PICTURE: svg("red")})
@@ -165,7 +165,7 @@ async def test_nothing_of_a_document_is_left(make_spec: MakeSpec, program: Path)
 async def test_a_page_that_is_not_as_it_was_is_not_used_again(
     make_spec: MakeSpec, program: Path
 ) -> None:
-    """Whatever is wrong with it; here what no page without scripts can do."""
+    """For every difference; here those that no page without scripts can cause."""
     site = Site(PAGE % ("data:,", "A"), OWN)
     for wrong, why in {
         "history.pushState(null, '', '/elsewhere')": "address",

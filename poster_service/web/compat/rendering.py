@@ -12,7 +12,7 @@ from poster_service.render.cache import Answer
 from poster_service.render.request import Asset, RenderRequest
 from poster_service.web.bodies import hold
 from poster_service.web.caller import CALLER
-from poster_service.web.pictures import answer_of
+from poster_service.web.pictures import charged
 from poster_service.web.service import SERVICE
 
 
@@ -36,7 +36,8 @@ async def render(
     with naming(names):
         wanted = RenderRequest.parse(options, request.app[SERVICE].engine.limits, files=files)
         hold(request, wanted)
-        return await answer_of(request, wanted, request.get(CALLER, ""))
+        async with charged(request, request.get(CALLER, "")) as context:
+            return await request.app[SERVICE].engine.render(wanted, context)
 
 
 @contextmanager
