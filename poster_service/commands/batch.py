@@ -75,24 +75,16 @@ def add_batch_options(batch: argparse.ArgumentParser, shown: flags.Shown = "all"
 
 def run_batch(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
     """Render all items of a file."""
-    from poster_service.jobs.item_files import count_items
-
     with contextlib.ExitStack() as files:
         try:
             source = Source(settings, options, files)
             target = target_of(options.out, settings)
             check_names(options, source.common)
             report = files.enter_context(open_report(options.report))
-            total = (
-                None
-                if options.items == "-"
-                else count_items(Path(options.items), source.bounds, is_csv=source.is_csv)
-                - source.has_common
-            )
+            run = Run(settings, options, source, target, report)
         except (PosterError, OSError) as error:
             print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - as for any command
             return NOT_BEGUN
-        run = Run(settings, options, source, target, report, total)
         return run_to_end(run.to_end())
 
 
@@ -114,6 +106,7 @@ class Source:
             None, settings.max_body_bytes, settings.max_json_depth, settings.max_json_items
         )
         self.is_csv = options.csv or Path(options.items).suffix.lower() == ".csv"
+        self._name = options.items
         self._limits: Limits = limits_of(settings)
         self._file = open_items(options.items, files)
         self.has_common = False
@@ -123,6 +116,19 @@ class Source:
             self.common = Common(with_source(shared, given), self._limits)
         except CallerError as error:
             raise OperatorError(f"the options of all items: {error}") from error
+
+    def count(self) -> int | None:
+        """How many items there are; None for those of stdin.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        from poster_service.jobs.item_files import count_items
+
+        if self._name == "-":
+            return None
+        lines = count_items(Path(self._name), self.bounds, is_csv=self.is_csv)
+        return lines - self.has_common
 
     def items(self) -> "Iterator[Item | WrongItem]":
         """Each item, as it is read."""
@@ -164,10 +170,14 @@ class Run:
         source: Source,
         target: "Target",
         report: IO[str],
-        total: int | None,
     ) -> None:
+        """Count the items; renders nothing.
+
+        Raises:
+            OSError: Their file cannot be read.
+        """
         self._settings, self._options, self._source = settings, options, source
-        self._target, self._report, self._total = target, report, total
+        self._target, self._report, self._total = target, report, source.count()
 
     async def to_end(self) -> int:
         """Render everything; the exit status.

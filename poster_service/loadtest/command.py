@@ -46,6 +46,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_target_options(parser: argparse.ArgumentParser) -> None:
+    _add_targets(parser)
+    parser.add_argument(
+        "--docker-arg",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="an additional argument of docker run, e.g. --docker-arg=--init; repeatable",
+    )
+    parser.add_argument(
+        "--no-census",
+        action="store_true",
+        help="do not check for leftovers (with --url, for a service on another machine)",
+    )
+    parser.add_argument(
+        "--token",
+        default=os.environ.get(TOKEN_VARIABLE, ""),
+        metavar="TOKEN",
+        help="bearer token to send, if the service requires one; better set the variable"
+        f" {TOKEN_VARIABLE}, which no process list shows",
+    )
+
+
+def _add_targets(parser: argparse.ArgumentParser) -> None:
+    """What is tested: one of these."""
     target = parser.add_argument_group("target").add_mutually_exclusive_group()
     target.add_argument(
         "--self",
@@ -67,25 +91,6 @@ def _add_target_options(parser: argparse.ArgumentParser) -> None:
         metavar="CMD",
         dest="words",
         help="run a command that serves POST /render on $PORT; takes the rest of the line",
-    )
-    parser.add_argument(
-        "--docker-arg",
-        action="append",
-        default=[],
-        metavar="ARG",
-        help="an additional argument of docker run, e.g. --docker-arg=--init; repeatable",
-    )
-    parser.add_argument(
-        "--no-census",
-        action="store_true",
-        help="do not check for leftovers (with --url, for a service on another machine)",
-    )
-    parser.add_argument(
-        "--token",
-        default=os.environ.get(TOKEN_VARIABLE, ""),
-        metavar="TOKEN",
-        help="bearer token to send, if the service requires one; better set the variable"
-        f" {TOKEN_VARIABLE}, which no process list shows",
     )
 
 

@@ -85,6 +85,18 @@ class Counters:
         self._outcomes: Tally[str] = Tally()
         self._ok_seconds = 0.0
         self._errors: deque[LastError] = deque(maxlen=MAX_ERRORS)
+        self._add_renders()
+        self._add_deliveries()
+        self._requests = Histogram(
+            "http_server_request_duration_seconds",
+            "Time of an HTTP request from its head to the end of its response, in seconds, by the"
+            " labels of OpenTelemetry's http.server.request.duration.",
+            ["http_request_method", "http_route", "http_response_status_code"],
+            buckets=REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+
+    def _add_renders(self) -> None:
         self._renders = Counter(
             "poster_renders",
             'Renders that ended, by format and outcome ("ok", "cancelled" or an error code).',
@@ -92,9 +104,8 @@ class Counters:
             registry=self.registry,
         )
         for outcome, form in itertools.product(outcomes(), CONTENT_TYPES):
-            self._renders.labels(
-                outcome, form
-            )  # present from the start, so that the first one counts as an increase
+            # Present from the start, so that the first one counts as an increase.
+            self._renders.labels(outcome, form)
         self._seconds = Histogram(
             "poster_render_seconds",
             "Time of a successful render from request to picture, queueing included, in seconds.",
@@ -118,6 +129,7 @@ class Counters:
             registry=self.registry,
         )
 
+    def _add_deliveries(self) -> None:
         self._deliveries = Counter(
             "poster_deliveries",
             'Results that were stored or sent to a destination, by outcome ("ok", "cancelled" or'
@@ -132,14 +144,6 @@ class Counters:
             "Time to store a result or to send it to a destination, retries included, in seconds.",
             ["kind"],
             buckets=RENDER_BUCKETS,
-            registry=self.registry,
-        )
-        self._requests = Histogram(
-            "http_server_request_duration_seconds",
-            "Time of an HTTP request from its head to the end of its response, in seconds, by the"
-            " labels of OpenTelemetry's http.server.request.duration.",
-            ["http_request_method", "http_route", "http_response_status_code"],
-            buckets=REQUEST_BUCKETS,
             registry=self.registry,
         )
 

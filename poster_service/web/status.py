@@ -56,22 +56,9 @@ def gather(service: Service) -> dict[str, Any]:
         "readiness": dict(service.engine.checks()),
         "renders": service.counters.summary(),
         "leases": leases(seen),
-        "census": {
-            "alive": len(seen.alive),
-            "zombies": [process_info(one) for one in seen.zombies],
-            "folders": list(seen.folders),
-            "shared_memory": shared_memory(),
-            "memory_bytes": sum(one.memory for one in seen.alive),
-            "milliseconds": round(seen.seconds * 1000, 2),
-        },
+        "census": alive(seen),
         "pool": asdict(books) | {"survivors": [process_info(one) for one in books.survivors]},
-        "isolation": {
-            "html": service.settings.isolation,
-            "templates": service.settings.template_isolation,
-            "chromes": service.engine.pool.counts(),
-            "warm_pages": service.engine.pool.warm(),
-            "renders": dict(service.engine.renderer.renders),
-        },
+        "isolation": isolation(service),
         "admission": {
             **asdict(service.engine.admission.statistics()),
             "max_running": service.settings.concurrency,
@@ -89,6 +76,29 @@ def gather(service: Service) -> dict[str, Any]:
             "longest_seconds": round(service.engine.watchdog.longest, 3),
             "pauses": service.engine.watchdog.pauses,
         },
+    }
+
+
+def alive(seen: census.Census) -> dict[str, Any]:
+    """Processes, zombies, folders and shared memory of this instance."""
+    return {
+        "alive": len(seen.alive),
+        "zombies": [process_info(one) for one in seen.zombies],
+        "folders": list(seen.folders),
+        "shared_memory": shared_memory(),
+        "memory_bytes": sum(one.memory for one in seen.alive),
+        "milliseconds": round(seen.seconds * 1000, 2),
+    }
+
+
+def isolation(service: Service) -> dict[str, Any]:
+    """The isolation levels, and Chromes, warm pages and renders of each."""
+    return {
+        "html": service.settings.isolation,
+        "templates": service.settings.template_isolation,
+        "chromes": service.engine.pool.counts(),
+        "warm_pages": service.engine.pool.warm(),
+        "renders": dict(service.engine.renderer.renders),
     }
 
 
