@@ -21,14 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
 
 from bench.render.posters import REFERENCE, html
+from bench.rows import parser_of, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -223,13 +223,9 @@ def table(rows: list[Row]) -> str:
 
 def arguments() -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.hits", description=__doc__.partition("\n")[0]
-    )
+    parser = parser_of("hits", __doc__, rounds=3)
     parser.add_argument("--requests", type=int, default=2000, help="requests a round and candidate")
     parser.add_argument("--callers", type=int, default=16, help="requests at once")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
-    parser.add_argument("--out", type=Path, help="a file for the rows as JSON")
     return parser.parse_args()
 
 
@@ -237,12 +233,4 @@ if __name__ == "__main__":
     asked = arguments()
     measured = asyncio.run(main(asked))
     print(table(measured))
-    if asked.out:
-        about: dict[str, Any] = {
-            "requests": asked.requests,
-            "callers": asked.callers,
-            "rounds": asked.rounds,
-        }
-        asked.out.write_text(
-            json.dumps({**about, "rows": [asdict(one) for one in measured]}, indent=1) + "\n"
-        )
+    write_rows(asked, measured)

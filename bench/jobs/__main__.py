@@ -25,12 +25,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
 
 from bench.render.accounts import tree_seconds
+from bench.rows import parser_of, write_rows
 from tests.web.redis_server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -339,13 +339,9 @@ def table(rows: list[Row], memory: Memory) -> str:
 
 def arguments() -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.jobs", description=__doc__.partition("\n")[0]
-    )
+    parser = parser_of("jobs", __doc__, rounds=3)
     parser.add_argument("--items", type=int, default=200, help="renders of each way in a round")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--intake", type=int, default=100_000, help="items of the large batch")
-    parser.add_argument("--out", type=Path, help="a file for the rows as JSON")
     return parser.parse_args()
 
 
@@ -353,8 +349,4 @@ if __name__ == "__main__":
     asked = arguments()
     measured, large = asyncio.run(main(asked))
     print(table(measured, large))
-    if asked.out:
-        about: dict[str, Any] = {"items": asked.items, "rounds": asked.rounds}
-        rows = [asdict(one) for one in measured]
-        text = json.dumps({**about, "rows": rows, "memory": asdict(large)}, indent=1)
-        asked.out.write_text(text + "\n")
+    write_rows(asked, measured, memory=asdict(large))

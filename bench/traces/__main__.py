@@ -19,7 +19,7 @@ import json
 import statistics
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -28,6 +28,7 @@ from aiohttp import web
 
 from bench.hits.__main__ import answering, ask, running
 from bench.own.__main__ import thread_times
+from bench.rows import parser_of, write_rows
 
 HTML = "<!doctype html><title>traces</title><p>A page without pictures"
 SMALL = {"width": 100, "height": 100}
@@ -150,14 +151,10 @@ def table(rows: list[Row]) -> str:
 
 def arguments() -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.traces", description=__doc__.partition("\n")[0]
-    )
+    parser = parser_of("traces", __doc__, rounds=9)
     parser.add_argument("--hits", type=int, default=1000, help="cache hits a round and candidate")
     parser.add_argument("--renders", type=int, default=60, help="renders a round and candidate")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds, of which the median counts")
     parser.add_argument("--before", type=Path, help="a checkout to measure beside this one")
-    parser.add_argument("--out", type=Path, help="a file for the rows as JSON")
     return parser.parse_args()
 
 
@@ -165,7 +162,4 @@ if __name__ == "__main__":
     asked = arguments()
     measured = asyncio.run(main(asked))
     print(table(measured))
-    if asked.out:
-        rows = [asdict(one) for one in measured]
-        about = {"hits": asked.hits, "renders": asked.renders, "rounds": asked.rounds}
-        asked.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    write_rows(asked, measured)

@@ -1,6 +1,7 @@
-"""Runs Schemathesis against a service, by its own document."""
+"""The document of a service with other APIs, and Schemathesis against a service, by its own."""
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -8,6 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from poster_service.settings import Settings
+from poster_service.web import openapi
+from poster_service.web.app import make_app
+from poster_service.web.service import Service
 from tests.web.conftest import StartService
 from tests.web.signing import KEYS
 
@@ -24,6 +31,16 @@ negative_data_rejection.expected-statuses = [
     400, 401, 403, 404, 405, 406, 409, 415, 422, 428, 429, 431, "5xx"
 ]
 """
+
+
+def valid_document(folder: Path, *compat: str) -> dict[str, Any]:
+    """GET /openapi.json of a service with tokens and these APIs, which is valid."""
+    given: Any = {"tokens": f"web={TOKEN}", "compat": compat}
+    settings = Settings(work_dir=folder, **given)
+    made = openapi.document(make_app(Service.build(settings)))
+    document: dict[str, Any] = json.loads(json.dumps(made))
+    OpenAPIV31SpecValidator(document).validate()
+    return document
 
 
 async def hold(

@@ -1,18 +1,11 @@
 """What OpenAPI says of browserless' routes, and Schemathesis over it."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from poster_service.settings import Settings
-from poster_service.web import openapi
-from poster_service.web.app import make_app
-from poster_service.web.service import Service
 from tests.web.conftest import StartService
-from tests.web.promises import hold
+from tests.web.promises import hold, valid_document
 
 RENDERING = {f"{prefix}/{kind}" for prefix in ("", "/chromium", "/chrome")
              for kind in ("screenshot", "pdf", "content", "scrape")}  # fmt: skip
@@ -20,10 +13,7 @@ RENDERING = {f"{prefix}/{kind}" for prefix in ("", "/chromium", "/chrome")
 
 def test_every_route_is_in_the_document(tmp_path: Path) -> None:
     """With what it takes; each of its own operation."""
-    given: Any = {"tokens": "web=web-token-0123456789", "compat": ("browserless",)}
-    settings = Settings(work_dir=tmp_path, **given)
-    document = json.loads(json.dumps(openapi.document(make_app(Service.build(settings)))))
-    OpenAPIV31SpecValidator(document).validate()
+    document = valid_document(tmp_path, "browserless")
     bodies = {
         path
         for path, one in document["paths"].items()

@@ -1,18 +1,11 @@
 """What OpenAPI says of Browser Run's routes, and Schemathesis over it."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from poster_service.settings import Settings
-from poster_service.web import openapi
-from poster_service.web.app import make_app
-from poster_service.web.service import Service
 from tests.web.conftest import StartService
-from tests.web.promises import hold
+from tests.web.promises import hold, valid_document
 
 PREFIX = "/client/v4/accounts/{account_id}/browser-rendering"
 ROUTES = "screenshot|pdf|content|snapshot|scrape|links|markdown"
@@ -21,10 +14,7 @@ RENDERING = {f"{PREFIX}/{kind}" for kind in ROUTES.split("|")}
 
 def test_every_route_is_in_the_document(tmp_path: Path) -> None:
     """With what it takes, and how a token is sent."""
-    given: Any = {"tokens": "web=web-token-0123456789", "compat": ("cloudflare",)}
-    settings = Settings(work_dir=tmp_path, **given)
-    document = json.loads(json.dumps(openapi.document(make_app(Service.build(settings)))))
-    OpenAPIV31SpecValidator(document).validate()
+    document = valid_document(tmp_path, "cloudflare")
     ours = {path: one for path, one in document["paths"].items() if path.startswith(PREFIX)}
     posts = {path: one["post"] for path, one in ours.items() if "post" in one}
     assert {path for path, one in posts.items() if "requestBody" in one} == RENDERING

@@ -1,27 +1,17 @@
 """What OpenAPI says of Gotenberg's routes, and Schemathesis over it."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from poster_service.settings import Settings
-from poster_service.web import openapi
-from poster_service.web.app import make_app
 from poster_service.web.compat.gotenberg import fields
-from poster_service.web.service import Service
 from tests.web.conftest import StartService
-from tests.web.promises import hold
+from tests.web.promises import hold, valid_document
 
 
 def test_every_route_is_in_the_document(tmp_path: Path) -> None:
     """With every field that it reads, and its own way to authenticate."""
-    given: Any = {"tokens": "web=web-token-0123456789", "compat": ("gotenberg",)}
-    settings = Settings(work_dir=tmp_path, **given)
-    document = json.loads(json.dumps(openapi.document(make_app(Service.build(settings)))))
-    OpenAPIV31SpecValidator(document).validate()
+    document = valid_document(tmp_path, "gotenberg")
     for action, table in (("screenshot", fields.SCREENSHOT), ("convert", fields.PDF)):
         for kind in ("html", "url", "markdown"):
             one = document["paths"][f"/forms/chromium/{action}/{kind}"]["post"]
