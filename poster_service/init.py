@@ -852,7 +852,7 @@ class Child:
                 self._become()
             finally:
                 posix._exit(126)  # in any case: the child must not go on as a second init
-        # In both processes, so that -g works whichever comes first.
+        # In both processes, so that -g works for the first of them to come.
         attempt(posix.setpgid, pid, pid)
         return pid
 

@@ -50,7 +50,7 @@ PICTURE = (
     ).decode()
 )
 
-#: Lists on the page, as JSON in `#measured`, whatever is larger than its box, leaves the page, or
+#: Lists on the page, as JSON in `#measured`, all that is larger than its box, leaves the page, or
 #: is written over something else. Two pixels are the slack of fonts.
 RULER = """
 addEventListener('load', () => {

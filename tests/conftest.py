@@ -60,7 +60,7 @@ async def settled(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS
 
 
 def is_shim(pid: int) -> bool:
-    """Whether a process is a shim, which carries the tag too and is none of its program's."""
+    """Whether a process is a shim, which carries the tag too and is no process of its program."""
     try:
         if Path(f"/proc/{pid}/comm").read_bytes() == b"poster-shim\n":
             return True  # a forked one: its command line is the server's

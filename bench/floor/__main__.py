@@ -113,7 +113,7 @@ class Raw:
                 return parameters
 
     def put_back(self, paused: Mapping[str, Any]) -> None:
-        """Keep a paused request for whoever answers it."""
+        """Keep a paused request for the code that answers it."""
         self._reported.append({"method": "Fetch.requestPaused", "params": paused})
 
     def post(

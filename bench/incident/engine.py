@@ -118,7 +118,7 @@ class Container(AbstractContextManager["Container"]):
         self.remove()
 
     def remove(self) -> None:
-        """Nothing is left of the container, whatever state it is in."""
+        """Nothing is left of the container, in any state."""
         try:
             docker("rm", "--force", "--volumes", self.name)
         except Failed as failed:

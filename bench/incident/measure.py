@@ -31,7 +31,7 @@ class Series:
     names: dict[str, int] = field(default_factory=dict)  # whose zombies, at the end
     refused_at: int = 0  # the render in which the kernel first refused to fork
     failed_at: int = 0  # the render that had no picture, or 0
-    message: str = ""  # what its caller was told
+    message: str = ""  # the error that its caller got
     log: dict[str, int] = field(default_factory=dict)  # words of refusal in the log, how often
 
     @property
@@ -56,7 +56,7 @@ class Result:
     row: Row
     closed: Series
     killed: Series
-    reported: str  # finished, cut off, never told
+    reported: str  # what the callers got: a key of report.HEARD
     stop_s: float
     status: int
     seconds: float

@@ -64,7 +64,7 @@ def table(results: list[Result], renders: int, limit: int) -> str:
 
 
 def in_the_log(results: list[Result]) -> str:
-    """What the logs of the failing rows say of it, which no caller is told."""
+    """What the logs of the failing rows say of it, which no caller gets."""
     lines = sorted({line for result in results for line in result.killed.log})
     return "".join(f"In the log of a failing row: `{line}`\n" for line in lines[:4])
 

@@ -7,7 +7,7 @@ NODE = ("node", "server.js")
 INIT_PLACE = "/opt/init.py"
 OURS = ("/usr/bin/python3", "-I", "-S", "-E", INIT_PLACE, "--")
 NPM = ("npm", "start")  # a shell stands between it and the application
-#: The parent that waits for no strangers, and is no subreaper.
+#: The parent that waits for its own child only, and is no subreaper.
 MANAGER = ("/usr/bin/python3", "/app/manager.py")
 #: What systemd needs to be PID 1 of a container: privileges (but CAP_SYS_RESOURCE, which not every
 #: machine has to give), control groups of its own, and the signal that it shuts down by.

@@ -191,7 +191,7 @@ def latency(init: Command, folder: Path) -> Figures:
     with running(init, command) as (process, pid), path.open() as pipe:
         pipe.readline()
         for _ in range(SIGNALS):
-            time.sleep(0.001)  # let everybody fall asleep again; this is no wait for a condition
+            time.sleep(0.001)  # let all fall asleep again; this is no wait for a condition
             begun = time.monotonic_ns()
             os.kill(pid, signal.SIGUSR1)
             if "bash" in init:

@@ -130,8 +130,8 @@ def compare(found: Summary, pictures: dict[tuple[str, str], bytes]) -> None:
 
 async def run(given: argparse.Namespace) -> str:
     """Set up, measure, write; the tables. Raises CannotSetUp."""
-    everybody = SCALED_NAMES if given.scaled else NAMES
-    wanted = given.only or (["ours"] if given.profile else everybody)
+    all_names = SCALED_NAMES if given.scaled else NAMES
+    wanted = given.only or (["ours"] if given.profile else all_names)
     candidates = [candidate for candidate in CANDIDATES if candidate.name in wanted]
     programs = {candidate.program for candidate in candidates}
     for program in sorted(programs):
@@ -159,7 +159,7 @@ async def run(given: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    """0 measured, 1 where a peer could not be set up, 143 told to stop."""
+    """0 measured, 1 where a peer could not be set up, 143 stopped by TERM."""
     given = options().parse_args()
     with contextlib.suppress(asyncio.CancelledError):
         try:

@@ -4,8 +4,8 @@ Two ways of counting CPU, and why both are exact:
 
 - a control group of its own (cgroups(7), cpuacct of version 1 or cpu.stat of version 2): the kernel
   charges every nanosecond to the group that a process was born into, and keeps it when it dies;
-- the tree under the init that starts it, where no group can be made: init is a subreaper, so nobody
-  leaves the tree; the time of the dead was added to whoever waited for them (`cutime`, `cstime` of
+- the tree under the init that starts it, where no group can be made: init is a subreaper, so no
+  process leaves the tree; the time of the dead was added to their parent (`cutime`, `cstime` of
   proc_pid_stat(5)), and the living have their own. It misses only children of a parent that ignores
   SIGCHLD, and cuts up to 10 ms off each of a living process's four figures.
 

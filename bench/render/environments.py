@@ -1,6 +1,6 @@
 """The peers' environments: each its own, in a folder outside the tree, made once and kept.
 
-Nothing is made anew while the list of what it holds stays the same.
+Nothing is made again while the list of what it holds stays the same.
 """
 
 import os

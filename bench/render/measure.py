@@ -103,7 +103,7 @@ class Life:
 
 
 async def each(callers: int, renders: int, act: Callable[[], Awaitable[None]]) -> None:
-    """Do something so often, by so many at once; each begins anew when it is done."""
+    """Do something so often, by so many at once; each begins again when it is done."""
     left = iter(range(renders))
 
     async def call() -> None:
@@ -254,7 +254,7 @@ class Measurement:
 
 
 async def warm(service: Service, wish: Mapping[str, Any]) -> None:
-    """A render that nobody counts."""
+    """A render that is not counted."""
     with suppress(Refused):
         await service.ask(wish)
 

@@ -1,6 +1,6 @@
 """The five posters, each a page of HTML that refers to nothing outside itself.
 
-Photos are made here, by seed, so that no picture has to be kept and everybody has the same.
+Photos are made here, by seed, so that no picture has to be kept and all machines have the same.
 """
 
 import base64
@@ -60,7 +60,7 @@ class Poster:
 
     @property
     def wish(self) -> dict[str, Any]:
-        """The body of the request, the same for everybody."""
+        """The body of the request, the same for all peers."""
         scaled = {"device_scale_factor": self.scale} if self.scale != 1 else {}
         page = self.page or self.name
         if self.is_template:

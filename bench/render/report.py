@@ -48,7 +48,7 @@ def _mib(value: float) -> str:
 
 
 def comparison(found: Summary, candidates: list[Candidate]) -> str:
-    """Everybody with the reference poster."""
+    """All peers with the reference poster."""
     base = found.of(SHARED[0])
     levels = sorted(
         {n for (_, p), f in found.figures.items() if p == REFERENCE.name for n in f.rates}

@@ -225,7 +225,7 @@ class Service:
         return Picture(seconds, body, timing, answer.headers.get("X-Isolation", ""))
 
     async def ask_first(self, wish: Mapping[str, Any]) -> Picture:
-        """The first render, timed from the moment the address was told."""
+        """The first render, timed from the moment the address was announced."""
         picture = await self.ask(wish)
         self.first_seconds = time.perf_counter() - self._announced
         return picture

@@ -1,4 +1,4 @@
-"""How a bench ends when it is told to."""
+"""How a bench ends by a signal."""
 
 import asyncio
 import signal

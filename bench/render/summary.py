@@ -116,7 +116,7 @@ class Summary:
 
 
 def summarize(lives: list[Life]) -> Summary:
-    """All that can be told from lives alone."""
+    """All that lives alone show."""
     found = Summary()
     for name in dict.fromkeys(life.candidate for life in lives):
         mine = [life for life in lives if life.candidate == name]

@@ -149,7 +149,7 @@ async def run(given: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    """0 measured, 143 told to stop."""
+    """0 measured, 143 stopped by TERM."""
     given = options().parse_args()
     with contextlib.suppress(asyncio.CancelledError):
         print(asyncio.run(until_signal(run(given))), end="")

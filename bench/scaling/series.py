@@ -45,7 +45,7 @@ class Series:
         points: The row, from a function of the address where pictures are served.
         few: The points of --quick, by index.
         env: Settings of the service.
-        by_load: The load grows and not the render: the knee is told by the rate.
+        by_load: The load grows and not the render: the rate shows the knee.
         most_rounds: It takes too long, and averages over too many renders, to need more.
     """
 
@@ -111,7 +111,7 @@ def fetched(address: str) -> list[Point]:
 
 
 def callers(_: str) -> list[Point]:
-    """The reference poster for ever more callers, each asking anew when it has its picture."""
+    """The reference poster for ever more callers, each asking again when it has its picture."""
     return [
         Point(count, REFERENCE.wish, count, max(12, 2 * count))
         for count in (1, 2, 4, 8, 16, 32, 64)

@@ -147,7 +147,7 @@ class Fonts:
     def environment(self, config: Path) -> dict[str, str]:
         """Variables that make a program find these fonts; `config` is the file with `config()`."""
         # The language that fontconfig assumes decides more than Han text: the font for arrows and
-        # stars, and for `system-ui`. So it is the same wherever the service runs.
+        # stars, and for `system-ui`. So it is the same on every machine.
         return {"FONTCONFIG_FILE": str(config), "FC_LANG": "en"}
 
     def prepare(self) -> None:

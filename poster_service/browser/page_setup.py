@@ -16,7 +16,7 @@ from poster_service.browser.witness import LISTEN, MAX_ADDRESS, MAX_LOST_ELEMENT
 Command = tuple[str, dict[str, Any]]
 
 # Chrome lets a script close a window only as long as its history has a single entry: with a second
-# one `window.close()` does nothing, whichever window's function is called. Nothing that a page does
+# one `window.close()` does nothing, of any window. Nothing that a page does
 # to its history makes that shorter.
 STAY = "if (window === top) try { history.pushState(null, '', location.href); } catch {}\n"
 

@@ -1,6 +1,6 @@
 """The folder in which a pool's leases are made, and what could not be removed from disk so far.
 
-Its own file because it has a life apart from the Chromes: somebody may remove the folder, and what
+Its own file because it has a life apart from the Chromes: a cleaner may remove the folder, and what
 resists removal is tried again for as long as the service runs.
 """
 
@@ -54,7 +54,7 @@ class PoolFolder:
             logger.exception("removing leftovers of previous instances failed")
 
     async def ensure(self) -> None:
-        """Create the folder again where somebody has removed it.
+        """Create the folder again where another process has removed it.
 
         Raises:
             ChromeNotStarted: It cannot be created; the next start tries again.

@@ -24,7 +24,7 @@ from poster_service.process.user import User
 #: captured with a clip (capture.py). What is not asked for is not rasterised: no CPU more for a
 #: poster (100 to 102 ms a render, both ways), 5 % for the viewport of a page of 400 boxes with
 #: shadows.
-#: `lazyLoadEnabled=false`: `loading=lazy` has no effect, so that lazy content loads wherever it is:
+#: `lazyLoadEnabled=false`: `loading=lazy` has no effect, so that lazy content loads at any place:
 #: below the viewport, in frames, and in shadow trees that no script can look into.
 BLINK_SETTINGS = ("mainFrameClipsContent=false", "lazyLoadEnabled=false")
 

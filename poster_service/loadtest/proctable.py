@@ -129,7 +129,7 @@ def command_of(pid: int) -> str:
 class Table:
     """Finds all that belongs to one service: by its tree, its namespace, its tags, and its past.
 
-    The past matters most: a process that was once seen in the tree counts as the service's wherever
+    The past matters most: a process that was once seen in the tree counts as the service's, even if
     it moves, so an orphan that left the tree is still found.
     """
 

@@ -88,7 +88,7 @@ class InstanceDir:
         return _is_at(self._folder, self.path) and _is_at(self._lock, lock_of(self.path))
 
     def recreate(self) -> None:
-        """Create the folder and its lock file again where somebody has removed them.
+        """Create the folder and its lock file again where another process has removed them.
 
         Raises:
             OSError: As `open`; it may be tried again.

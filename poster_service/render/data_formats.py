@@ -1,6 +1,6 @@
 """The formats of JSON Schema that are checked in a template's data (2020-12, validation, 7.3).
 
-They are listed, because jsonschema checks a format wherever it finds a package that knows it: the
+They are listed, because jsonschema checks a format if it finds a package that knows it: the
 same data would be accepted in one environment and refused in another. Those that need a package are
 checked here. A format that is not in `FORMATS` describes the data, and is not checked.
 """

@@ -50,7 +50,7 @@ class FairQueue(Generic[S]):
         self._count += 1
 
     def remove(self, caller: str, waiter: Waiter[S]) -> None:
-        """Remove a render wherever it stands; does nothing if it is not there."""
+        """Remove a render at any place of the queue; does nothing if it is not there."""
         queue = self._queues.get(caller)
         if queue is not None and waiter in queue:
             queue.remove(waiter)

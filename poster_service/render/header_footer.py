@@ -5,7 +5,7 @@ script and no event handler runs (measured, docs/facts.md). So a picture at an a
 with it. A style sheet at an address makes Chrome fail, `<link rel=preload>` crashes the page, and a
 font does not load in time, not even from `data:`; all are refused beforehand.
 
-What this parser does not see is not fetched by anybody, so that it need not be Chrome's.
+What this parser does not see is not fetched at all, so that it need not be Chrome's.
 """
 
 import asyncio

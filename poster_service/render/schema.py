@@ -71,7 +71,7 @@ def _python_pattern(pattern: str) -> str:
     return _TOKENS.sub(translate, pattern)
 
 
-#: An escape, a set, or a `$`, whichever comes first.
+#: An escape, a set, or a `$`, the first of them.
 _TOKENS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
 
 

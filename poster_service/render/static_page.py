@@ -18,7 +18,7 @@ SCRIPT_MARKERS = ("<script", "javascript:")
 #: An event handler's attribute. Bounded and possessive, so that no text makes it slow.
 EVENT_HANDLER_ATTRIBUTE = re.compile(r"[\s\"'/]on[a-z]{1,40}+\s*+=")
 #: Characters searched in one step, and those that two steps share: the search holds the GIL (20 ns
-#: a character), and 16 MB at once would hold up everybody.
+#: a character), and 16 MB at once would hold up all requests.
 CHUNK, OVERLAP = 1 << 16, 1 << 10
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 PREFIX = "POSTER_"
 #: Prefixes of variables that other parts of the project read.
 FOREIGN_PREFIXES = (f"{PREFIX}INIT_", f"{PREFIX}TEST_", f"{PREFIX}LOADTEST_", f"{PREFIX}CLIENT_")
-#: Never shown, and without flags: everybody on a machine can read a command line.
+#: Never shown, and without flags: every user of a machine can read a command line.
 SECRETS = frozenset({"tokens", "signing_keys", "redis_url", "jobs_redis", "webhook_secrets"})
 #: Former name by which a setting is accepted until the next release: its present name.
 RENAMED: Mapping[str, str] = {

@@ -17,7 +17,7 @@ from poster_service.settings.names import (
 
 @dataclass
 class Given:
-    """What somebody set, before its values are checked.
+    """What the operator set, before its values are checked.
 
     Attributes:
         values: Value by the present name of its setting.

@@ -46,7 +46,7 @@ class Listening(BaseModel):
     get_render: bool = listening(
         False,
         description="Answer GET /render?url=..., ?html=... and ?template=... to callers with a"
-        " token, or to everybody where there is none, but not to web pages of other origins."
+        " token, or to every caller where there is none, but not to web pages of other origins."
         " Signed URLs need no such permission.",
     )
 
@@ -74,7 +74,7 @@ class Callers(BaseModel):
     allow_unauthenticated: bool = callers(
         False,
         description="Listen on addresses other than loopback without any token, for a network in"
-        " which everybody may render. Without it such a start is refused.",
+        " which all callers may render. Without it such a start is refused.",
     )
     metrics_unauthenticated: bool = callers(
         False, description="Serve /metrics and /status without a token even where tokens are set."
@@ -168,7 +168,7 @@ class Requests(BaseModel):
     trusted_peers: Networks = requests(
         (),
         description="Networks to which POSTER_MAX_PEER_CONNECTIONS does not apply: those of a proxy"
-        " or load balancer in front, from which everybody's connections come, e.g. 10.0.0.0/8.",
+        " or load balancer in front, from which all connections come, e.g. 10.0.0.0/8.",
     )
     head_timeout_ms: int = requests(
         10_000,

@@ -217,7 +217,7 @@ def check_guarded(settings: Settings, address: str) -> None:
         raise UnauthenticatedBind(
             f"POSTER_HOST={settings.host} accepts connections from other machines, and there is no"
             " token: set POSTER_TOKENS=name=token or POSTER_TOKENS_FILE, or set"
-            " POSTER_ALLOW_UNAUTHENTICATED=1 where everybody who can reach it may render"
+            " POSTER_ALLOW_UNAUTHENTICATED=1 where all who can reach it may render"
         )
 
 

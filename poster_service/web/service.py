@@ -30,7 +30,7 @@ class Service:
     """Everything that the handlers use.
 
     Attributes:
-        tokens: Who may render; without tokens, everybody.
+        tokens: Who may render; without tokens, every caller.
         keys: The keys that sign addresses.
         storage: Where results of requests with `store` are stored; None without one.
         results: Where results of jobs are stored: the same, or else the memory of this process.

@@ -1,7 +1,7 @@
 """Token buckets that replicas have in common, in Redis: one per caller, by Redis' own clock.
 
-A Redis that does not answer within `COMMAND_SECONDS` refuses no one: it is logged once, left alone
-for `PAUSE_SECONDS`, and meanwhile each replica counts by itself.
+A Redis that does not answer within `COMMAND_SECONDS` refuses no caller: it is logged once, left
+alone for `PAUSE_SECONDS`, and meanwhile each replica counts by itself.
 """
 
 import asyncio

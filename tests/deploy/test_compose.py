@@ -58,7 +58,7 @@ def test_compose_itself_accepts_it(spelling: tuple[str, ...], profile: list[str]
     )
     assert reported.returncode == 0, reported.stderr
     wanted = {"poster", "prometheus", "grafana"} if profile else {"poster"}
-    # Old ones list all services, whatever the profile.
+    # Old ones list the services of all profiles.
     assert wanted <= set(reported.stdout.split()) <= {"poster", "prometheus", "grafana"}
 
 
@@ -100,7 +100,7 @@ def test_every_container_is_bounded_and_has_no_privilege() -> None:
 
 
 def test_the_image_is_the_one_of_this_version() -> None:
-    """`latest` is whatever was built or pulled last."""
+    """`latest` is the image that was built or pulled last."""
     assert POSTER["image"] == f"${{IMAGE:-poster-service:{__version__}}}"
 
 

@@ -24,7 +24,7 @@ class Seen:
     """An answer of the service, and what was seen in its world meanwhile.
 
     Attributes:
-        canaries: Connections to where nobody may go, by address and port.
+        canaries: Connections to forbidden addresses, by address and port.
         packets: Packets that were neither for hostile servers nor questions for names.
         names: Names asked for.
         hits: What hostile servers were asked for.

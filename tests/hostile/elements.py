@@ -1,4 +1,4 @@
-"""What a page can ask the network with, and every way to write where nobody may go."""
+"""What a page can ask the network with, and every way to write a forbidden address."""
 
 import html
 import json

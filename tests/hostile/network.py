@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: Where hostile servers live: addresses that anybody may be reached at.
+#: Where hostile servers live: addresses of the public network.
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:2800:220:1::1"
 #: What no page may reach, by default.
@@ -63,7 +63,7 @@ def make_network() -> None:
 
 
 def make_certificate(folder: Path) -> None:
-    """HostileServers have certificates that everybody believes; here the service believes ours."""
+    """HostileServers have certificates that all clients trust; here the service trusts ours."""
     names = [f"DNS:{name}" for name in (*NAMES, "*" + MANY)] + [
         f"IP:{one}" for one in (PUBLIC, PUBLIC_6)
     ]

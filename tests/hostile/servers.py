@@ -15,7 +15,7 @@ GREEN_SVG = (
     "<svg xmlns='http://www.w3.org/2000/svg' width='20' height='20'>"
     "<rect width='20' height='20' fill='#00ff00'/></svg>"
 )
-ANYBODY = {"Access-Control-Allow-Origin": "*"}
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -74,30 +74,30 @@ class HostileServers:
             return web.Response(text=html, content_type="text/html", headers=headers)
         handler = getattr(self, f"page_{request.match_info['page'].split('.')[0]}", None)
         if handler is None:
-            return web.Response(status=404, headers=ANYBODY)
+            return web.Response(status=404, headers=ANY_ORIGIN)
         answer: web.StreamResponse = await handler(request)
         return answer
 
     async def page_green(self, _: web.Request) -> web.StreamResponse:
         """What a picture should be."""
-        return web.Response(text=GREEN_SVG, content_type="image/svg+xml", headers=ANYBODY)
+        return web.Response(text=GREEN_SVG, content_type="image/svg+xml", headers=ANY_ORIGIN)
 
     async def page_go(self, request: web.Request) -> web.StreamResponse:
         """Elsewhere, with a status of the page's choosing."""
         status = int(request.query.get("status", "302"))
-        return web.Response(status=status, headers={"Location": request.query["to"], **ANYBODY})
+        return web.Response(status=status, headers={"Location": request.query["to"], **ANY_ORIGIN})
 
     async def page_round(self, request: web.Request) -> web.StreamResponse:
         """To itself, without an end."""
         number = int(request.query.get("n", "0")) + 1
-        return web.Response(status=302, headers={"Location": f"/round?n={number}", **ANYBODY})
+        return web.Response(status=302, headers={"Location": f"/round?n={number}", **ANY_ORIGIN})
 
     async def page_hops(self, request: web.Request) -> web.StreamResponse:
         """So many redirects, then green."""
         number = int(request.query["n"])
         if not number:
             return await self.page_green(request)
-        return web.Response(status=302, headers={"Location": f"/hops?n={number - 1}", **ANYBODY})
+        return web.Response(status=302, headers={"Location": f"/hops?n={number - 1}", **ANY_ORIGIN})
 
     async def page_slow(self, request: web.Request) -> web.StreamResponse:
         """Green, after a while."""
@@ -113,7 +113,7 @@ class HostileServers:
         self, request: web.Request, chunks: AsyncIterator[bytes], **headers: str
     ) -> web.StreamResponse:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = web.StreamResponse(headers={**ANYBODY, **given})
+        answer = web.StreamResponse(headers={**ANY_ORIGIN, **given})
         with contextlib.suppress(ConnectionError):
             await answer.prepare(request)
             async for chunk in chunks:
@@ -155,18 +155,18 @@ class HostileServers:
         """A gigabyte in a megabyte; `?coding=` names the coding."""
         coding = request.query.get("coding", "gzip")
         body = await asyncio.to_thread(bomb, int(request.query.get("mb", "300")))
-        headers = {"Content-Encoding": coding, **ANYBODY}
+        headers = {"Content-Encoding": coding, **ANY_ORIGIN}
         return web.Response(body=body, content_type="text/css", headers=headers)
 
     async def page_pixels(self, request: web.Request) -> web.StreamResponse:
         """A picture of so many pixels a side."""
         side = int(request.query["side"])
         body = await asyncio.to_thread(png, side, side)
-        return web.Response(body=body, content_type="image/png", headers=ANYBODY)
+        return web.Response(body=body, content_type="image/png", headers=ANY_ORIGIN)
 
     async def page_typed(self, request: web.Request) -> web.StreamResponse:
         """Any body with any type and any header."""
-        headers = {**ANYBODY}
+        headers = {**ANY_ORIGIN}
         for pair in request.query.getall("header", []):
             name, _, value = pair.partition("=")
             headers[name] = value
@@ -177,7 +177,9 @@ class HostileServers:
 
     async def page_auth(self, _: web.Request) -> web.StreamResponse:
         """Asks for a password."""
-        return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"', **ANYBODY})
+        return web.Response(
+            status=401, headers={"WWW-Authenticate": 'Basic realm="x"', **ANY_ORIGIN}
+        )
 
     async def page_endlessheaders(self, request: web.Request) -> web.StreamResponse:
         """Headers without an end."""

@@ -1,4 +1,4 @@
-"""The canary behind every door of Gotenberg's routes: nobody is reached through any of them.
+"""The canary behind every option of Gotenberg's routes: no page reaches it through any of them.
 
 The same two counts as in test_reach.py: no canary was connected to, and no packet was seen.
 """

@@ -1,4 +1,4 @@
-"""Nobody takes more than there is: floods, bombs, bodies without an end, and pages that ask back.
+"""No page takes more than its share: floods, bombs, bodies without an end, pages that ask back.
 
 Each ends in bounded time with one of the promised answers, and the service then renders as before.
 """
@@ -107,7 +107,7 @@ DIALOGS["all"] = "".join(DIALOGS[name] for name in SOCIABLE)
     "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in SOCIABLE)) for one in DIALOGS]
 )
 def test_nothing_that_asks_a_person_holds_up_a_render(world: World, name: str) -> None:
-    """There is nobody to answer: it is dismissed, denied or ignored, and the picture is made."""
+    """No person can answer: it is dismissed, denied or ignored, and the picture is made."""
     settings = {"fetch_timeout_ms": 1_000}
     seen = world.render("<body><p>x" + DIALOGS[name], hold=100, settings=settings)
     assert seen.status == 200, seen.body  # and so within its time
@@ -123,7 +123,7 @@ def test_nothing_that_asks_a_person_holds_up_a_render(world: World, name: str) -
     ],
 )
 def test_nor_one_in_full_chromium(full_either: World, name: str) -> None:
-    """Which has a face for each of them, and shows it to nobody."""
+    """Full Chromium has a dialog for each of them, and displays it on no screen."""
     seen = full_either.render("<body><p>x" + DIALOGS[name], hold=100)
     assert seen.status == 200, seen.body
 
@@ -196,7 +196,7 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> None:
-    """In its time, whatever it floods; and the next render is as good as ever."""
+    """Each flood ends in its time, and the next render is as good as ever."""
     page, codes = FLOODS[name]
     settings = {"page_max_messages": 5_000, "page_memory_mib": 1_024}
     # One that must end by a limit and not by its time gets time enough on a loaded machine.
@@ -367,7 +367,7 @@ def knows_nothing(world: World, pages_before: int = 0) -> None:
 @in_either_mode
 @pytest.mark.slow
 def test_one_render_knows_nothing_of_another(either_world: World) -> None:
-    """Whatever a page keeps (cookies, storage of every kind, history, clipboard) ends with it."""
+    """Cookies, storage of every kind, history and clipboard of a page end with it."""
     knows_nothing(either_world)
     assert (either_world.renewed() > 0) is either_world.shares_chromes
 

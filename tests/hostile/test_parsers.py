@@ -1,4 +1,4 @@
-"""The parsers of requests against whatever bytes there are: no 500, no hang, no leak.
+"""The parsers of requests against any bytes: no 500, no hang, no leak.
 
 The first half asks a server that only reads; the second sends raw requests to a whole service.
 """
@@ -59,7 +59,7 @@ def is_promised(error: CallerError) -> None:
 
 
 @given(given_=OPTIONS | JSON, strict=st.booleans())
-def test_a_job_is_made_or_refused_whatever_is_asked_for(given_: object, strict: bool) -> None:
+def test_a_job_is_made_or_refused_for_any_request(given_: object, strict: bool) -> None:
     """Nothing but the caller's errors; and what is made is within its bounds."""
     try:
         job = RenderRequest.parse(given_, LIMITS, strict=strict)

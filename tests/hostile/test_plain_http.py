@@ -1,4 +1,4 @@
-"""Plain http: only to networks that the operator has opened, whatever a page does to ask for it."""
+"""Plain http: only to networks that the operator has opened, however a page asks for it."""
 
 import pytest
 

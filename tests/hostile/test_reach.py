@@ -1,4 +1,4 @@
-"""Nobody gets in: whatever a page asks with, and however it writes where to.
+"""No page gets in, with any kind of request and any spelling of the address.
 
 Zero is asserted twice over: no canary was connected to, and a raw socket saw no packet at all that
 was neither for a hostile server's web nor a question of ours for a name.
@@ -359,7 +359,7 @@ def look(world: World) -> None:
 
 
 def test_no_chrome_has_a_port_or_a_secret(world: World) -> None:
-    """No DevTools to be reached by anybody; nothing of the service's environment in Chrome's."""
+    """No process can reach DevTools; Chrome has nothing of the service's environment."""
     look(world)
 
 

@@ -1,4 +1,4 @@
-"""The canary for `url`: nobody is reached by naming an address, by a redirect, or by a name.
+"""The canary for `url`: no address, redirect or name reaches it.
 
 The same two counts as in test_reach.py: no canary was connected to, and no packet was seen.
 """

@@ -90,7 +90,7 @@ class Names(asyncio.DatagramProtocol):
 
 
 class Canaries:
-    """Listeners where nobody may go; each connection is counted, and answered."""
+    """Listeners at forbidden addresses; each connection is counted, and answered."""
 
     def __init__(self) -> None:
         self.reached: collections.Counter[str] = collections.Counter()
@@ -171,7 +171,7 @@ class World:
         self.packets: Packets | None = None
         self.web = servers.HostileServers()
         self._folder = tempfile.TemporaryDirectory(prefix="w")
-        Path(self._folder.name).chmod(0o711)  # Chrome may be somebody else
+        Path(self._folder.name).chmod(0o711)  # Chrome may be another user
         self._settings: dict[str, Any] | None = None
         self._service: Service | None = None
         self._runner: web.AppRunner | None = None
@@ -378,7 +378,7 @@ class World:
         return {"sockets": sockets, "environments": environments, "renewed": renewed}
 
     async def _serve(self, settings: dict[str, Any]) -> None:
-        """Have a service with these settings; the one before is stopped, and seen gone."""
+        """Have a service with these settings; the one before is stopped and has ended."""
         if settings == self._settings:
             return
         await self.stop()

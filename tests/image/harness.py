@@ -146,7 +146,7 @@ async def container(
     command: Sequence[str] = (),
     kind: type[Container] = Container,
 ) -> AsyncIterator[Container]:
-    """A container of the service, ready; it is removed afterwards, whatever happened."""
+    """A container of the service, ready; it is removed afterwards in any case."""
     name = f"poster-test-{os.getpid()}-{secrets.token_hex(3)}"
     words = [
         "run",
@@ -193,7 +193,7 @@ def members(pid: int) -> list[tuple[int, str, str]]:
 
 
 def zombies(pid: int) -> list[tuple[int, str, str]]:
-    """The dead in a container that nobody has waited for."""
+    """The zombies in a container."""
     return [one for one in members(pid) if one[1] == "Z"]
 
 

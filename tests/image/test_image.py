@@ -44,7 +44,7 @@ def test_its_settings_are_those_of_a_good_citizen(engine: Engine, image: str) ->
 
 
 def test_no_compiler_cache_or_package_list_is_left(engine: Engine, image: str) -> None:
-    """Nor pip, nor anything in /tmp; and nobody but root may write to what is run."""
+    """Nor pip, nor anything in /tmp; and only root may write to what is run."""
     tools = "for one in gcc cc make pip pip3 git curl wget; do command -v $one; done"
     assert within(engine, image, f"{tools}; true") == ""
     assert within(engine, image, "ls /var/lib/apt/lists /var/cache/apt /tmp") == (
@@ -117,7 +117,7 @@ async def test_the_health_check_tells_healthy_and_unhealthy(engine: Engine, imag
             return engine.inspect(one.name, ".State.Health.Status")
 
         assert await settled(lambda: health() == "healthy")
-        # A parent that waits for nobody, with more dead children than may be.
+        # A parent that waits for no child, with more dead children than allowed.
         script = "import os, time\nfor _ in range(5): os.fork() or os._exit(0)\ntime.sleep(300)"
         engine.ask("exec", "--detach", one.name, "python3", "-c", script)
         assert await settled(lambda: health() == "unhealthy")

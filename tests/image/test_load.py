@@ -10,7 +10,7 @@ from tests.image.harness import SECCOMP, Engine
 from tests.loadtest.harness import Ended, load_test
 
 LIMITS = ("--docker-arg=--pids-limit=300", "--docker-arg=--memory=1500m")
-#: The incident: the shim does not reap, nobody stands in front, and python is PID 1.
+#: The incident: the shim does not reap, there is no init, and python is PID 1.
 BROKEN = """
 FROM {image}
 ENV POSTER_TEST_NO_REAP=1 POSTER_TEST_NO_INIT=1

@@ -134,7 +134,7 @@ class S3Server:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that were free a moment ago, and that the kernel gives to no one by itself.
+    """Ports that were free a moment ago, and that the kernel gives to no process by itself.
 
     Of those that it does give, another test's connection could have one before it is listened on.
     """

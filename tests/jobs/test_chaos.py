@@ -164,7 +164,7 @@ async def chaotic(s3: S3Server, seed: int) -> AsyncIterator[Chaos]:
 @pytest.mark.endurance
 @pytest.mark.parametrize("count", [40, 200, 2_000])
 async def test_every_job_ends_once(credentials: S3Server, count: int) -> None:
-    """Whatever happens; nothing is left of the workers, and every key expires."""
+    """After any kill or outage; nothing is left of the workers, and every key expires."""
     async with chaotic(credentials, count) as chaos:
         observer, all_ended = Observer(chaos), asyncio.Event()
         trouble = asyncio.create_task(chaos.go_on(all_ended))

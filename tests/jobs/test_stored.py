@@ -86,7 +86,7 @@ async def test_a_picture_of_the_cache_is_stored_too(service: Service) -> None:
 async def test_each_format_has_its_name_and_type(
     service: Service, kind: str, extension: str, media_type: str
 ) -> None:
-    """So that whatever serves the object serves it right."""
+    """So that any server of files sends the object with its type."""
     answer = await stored(service, format=kind)
     assert answer["object"].endswith(f".{extension}")
     found = await service.client.get(answer["url"])

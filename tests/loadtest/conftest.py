@@ -12,7 +12,7 @@ from poster_service.loadtest.command_target import PR_SET_CHILD_SUBREAPER
 def no_subreaper_afterwards() -> Iterator[None]:
     """A load test makes its process a subreaper; in this one that must end with the test.
 
-    Else the orphans of every later test would become pytest's, which waits for nobody it does not
+    Else the orphans of every later test would become pytest's, which waits for no child it does not
     know.
     """
     yield

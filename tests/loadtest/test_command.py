@@ -69,7 +69,7 @@ def test_wrong_usage_is_one_line(
 
 @pytest.mark.slow
 async def test_a_service_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """Nobody listens."""
+    """No process listens there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     tested = await load_test(tmp_path, "--url", f"http://127.0.0.1:{port}")
@@ -127,7 +127,7 @@ def test_the_target_is_our_own_service_unless_another_is_named() -> None:
 
 
 def test_renders_have_a_default_only_without_a_duration() -> None:
-    """Whichever comes first ends the load."""
+    """The number or the duration ends the load, the first of them to come."""
     assert command.plan_of(options()).renders == command.RENDERS
     assert command.plan_of(options("--duration", "5")).renders is None
     plan = command.plan_of(options("--duration", "5", "--renders", "9"))
@@ -171,7 +171,7 @@ def test_every_request_of_a_caller_carries_the_token() -> None:
     assert b"\r\nCache-Control: no-store\r\n" in request_of(case, "x", headers_of(""))
 
 
-def test_our_image_is_warned_that_nobody_else_can_reach_it() -> None:
+def test_our_image_is_warned_that_no_other_machine_can_reach_it() -> None:
     """Or it would not start; what the user says comes after it and wins."""
     words = DockerTarget("poster", extra=["--env=POSTER_TOKENS=x"]).run_arguments(8080)
     assert "POSTER_ALLOW_UNAUTHENTICATED=1" in words

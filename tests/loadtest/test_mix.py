@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_sequence_and_another_one_another() -> None
 
 
 def test_a_case_depends_on_seed_and_number_only() -> None:
-    """However many callers draw from it, and in whatever order."""
+    """For any number of callers that draw from it, in any order."""
     mix = Mix(7, chaos=True, templates=TEMPLATES)
     assert [mix.case(number) for number in (250, 3, 99)] == [
         first(7, 300)[number] for number in (250, 3, 99)

@@ -47,7 +47,7 @@ def outcome(status: int, kind: Kind = Kind.POSTER, *, begin: float = 10, code: s
     ],
 )
 def test_undisturbed_requests(kind: Kind, status: int, verdict: Verdict) -> None:
-    """Only a request's own nature excuses it where nobody disturbed it."""
+    """Only a request's own nature excuses it where the load test did not disturb it."""
     assert judge(outcome(status, kind), NOTHING, NOTHING) is verdict
 
 

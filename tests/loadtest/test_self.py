@@ -51,7 +51,7 @@ def self_contained(text: str) -> None:
 
 @pytest.mark.slow
 async def test_a_calm_run_has_no_hits_and_every_poster_comes(tmp_path: Path) -> None:
-    """Without --chaos nobody is hit, nobody hangs up and nothing may fail."""
+    """Without --chaos no process is hit, no caller hangs up and nothing may fail."""
     tested = await load_test(tmp_path, "--self", "--renders", "12", "--seed", "3")
     assert tested.status == 0, tested.output
     seen = tested.seen

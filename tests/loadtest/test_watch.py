@@ -49,7 +49,7 @@ async def watching() -> AsyncIterator[tuple[SelfTarget, Watch, Rest]]:
 
 
 def whole(snapshot: Snapshot) -> bool:
-    """Whether one ready Chrome and nothing on its way is there, nobody between fork and exec."""
+    """Whether one ready Chrome is there, and no process on its way or between fork and exec."""
     kinds = [kind_of(one) for one in snapshot.chromes]
     return len(snapshot.leases()) == 1 and "renderer" in kinds and "helper" not in kinds
 
@@ -102,7 +102,7 @@ async def test_files_that_are_left_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_zombie_is_named_with_its_lease_and_the_parent_that_fails_to_wait() -> None:
-    """Init is stopped and a shim killed: its Chrome dies, and nobody waits for it."""
+    """Init is stopped and a shim killed: its Chrome dies, and no parent waits for it."""
     async with watching() as (_, watch, rest):
         snapshot = await watch.snapshot()
         (lease,) = snapshot.leases().values()
@@ -166,7 +166,7 @@ def lacking(snapshot: Snapshot) -> list[Left]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_whatever_part_of_a_full_chromium_is_hit_nothing_is_left(
+async def test_nothing_is_left_after_a_hit_on_any_part_of_a_full_chromium(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every kind of process there is, killed and stopped; the service renders after each.
@@ -229,7 +229,7 @@ def test_kinds_are_reported_by_what_chrome_says_of_itself() -> None:
 
 
 @pytest.mark.slow
-async def test_a_service_of_somebody_else_is_found_by_its_port(tmp_path: Path) -> None:
+async def test_a_service_of_another_user_is_found_by_its_port(tmp_path: Path) -> None:
     """--url: its init, its work folder, its leases; it is loaded, and lives on."""
     async with watching() as (target, watch, _):
         other = UrlTarget(target.address, census=True)

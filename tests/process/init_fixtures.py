@@ -1,6 +1,6 @@
 """The fixtures of the harness, as a pytest plugin: `pytest_plugins` in the test modules names it.
 
-Apart from the harness because pytest wants to load a plugin before anybody imports it.
+Apart from the harness because pytest wants to load a plugin before any test imports it.
 """
 
 from collections.abc import Iterator

@@ -104,7 +104,7 @@ def namespace_fault() -> str:
 
 
 def require_namespace() -> None:
-    """Skip where a PID namespace cannot be had; in CI that is a failure."""
+    """Skip where a PID namespace is not available; in CI that is a failure."""
     fault = namespace_fault()
     if fault and os.environ.get("CI") == "true":
         pytest.fail(f"CI has to be able to make a PID namespace: {fault}")
@@ -151,7 +151,7 @@ class Life:
         return read(self.err)
 
     def close(self) -> None:
-        """End whatever the test has not ended itself."""
+        """End the processes that the test has not ended itself."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

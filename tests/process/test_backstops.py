@@ -18,7 +18,7 @@ from poster_service.process.spawn import Command, Ending, Group
 from tests.conftest import REAPS_AT_ONCE_SECONDS, is_shim, left, settled
 from tests.process.harness import cannot, group_v2
 
-#: Of this run only: what an earlier run's reaper is still slow to reap is none of ours.
+#: Of this run only: what the reaper of an earlier run is still slow to reap does not count.
 INSTANCE = random.randrange(1, 1 << census.INSTANCE_BITS)
 LIMIT_SECONDS = 60.0
 

@@ -134,7 +134,7 @@ def test_a_stopped_process_counts_as_alive(tagged: Tagged, tmp_path: Path) -> No
 
 
 def test_only_the_instance_asked_for_is_counted(tagged: Tagged) -> None:
-    """None asks for all of ours, whichever instance they are of."""
+    """None asks for all of ours, of every instance."""
     mine = tagged.start()
     other = tagged.start(instance=tagged.instance ^ 1)
     assert {seen.pid for seen in census.tagged(tagged.instance)} == {mine.pid}
@@ -145,14 +145,14 @@ def test_only_the_instance_asked_for_is_counted(tagged: Tagged) -> None:
 
 
 def test_a_process_without_a_tag_is_not_ours(tagged: Tagged) -> None:
-    """Whatever its name: nothing is found by name."""
+    """With any name: nothing is found by name."""
     plain = tagged.untagged()
     assert plain.pid not in {seen.pid for seen in census.tagged()}
 
 
 @pytest.mark.parametrize("names", [[], ["7"], ["10", "9", "stray file"]])
 def test_folders_are_listed_in_order(tagged: Tagged, tmp_path: Path, names: list[str]) -> None:
-    """Whatever lies in the work folder counts, and no folder at all is none left."""
+    """Every entry of the work folder counts, and no folder at all is none left."""
     for name in names:
         (tmp_path / name).mkdir()
     assert census.snapshot(tagged.instance, tmp_path).folders == tuple(sorted(names))

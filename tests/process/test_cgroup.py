@@ -54,7 +54,7 @@ async def test_a_limit_on_processes_holds_and_the_group_is_removed(
 
 
 async def test_a_limit_on_memory_holds(work_dir: Path, tmp_path: Path) -> None:
-    """A child that wants more than the lease may have is killed by the kernel, nobody else is."""
+    """The kernel kills a child that wants more than the lease may have, and no other process."""
     groups = find(Limits(memory=64 << 20)).make("poster-test-memory")
     hungry = "import sys; block = b'x' * (400 << 20); open(sys.argv[1], 'w').write('had it')"
     script = f'python3 -c "{hungry}" {tmp_path}/had; echo $? > {tmp_path}/status'
@@ -65,7 +65,7 @@ async def test_a_limit_on_memory_holds(work_dir: Path, tmp_path: Path) -> None:
 
 
 async def test_cgroup_kill_ends_all_in_a_group(work_dir: Path) -> None:
-    """The backstop of version 2: one write, and whatever is in the group is gone."""
+    """The backstop of version 2: after one write all processes in the group have ended."""
     group = group_v2("kill")
     if not (group / "cgroup.kill").exists():
         group.rmdir()

@@ -1,4 +1,4 @@
-"""The word of a death, of processes that are not our children."""
+"""The status of a death, of processes that are not our children."""
 
 import asyncio
 import os
@@ -84,7 +84,7 @@ async def test_without_descriptors_it_is_looked_at(
     await asyncio.wait_for(died, 60)
 
 
-async def test_whoever_stops_waiting_gives_the_descriptor_back(
+async def test_a_caller_that_stops_waiting_gives_the_descriptor_back(
     parent: "subprocess.Popen[str]",
 ) -> None:
     """Nothing is left open, and nothing is heard any more."""

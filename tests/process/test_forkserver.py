@@ -1,6 +1,6 @@
 """The server that forks shims: what it forks is ours, and nothing hangs on its life.
 
-What a group promises whichever way its shim comes to be is in `test_spawn.py`.
+What a group promises for both ways in which its shim starts is in `test_spawn.py`.
 """
 
 import asyncio
@@ -198,7 +198,7 @@ async def test_nothing_is_lost_with_a_server_that_dies_at_rest(start: Starter) -
 
 
 async def test_a_server_that_has_just_died_is_noticed_too(start: Starter) -> None:
-    """Before the loop has heard of its death: the request finds nobody."""
+    """Before the loop has heard of its death: the request finds no server."""
     pid = start.server.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -304,7 +304,7 @@ async def test_one_refusal_is_not_the_end_of_it(start: Starter) -> None:
 async def test_without_descriptors_a_start_fails_as_by_path_and_keeps_none(
     start: Starter, running: bool
 ) -> None:
-    """Wherever it runs out, the error is the kernel's, and all that was opened is closed."""
+    """At every step at which they run out the error is the kernel's; what was opened is closed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if not running:
         start.server.close()
@@ -409,4 +409,4 @@ async def test_a_forked_child_is_waited_for_once() -> None:
     assert forked.poll() == 3
     assert known == set()
     forked.kill()
-    child.returncode = 3  # or Popen would warn that nobody waited
+    child.returncode = 3  # or Popen would warn that it was not waited for

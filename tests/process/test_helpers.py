@@ -1,4 +1,4 @@
-"""The helpers with which tests end processes do so in whatever state a failed test left them."""
+"""The helpers of tests end processes in any state in which a failed test has left them."""
 
 import asyncio
 import os

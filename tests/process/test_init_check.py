@@ -51,7 +51,7 @@ def test_the_limit_can_be_set(start_init_first: Starter) -> None:
 
 
 def test_the_parent_that_fails_to_wait_is_named(start_init_first: Starter) -> None:
-    """Not the zombies' own pids, which nobody can do anything about."""
+    """Not the zombies' own pids, about which an operator can do nothing."""
     _, text = check(start_init_first, 12)
     culprit = next(part for part in text.split("; ") if "does not wait" in part)
     assert culprit.startswith("python")
@@ -62,7 +62,7 @@ def test_the_parent_that_fails_to_wait_is_named(start_init_first: Starter) -> No
 def test_a_thread_leader_that_left_before_its_threads_is_no_zombie(
     start_init_first: Starter,
 ) -> None:
-    """It has the letter Z, and nobody could wait for it yet."""
+    """It has the letter Z, and its parent cannot wait for it yet."""
     out, done = start_init_first.folder / "out", start_init_first.folder / "done"
     code = (
         "import ctypes, threading, time\n"
@@ -83,7 +83,7 @@ def test_a_thread_leader_that_left_before_its_threads_is_no_zombie(
 
 
 def test_it_tells_how_many_pids_are_in_use(start_init_first: Starter) -> None:
-    """Whatever the limit of this machine is."""
+    """With the limit of this machine."""
     assert "pids in use: " in check(start_init_first, 0)[1]
 
 

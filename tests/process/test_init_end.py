@@ -124,7 +124,7 @@ def test_stopped_leftovers_are_continued_so_that_they_can_die(start_init: Starte
     assert life.wait() == 128 + signal.SIGTERM
 
 
-def test_everybody_is_reported_not_only_those_next_to_init(start_init: Starter) -> None:
+def test_all_processes_are_reported_not_only_those_next_to_init(start_init: Starter) -> None:
     """A parent that ignores TERM does not keep it from its children."""
     out = start_init.folder / "out"
     code = (

@@ -1,4 +1,4 @@
-"""The log says what matters, loses what nobody takes, tells how much that was, and never blocks."""
+"""The log says what matters, drops what is not read, says how much that was, and never blocks."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ def orphans(life: Life) -> list[int]:
 
 
 def test_a_full_pipe_stops_neither_reaping_nor_signals(start_init: Starter) -> None:
-    """Tini, dumb-init and catatonit stand still until somebody reads."""
+    """Tini, dumb-init and catatonit stand still until the pipe is read."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     try:

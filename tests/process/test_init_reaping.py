@@ -41,7 +41,7 @@ def test_the_search_for_zombies_finds_them(start_init_below: Starter) -> None:
     out = start_init_below.folder / "out"
     life = start_init_below(*program("zombie_maker", 7, out))
     wait_for_text(out, "ready")
-    assert len(zombies(life)) == 7  # their parent lives and does not wait: nobody else can
+    assert len(zombies(life)) == 7  # their parent lives and does not wait: no other process can
     life.signal(signal.SIGTERM)
     assert life.wait() == 128 + signal.SIGTERM
 

@@ -176,7 +176,7 @@ def test_init_never_wakes_up_without_cause(start_init: Starter) -> None:
 
 
 def test_a_stopped_main_child_does_not_stop_init(start_init: Starter) -> None:
-    """Without a terminal nobody could continue it: orphans go on being reaped."""
+    """Without a terminal no shell could continue it: orphans go on being reaped."""
     life, out = printer(start_init)
     os.kill(life.main, signal.SIGSTOP)
     wait_until(lambda: proc_field(life.main, "State").startswith("T"), "the child is stopped")
@@ -189,7 +189,7 @@ def test_a_stopped_main_child_does_not_stop_init(start_init: Starter) -> None:
 
 
 def test_a_death_is_seen_also_when_its_sigchld_was_merged(start_init: Starter) -> None:
-    """Somebody's SIGCHLD is pending when the kernel's comes: there is only ever one, the first."""
+    """Another sender's SIGCHLD is pending when the kernel's comes: only one, the first, is kept."""
     life, _ = printer(start_init)
     main = life.main
     life.signal(signal.SIGSTOP)
@@ -219,7 +219,7 @@ def test_parent_death_signal_reaches_init(start_init_below: Starter, number: int
 
 
 def test_a_killed_subreapers_main_child_does_not_live_on(start_init_first: Starter) -> None:
-    """Nobody can catch KILL; the kernel tells the child. An init around it reaps what is left."""
+    """No process can catch KILL; the kernel ends the child. An init around it reaps the rest."""
     out = start_init_first.folder / "out"
     inner = [*INIT, "sh", "-c", f"echo $PPID $$ > {out}; exec sleep 1000"]
     life = start_init_first("sh", "-c", '"$@"; echo ended $?; exec sleep 1000', "sh", *inner)

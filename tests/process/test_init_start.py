@@ -37,7 +37,7 @@ def test_child_has_the_mask_and_dispositions_that_init_was_started_with(
 
 
 def test_what_python_ignores_is_default_in_the_child(start_init: Starter) -> None:
-    """SIGPIPE and SIGXFSZ: `yes | head` must end, whatever interpreter init runs on."""
+    """SIGPIPE and SIGXFSZ: `yes | head` must end, although Python ignores both in init."""
     _, text = start_init.run("cat", "/proc/self/status")
     ignored = int(signal_state(text)["SigIgn:"], 16)
     assert ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)) == 0

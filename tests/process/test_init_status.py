@@ -13,7 +13,7 @@ REAL_TIME = signal.SIGRTMIN + 3
 
 @pytest.mark.parametrize("status", [0, 1, 2, 77, 126, 127, 128, 254, 255])
 def test_init_leaves_with_the_childs_status(start_init: Starter, status: int) -> None:
-    """Whatever it is."""
+    """For exits and signals of every kind."""
     assert start_init.run("sh", "-c", f"exit {status}")[0] == status
 
 

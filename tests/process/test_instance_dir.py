@@ -184,7 +184,7 @@ async def test_a_folder_that_was_removed_is_made_again_with_its_locks(work_dir: 
     assert list(home.path.parent.iterdir()) == []
 
 
-async def test_a_deep_tree_of_a_dead_life_does_not_keep_anybody_from_starting(
+async def test_a_deep_tree_of_a_dead_life_keeps_no_instance_from_starting(
     work_dir: Path,
 ) -> None:
     """It is removed like anything else."""

@@ -1,4 +1,4 @@
-"""A killed helper that does not end holds nobody up, and is collected when it does end."""
+"""A killed helper that does not end delays no caller, and is reaped when it does end."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Lease folders are removed whatever a program left in them, and removal never raises."""
+"""Lease folders are removed with all that a program left in them, and removal never raises."""
 
 import subprocess
 import sys

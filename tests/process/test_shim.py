@@ -67,7 +67,7 @@ class Hidden:
         return [pid for pid, pidfd in zip(self.pids, self._pidfds, strict=True) if is_known(pidfd)]
 
     def ended(self) -> bool:
-        """Whether nobody holds the pipe any more, seen now and without waiting."""
+        """Whether no process holds the pipe any more, seen now and without waiting."""
         while select.select([self._read], [], [], 0)[0]:
             if not os.read(self._read, 65536):
                 return True
@@ -204,10 +204,10 @@ class Run:
         """No process of this run, alive or zombie, and no folder; looked at once, now."""
         assert left(self.instance, self.home) == []
         assert self.hidden.unreaped() == []
-        assert self.hidden.ended(), "somebody still holds the pipe"
+        assert self.hidden.ended(), "a process still holds the pipe"
 
     def close(self) -> None:
-        """End whatever a failed test has left, by pids that are ours."""
+        """End what a failed test has left, by pids that are ours."""
         self.ask()
         if self.process is not None:
             try:
@@ -291,7 +291,7 @@ def test_what_dies_in_mid_life_is_reaped_then(run: Run) -> None:
 
 
 def test_a_reader_that_has_left_does_not_keep_the_shim_from_its_work(run: Run) -> None:
-    """When the service is dead there is nobody to report to, and all ends as well."""
+    """When the service is dead no process reads the report, and all ends as well."""
     run.hide("escaped").hidden.wait_for(2)
     run.stop_listening()
     run.ask()
@@ -363,7 +363,7 @@ def small_service(
 ) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, Any]]]:
     """A service with one group, below our init and a program that outlives it.
 
-    Init adopts and reaps whatever is orphaned, and ends nothing while its own child lives.
+    Init adopts and reaps all orphans, and ends nothing while its own child lives.
     """
     process = subprocess.Popen(
         [
@@ -584,7 +584,7 @@ def signal_state(run: Run, before: Sequence[str]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("before", [(), DIRTY], ids=["clean", "all-ignored-and-blocked"])
 def test_the_program_starts_with_a_clean_signal_state(run: Run, before: tuple[str, ...]) -> None:
-    """Nothing is ignored and nothing blocked, whatever the service itself was started with."""
+    """Nothing is ignored and nothing blocked, although the service was started with both."""
     # 32 and 33 are the C library's own: no program can set them, and `posix_spawn` leaves them.
     own = 1 << 31 | 1 << 32
     ignored, blocked = (state & ~own for state in signal_state(run, before))
@@ -662,7 +662,7 @@ def test_wrong_words_are_refused_before_anything_starts(words: list[str]) -> Non
 
 
 def test_a_shim_that_does_not_reap_leaves_what_the_search_finds(run: Run) -> None:
-    """With `no-reap`, below a parent that waits for nobody, there are zombies: the incident."""
+    """With `no-reap`, below a parent that waits for no child, there are zombies: the incident."""
     before = [*program("group_keep", "--adopt", "--")]
     process = _kept(run, before)
     try:
@@ -671,7 +671,7 @@ def test_a_shim_that_does_not_reap_leaves_what_the_search_finds(run: Run) -> Non
         assert run.line(1).startswith("gone ")
         wait_until(lambda: not _alive(run), "all are dead")
         found = left(run.instance, run.home)
-        assert len(found) == 3, found  # the shim, which nobody waits for either
+        assert len(found) == 3, found  # with the shim, which is not waited for either
         assert all(word.startswith("zombie: ") for word in found)
         assert len(run.hidden.unreaped()) == 2
     finally:

@@ -114,14 +114,14 @@ async def test_a_group_that_is_ended_is_wholly_gone_when_the_wait_returns(start:
 async def test_a_leader_that_leaves_by_itself_ends_its_group(
     start: Starter, script: str, status: int
 ) -> None:
-    """The ending comes without anybody asking, with the leader's status."""
+    """The ending comes by itself, with the leader's status."""
     ending = await gone(start.sh(f"sleep 86400 & {script}"))
     assert ending == Ending(True, "exited", status, adopted=1)
     assert left(INSTANCE, start.home) == []
 
 
 async def test_a_term_to_the_shim_is_distinguished(start: Starter) -> None:
-    """Somebody else may stop a shim politely; that is a clean ending too."""
+    """Another process may stop a shim by TERM; that is a clean ending too."""
     group = start()
     assert await settled(lambda: len(pids()) == 1)
     os.kill(group.shim_pid, signal.SIGTERM)
@@ -158,7 +158,7 @@ async def test_a_program_that_is_not_there_is_an_exit_that_says_so(start: Starte
 
 
 async def test_a_folder_deeper_than_pythons_stack_does_not_hang_the_wait(start: Starter) -> None:
-    """Whatever the folder holds there is an ending: a lease that never ends is a slot lost."""
+    """There is an ending with any folder: a lease that never ends is a slot lost."""
     command = start.command()
     dig(command.folder)
     group = Group.start(command, start.server)
@@ -232,7 +232,7 @@ async def test_many_end_at_once(start: Starter) -> None:
 
 
 async def test_errors_gives_the_last_of_stderr_in_life_and_after_it(start: Starter) -> None:
-    """As text, whatever bytes it was; the folder it was written to is gone by then."""
+    """As text, for any bytes; the folder that they were written to is gone by then."""
     group = start.sh(r"printf 'first\377 line\nthe last line \n' >&2; exec sleep 86400")
     assert await settled(lambda: "the last line" in group.errors())
     said = "first\N{REPLACEMENT CHARACTER} line\nthe last line"

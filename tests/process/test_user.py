@@ -143,7 +143,7 @@ async def test_it_reaches_nothing_of_the_services(start: Start, work_dir: Path, 
 
 
 async def test_its_folder_is_its_own(start: Start) -> None:
-    """It may write there, nobody else may look, and all of it is removed with its rights."""
+    """It may write there, no other user may read, and all of it is removed with its rights."""
     group = start("stat -c '%u %a' . >&2; mkdir -p a/b && echo x >a/b/c && ls a/b >&2")
     assert await said(group) == [f"{UNUSED.uid} 700", "c"]
     assert (await gone(group)).clean
@@ -164,8 +164,8 @@ async def test_what_is_not_the_users_resists_the_shim(start: Start, work_dir: Pa
     assert not folder.exists()
 
 
-async def test_whatever_hides_is_ended(start: Start) -> None:
-    """A session of its own, a stopped one, a daemon: all of the other user, all seen gone."""
+async def test_all_that_hides_is_ended(start: Start) -> None:
+    """A session of its own, a stopped one, a daemon: the shim ends all of the other user."""
     group = start(
         "setsid sleep 999 & (setsid sleep 998 &) ; sh -c 'kill -STOP $$' & exec sleep 997"
     )
@@ -205,7 +205,7 @@ async def test_the_backstop_finds_and_ends_it(start: Start) -> None:
 
 
 async def test_the_census_reads_another_users_tag(start: Start) -> None:
-    """As prlimit(2) tells it, and where that is refused, as /proc tells everybody."""
+    """By prlimit(2), and where that is refused, by /proc, which every user may read."""
     group = start("exec sleep 999")
     leader = await leader_of(group)
     assert census.tag_of(leader) == census.locks_limit(leader) == group.command.tag

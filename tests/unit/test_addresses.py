@@ -40,7 +40,7 @@ BAD = [
 
 @pytest.mark.parametrize("address", GOOD)
 def test_public_addresses_are_let_through(address: str) -> None:
-    """All that can be reached by everybody; nothing at all where the network is off."""
+    """All addresses of the public network; none at all where the network is off."""
     assert PUBLIC.refuse(ipaddress.ip_address(address)) is None
     assert Policy(public=False).refuse(ipaddress.ip_address(address)) is not None
 
@@ -112,7 +112,7 @@ def neighbours(network: Network) -> Iterator[Address]:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_no_address_of_a_special_block_is_public(block: str) -> None:
-    """Whatever its column "globally reachable" says; but NAT64 stands for what it leads to."""
+    """For both values of its column "globally reachable"; but NAT64 stands for its target."""
     network = BLOCKS[block]
     for address in inside(network):
         assert why_not_public(address), address

@@ -15,7 +15,7 @@ from poster_service.render.running_mean import RunningMean
 
 
 async def turns(count: int = 5) -> None:
-    """Let whatever is ready run."""
+    """Let all that is ready run."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -64,7 +64,7 @@ async def test_who_finds_the_line_full_is_turned_away_at_once() -> None:
 
 
 async def test_a_slot_is_freed_once_however_often_it_is_freed() -> None:
-    """A second time takes nothing from anybody."""
+    """A second time takes no slot from another render."""
     gate = Admission(running=1, waiting=0)
     slot = await gate.acquire()
     slot.free()
@@ -158,7 +158,7 @@ async def test_idle_is_when_no_render_runs_or_waits() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 1.0, 15.0, 1e6])
 @pytest.mark.parametrize("waiting", [0, 1, 10, 5000])
-async def test_the_time_to_come_back_is_sensible_whatever_happened(
+async def test_the_time_to_come_back_is_sensible_after_any_history(
     waiting: int, seconds: float
 ) -> None:
     """A whole second at least, a minute at most."""
@@ -207,7 +207,7 @@ async def _walk(chance: random.Random, running: int, waiting: int, close: bool) 
     gate = Admission(running=running, waiting=waiting)
     gate.holding.seconds = chance.choice(
         [0.0, 0.001, 1.0]
-    )  # or nobody with little time would ever wait
+    )  # or no render with little time would ever wait
     tasks: set[asyncio.Task[Slot]] = set()
     held: list[Slot] = []
     for _ in range(60):
@@ -231,7 +231,7 @@ async def _walk(chance: random.Random, running: int, waiting: int, close: bool) 
         now = gate.statistics()
         assert len(held) <= now.running <= running
         assert now.waiting <= waiting
-        assert now.waiting == 0 or now.running == running, "somebody waits beside a free slot"
+        assert now.waiting == 0 or now.running == running, "a render waits beside a free slot"
     if close:
         gate.close()
     while tasks or held:
@@ -372,7 +372,7 @@ async def test_a_full_line_makes_room_for_a_caller_with_fewer() -> None:
     seed=st.integers(0, 1 << 32), running=st.integers(1, 3), waiting=st.integers(1, 8),
     callers=st.integers(2, 4),
 )  # fmt: skip
-def test_no_caller_starves_whatever_the_others_do(
+def test_no_caller_starves_beside_any_others(
     seed: int, running: int, waiting: int, callers: int
 ) -> None:
     """While a caller waits, each other caller is served at most once before it; lines are FIFO.
@@ -486,7 +486,7 @@ async def test_one_whose_turn_comes_too_late_gives_it_to_the_next() -> None:
 
 
 async def test_a_wrong_estimate_does_not_refuse_for_ever() -> None:
-    """Whatever it is: a free slot is given, and what that took puts it right."""
+    """With any estimate a free slot is given, and the time that this took corrects it."""
     gate = Admission(running=1, waiting=8)
     gate.holding.seconds = gate.rendering.seconds = 1000.0
     gate.holding.count = gate.rendering.count = 100
@@ -564,7 +564,7 @@ def test_who_waited_and_who_is_slow_are_distinguished() -> None:
 
 
 async def test_a_background_render_waits_until_no_other_waits() -> None:
-    """However long it has waited, and whichever came first."""
+    """After any time, and also if it came first."""
     gate = Admission(running=1, waiting=5)
     slot = await gate.acquire_background("a")
     background = [asyncio.create_task(gate.acquire_background(one)) for one in "ab"]

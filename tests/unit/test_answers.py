@@ -80,7 +80,7 @@ def test_pieces_are_sent_as_they_are_long(sizes: list[tuple[bool, int]]) -> None
 
 
 def test_warnings_are_read_back() -> None:
-    """Kind and parameters of each, whatever characters an address has."""
+    """Kind and parameters of each, with any characters in an address."""
     odd = {"url": 'https://a.test/"x\\y;reason=z, more', "reason": "http_404"}
     script = {"kind": "TypeError", "at": "1:2"}
     header = f"{item('failed', odd)}, {item('script_error', script)}"

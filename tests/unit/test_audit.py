@@ -1,4 +1,4 @@
-"""The audit: a package that nobody could be asked about is never passed as sound."""
+"""The audit: a package that no source was asked about is never passed as sound."""
 
 import importlib.util
 import subprocess
@@ -78,7 +78,7 @@ def test_updates_that_wait_are_read_from_apt() -> None:
 @pytest.mark.endurance
 @pytest.mark.timeout(900)
 def test_the_audit_says_what_it_could_not_check() -> None:
-    """The command itself, with whatever can be reached from here."""
+    """The command itself, with the network that there is here."""
     done = subprocess.run([ROOT / "tools/audit.sh"], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1, 3), done.stderr
     was_asked = "Python packages were asked about" in done.stdout

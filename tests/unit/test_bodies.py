@@ -233,7 +233,7 @@ CSS: Sent = ("css/a.css", b"p {}", "a.css")
 
 
 async def test_a_form_has_a_page_its_files_and_options(service: str) -> None:
-    """Options as fields and in the query; files in one order, whatever theirs was."""
+    """Options as fields and in the query; files in one order, for any order in the form."""
     parts: list[Sent] = [("b.bin", b"\xff\0", "b"), PAGE, ("full_page", "true", None), CSS]
     for order in (parts, parts[::-1]):
         status, job = await post_form(service + "?width=5", *order)
@@ -473,7 +473,7 @@ async def test_a_packed_body_is_counted_unpacked(service: str, kind: str) -> Non
     ],
 )
 async def test_an_object_with_a_name_twice_is_refused(service: str, body: bytes) -> None:
-    """Which of the two is meant nobody knows; at any level, however it is written."""
+    """It does not say which of the two is meant; at any level, in any spelling."""
     status, problem = await post(service, body, "application/json")
     assert (status, problem["code"]) == (400, "invalid_field")
     assert problem["field"] in ("html", "width", "b")
@@ -507,7 +507,7 @@ async def test_packed_bodies_of_all_kinds_are_unpacked(service: str, packed: byt
 
 
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]), st.integers(1, 9))
-def test_whatever_is_packed_comes_out_again(raw: bytes, coding: str, step: int) -> None:
+def test_all_that_is_packed_comes_out_again(raw: bytes, coding: str, step: int) -> None:
     """In pieces of any size, and never more at once than is asked for."""
     raw *= 50
     packed = gzip.compress(raw) if coding == "gzip" else zlib.compress(raw)

@@ -12,13 +12,13 @@ LIMIT = 8 * SMALL
 
 
 async def turns() -> None:
-    """Let whatever is ready run."""
+    """Let all that is ready run."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 def test_large_ones_leave_room_for_small_ones() -> None:
-    """Three quarters are for anybody, the last one for what is small."""
+    """Three quarters are for all sizes, the last one for what is small."""
     buffers = Buffers(LIMIT)
     with buffers.open() as large, buffers.open() as other:
         large.require(LIMIT * 3 // 4)
@@ -100,7 +100,7 @@ def test_a_stalled_peer_gives_way_and_a_lively_one_does_not() -> None:
         new.require(SMALL + 1)
         assert gone == ["b"]
         assert (buffers.evicted, b.size) == (1, 0)
-        c.waits_for(None)  # it waits for nobody any more
+        c.waits_for(None)  # it waits for none any more
         with pytest.raises(Overloaded), buffers.open() as another:
             another.require(2 * SMALL)
         assert gone == ["b"]

@@ -97,7 +97,7 @@ def test_bytes_that_are_none_of_it_are_refused(raw: bytes, charset: str | None) 
 
 @given(st.text(alphabet="a中é🗼", min_size=1, max_size=9), st.integers(0, 4))
 def test_a_large_page_is_decoded_as_a_small_one_is(text: str, shift: int) -> None:
-    """Wherever its pieces are cut."""
+    """Its pieces may be cut at any byte."""
     whole = "x" * shift + text * (charsets.CHUNK // len(text) + 1)
     assert text_of(whole.encode("gb18030"), "gb18030") == whole
 

@@ -249,7 +249,7 @@ def test_render_has_no_part_in_the_cache_of_a_service(
 def test_the_doctor_finds_what_serve_refuses_to_start_for(
     variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A file of secrets that is not there, whatever Chrome there is."""
+    """A file of secrets that is not there, with a Chrome or without."""
     monkeypatch.setattr(doctor, "findings", lambda _: iter(()))
     monkeypatch.setenv(variable, "/nowhere")
     with pytest.raises(SystemExit) as left:

@@ -218,7 +218,7 @@ def test_a_missing_header_of_a_webhook_is_named(name: str) -> None:
 
 
 def test_another_secret_does_not_fit_and_an_empty_one_is_a_mistake() -> None:
-    """An empty key would let everybody sign."""
+    """With an empty key every sender could sign."""
     other = "whsec_" + base64.b64encode(b"x" * 32).decode()
     with pytest.raises(InvalidWebhook):
         verify_webhook(other, signed(time.time()), BODY)

@@ -120,7 +120,7 @@ def test_a_file_that_is_gone_keeps_the_old_tokens_too(
 
 @pytest.mark.parametrize("content", [None, "", "web short"])
 def test_a_file_that_is_broken_from_the_start_is_a_refusal(file: Path, content: str | None) -> None:
-    """One line with the variable; nobody starts with other tokens than were meant."""
+    """One line with the variable; no service starts with other tokens than were meant."""
     file.unlink()
     if content is not None:
         file.write_text(content)
@@ -135,7 +135,7 @@ def test_a_file_that_is_broken_from_the_start_is_a_refusal(file: Path, content: 
     [(0o644, f"web {OLD}", True), (0o640, f"web {OLD}", False),
      (0o644, "web sha256:" + "0" * 64, False)],
 )  # fmt: skip
-def test_secrets_that_everybody_can_read_are_reported_loudly(
+def test_secrets_that_every_user_can_read_are_reported_loudly(
     file: Path, caplog: pytest.LogCaptureFixture, mode: int, text: str, *, loud: bool
 ) -> None:
     """Digests are no secrets."""

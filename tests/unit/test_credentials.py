@@ -54,7 +54,7 @@ def test_a_fault_names_the_entry(text: str, reported: str) -> None:
 
 @given(st.text(max_size=60))
 def test_no_fault_tells_what_was_written(text: str) -> None:
-    """Whichever form it has: the secret may be where the name belongs."""
+    """In any form: the secret may be where the name belongs."""
     for read in (from_pairs, from_lines):
         with contextlib.suppress(ValueError):
             read(f"{text}{SECRET}\u00e9", token)
@@ -63,7 +63,7 @@ def test_no_fault_tells_what_was_written(text: str) -> None:
             read(f"{text}{SECRET}\u00e9", token)
 
 
-def test_the_owner_is_found_among_many_and_nobody_else() -> None:
+def test_the_owner_is_found_among_many_and_no_other() -> None:
     """The last of equals; text that no token could be is nobody's."""
     tokens = from_pairs(",".join(f"n{at}={SECRET}{at}" for at in range(50)), token)
     assert owner_of(tokens, f"{SECRET}17") == "n17"
@@ -71,7 +71,7 @@ def test_the_owner_is_found_among_many_and_nobody_else() -> None:
         assert owner_of(tokens, other) is None
 
 
-def test_every_token_is_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_token_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """In constant time: as many comparisons for the first as for the last, and for none."""
     compared: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""How many Chromes are kept ready, for whatever history of leases."""
+"""How many Chromes are kept ready, for any history of leases."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -28,7 +28,7 @@ def png(mode: str, size: tuple[int, int], pixels: bytes, level: int) -> bytes:
     st.booleans(),
 )
 def test_every_pixel_stays(data: st.DataObject, mode: str, level: int, filters: bool) -> None:
-    """With and without transparency, whatever the pixels."""
+    """With and without transparency, for any pixels."""
     size = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9)))
     count = size[0] * size[1] * len(mode)
     given_ = png(mode, size, data.draw(st.binary(min_size=count, max_size=count)), 1)
@@ -47,9 +47,9 @@ def test_a_photograph_gets_filters_of_its_own() -> None:
         walk.append((walk[-1] + chance.choice((-9, -4, 4, 9))) % 256)
     pixels = bytes((a + b) % 256 for a in walk for b in walk)  # smooth across, and down
     as_chrome = _up_filtered(300, pixels)
-    anew, only_compressed = recompress(as_chrome, 7, filters=True), recompress(as_chrome, 7)
-    assert len(anew) <= len(only_compressed) <= len(as_chrome)
-    for one in (anew, only_compressed):
+    again, only_compressed = recompress(as_chrome, 7, filters=True), recompress(as_chrome, 7)
+    assert len(again) <= len(only_compressed) <= len(as_chrome)
+    for one in (again, only_compressed):
         with Image.open(io.BytesIO(one)) as picture:
             assert picture.tobytes() == pixels
 

@@ -93,7 +93,7 @@ async def test_the_loop_goes_on_while_the_worst_is_matched() -> None:
 
 
 def test_an_address_is_compared_by_both_its_ends() -> None:
-    """Whatever its characters."""
+    """With any characters."""
     assert compared("https://a.test/#x") == b"https://a.test/"
     assert len(compared("ä" * 100_000 + "z")) == MAX_COMPARED
     assert compared("ä" * 100_000 + "z").endswith(b"z")

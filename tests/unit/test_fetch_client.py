@@ -90,7 +90,7 @@ async def test_the_pages_own_headers_are_passed_on_but_none_of_the_hop() -> None
 
 
 async def test_without_leave_nothing_on_this_machine_is_reached() -> None:
-    """Whichever way its address is written; the server sees no connection."""
+    """In every spelling of its address; the server sees no connection."""
     hits: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -156,7 +156,7 @@ async def test_a_body_is_bounded_as_it_will_be_used(size: int, fits: bool, zippe
 
 
 async def test_a_body_without_an_end_is_bounded_too() -> None:
-    """Whatever length was announced."""
+    """With any length that was announced."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()

@@ -75,7 +75,7 @@ def test_extended_names_are_read(header: str, found: dict[str, str]) -> None:
 
 @given(st.text(max_size=300))
 def test_no_header_is_an_error(header: str) -> None:
-    """Whatever it is."""
+    """For any text."""
     assert isinstance(extended("form-data; filename*=" + header), dict)
 
 

@@ -20,7 +20,7 @@ BLOCK = FACE.replace(b"optional", b"block   ")
     ],
 )
 def test_a_style_sheet_keeps_its_length_and_all_else(css: bytes, changed: bytes) -> None:
-    """Whatever its charset, if ASCII is a part of it."""
+    """In any charset of which ASCII is a part."""
     assert in_css(css) == changed
     assert len(in_css(css)) == len(css)
 

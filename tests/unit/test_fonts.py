@@ -117,7 +117,7 @@ def test_the_digest_of_fonts_changes_with_them_and_with_the_language(tmp_path: P
     fonts = Fonts(FontOptions((tmp_path,)))
     before = fonts.identity()
     (tmp_path / "a.ttf").write_bytes(font_file(0xE000))
-    os.utime(tmp_path, (2_000_000_000, 2_000_000_000))  # whatever the file system's clock
+    os.utime(tmp_path, (2_000_000_000, 2_000_000_000))  # with any clock of the file system
     after = fonts.identity()
     assert before != after
     assert fonts.identity() == after
@@ -155,7 +155,7 @@ def test_fontconfig_reads_names_with_marks_of_xml(tmp_path: Path) -> None:
 def test_the_default_language_is_the_services_own_where_it_writes_han(
     environ: dict[str, str], language: str
 ) -> None:
-    """Else Simplified Chinese, and not whichever font comes first."""
+    """Else Simplified Chinese, and not the font that comes first."""
     assert default_language(environ) == language
 
 

@@ -60,7 +60,7 @@ def test_a_part_is_what_its_headers_say(head: str, expected: Part) -> None:
     assert parse(form((head, b"5"))) == [expected]
 
 
-def test_bytes_come_through_whatever_they_are() -> None:
+def test_all_bytes_come_through() -> None:
     """Also those that look nearly like a boundary."""
     bodies = [b"", b"\r\n", b"\r\n--", b"\r\n--a", bytes(range(256))]
     found = parse(form(*((named('name="a"; filename="a"'), body) for body in bodies)))
@@ -115,7 +115,7 @@ def test_a_part_has_so_much_head_and_no_more(more: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "img/a.png", "图 片.svg", ".x", "a..b", "a?b#c", "%2e"])
 def test_a_file_may_be_anywhere_below_the_page(name: str) -> None:
-    """Whatever the letters are."""
+    """With any letters."""
     forms.check_path(name)
 
 
@@ -171,7 +171,7 @@ def test_a_style_sheet_is_in_the_encoding_of_its_page(
 
 @given(st.binary() | st.binary().map(lambda raw: form((named('name="a"'), raw))), st.text())
 def test_nothing_but_the_callers_errors_ever_comes_out(raw: bytes, boundary: str) -> None:
-    """Whatever is sent."""
+    """For any bytes."""
     for kind in (KIND, f"multipart/form-data; boundary={boundary}", boundary):
         with contextlib.suppress(CallerError):
             assert all(isinstance(part, Part) for part in parse(raw, kind))

@@ -75,7 +75,7 @@ def test_the_time_that_the_answer_took_counts() -> None:
 
 
 @pytest.mark.parametrize(("status", "left"), [(200, 60), (301, 60), (404, 60), (206, 0), (500, 0)])
-def test_only_whole_answers_and_those_for_everybody_are_kept(status: int, left: float) -> None:
+def test_only_whole_answers_and_those_for_all_callers_are_kept(status: int, left: float) -> None:
     """The max-age of a server error has no effect."""
     assert freshness(reply(status, cache_control="max-age=60"), NOW, NOW).left == left
 
@@ -85,7 +85,7 @@ TEXT = st.text(st.characters(max_codepoint=0x17F), max_size=60)
 
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_no_header_breaks_it(control: str, expires: str, made: str, age: str) -> None:
-    """Whatever an untrusted server sends, the lifetime is a number in bounds."""
+    """For all headers of an untrusted server the lifetime is a number in bounds."""
     said = freshness(
         reply(cache_control=control, expires=expires, date=made, age=age), NOW, NOW
     )  # fmt: skip
@@ -123,7 +123,7 @@ def test_an_error_of_a_server_is_seen(status: int, broken: bool) -> None:
 
 
 def test_what_was_sent_is_never_the_same_again() -> None:
-    """Each POST is sent to the server, whatever the response allows."""
+    """Each POST is sent to the server, even if the response may be cached."""
     lifetime = CacheLifetime()
     lifetime.add_fetched("Fetch", "POST", reply(cache_control="max-age=1000"))
     assert lifetime.until <= time.monotonic()

@@ -34,7 +34,7 @@ def test_what_needs_the_types_only_loads_nothing_heavy(module: str) -> None:
 
 
 def test_the_types_need_the_standard_library_only() -> None:
-    """So that any package may import them, whatever it is to do without."""
+    """So that any package may import them, also one that must do without the others."""
     loaded = imported_by("poster_service.browser.types")
     assert loaded - {"poster_service"} <= set(sys.stdlib_module_names) | {
         name for name in loaded if name.startswith("_")

@@ -150,7 +150,7 @@ def test_bad_input_names_the_remedy(arguments: list[str], remedy: str) -> None:
 
 
 def test_a_bad_variable_is_named() -> None:
-    """Nobody should have to guess where a value came from."""
+    """The message says where the value came from."""
     with pytest.raises(init.BadInput, match="POSTER_INIT_GRACE: grace takes seconds"):
         options(POSTER_INIT_GRACE="soon")
 

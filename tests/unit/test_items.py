@@ -140,7 +140,7 @@ def test_an_item_of_a_list_is_reported_with_its_place() -> None:
     ],
 )
 def test_what_belongs_to_a_batch_says_where(line: bytes, field: str, message: str) -> None:
-    """It is not an option of an item that nobody knows."""
+    """The message names the place where it belongs, and not an unknown option."""
     assert wrong(reader(html="<p>").of_line(9, line)) == (field, message)
 
 

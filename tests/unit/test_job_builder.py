@@ -151,7 +151,7 @@ def test_no_text_around_hides_it(before: str, word: str, after: str) -> None:
 @pytest.mark.parametrize(
     "before", [CHUNK - 9, CHUNK - 5, CHUNK, CHUNK + OVERLAP - 3, 3 * CHUNK - 1]
 )
-def test_a_handler_is_found_wherever_it_stands(before: int) -> None:
+def test_a_handler_is_found_at_any_place(before: int) -> None:
     """A large page is looked at in pieces, and nothing falls between two."""
     assert not is_static("x" * before + "<p onclick = x>")
     assert is_static("x" * before + "<p title = x>")
@@ -184,7 +184,7 @@ class RecordingIdentity(PaintIdentity):
 async def test_the_event_loop_reads_no_file_even_if_the_identity_grows_old_meanwhile(
     monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    """The clock passes the identity's second at the Nth look, whichever that is."""
+    """The clock passes the identity's second at the Nth time it is read, for each N."""
     identity = RecordingIdentity(Path("chrome"), Fonts())
     identity.readers = []
     identity.text()

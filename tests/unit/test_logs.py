@@ -146,7 +146,7 @@ def test_text_shows_an_exception(set_up: SetUp) -> None:
 def test_auto_is_text_on_a_terminal_and_json_elsewhere(
     set_up: SetUp, terminal: bool, form: str
 ) -> None:
-    """Whatever stderr is when logging is set up."""
+    """For every kind of stderr when logging is set up."""
     stderr = set_up("info", "auto", terminal=terminal)
     logger.info("up")
     assert stderr.getvalue().startswith("{") == (form == "json")

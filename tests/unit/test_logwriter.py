@@ -1,4 +1,4 @@
-"""Log lines are whole and in order, and nobody who logs waits for their reader."""
+"""Log lines are whole and in order, and no code that logs waits for their reader."""
 
 import os
 import threading
@@ -28,7 +28,7 @@ def report(lines: int) -> bytes:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe that nobody reads but the test."""
+    """A pipe that only the test reads."""
     ends = os.pipe()
     yield ends
     for end in ends:
@@ -64,7 +64,7 @@ def test_a_reader_gets_every_line_in_order(pipe: tuple[int, int]) -> None:
 def test_without_a_reader_lines_are_dropped_counted_and_reported(
     pipe: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
-    """Nobody waits for it; once there is room again the log says how many are missing."""
+    """No code waits for one; once there is room again the log says how many are missing."""
     writer = LogWriter(pipe[1], report)
     line = b"x" * 999 + b"\n"
     begin = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_reader_who_is_gone_or_a_full_disk_is_no_fault(pipe: tuple[int, int]) 
 
 @pytest.mark.usefixtures("patient")
 def test_one_that_others_made_non_blocking_loses_nothing(pipe: tuple[int, int]) -> None:
-    """The flag is the open file's, and so everybody's."""
+    """The flag is the open file's, which all processes with it share."""
     os.set_blocking(pipe[1], False)
     writer = LogWriter(pipe[1], report)
     for _ in range(100):

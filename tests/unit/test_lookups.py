@@ -35,7 +35,7 @@ async def test_the_hosts_file_is_read() -> None:
     "name", ["nowhere.invalid", "INVALID.", "a..b", "x" * 64 + ".test", "", ".", "a." * 200, "\x00"]
 )
 async def test_what_is_no_name_is_a_gaierror(name: str) -> None:
-    """Whatever a page makes up, and without asking anybody about `.invalid` (RFC 6761)."""
+    """For all names that a page makes up; `.invalid` (RFC 6761) is not even asked for."""
     with pytest.raises(OSError):  # noqa: PT011 - its words are c-ares's
         async with asyncio.timeout(60):
             await look_up(name)

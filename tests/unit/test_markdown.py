@@ -85,7 +85,7 @@ def test_a_small_text_does_not_become_gigabytes(text: str) -> None:
               "[a](b ", "&#1", "~~a ", "<!-- ", "|"],
 )  # fmt: skip
 def test_no_text_takes_long(piece: str) -> None:
-    """The longest text of whatever is hardest to parse takes seconds, not minutes."""
+    """The longest text of what is hardest to parse takes seconds, not minutes."""
     text = (piece * MAX_MARKDOWN)[:MAX_MARKDOWN]
     begin = time.process_time()
     found = page_of(text)

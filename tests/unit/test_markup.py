@@ -272,7 +272,7 @@ FAULTY = [
 def test_a_template_that_fails_for_some_data_is_a_page_that_failed(
     tmp_path: Path, page: str
 ) -> None:
-    """One error of ours, whatever went wrong inside; the cause stays with it for the log."""
+    """One error of ours for each failure inside; the cause stays with it for the log."""
     templates, template = late(tmp_path, page)
     with pytest.raises(PageFailed) as caught:
         templates.render(template, {"title": "bad"})
@@ -283,7 +283,7 @@ def test_a_template_that_fails_for_some_data_is_a_page_that_failed(
 def damage_file(
     name: str, content: bytes | None, expected: str | None = None
 ) -> Callable[[Path], str]:
-    """One file that is missing or not as it must be."""
+    """One file that is missing or faulty."""
 
     def damage(folder: Path) -> str:
         file = make(folder / "t") / "card" / name
@@ -399,9 +399,7 @@ def skeleton(page: str) -> list[object]:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_whatever_the_texts_are_the_page_is_made_of_the_same(
-    name: str, data: st.DataObject
-) -> None:
+def test_with_any_texts_the_page_has_the_same_tags(name: str, data: st.DataObject) -> None:
     """No tag, attribute, address or comment of a page is the caller's; only its texts are."""
     template = OURS.find(name)
     try:
@@ -465,7 +463,7 @@ def test_a_dollar_that_is_no_end_stays_what_it_is(tmp_path: Path) -> None:
     ids=["many", "mixed", "lists", "numbers", "objects"],
 )  # fmt: skip
 def test_much_data_is_refused_before_it_costs_time(tags: list[Any]) -> None:
-    """All would be compared with all, and an error made of each: minutes, for everybody."""
+    """All would be compared with all, and an error made of each: minutes, for every caller."""
     template = OURS.find("article-card")
     begin = time.process_time()
     with pytest.raises(InvalidData) as caught:

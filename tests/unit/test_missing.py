@@ -46,7 +46,7 @@ def judged(body: bytes, kind: str = "Image", media: str = "", **more: Any) -> st
     ],
 )  # fmt: skip
 def test_a_picture_is_one_by_its_bytes(body: bytes, media: str) -> None:
-    """Whatever its media type, as to Chrome, but for SVG."""
+    """Chrome displays it with any media type, but for SVG."""
     assert judged(body, media=media) is None
 
 
@@ -65,7 +65,7 @@ def test_what_is_no_picture_or_not_all_of_one_is_broken(body: bytes, media: str)
 
 
 def test_only_what_is_wanted_for_the_picture_is_judged() -> None:
-    """By what it is asked for as; beacons and prefetches are not, whatever becomes of them."""
+    """By what it is asked for as; beacons and prefetches are not, if they fail or not."""
     assert judged(b"x", "Font") == "broken_font"
     assert judged(b"wOF2", "Font") is None
     assert judged(b"x", "XHR") is None
@@ -80,7 +80,7 @@ def test_only_what_is_wanted_for_the_picture_is_judged() -> None:
 
 
 def test_what_the_route_has_reported_is_not_reported_again() -> None:
-    """By where a redirect began, too, and whatever the fragment."""
+    """By where a redirect began, too, and with any fragment."""
     warnings, observations = Warnings(), Observations()
     request = Request("https://b.test/x", "GET", {}, None, "Image", 1, "https://a.test/x")
     assert check_reply(warnings, request, Reply(404, (), b"")) == "http_404"

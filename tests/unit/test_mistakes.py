@@ -159,7 +159,7 @@ def test_all_mistakes_of_all_templates_are_reported_together(tmp_path: Path) -> 
 
 @contextlib.contextmanager
 def as_a_user() -> Iterator[None]:
-    """Root may read everything: be somebody else for a while."""
+    """Root may read everything: be another user for a while."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)

@@ -1,4 +1,4 @@
-"""An option is declared once: whatever shows or reads options has all of them, nested ones too."""
+"""An option is declared once: all that shows or reads options has all of them, nested ones too."""
 
 import argparse
 import functools

@@ -73,7 +73,7 @@ async def test_waiting_pages_get_slots_in_turn(crowd: Crowd) -> None:
 
 
 async def test_no_caller_has_all_slots(crowd: Crowd) -> None:
-    """Three quarters at most, whatever the number of its pages."""
+    """Three quarters at most, for any number of pages."""
     for i in range(20):
         await crowd.add(f"a{i}", Owner("a"), f"h{i}")
     assert len(crowd.begun) == 6
@@ -91,7 +91,7 @@ async def test_no_host_has_all_slots(crowd: Crowd) -> None:
 
 
 async def test_a_cancelled_fetch_gives_back_its_slot(crowd: Crowd) -> None:
-    """Neither those that wait nor those that run, in whatever order they end."""
+    """Neither those that wait nor those that run, in any order of their ends."""
     owner = Owner("a")
     for i in range(12):
         await crowd.add(f"a{i}", owner, f"h{i}")
@@ -123,7 +123,7 @@ async def answer(_: web.Request) -> web.StreamResponse:
 
 
 async def test_the_oldest_idle_connection_makes_room() -> None:
-    """Of whichever connector it is; what is in use is never closed for another."""
+    """Of any connector; what is in use is never closed for another."""
     sockets, in_use = OpenSockets(3), socket.socket()
     sockets._open.append(in_use)
     async with contextlib.AsyncExitStack() as stack:
@@ -169,7 +169,7 @@ async def test_further_addresses_of_a_host_take_no_room_of_others() -> None:
 
 
 async def test_the_time_limit_of_a_fetch_begins_with_its_slot() -> None:
-    """Also for pages that wait for one thing together, whichever of them asked first."""
+    """Also for pages that wait for one thing together, for the first that asked and the others."""
     over = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:

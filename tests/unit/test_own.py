@@ -99,7 +99,7 @@ def test_authorization_of_the_page_itself_is_not_replaced() -> None:
 
 
 def test_plain_http_is_for_a_page_that_came_by_it() -> None:
-    """And for the document itself, wherever a redirect leads."""
+    """And for the document itself, after any redirect."""
     found = own()
     assert not found.terms(asked("http://own.test/x")).allows_plain
     assert found.terms(asked("http://own.test/", is_main=True)).allows_plain

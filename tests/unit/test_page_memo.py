@@ -40,7 +40,7 @@ def test_equal_data_gives_the_page_that_was_made_before() -> None:
         (1, {"a": True, "b": 2}), (1, {"a": "1", "b": 2}), (1, {}),
     ],
 )  # fmt: skip
-def test_what_may_give_another_page_is_made_anew(version: int, data: dict[str, Any]) -> None:
+def test_what_may_give_another_page_is_made_again(version: int, data: dict[str, Any]) -> None:
     """Another version, value, type, or order of names."""
     memo, pages = PageMemo(), Pages()
     memo.page(1, {"a": 1, "b": 2}, pages)
@@ -101,7 +101,7 @@ def test_the_bytes_of_all_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_template_that_uses_chance_is_made_each_time(
     tmp_path: Path, page: str, is_pure: bool
 ) -> None:
-    """Whatever brings the chance in, and in what it includes too."""
+    """By every function that brings the chance in, and in what it includes too."""
     parts = {"part__html": "{{ [1, 2] | random }}", "plain__html": "<b>{{ name }}</b>"}
     template = Templates(make(tmp_path, page, **parts)).find("card")
     assert template.is_pure is is_pure

@@ -1,4 +1,4 @@
-"""The pool's state: legal moves only, never more than there is room for, nobody forgotten.
+"""The pool's state: legal moves only, never more than there is room for, no caller forgotten.
 
 What the pool does to real Chromes is tested with real Chromes, elsewhere.
 """
@@ -86,7 +86,7 @@ class PoolStateMachine(RuleBasedStateMachine):
 
     @rule()
     def lease(self) -> None:
-        """Somebody wants one: at once if there is one, else in line."""
+        """A caller wants one: at once if there is one, else in line."""
         if (entry := self.state.take()) is not None:
             assert entry.state is State.LEASED
             return
@@ -328,7 +328,7 @@ async def test_a_chrome_that_does_not_come_up_leaves_nothing(
 
 
 async def test_a_chrome_that_never_answers_is_given_up(work_dir: Path) -> None:
-    """In the time that was given, and seen gone."""
+    """In the time that was given, and it has ended."""
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
@@ -340,7 +340,7 @@ async def test_a_chrome_that_never_answers_is_given_up(work_dir: Path) -> None:
 
 
 async def test_a_start_that_is_cut_off_leaves_nothing(work_dir: Path) -> None:
-    """At whatever step the start was."""
+    """At every step of the start."""
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
@@ -359,7 +359,7 @@ async def test_a_start_that_is_cut_off_leaves_nothing(work_dir: Path) -> None:
 
 
 async def test_a_start_that_needed_the_backstop_is_counted_as_unclean(work_dir: Path) -> None:
-    """Whatever it left would be watched like any other survivor."""
+    """What it left would be watched like any other survivor."""
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
@@ -381,7 +381,7 @@ async def test_a_start_that_needed_the_backstop_is_counted_as_unclean(work_dir: 
 async def test_a_start_that_is_cut_off_again_while_it_ends_leaves_nothing(
     work_dir: Path, turns: int
 ) -> None:
-    """What has been started is seen gone, however often the one who waits for it is cancelled."""
+    """What was started ends, also if the caller that waits for it is cancelled again and again."""
     program = work_dir / "silent"
     program.write_text("#!/bin/sh\nexec sleep 86400\n")
     program.chmod(0o755)
@@ -401,7 +401,7 @@ async def test_a_start_that_is_cut_off_again_while_it_ends_leaves_nothing(
 
 
 async def test_a_work_folder_that_went_away_is_a_start_that_failed(work_dir: Path) -> None:
-    """Somebody cleaned /tmp: an error of ours, so that the pool tries again and loses no entry."""
+    """A cleaner emptied /tmp: an error of ours, so the pool tries again and loses no entry."""
     with pytest.raises(ChromeNotStarted):
         await Chrome.start(spec(work_dir / "missing", "/bin/false"), 1)
 
@@ -414,7 +414,7 @@ async def test_a_lease_folder_that_exists_already_is_a_start_that_failed(work_di
 
 
 def test_the_work_folder_is_made_private(work_dir: Path) -> None:
-    """Nobody else can look into what Chromes write."""
+    """No other user can read what Chromes write."""
     home = open_instance_dir(work_dir / "new" / "1", shared=False)
     assert home.path.stat().st_mode & 0o777 == 0o700
     assert home.path.parent.stat().st_mode & 0o777 == 0o700

@@ -161,7 +161,7 @@ def test_every_503_has_a_retry_after(kind: type[errors.PosterError]) -> None:
 def test_what_is_for_the_operator_does_not_reach_the_caller(
     kind: type[errors.PosterError],
 ) -> None:
-    """Paths and Chrome's own words go to the log only; the code is none of a fault in us."""
+    """Paths and Chrome's own words go to the log only; the code is not that of a fault in us."""
     _, body, _ = answer(kind("POSTER_CHROME=/secret/path: FATAL"))
     assert "secret" not in json.dumps(body)
 

@@ -37,7 +37,7 @@ def painted(svg: str) -> Image.Image:
     ],
 )
 def test_what_is_read_is_the_link(link: str) -> None:
-    """With error correction level M, whatever the script."""
+    """With error correction level M, in any script."""
     (code,) = zxingcpp.read_barcodes(painted(str(qr_svg(link))))
     assert (code.text, code.format, code.ec_level) == (link, zxingcpp.BarcodeFormat.QRCode, "M")
 

@@ -92,7 +92,7 @@ async def test_a_caller_without_a_name_is_not_limited() -> None:
 async def test_never_more_than_burst_and_rate_together(
     pauses: list[float], rate: float, burst: int
 ) -> None:
-    """Over any time from the start, whatever the pauses."""
+    """Over any time from the start, with any pauses."""
     clock = Clock()
     quotas = Quotas(rate, burst, None, clock)
     had = 0

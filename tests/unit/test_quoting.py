@@ -29,7 +29,7 @@ def test_what_breaks_a_line_is_escaped_and_the_rest_is_not(text: str, shown: str
 
 @given(st.text(alphabet=st.characters(), max_size=300))
 def test_a_quotation_is_one_line_of_so_many_characters(text: str) -> None:
-    """Whatever the text is; and it can be written."""
+    """For any text; and it can be written."""
     shown = quoted(text)
     assert len(shown) <= QUOTED
     assert len(shown.splitlines()) <= 1

@@ -1,4 +1,4 @@
-"""A render job: whatever can be wrong with a request on its own is found when it is made."""
+"""A render job: every fault of a request on its own is found when the job is made."""
 
 import itertools
 import json
@@ -97,7 +97,7 @@ def test_what_is_out_of_bounds_or_of_the_wrong_type_names_its_field(
 
 @pytest.mark.parametrize("data", ["text", [], 1, True])
 def test_data_is_an_object(data: object) -> None:
-    """Whatever is in it is the template's schema's to judge."""
+    """The schema of the template judges what is in it."""
     (fault,) = faults(template="card", data=data)
     assert fault.field == "data"
     data = {"any": [1, None, {"x": 1.5}]}
@@ -282,7 +282,7 @@ OBJECTS = st.dictionaries(
 
 @given(given_=OBJECTS | ANYTHING, strict=st.booleans())
 def test_nothing_but_an_invalid_field_ever_comes_out(given_: object, strict: bool) -> None:
-    """Whatever is sent; and what is said of it can be sent back as JSON."""
+    """For any body; and what the error says of it can be sent back as JSON."""
     try:
         job = RenderRequest.parse(given_, LIMITS, strict=strict)
     except InvalidField as error:

@@ -97,7 +97,7 @@ def test_every_fault_is_reported_together() -> None:
 
 
 def test_settings_that_are_at_odds_are_reported_along_with_faulty_ones() -> None:
-    """Nobody has to mend one fault to hear of the next."""
+    """No operator has to mend one fault to hear of the next."""
     said = faults(
         {"POSTER_TIMEOUT_MS": "50000", "POSTER_MAX_TIMEOUT_MS": "1000", "POSTER_PORT": "x"}
     )
@@ -285,7 +285,7 @@ def test_a_renamed_setting_is_accepted_under_its_former_name(former: str) -> Non
         assert "is set too" in faults({}, **{former: text, present: text})
 
 
-def test_a_flag_wins_over_a_variable_whichever_of_the_names_they_have() -> None:
+def test_a_flag_wins_over_a_variable_by_all_their_names() -> None:
     """That is no conflict: a command line corrects its environment."""
     assert Settings.load({"POSTER_QUEUE": "1"}, {"queue_size": "2"}).queue_size == 2
     assert Settings.load({"POSTER_QUEUE_SIZE": "1"}, {"queue": "2"}).queue_size == 2

@@ -29,7 +29,7 @@ PICTURES = st.builds(Picture, st.sampled_from(FORMATS), st.binary(), st.text(), 
     until=TIMES | st.just(math.inf),
 )
 def test_an_entry_survives(pictures: tuple[Picture, ...], since: float, until: float) -> None:
-    """Whatever its bytes, one picture or several."""
+    """With any bytes, of one picture or several."""
     entry = Entry(pictures, since, until)
     assert Entry.unpacked(entry.packed()) == entry
 

@@ -136,7 +136,7 @@ def test_without_the_packages_it_is_off_and_says_what_to_install() -> None:
 
 
 def test_while_it_is_off_a_span_is_inert() -> None:
-    """Whatever is done to it: no header, no link, no exemplar, no field of a log line."""
+    """No call gives it a header, a link, an exemplar or a field of a log line."""
     assert not telemetry.is_on()
     with telemetry.span("x", kind="client", attributes={"a": 1}) as span:
         span.set("b", 2)

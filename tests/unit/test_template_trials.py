@@ -54,7 +54,7 @@ def errors(root: Path, page: str) -> list[str]:
 
 
 def test_a_careful_page_is_fine(tmp_path: Path) -> None:
-    """Whatever data its schema takes."""
+    """For all data that its schema takes."""
     assert errors(tmp_path, "") == []
 
 

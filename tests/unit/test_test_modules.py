@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def imported(source: str) -> Iterator[str]:
-    """The full name of every module and object that a source file imports, wherever in the file."""
+    """The full name of every module and object that a source file imports, at any place in it."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -16,7 +16,7 @@ from poster_service.settings.names import flag_of as flag_of_setting
 #: Commands with the flags of all settings, and those with all options of a render.
 WITH_SETTINGS = ("serve", "work", "render", "batch", "sign", "doctor", "template preview")
 WITH_OPTIONS = ("render", "batch", "sign")
-#: A terminal's height twice: what somebody reads.
+#: A terminal's height twice: what a person reads.
 READABLE = 120
 
 

@@ -52,7 +52,7 @@ def test_what_is_missing_is_named() -> None:
     assert missing_capabilities("Name:\tx\n") == tuple(NEEDED.values())
 
 
-def test_the_unused_user_is_nobodys_here() -> None:
+def test_the_unused_user_is_unused_here() -> None:
     """Neither a user of this machine, nor in the ranges that others give out."""
     assert UNUSED.uid not in {entry.pw_uid for entry in pwd.getpwall()}
     assert 65520 <= UNUSED.uid <= 65533

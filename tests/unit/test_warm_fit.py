@@ -82,7 +82,7 @@ def test_a_style_sheet_that_sees_that_no_script_runs_keeps_a_template_from_it(
 
 
 def test_a_template_may_ask_for_any_level(tmp_path: Path) -> None:
-    """Its own word counts, whatever the level of the others."""
+    """Its own level counts, with any level of the others."""
     for level in ("process", "context", "page"):
         schema = {"type": "object", "x-poster": {"isolation": level}}
         assert job(make(tmp_path / level, schema__json=schema)).isolation == level

@@ -6,7 +6,7 @@ from poster_service.render.warnings import MAX_ENTRIES, Warnings, displayed
 
 
 def test_warnings_are_bounded_and_fit_for_a_header() -> None:
-    """Plain characters, one line, at most 20 entries, whatever a page makes up for an address."""
+    """Plain characters, one line, at most 20 entries, for all addresses that a page makes up."""
     warnings = Warnings()
     for number in range(1000):
         warnings.add(

@@ -146,7 +146,7 @@ def test_a_loop_that_keeps_the_interpreter_to_itself_is_stuck() -> None:
     assert done.stdout == "True\n", done.stderr
 
 
-def test_a_pause_is_no_stall_and_takes_no_time_from_anybody() -> None:
+def test_a_pause_is_no_stall_and_takes_no_time_from_a_render() -> None:
     """Stopped for ten times as long as a loop may be stuck, and longer than a timer runs."""
     process = subprocess.Popen(
         [sys.executable, "-c", PAUSED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -179,7 +179,7 @@ async def test_a_large_picture_is_counted_once_while_its_json_is_sent(
     async with connected(service) as (reader, writer):
         writer.write(page)
         await writer.drain()
-        # The head and the begin of the body fill all buffers between; then nobody reads.
+        # The head and the begin of the body fill all buffers between; then it is not read.
         begin = await asyncio.wait_for(reader.readexactly(1000), 60)
         assert await settled(lambda: not service.engine.admission.statistics().running)
         await asyncio.sleep(0.5)

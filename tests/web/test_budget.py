@@ -59,7 +59,7 @@ async def test_bodies_are_refused_where_all_of_them_would_be_too_much(
 async def test_a_body_that_grows_unannounced_is_bounded_as_it_grows(
     start_service: StartService,
 ) -> None:
-    """Chunked: nobody knows how long it will be."""
+    """Chunked: its length is not known."""
     service = await start_service(max_body_bytes=MIB, buffer_bytes=4 * MIB)
     head = (
         b"POST /render HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/html\r\n"

@@ -108,7 +108,7 @@ class Sheet:
 
 
 def _places(text: Any, word: str) -> Iterator[Box]:
-    """The boxes of a word wherever it stands by itself."""
+    """The boxes of a word at each place where it stands by itself."""
     found = text.search(word, match_whole_word=True)
     while (at := found.get_next()) is not None:
         boxes = [text.get_charbox(at[0] + place) for place in range(at[1])]
@@ -127,7 +127,7 @@ async def sheets(service: Service, data: dict[str, Any], *sought: str) -> list[S
 
 
 def rows(count: int) -> list[dict[str, str]]:
-    """Rows of one to four lines, each of which can be told from the others."""
+    """Rows of one to four lines, each of which differs from the others."""
     return [
         {
             "description": f"begin{number:03} " + "and more of it " * (number % 7),

@@ -51,7 +51,7 @@ async def test_an_equal_request_gets_the_picture_of_the_first(keeping: Service) 
 
 
 async def test_who_has_the_bytes_is_not_sent_them_again(keeping: Service) -> None:
-    """By the strong ETag of the bytes, whichever render they are of."""
+    """By the strong ETag of the bytes, of any render that gave them."""
     etag = (await ask(keeping, PAGE)).headers["ETag"]
     for more in ({}, {"Cache_Control": "no-cache"}):
         again = await ask(keeping, PAGE, If_None_Match=f'"other", {etag}', **more)
@@ -61,7 +61,7 @@ async def test_who_has_the_bytes_is_not_sent_them_again(keeping: Service) -> Non
     assert other.status == 200
 
 
-async def test_no_cache_paints_anew_and_no_store_passes_by(keeping: Service) -> None:
+async def test_no_cache_paints_again_and_no_store_passes_by(keeping: Service) -> None:
     """The first keeps what it painted, the second neither looks nor keeps; max-age is heeded."""
     assert word(await ask(keeping, PAGE, Cache_Control="no-store")) == "bypass"
     assert word(await ask(keeping, PAGE, Cache_Control="no-cache")) == "miss"
@@ -188,7 +188,7 @@ async def test_a_template_is_kept_until_one_of_its_files_changes(
 async def test_callers_have_pictures_of_their_own_unless_a_setting_shares_them(
     start_service: StartService, shared: bool
 ) -> None:
-    """So that nobody learns what another has rendered."""
+    """So that no caller learns what another has rendered."""
     service = await start_service(cache_bytes=1 << 20, cache_shared=shared, tokens=TOKENS)
     app = "app-token-0123456789"
     assert word(await ask(service, PAGE, **bearer(WEB))) == "miss"
@@ -287,8 +287,8 @@ async def test_when_all_times_are_up_it_is_a_timeout_of_the_render(keeping: Serv
     assert renders(keeping) == 2  # the first probe, and this
 
 
-async def test_an_error_of_the_render_is_everybodys(keeping: Service) -> None:
-    """Its Chrome is killed; nobody tries again, and nothing is kept."""
+async def test_an_error_of_the_render_is_that_of_all_callers(keeping: Service) -> None:
+    """Its Chrome is killed; no caller's render is tried again, and nothing is kept."""
     job = slow(html=ENDLESS, timeout_ms=60_000)
     assert await keeping.at_rest()
     tasks = await started(keeping, job, job)

@@ -37,7 +37,7 @@ async def post(service: Service, token: str, **job: object) -> aiohttp.ClientRes
     return answer
 
 
-async def test_every_address_needs_a_token_but_those_for_everybody(
+async def test_every_address_needs_a_token_but_the_open_ones(
     start_service: StartService,
 ) -> None:
     """Closed by default, so that a new address is closed too; with a token all are there."""
@@ -113,7 +113,7 @@ async def test_no_token_and_a_wrong_one_are_401_with_the_challenge(
 async def test_the_log_names_the_caller_and_never_the_token(
     start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the line of each render; whichever form the token was given in, whatever scheme's case."""
+    """In the line of each render; for each form of the token, and the scheme in any case."""
     caplog.set_level(logging.DEBUG)
     service = await start_service(tokens=TOKENS)
     for token in (WEB, APP):

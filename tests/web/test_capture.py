@@ -208,7 +208,7 @@ ONE_SHEET: dict[str, tuple[str, int, dict[int, tuple[int, ...]]]] = {
 @pytest.mark.slow
 @in_both_chromes
 async def test_a_full_page_pdf_is_one_sheet_without_a_tail(service: Service) -> None:
-    """As high as what is printed, whatever the page says of viewports, media and sheets."""
+    """As high as what is printed, against the page's own viewports, media and sheets."""
     wrong = {}
     for name, (page, height, expected) in ONE_SHEET.items():
         printed = await sheets(service, page, full_page=True)

@@ -1,4 +1,4 @@
-"""Where the service is root, Chrome is somebody else, with its sandbox on; else it says so."""
+"""Where the service is root, Chrome is another user, with its sandbox on; else it says so."""
 
 import asyncio
 import contextlib
@@ -178,7 +178,7 @@ async def test_root_without_the_capabilities_goes_on_as_root(
 @pytest.mark.slow
 @needs_root
 async def test_a_namespace_that_has_no_other_user_is_reported_and_endured(work_dir: Path) -> None:
-    """All capabilities, and yet: here nobody but root exists, so a folder cannot be given away."""
+    """All capabilities, and yet: there is only root here, so a folder cannot be given away."""
     before = ("unshare", "--user", "--map-root-user")
     if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no user namespace can be made here")

@@ -58,7 +58,7 @@ async def test_a_flood_is_cut_and_lies_are_not_believed(
 
 
 def test_only_what_looks_like_a_complaint_is_one() -> None:
-    """Whatever else a page put there."""
+    """Not the other values that a page put there."""
     reported = {
         "errors": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]
     }

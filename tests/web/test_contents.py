@@ -85,7 +85,7 @@ async def test_a_document_has_the_doctype_that_the_page_has(service: Service) ->
 
 
 async def test_the_answer_has_a_charset_and_runs_no_script_in_a_browser(service: Service) -> None:
-    """It is a page of somebody else's, at an address of this service."""
+    """It is a page of another author, at an address of this service."""
     answer = await service.render(html="<p>ü", format="html")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert answer.headers["Content-Security-Policy"] == "sandbox"
@@ -166,7 +166,7 @@ async def test_shadow_trees_and_frames_are_not_read(service: Service) -> None:
 
 
 async def test_text_that_utf8_cannot_express_is_replaced(service: Service) -> None:
-    """A lone surrogate of a script's; others stay pairs wherever the text is cut."""
+    """A lone surrogate of a script's; others stay pairs at every place where the text is cut."""
     half = "<p></p><script>document.querySelector('p').textContent = 'a\\uD800b'</script>"
     assert "<p>a�b</p>" in await document(service, half)
     (found,) = await elements(service, half, "p")

@@ -1,4 +1,4 @@
-"""A crowd against two slots: nobody starves, memory is bounded, every answer is a promised one."""
+"""A crowd against two slots: no caller starves, memory is bounded, every answer is promised."""
 
 import asyncio
 import contextlib

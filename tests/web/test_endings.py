@@ -156,7 +156,7 @@ async def test_hanging_up_at_every_stage_leaves_nothing(
 
 
 async def test_a_ready_chrome_that_dies_is_replaced(fresh_service: Service) -> None:
-    """Nobody asked for anything; the pool notices and mends itself."""
+    """Without a request; the pool notices and mends itself."""
     assert await fresh_service.at_rest()
     (lease,) = {one.lease for one in census.tagged(fresh_service.instance)}
     chrome_of(fresh_service, None).send_signal(signal.SIGKILL)
@@ -187,7 +187,7 @@ async def test_the_search_finds_what_is_left_on_purpose(service: Service) -> Non
     assert any(word.startswith("alive") for word in left(service.instance, service.home))
     tag = census.make_tag(service.instance, 999)
     script = "import resource, sys; resource.setrlimit(10, (int(sys.argv[1]), -1))"
-    dead = subprocess.Popen([sys.executable, "-c", script, str(tag)])  # and nobody waits for it
+    dead = subprocess.Popen([sys.executable, "-c", script, str(tag)])  # and it is not waited for
     assert await settled(
         lambda: any(word.startswith("zombie") for word in left(service.instance, service.home))
     )

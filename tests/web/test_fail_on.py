@@ -79,7 +79,7 @@ async def outcome(service: Service, html: str, *conditions: str) -> tuple[int, s
 async def test_a_condition_fails_what_it_names_and_nothing_else(
     service: Service, remote: str, html: str, code: str, status: int, says: str, failing: set[str]
 ) -> None:
-    """Whichever of the others stand beside it; the sentence names place, address or character."""
+    """With any of the others beside it; the sentence names place, address or character."""
     html = html.replace("{remote}", remote)
     for condition in sorted(failing):
         found, named, detail = await outcome(service, html, condition)

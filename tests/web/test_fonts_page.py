@@ -102,7 +102,7 @@ async def test_the_page_shows_each_family_in_its_own_font(
     assert service.engine.cache.answers["hit"] == hits + 1
 
 
-async def test_the_page_runs_nothing_and_is_in_nobody_s_frame(service: Service) -> None:
+async def test_the_page_runs_nothing_and_is_in_no_other_pages_frame(service: Service) -> None:
     """As the other pages."""
     async with service.client.get(f"{service.address}/fonts", headers=BROWSER) as answer:
         assert answer.status == 200
@@ -149,6 +149,6 @@ def test_families_are_read_from_lines_of_fc_list() -> None:
     assert (third.is_usable, third.characters, third.sample) == (False, 0, "")
 
 
-def test_a_family_s_name_is_a_string_of_css_whatever_is_in_it() -> None:
+def test_any_name_of_a_family_is_a_string_of_css() -> None:
     """Nothing ends it early."""
     assert css_string('a"; } \\ x') == '"a\\22 \\3b  \\7d  \\5c  x"'

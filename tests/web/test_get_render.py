@@ -147,7 +147,7 @@ async def test_a_picture_in_a_foreign_page_is_refused_and_costs_no_render(
 async def test_own_pages_those_of_allowed_origins_and_programs_may(
     service: Service, headers: dict[str, str]
 ) -> None:
-    """And an address that somebody types."""
+    """And an address that a person types."""
     given = {name: value.replace("{own}", service.address) for name, value in headers.items()}
     assert (await fetch(service, {"html": HTML, **SIZE}, **given)).status == 200
 
@@ -180,7 +180,7 @@ async def test_it_is_off_unless_it_is_allowed(fresh_service: Service) -> None:
 async def test_a_signed_url_may_have_any_source(
     start_service: StartService, remote: str, allowed: bool
 ) -> None:
-    """For pages of any origin, without a token, cached by anybody; unsigned ones are refused."""
+    """For pages of any origin, without a token, cached by all; unsigned ones are refused."""
     service = await start_service(
         signing_keys=KEYS, tokens=f"web={TOKEN}", get_render=allowed, allow_private="127.0.0.0/8",
         cache_bytes=1 << 20,

@@ -67,7 +67,7 @@ async def test_a_pause_far_longer_than_a_loop_may_be_stuck_harms_nothing(work_di
 
 @contextlib.asynccontextmanager
 async def unread(work_dir: Path, stream: str) -> AsyncIterator[Served]:
-    """A service whose log goes into a pipe that is full and that nobody reads."""
+    """A service whose log goes into a pipe that is full and is not read."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
@@ -170,7 +170,7 @@ def test_every_command_does_without_its_streams(work_dir: Path) -> None:
     [["HUP"], ["QUIT"], ["TERM", "TERM"], ["USR1", "USR2", "ALRM", "TERM"],
      pytest.param(["HUP", "HUP"], marks=pytest.mark.endurance)],
 )  # fmt: skip
-async def test_whatever_signal_ends_it_neither_folder_nor_lock_stays(
+async def test_neither_folder_nor_lock_stays_after_any_signal(
     work_dir: Path, signals: list[str]
 ) -> None:
     """A closed terminal, Ctrl-backslash, a second TERM: as the first TERM, or at once."""

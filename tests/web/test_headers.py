@@ -100,7 +100,7 @@ async def test_every_answer_is_what_it_says_it_is(start_service: StartService) -
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/status?format=html", "/fonts?format=html"])
-async def test_a_page_of_ours_is_in_nobodys_frame_and_loads_only_our_files(
+async def test_a_page_of_ours_is_in_no_other_pages_frame_and_loads_only_our_files(
     service: Service, path: str
 ) -> None:
     """Each with the same headers; no script in the page itself, and none from elsewhere."""

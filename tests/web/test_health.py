@@ -9,7 +9,7 @@ from tests.web.conftest import Service, StartService
 
 
 async def test_alive_and_ready_after_start(service: Service) -> None:
-    """A render has worked before anybody asked: the service proved itself at the start."""
+    """A render has worked before the first request: the service proved itself at the start."""
     assert (await service.get("/healthz")).status == 200
     response = await service.get("/readyz")
     assert response.status == 200

@@ -270,7 +270,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("name", SHOWN)
 async def test_what_is_hidden_takes_no_room(service: Service, name: str) -> None:
-    """Whatever the page declares, and beside selectors that would swallow a rule in a sheet."""
+    """Against all styles of the page, and beside selectors that would swallow a rule in a sheet."""
     selectors = ["i /*", "[title='x", "p::before", ".banner", "u:is(", "b:has(> i)"]
     assert await colour(service, SHOWN[name], hide=selectors) == LIME
     assert await colour(service, SHOWN[name], hide=["#another", "p"]) == RED
@@ -378,7 +378,7 @@ async def test_the_caret_is_hidden(service: Service) -> None:
 async def test_a_page_on_the_web_is_added_to_and_waited_for(
     service: Service, serve_pages: ServePages
 ) -> None:
-    """Whatever its Content-Security-Policy; an address is relative to the page."""
+    """With any Content-Security-Policy; an address is relative to the page."""
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(

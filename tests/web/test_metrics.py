@@ -57,7 +57,7 @@ async def test_renders_are_counted_by_outcome_and_format_with_every_phase(
 async def test_a_fault_of_ours_is_counted_as_such(
     fresh_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it is: never as a render that worked."""
+    """Every kind of it: never as a render that worked."""
     assert await fresh_service.at_rest()
 
     async def broken(*_: object) -> bytes:

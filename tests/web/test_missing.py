@@ -234,7 +234,7 @@ async def faults_of(service: Service, remote: str, before: str, step: int = 1) -
 
 
 @pytest.mark.slow
-async def test_whatever_a_page_goes_without_is_reported(keeping: Service, remote: str) -> None:
+async def test_all_that_a_page_goes_without_is_reported(keeping: Service, remote: str) -> None:
     """With its address, without secrets, once; such a picture is not kept."""
     assert await faults_of(keeping, remote, "<!doctype html>") == ""
 

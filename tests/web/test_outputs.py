@@ -139,7 +139,7 @@ POSTER: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("accept", some_in_quick(list(TYPES), 3))
 async def test_poster_thumbnail_and_pdf_of_one_page(service: Service, accept: str) -> None:
-    """Each has the pixels of a render of its own, whichever way the answer is packed."""
+    """Each has the pixels of a render of its own, in every packing of the answer."""
     parts = await several(service, POSTER, accept, html=PAGE)
     assert list(parts) == [one["name"] for one in POSTER]
     if accept != JSON:
@@ -186,7 +186,7 @@ async def check_each_alone(service: Service, parts: dict[str, Part]) -> None:
 
 @in_both_chromes
 async def test_the_page_is_loaded_once(service: Service, serve_pages: Callable[..., Any]) -> None:
-    """Whatever is captured of it: a picture in it is fetched once."""
+    """For all captures of it: a picture in it is fetched once."""
     asked: list[str] = []
 
     async def lime(request: web.Request) -> web.Response:
@@ -352,7 +352,7 @@ async def test_each_output_has_its_own_background(service: Service) -> None:
 
 @in_both_chromes
 async def test_pdfs_are_printed_last_and_pictures_know_nothing_of_it(service: Service) -> None:
-    """Wherever they stand, a full page last of all; the answer is in the order asked for."""
+    """At any place in the list, a full page last of all; the answer is in the order asked for."""
     html = (
         "<!doctype html><style>body { margin: 0; background: lime; height: 400px }"
         "@media print { body { background: blue } }</style>"
@@ -535,7 +535,7 @@ CACHED: dict[str, Any] = {
 
 
 async def test_all_outputs_are_cached_as_one(start_service: StartService) -> None:
-    """Whichever way they are packed; other names, or another order, are other outputs."""
+    """In every packing; other names, or another order, are other outputs."""
     service = await start_service(cache_bytes=1 << 20)
     words = []
     for accept in (*TYPES, MULTIPART):
@@ -557,7 +557,7 @@ async def test_all_outputs_are_cached_as_one(start_service: StartService) -> Non
 
 @pytest.mark.slow
 async def test_every_kind_of_answer_has_an_etag_of_its_own(start_service: StartService) -> None:
-    """And 304 for the same again, whatever its parts are; the bytes are the same each time."""
+    """And 304 for the same again, for all kinds of parts; the bytes are the same each time."""
     service = await start_service(cache_bytes=1 << 20)
     found = {kind: await ask(service, kind, **CACHED) for kind in TYPES}
     etags = {kind: answer.headers["ETag"] for kind, answer in found.items()}

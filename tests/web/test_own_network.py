@@ -1,4 +1,4 @@
-"""Headers, cookies and credentials go to the page's own origin and to nobody else; and `block`.
+"""Headers, cookies and credentials go to the page's own origin and to no other; and `block`.
 
 What leaked is read from what the servers received.
 """
@@ -102,7 +102,7 @@ async def test_all_that_goes_to_the_own_origin_brings_it(
 async def test_nothing_of_it_goes_to_another_origin(
     service: Service, server: LocalServer, other: LocalServer
 ) -> None:
-    """By no element, by no redirect, whatever the page asks for; nor back through another."""
+    """By no element and no redirect of the page; nor back through another."""
     back = quote(f"{server.address}/back.svg", safe="")
     away = quote(f"{other.address}/away.svg", safe="")
     through = quote(f"{other.address}/go?to={back}", safe="")
@@ -243,11 +243,11 @@ async def test_a_bearer_token_goes_to_the_pages_origin_alone(service: Service, n
                 "fetch('/own', {headers: {Authorization: 'Bearer own'}})</script>")  # fmt: skip
         return web.Response(text=text, content_type="text/html")
 
-    async def stranger(request: web.Request) -> web.Response:
+    async def another(request: web.Request) -> web.Response:
         foreign[request.path] = request.headers.get("Authorization", "")
         return web.Response(text=LIME_SVG, content_type="image/svg+xml")
 
-    async with serving(stranger) as other, serving(own) as address:
+    async with serving(another) as other, serving(own) as address:
         await shown(
             service, f"{address}/", headers={name: "Bearer secret"}, wait_until="networkidle0"
         )
@@ -255,7 +255,7 @@ async def test_a_bearer_token_goes_to_the_pages_origin_alone(service: Service, n
     assert foreign == {"/b.svg": ""}
 
 
-async def test_what_is_fetched_with_a_secret_is_shared_with_nobody(
+async def test_what_is_fetched_with_a_secret_is_not_shared(
     service: Service, server: LocalServer
 ) -> None:
     """Not by the cache of responses, and by that of pictures for equal secrets only."""

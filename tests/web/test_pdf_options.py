@@ -325,7 +325,7 @@ async def test_a_sheet_is_as_large_as_computed(
     *,
     landscape: bool,
 ) -> None:
-    """Whatever stands beside it; margins that leave nothing are refused, and nothing else is."""
+    """With any options beside it; only margins that leave nothing are refused."""
     pixels = {name: _pixels(value) for name, value in margin.items()}
     if paper is None:
         across, down = 400.0, 500.0
@@ -721,7 +721,7 @@ def test_any_text_of_the_metadata_comes_back(text: str, sheets: int) -> None:
 
 
 def test_what_is_no_pdf_fails_the_page() -> None:
-    """Whatever is wrong with it; nothing else comes of it."""
+    """For each fault of the file; nothing else comes of it."""
     for broken in (b"", b"%PDF-1.4\nstartxref\n5\n%%EOF\n", PLAIN[:-40], PLAIN[200:]):
         with pytest.raises(PageFailed):
             updated(broken, PLAIN, {"/Title": "x"})

@@ -280,7 +280,7 @@ async def _templates(service: Service) -> list[dict[str, Any]]:
     return templates
 
 
-async def test_a_full_page_pdf_is_one_page_whatever_the_page_says(service: Service) -> None:
+async def test_a_full_page_pdf_is_one_page_of_any_page(service: Service) -> None:
     """Its own paper size, margins and page breaks do not cut it."""
     page = """<!doctype html>
         <style>@page { size: A4; margin: 2cm } h1 { break-before: page }</style>

@@ -30,7 +30,7 @@ EXTENT = pytest.mark.parametrize(
 async def test_the_service_keeps_what_its_document_promises(
     start_service: StartService, tmp_path: Path, extent: tuple[str, str]
 ) -> None:
-    """Whatever is asked."""
+    """For any request."""
     how = ("--phases", extent[0], "--max-examples", extent[1])
     await hold(start_service, tmp_path, *how, environment={"SCHEMATHESIS_HOOKS": str(PLAIN)})
 

@@ -181,7 +181,7 @@ async def test_a_body_that_is_not_as_encoded_as_it_says_is_refused(shared: Servi
 
 
 async def test_html_in_a_wrong_charset_is_refused(shared: Service) -> None:
-    """Bytes that are not what the charset says, and a charset that nobody knows."""
+    """Bytes that are not what the charset says, and a charset that is unknown."""
     for kind in ("text/html", "text/html; charset=klingon"):
         status, problem = await problem_of(
             shared, data=b"\xff\xfe\x00", headers={"Content-Type": kind}

@@ -138,7 +138,7 @@ PLACES: dict[str, tuple[str, tuple[int, int]]] = {
 @pytest.mark.parametrize("scale", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PLACES)
 async def test_an_element_is_all_of_the_picture(service: Service, name: str, scale: int) -> None:
-    """Nothing of it is missing and nothing else is there, wherever it is."""
+    """Nothing of it is missing and nothing else is there, at any place on the page."""
     page, (width, height) = PLACES[name]
     picture = await part(service, HEAD + page, selector="#e", device_scale_factor=scale)
     assert picture.size == (width * scale, height * scale)

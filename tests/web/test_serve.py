@@ -334,7 +334,7 @@ async def test_render_reads_files_beside_its_page_and_warns(work_dir: Path, tmp_
 
 @pytest.mark.slow
 async def test_render_of_stdin_reads_no_files(work_dir: Path, tmp_path: Path) -> None:
-    """Wherever it is called: what comes by a pipe comes from elsewhere."""
+    """In any folder: what comes by a pipe comes from elsewhere."""
     html = b"<link rel=stylesheet href=pyproject.toml>"
     out = str(tmp_path / "out.png")
     status, _, err = await fed(work_dir, html, "render", "-", "-o", out)

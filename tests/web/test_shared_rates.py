@@ -141,7 +141,7 @@ async def test_a_bucket_of_the_future_goes_on_from_now(redis: Server) -> None:
 async def test_an_answer_that_is_no_wait_refuses_no_caller(
     redis: Server, answer: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Something else than the script has answered, a proxy say: as if nobody had."""
+    """Something else than the script has answered, a proxy say: as without an answer."""
     rates = SharedRates(redis.address, per_minute=60, burst=1)
 
     async def lying(**_: object) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Small requests have small costs and small answers, whatever is in them.
+"""Small requests have small costs and small answers, with any content.
 
 Reading a header is held against this process's own CPU time, with a wide margin: what is meant are
 costs that grow with the square, of which each took a second or more.
@@ -101,7 +101,7 @@ def test_no_header_is_costly_to_read(look: Callable[[str], object], piece: str) 
 
 
 async def test_a_body_of_chunks_of_one_byte_is_refused(service: Service) -> None:
-    """Two million of them took four seconds of everybody's; a few thousand are let."""
+    """Two million of them took four seconds of every caller's; a few thousand are let."""
     head = (
         b"POST /render?width=9&height=9 HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: text/html\r\nTransfer-Encoding: chunked\r\n"

@@ -73,7 +73,7 @@ async def test_what_one_has_painted_the_other_need_not(
 
 
 async def test_equal_requests_at_once_ask_once(start_service: StartService, redis: Server) -> None:
-    """And paint once, where nobody has."""
+    """And paint once, where no replica has."""
     one = await replica(start_service, redis)
     answers = await asyncio.gather(*(ask(one, PAGE) for _ in range(5)))
     assert sorted(map(word, answers)) == ["coalesced"] * 4 + ["miss"]
@@ -165,7 +165,7 @@ async def test_it_need_not_be_there_at_the_start(
 
 
 @pytest.mark.slow
-async def test_what_is_no_picture_is_painted_anew(
+async def test_what_is_no_picture_is_painted_again(
     start_service: StartService, redis: Server
 ) -> None:
     """From any writer, and of any type."""
@@ -223,7 +223,7 @@ async def test_who_may_fetch_otherwise_has_its_own(
 
 
 async def test_none_is_kept_longer_than_here(start_service: StartService, redis: Server) -> None:
-    """Whatever the one that painted it said."""
+    """Even if the replica that painted it keeps it longer."""
     await painter(start_service, redis)
     await asyncio.sleep(1.1)
     other = await replica(start_service, redis, cache_seconds=1)

@@ -62,7 +62,7 @@ async def listing(service: Service, path: str = "/templates") -> dict[str, Any]:
 # --- reload ------------------------------------------------------------------------------------
 
 
-async def test_a_change_is_in_the_next_picture_whatever_the_cache_has(
+async def test_a_change_is_in_the_next_picture_and_not_that_of_the_cache(
     start_service: StartService, tmp_path: Path
 ) -> None:
     """Page, style, include; and what is put back is found again."""
@@ -248,7 +248,7 @@ async def test_a_picture_comes_with_the_data_that_names_it(shows: Service) -> No
 
 
 async def test_our_own_templates_show_pictures_that_come_along(service: Service) -> None:
-    """By curl, as the README has it; and nobody else's page has them."""
+    """By curl, as the README has it; and no other caller's page has them."""
     fields = (("template", "share-poster"), ("width", "750"), ("height", "1334"))
     data = {**SAMPLE, "image": "照片.png"}
 
@@ -319,7 +319,7 @@ const s = document.createElement('script'); s.src = 'evil.png'; document.body.ap
 async def test_a_callers_file_is_never_code_or_style_of_a_templates_page(
     start_service: StartService, tmp_path: Path, markup: str
 ) -> None:
-    """Whatever it holds and however a careless template asks for it: only a picture."""
+    """With any content, and in any way in which a careless template asks for it: a picture."""
     page = '<!doctype html><link rel="stylesheet" href="style.css">' + markup
     own = "@import 'evil.png';"
     make(tmp_path, page=page, own__js=OWN_JS, own__css=own)
@@ -338,7 +338,7 @@ async def test_a_callers_file_is_never_code_or_style_of_a_templates_page(
 async def test_a_templates_own_file_goes_before_one_of_the_callers(
     start_service: StartService, tmp_path: Path
 ) -> None:
-    """By whatever name of it: the name itself is refused, and others lead to the template's."""
+    """By any name of it: the name itself is refused, and others lead to the template's."""
     folder = make(tmp_path, page=SHOWN.replace("{{ photo }}", "img/%70hoto.png"))
     (folder / "img").mkdir()
     (folder / "img/photo.png").write_bytes(square("green"))

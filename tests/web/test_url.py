@@ -142,7 +142,7 @@ async def test_a_title_is_safe_in_a_header(
 async def test_a_title_is_bounded_and_a_page_that_lies_about_it_is_rendered(
     service: Service, server: LocalServer
 ) -> None:
-    """Whatever a script makes of `document.title`."""
+    """A script may make anything of `document.title`."""
     long = await shown(service, server.page("/long", "x", title="漢" * 5_000))
     assert 800 < len(long.headers["X-Page-Title"]) <= 900
     assert unquote(long.headers["X-Page-Title"], errors="strict").strip("漢") == ""
@@ -168,7 +168,7 @@ async def test_an_error_status_fails_unless_it_is_allowed(
 
 
 async def test_an_address_that_cannot_be_reached_is_502_with_the_reason(service: Service) -> None:
-    """No such host, nobody listens, nobody answers, no TLS: each soon, and each named."""
+    """No such host, no listener, no answer, no TLS: each soon, and each named."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
         cases = {f"http://127.0.0.1:{port}/": "timeout", "http://no.such.invalid/": "unknown_host"}

@@ -100,7 +100,7 @@ async def test_what_is_waited_for_is_there(service: Service, name: str) -> None:
 
 @in_both_chromes
 async def test_an_event_that_came_early_counts(service: Service) -> None:
-    """It is listened for from the page's start, before its first script, whatever that does."""
+    """It is listened for from the page's start, before its first script, which may say it."""
     html = (
         "<script>addEventListener('ready', (one) => one.stopImmediatePropagation(), true);"
         f"dispatchEvent(new Event('ready')); {TURN}</script>"

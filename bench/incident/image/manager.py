@@ -1,8 +1,8 @@
-"""A service manager that waits for its own child only: strangers that end under it stay zombies.
+"""A service manager that waits for its own child only: others that end under it stay zombies.
 
     python3 manager.py COMMAND...
 
-It stands for whatever starts a service and is no init. On SIGTERM it tells the main process, and
+It stands for any starter of a service that is no init. On SIGTERM it tells the main process, and
 only that, as systemd does with KillMode=mixed; it leaves with the status of that process.
 """
 

@@ -1,6 +1,6 @@
 """The incident's way: a Chrome launched for each render, of which only the leader is killed.
 
-Started as PID 1 of a namespace nobody reaps its orphans. Serves POST /render on $PORT.
+Started as PID 1 of a namespace, it leaves its orphans unreaped. Serves POST /render on $PORT.
 """
 
 import json

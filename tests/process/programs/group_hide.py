@@ -18,7 +18,7 @@ def here():
 
 
 def linger():
-    """Stay until somebody ends it."""
+    """Stay until a signal ends it."""
     while True:
         signal.pause()
 

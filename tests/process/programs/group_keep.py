@@ -1,6 +1,6 @@
-"""Starts a command and stays until its own stdin ends, whatever becomes of the command.
+"""Starts a command and stays until its own stdin ends, also when the command has ended.
 
-Usage: group_keep.py [--adopt] -- COMMAND... With --adopt it is a subreaper that waits for nobody
+Usage: group_keep.py [--adopt] -- COMMAND... With --adopt it is a subreaper that waits for no child
 before the end of stdin: the bad PID 1 of the incident. Then it kills and reaps all that it has.
 """
 

@@ -1,7 +1,7 @@
 """Does not go when asked: ignores TERM, INT, QUIT and HUP; only KILL ends it.
 
 Usage: stubborn.py FILE [stop]. Appends "ready PID"; with `stop` it stops itself then, and ignores
-nothing: it dies of TERM as soon as somebody continues it.
+nothing: it dies of TERM as soon as a signal continues it.
 """
 
 import os

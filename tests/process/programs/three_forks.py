@@ -1,4 +1,4 @@
-"""Three forks in a row: one process becomes eight, seven of which nobody waits for.
+"""Three forks in a row: one process becomes eight, seven of which stay zombies when they end.
 
 Usage: three_forks.py FILE. Every process appends its pid; the first one leaves last, with 0.
 """

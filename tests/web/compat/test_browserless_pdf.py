@@ -114,7 +114,7 @@ A4, LETTER = (595, 842), (612, 792)
 async def test_the_sheets_of_a_pdf(
     service: Service, options: dict[str, Any], size: tuple[int, int], sheets: int
 ) -> None:
-    """Letter by default, whatever the page says; by name, or by sides with units."""
+    """Letter by default, against the page's own size; by name, or by sides with units."""
     html = (
         "<style>@page { size: A5 } p { break-after: page } p:last-child { break-after: auto }"
         "</style><p>a</p><p>b</p><p>c</p>"
@@ -133,7 +133,7 @@ async def printed(service: Service, html: str, **options: Any) -> bytes:
 
 
 async def test_what_is_on_a_sheet(service: Service) -> None:
-    """Margins, backgrounds, scale and media; puppeteer's defaults are none of them, and print."""
+    """Margins, backgrounds, scale and media; by puppeteer's defaults without any, for print."""
     html = (
         "<style>body { margin: 0; background: #00f } @media screen { h1 { display: none } }"
         " h1 { color: #f00; margin: 0 }</style><h1>Word</h1>"
@@ -153,7 +153,7 @@ async def test_what_is_on_a_sheet(service: Service) -> None:
 
 
 async def test_sheets_lie(service: Service) -> None:
-    """Turned by landscape, whatever their size."""
+    """Turned by landscape, in any size."""
     legal = await printed(service, "<p>x", format="LEGAL", landscape=True)
     assert sizes(legal) == [pytest.approx((1008, 612), abs=1)]
 

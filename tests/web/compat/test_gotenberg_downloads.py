@@ -160,7 +160,7 @@ async def test_nothing_is_fetched_for_a_form_that_is_wrong(
 async def test_fetching_is_charged_like_a_render(
     start_service: StartService, web: LocalServer
 ) -> None:
-    """So that a caller cannot have more fetched than its quota says, whatever becomes of it."""
+    """So that a caller cannot have more fetched than its quota says, even if it fails."""
     service = await start_service(
         compat="gotenberg", tokens=TOKENS, allow_private="127.0.0.0/8",
         token_renders_per_minute=2, token_burst=2,

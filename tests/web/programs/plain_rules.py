@@ -1,6 +1,6 @@
 """A hook of schemathesis: leaves out of the document what it cannot make up requests by.
 
-These are the rules between options, and the schema of a body in HTML: whatever is sent as text is
+These are the rules between options, and the schema of a body in HTML: all text that is sent is
 text, and none violates it.
 
 Schemathesis makes up values by JSON Schema, and gives up where there are too many conditions. The

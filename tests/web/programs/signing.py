@@ -16,7 +16,7 @@ KEY = SigningKey("new", b"fedcba9876543210")
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Whatever else is in the address stays as it was made up."""
+    """The other parameters of the address stay as they were made up."""
     if case.operation.path != "/render/{template}" or not isinstance(case.query, dict):
         return
     given = {name: one for name, one in case.query.items() if name not in signed.ABOUT}
