@@ -1,6 +1,7 @@
 """Settings: read once, checked as a whole, and every one of them in the help."""
 
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -160,11 +161,12 @@ def test_no_text_makes_loading_fail_in_another_way(given_: dict[str, str]) -> No
     assert said is None or any(variable in said for variable in environ)
 
 
+@functools.cache
 def help_text() -> str:
-    """What `poster-service serve --help` prints, as one line."""
+    """What `poster-service serve --help-settings` prints, as one line."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as left:
-        main(["serve", "--help"])
+        main(["serve", "--help-settings"])
     assert left.value.code == 0
     return re.sub(r"\s+", " ", re.sub(r"-\n\s+", "-", printed.getvalue()))
 
@@ -188,7 +190,7 @@ def test_every_setting_is_in_the_help(name: str) -> None:
 
 
 def test_every_setting_has_a_group_and_groups_stand_together() -> None:
-    """`--help` and the configuration page show one group after the other."""
+    """`--help-settings` and the configuration page show one group after the other."""
     groups = [row.group for row in rows()]
     assert all(groups)
     assert len([one for one, _ in itertools.groupby(groups)]) == len(set(groups))
