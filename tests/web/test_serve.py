@@ -87,10 +87,14 @@ async def test_init_keeps_its_ledger_while_the_service_runs(work_dir: Path) -> N
 
 @pytest.mark.slow
 async def test_a_pasted_curl_line_gets_a_picture(work_dir: Path, tmp_path: Path) -> None:
-    """What `serve` prints can be pasted into a shell."""
+    """What `serve` prints can be pasted into a shell, and the pages that it names are there."""
     async with serving(work_dir) as served:
         assert served.process.stdout is not None
-        line = (await served.process.stdout.readline()).decode().removeprefix("try: ")
+        lines = [(await served.process.stdout.readline()).decode() for _ in range(4)]
+        for page in lines[:3]:
+            async with served.client.get(page.split()[0]) as answer:
+                assert answer.status == 200, page
+        line = lines[3].removeprefix("try: ")
         shell = await asyncio.create_subprocess_shell(line, cwd=tmp_path)
         assert await shell.wait() == 0
         assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
