@@ -5,7 +5,7 @@ declaration.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -27,6 +27,9 @@ from poster_service.similar import did_you_mean, nearest
 
 #: Characters of a value that a fault shows.
 SHOWN = 40
+#: From so many faults on only the first entries of lists and maps are looked at, so many of each:
+#: more than any may have.
+MANY, ENTRIES = 500, 128
 
 G = TypeVar("G", bound=OptionGroup)
 
@@ -66,9 +69,45 @@ def validated(
     try:
         return group.model_validate(given, strict=strict), []
     except ValidationError as error:
+        if error.error_count() > MANY:
+            error, given = _of_fewer(group, given, error, strict=strict)
         found = error.errors(include_url=False, include_context=False)
         # A map or a list can have thousands of faults; more than are listed need no words.
         return None, list(itertools.islice(_faults(group, given, found), MOST_FAULTS))
+
+
+def _of_fewer(
+    group: type[OptionGroup],
+    given: Mapping[str, object],
+    error: ValidationError,
+    *,
+    strict: bool,
+) -> tuple[ValidationError, Mapping[str, object]]:
+    """The error of as many values as have all the faults that are listed, and these values.
+
+    Each of a hundred thousand faults would become a dictionary, which takes a second or two.
+    """
+    names = frozenset(part for name in entries_by_name(group) for part in name.split("."))
+    fewer = {name: _cut(value, names) for name, value in given.items()}
+    try:
+        group.model_validate(fewer, strict=strict)
+    except ValidationError as of_fewer:
+        return of_fewer, fewer
+    return error, given
+
+
+def _cut(value: object, names: Set[str]) -> object:
+    """A value whose lists and maps have their first `ENTRIES` only, and all that have known names.
+
+    A list or map that is too long still is, and nothing is missing that was not.
+    """
+    if isinstance(value, list):
+        return [_cut(one, names) for one in value[:ENTRIES]]
+    if isinstance(value, Mapping):
+        some = dict(itertools.islice(value.items(), ENTRIES))
+        some |= {name: value[name] for name in names if name in value}
+        return {name: _cut(one, names) for name, one in some.items()}
+    return value
 
 
 def broken_rules(
