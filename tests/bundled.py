@@ -15,6 +15,9 @@ from typing import Any
 from poster_service.settings import default_templates
 
 FOLDER = default_templates()
+#: Two of them, which the services of tests have: to read all takes each start half a second of CPU,
+#: on a busy machine, and there are hundreds.
+FEW = Path(__file__).with_name("few_templates")
 NAMES = sorted(one.name for one in FOLDER.iterdir() if (one / "poster.html").is_file())
 #: Read once, at the import: a test of a service must not read files in its event loop.
 _FILES = {

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 
+from tests.bundled import FEW
 from tests.conftest import left, settled
 from tests.processes import end, name_of, tree
 
@@ -71,9 +72,9 @@ def left_of(work_dir: Path) -> list[str]:
 
 
 def environment(work_dir: Path) -> dict[str, str]:
-    """This process's environment without POSTER_ variables, but with the work folder."""
+    """This process's without POSTER_ variables, but with the work folder and few templates."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTER_")}
-    return kept | {"POSTER_WORK_DIR": str(work_dir)}
+    return kept | {"POSTER_WORK_DIR": str(work_dir), "POSTER_TEMPLATES": str(FEW)}
 
 
 async def run(work_dir: Path, *arguments: str, **more: str) -> tuple[int, str, str]:

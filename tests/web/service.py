@@ -16,6 +16,7 @@ from poster_service.settings import Settings
 from poster_service.web.app import make_app
 from poster_service.web.protocol import address_of, open_site
 from poster_service.web.service import Service as HttpService
+from tests.bundled import FEW
 from tests.conftest import left, settled, short_folder
 
 
@@ -140,6 +141,7 @@ async def running(**changes: Any) -> AsyncIterator[Service]:
         "max_ready_chromes": 1,
         "concurrency": 2,
         "cache_bytes": 0,
+        "templates": FEW,
         **changes,
     }
     with contextlib.ExitStack() as stack:

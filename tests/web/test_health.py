@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.bundled import NAMES
+from tests.bundled import FOLDER, NAMES
 from tests.web.conftest import Service, StartService
 
 
@@ -48,8 +48,9 @@ async def test_an_idle_service_goes_on_proving_itself(start_service: StartServic
     assert await service.at_rest()
 
 
-async def test_templates_are_listed_with_schema_and_sample(service: Service) -> None:
+async def test_templates_are_listed_with_schema_and_sample(start_service: StartService) -> None:
     """GET /templates: all that a caller needs to fill one in."""
+    service = await start_service(templates=FOLDER)
     listing = (await (await service.get("/templates")).json())["templates"]
     assert [one["name"] for one in listing] == NAMES
     for one in listing:

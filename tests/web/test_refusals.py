@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.bundled import NAMES
 from tests.web.conftest import Service, StartService
 from tests.web.service import running_in_own_folder
 
@@ -108,7 +107,7 @@ async def test_an_unknown_template_is_reported_with_those_there_are(shared: Serv
     """404 and the names."""
     status, problem = await problem_of(shared, json={"template": "no-such", "data": {}})
     assert (status, problem["code"], problem["field"]) == (404, "unknown_template", "template")
-    assert problem["allowed"] == ", ".join(NAMES)
+    assert problem["allowed"] == "article-card, share-poster"
 
 
 async def test_data_that_does_not_fit_is_reported_by_its_place(shared: Service) -> None:
