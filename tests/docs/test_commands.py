@@ -8,11 +8,14 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from poster_service.web.compat.registry import APIS
+from tests.conftest import short_folder
 from tests.docs.pages import KINDS, PAGES, ROOT, Block, blocks, name_of
 from tests.docs.service import SECRET, environment, folder_for, run, started
 
@@ -63,28 +66,38 @@ def test_no_block_is_hidden_in_indentation(page: Path) -> None:
         before = line
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(500)  # the load test among them has 300 renders with chaos
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
-async def test_the_commands_of_a_page_work_as_they_stand(
-    page: Path, work_dir: Path, tmp_path: Path
-) -> None:
-    """One after the other, in one folder; each exits with 0, each picture it names is one.
+@dataclass(frozen=True)
+class Served:
+    """The service of all pages, and the environment of their commands."""
 
-    The load test is among them, so this is also the quick proof that 300 renders with chaos leave
-    nothing: its exit status is 0 only then.
-    """
-    folder_for(tmp_path)
-    env = environment(work_dir, TOKEN=SECRET)
+    address: str
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+async def served() -> AsyncIterator[Served]:
+    """One service for all pages, as a reader has; it leaves nothing when it is stopped."""
     serve = (sys.executable, "-m", "poster_service", "serve", "--port", "0")
     signing = {"POSTER_SIGNING_KEYS": f"main={SECRET}"}
     more = signing | {"POSTER_COMPAT": ",".join(APIS)}
-    async with started(*serve, work_dir=work_dir, env=env | more) as address:
-        for block in blocks(page):
-            if block.language == "sh" and not block.kind:
-                status, out = await run(block.text, address, tmp_path, env)
-                assert status == 0, f"{block}\n{block.text}\n{out}"
-                check_pictures(block, tmp_path)
+    with short_folder() as work_dir:
+        env = environment(work_dir, TOKEN=SECRET)
+        async with started(*serve, work_dir=work_dir, env=env | more) as address:
+            yield Served(address, env)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
+async def test_the_commands_of_a_page_work_as_they_stand(
+    page: Path, served: Served, tmp_path: Path
+) -> None:
+    """One after the other, in one folder; each exits with 0, each picture it names is one."""
+    folder_for(tmp_path)
+    for block in blocks(page):
+        if block.language == "sh" and not block.kind:
+            status, out = await run(block.text, served.address, tmp_path, served.environment)
+            assert status == 0, f"{block}\n{block.text}\n{out}"
+            check_pictures(block, tmp_path)
 
 
 def check_pictures(block: Block, folder: Path) -> None:

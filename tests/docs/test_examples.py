@@ -15,7 +15,7 @@ from tests.docs.service import environment, started
 from tools.docs.reference import error_codes
 
 OPERATIONS = ROOT / "docs" / "operations.md"
-CALLERS = 40
+CALLERS = 20
 QUEUE = 4
 
 
