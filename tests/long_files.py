@@ -1,7 +1,12 @@
-"""The files of tests that take longest, which begin first: the suite does not end with one of them.
+"""How the workers of pytest-xdist share the tests: file by file, and the longest begin first.
 
-The workers of pytest-xdist take the files in the order in which their tests were collected.
+They take the files in the order in which their tests were collected, so the suite does not end with
+a long one. Some files stay together in one worker, for what they share takes long to start.
 """
+
+import zlib
+
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 #: Longest first, by the clock. The first builds the image, which the others of `tests/image` find.
 LONG_FILES = (
@@ -25,17 +30,42 @@ LONG_FILES = (
     "tests/web/test_fonts.py",
     "tests/web/test_capture.py",
     "tests/web/test_endings.py",
-    "tests/hostile/test_plain_http.py",
+    "tests/hostile",
     "tests/web/test_cache.py",
     "tests/chrome/test_frames.py",
     "tests/web/test_connections.py",
 )
 
 
-def place_of(file: str) -> int:
-    """Where a file comes: the long ones first, all others after them.
+#: Its files run one after the other, but for the long ones: they share the hostile worlds.
+TOGETHER = "tests/hostile"
+
+
+def unit_of(file: str) -> str:
+    """What a file is run with: a folder, or only itself.
 
     Args:
         file: Its path from the top of the project.
     """
-    return LONG_FILES.index(file) if file in LONG_FILES else len(LONG_FILES)
+    return TOGETHER if file.startswith(TOGETHER) and file not in LONG_FILES else file
+
+
+def place_of(file: str) -> tuple[int, int]:
+    """Where a file comes: the long ones first, all others after them in no order.
+
+    Those of a folder would compute all together, or wait all together while both cores are idle.
+
+    Args:
+        file: Its path from the top of the project.
+    """
+    unit = unit_of(file)
+    if unit in LONG_FILES:
+        return LONG_FILES.index(unit), 0
+    return len(LONG_FILES), zlib.crc32(unit.encode())
+
+
+class FilesTogether(LoadFileScheduling):  # type: ignore[misc]
+    """Each worker takes a file after the other, or the files that stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid.partition("::")[0])

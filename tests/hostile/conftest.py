@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ def _can_have_a_world() -> str | None:
 
 
 class Worlds:
-    """The worlds of a file's tests, each with its settings; started when first needed."""
+    """The worlds that run, each with its settings; started when first needed."""
 
     def __init__(self) -> None:
         self._running: dict[str, World] = {}
@@ -235,15 +235,28 @@ class Worlds:
         """End them all, each of which checks that nothing is left."""
         for world in self._running.values():
             world.end()
+        self._running.clear()
 
 
-# Of one module and not of the session: tests that come later count the children of this process.
-@pytest.fixture(scope="module")
-def worlds() -> Iterator[Worlds]:
-    """All worlds of a file: fixtures that ask for the same settings get the same world."""
-    found = Worlds()
-    yield found
-    found.end()
+HERE = Path(__file__).parent
+WORLDS_THAT_RUN = Worlds()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """End the worlds after the last test here: tests elsewhere count this process's children.
+
+    Files of this folder that run one after the other have the same worlds.
+    """
+    yield
+    if nextitem is None or HERE not in nextitem.path.parents:
+        WORLDS_THAT_RUN.end()
+
+
+@pytest.fixture(scope="session")
+def worlds() -> Worlds:
+    """All worlds: fixtures that ask for the same settings get the same world."""
+    return WORLDS_THAT_RUN
 
 
 #: Program and isolation level of each world that hostile pages are tried in.
@@ -258,10 +271,11 @@ MODES = {"a Chrome each": "", "a context each": "-shared"}
 
 
 def _world(worlds: Worlds, name: str) -> World:
-    """One of them, with few Chromes, so that each is had again soon."""
+    """One of them; where Chromes are shared with few, so that each is had again soon."""
     if "chromium" in name and not FULL.exists():
         pytest.skip("no full Chromium here")
-    return worlds.get(**WORLDS[name], concurrency=1, max_ready_chromes=1)
+    few = {"concurrency": 1} if "shared" in name else {}
+    return worlds.get(**WORLDS[name], **few)
 
 
 @pytest.fixture(scope="module")

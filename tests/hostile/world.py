@@ -25,16 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 from poster_service import logs
 from poster_service.process import census
-from poster_service.settings import Settings
-from poster_service.web.app import make_app
 from poster_service.web.service import Service
-from tests.conftest import left
 from tests.hostile import servers
 from tests.hostile.network import FORBIDDEN, MANY, NAMES, PUBLIC, PUBLIC_6, SILENT
+from tests.hostile.services import Running, Services
 
 PORTS = (80, 443, 8080, 9222)
 DNS_PORT = 53
@@ -172,9 +169,8 @@ class World:
         self.web = servers.HostileServers()
         self._folder = tempfile.TemporaryDirectory(prefix="w")
         Path(self._folder.name).chmod(0o711)  # Chrome may be another user
-        self._settings: dict[str, Any] | None = None
-        self._service: Service | None = None
-        self._runner: web.AppRunner | None = None
+        self._services = Services(Path(self._folder.name))
+        self._now: Running | None = None
         self._peak = [0, 0]
 
     async def start(self) -> None:
@@ -190,7 +186,8 @@ class World:
 
     async def order(self, order: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked, and tell what was seen meanwhile."""
-        await self._serve(order.get("settings", {}))
+        alone = order.get("do") in ("crowd", "measure")
+        self._now = await self._services.get(order.get("settings", {}), alone=alone)
         self.names.forget()
         self.web.hits.clear()
         self.web.plain.clear()
@@ -247,7 +244,6 @@ class World:
 
     async def _idle(self) -> None:
         """Wait until no job runs or waits, and no webhook waits to be delivered."""
-        assert self._service is not None
         jobs, webhooks = self._service.jobs, self._service.webhooks
         for _ in range(3_000):
             is_working = jobs.runner is None or jobs.runner.active.count
@@ -274,7 +270,8 @@ class World:
         return await self._ask("POST", path, **body)
 
     async def _ask(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        connector = aiohttp.UnixConnector(f"{self._folder.name}/http")
+        assert self._now is not None
+        connector = aiohttp.UnixConnector(self._now.socket)
         async with (
             aiohttp.ClientSession(connector=connector) as client,
             client.request(method, f"http://localhost{path}", **body) as response,
@@ -314,7 +311,6 @@ class World:
             one.cancel()
         await asyncio.wait(others)
         peak.cancel()
-        assert self._service is not None
         outbound = self._service.engine.fetcher.outbound
         statistics = outbound.statistics
         await _until(lambda: not statistics().running + statistics().waiting, "fetches gone")
@@ -356,7 +352,6 @@ class World:
 
     def _look(self) -> dict[str, Any]:
         """Listening sockets of every Chrome, and the environment of each of its processes."""
-        assert self._service is not None
         spec = self._service.engine.pool.spec
         seen = census.snapshot(spec.instance, spec.instance_dir)
         inodes = set()
@@ -377,35 +372,15 @@ class World:
         renewed = self._service.engine.pool.statistics().renewed
         return {"sockets": sockets, "environments": environments, "renewed": renewed}
 
-    async def _serve(self, settings: dict[str, Any]) -> None:
-        """Have a service with these settings; the one before is stopped and has ended."""
-        if settings == self._settings:
-            return
-        await self.stop()
-        given = {
-            "work_dir": f"{self._folder.name}/l",
-            "concurrency": 2,
-            "cache_bytes": 0,
-            **settings,
-        }
-        self._service = Service.build(Settings(**given))
-        await self._service.start()
-        self._runner = web.AppRunner(
-            make_app(self._service), access_log=None, handler_cancellation=True
-        )
-        await self._runner.setup()
-        await web.UnixSite(self._runner, f"{self._folder.name}/http").start()
-        self._settings = settings
+    @property
+    def _service(self) -> Service:
+        """The service of this order."""
+        assert self._now is not None
+        return self._now.service
 
     async def stop(self) -> None:
-        """Stop the service and see that nothing of it is left."""
-        if self._service is None or self._runner is None:
-            return
-        await self._service.stop()
-        await self._runner.cleanup()
-        spec = self._service.engine.pool.spec
-        assert left(spec.instance, spec.instance_dir) == []
-        self._service = None
+        """Stop the services and see that nothing of them is left."""
+        await self._services.end()
 
 
 async def _until(is_so: Callable[[], bool], what: str) -> None:
