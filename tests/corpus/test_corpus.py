@@ -117,7 +117,7 @@ class Pair:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("headless-shell-1-2", marks=pytest.mark.slow),
+        pytest.param("headless-shell-1-1", marks=pytest.mark.slow),
         pytest.param("headless-shell-1-3", marks=pytest.mark.endurance),
         pytest.param("headless-shell-50-3", marks=pytest.mark.endurance),
         pytest.param("chromium-1-3", marks=pytest.mark.endurance),
@@ -148,7 +148,7 @@ async def pair(
 
 
 def kinds_of(name: str, count: int) -> list[str]:
-    """So many kinds for a page: with 2 each page is without another one, of three neighbours."""
+    """So many kinds for a page: with 1 each of three neighbours is in another one."""
     first = NAMES.index(name) % len(KINDS)
     return [KINDS[(first + more) % len(KINDS)] for more in range(count)]
 

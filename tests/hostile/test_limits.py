@@ -202,7 +202,7 @@ def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> Non
     # One that must end by a limit and not by its time gets time enough on a loaded machine.
     timeout_ms = 20_000
     if "render_timeout" in codes:
-        timeout_ms = 5_000 if len(codes) > 1 else 2_000
+        timeout_ms = 3_000 if len(codes) > 1 else 1_500
     begin = time.monotonic()
     seen = any_world.render(page, hold=LONG, timeout_ms=timeout_ms, settings=settings)
     assert time.monotonic() - begin < SETTLE_SECONDS + timeout_ms / 1_000

@@ -210,7 +210,6 @@ def test_a_name_that_changes_its_mind_gets_nowhere(any_world: World, name: str) 
     assert seen.warned("denied", name, "address")
 
 
-@in_both_chromes
 def test_a_name_with_an_address_inside_and_one_outside_leads_outside(any_world: World) -> None:
     """Never to the one that is forbidden, however often it is tried."""
     page = "".join(f"<img src='https://both.test/typed?header=Connection=close&{i}'>"

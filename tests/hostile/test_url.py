@@ -56,7 +56,6 @@ def test_no_scheme_but_the_webs_is_visited(either_world: World, url: str) -> Non
     assert b"root:" not in seen.body
 
 
-@in_both_chromes
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_public_web_is_visited_by_http_too(any_world: World, scheme: str) -> None:
     """A page that comes by http has its pictures by http; one that comes by https has not.

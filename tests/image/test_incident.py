@@ -13,8 +13,6 @@ from tests.image.harness import ROOT, Engine
 
 RENDERS = 3
 
-pytestmark = pytest.mark.timeout(900)  # the image may have to be built
-
 
 def bench(engine: Engine, out: Path, *names: str) -> dict[str, Any]:
     """Rows of the bench by name."""
@@ -30,10 +28,14 @@ def bench(engine: Engine, out: Path, *names: str) -> dict[str, Any]:
     return {row["name"]: row for row in rows}
 
 
+@pytest.mark.endurance
+@pytest.mark.timeout(900)  # the image may have to be built
 def test_python_as_pid_1_keeps_zombies_and_ours_keeps_none(engine: Engine, tmp_path: Path) -> None:
     """The same service leaves zombies under python, none under init, which tells it of TERM too.
 
-    And none under systemd, under which such a service usually begins.
+    And none under systemd, under which such a service usually begins. `make test` has the first
+    two of a load test (`test_load.py`); here they are the bench's own rows, and its image takes two
+    minutes.
     """
     rows = bench(engine, tmp_path, "python", "systemd", "ours")
     usual, ours, systemd = rows["python"], rows["ours"], rows["systemd"]

@@ -36,6 +36,8 @@ RESTRICTIONS = {
     "all": LOCKED_DOWN,
     "all, another uid": (*LOCKED_DOWN, "--user=1234567:0"),
 }
+#: Each a part of the last two: what renders with none of the privileges renders without one.
+WITHIN_ALL = ("another uid", "read-only", "no capabilities", "limits", "sandbox")
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,13 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return pictures
 
 
-@pytest.mark.parametrize("restriction", RESTRICTIONS)
+@pytest.mark.parametrize(
+    "restriction",
+    [
+        pytest.param(one, marks=[pytest.mark.endurance] * (one in WITHIN_ALL))
+        for one in RESTRICTIONS
+    ],
+)
 async def test_it_renders_and_stops_under(
     engine: Engine, image: str, outside: dict[str, bytes], restriction: str
 ) -> None:

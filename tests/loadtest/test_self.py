@@ -107,7 +107,7 @@ def at_level(isolation: str) -> dict[str, str]:
     ("isolation", "renders"),
     [
         ("process", 300),
-        ("context", 150),
+        ("context", 80),
         pytest.param("context", 300, marks=pytest.mark.endurance),
         pytest.param("page", 300, marks=pytest.mark.endurance),
     ],
@@ -118,7 +118,7 @@ async def test_many_renders_with_chaos_leave_nothing_and_stay_flat(
     """With a Chrome for each render, with Chromes that serve fifty, and with warm pages.
 
     All zeros, exit status 0; the reports say so, refer to nothing and can be opened. Of the second,
-    150 are enough here: one descriptor more per render would be 135 at the end.
+    80 are enough here: one descriptor more per render would be 72 at the end.
     """
     page, picture = tmp_path / "report.html", tmp_path / "poster.png"
     tested = await load_test(

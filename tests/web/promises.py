@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openapi_spec_validator import OpenAPIV31SpecValidator
-
 from poster_service.settings import Settings
 from poster_service.web import openapi
 from poster_service.web.app import make_app
@@ -33,13 +31,12 @@ negative_data_rejection.expected-statuses = [
 """
 
 
-def valid_document(folder: Path, *compat: str) -> dict[str, Any]:
-    """GET /openapi.json of a service with tokens and these APIs, which is valid."""
+def document_of(folder: Path, *compat: str) -> dict[str, Any]:
+    """GET /openapi.json of a service with tokens and these APIs."""
     given: Any = {"tokens": f"web={TOKEN}", "compat": compat}
     settings = Settings(work_dir=folder, **given)
     made = openapi.document(make_app(Service.build(settings)))
     document: dict[str, Any] = json.loads(json.dumps(made))
-    OpenAPIV31SpecValidator(document).validate()
     return document
 
 

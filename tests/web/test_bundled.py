@@ -27,6 +27,8 @@ from tests.bundled import (
 from tests.web.pictures import at, decode
 from tests.web.service import Service, running_in_own_folder
 
+#: Shares of the longest text, in two scripts.
+SHORTER = list(itertools.product((0.15, 0.3, 0.55, 0.8), ("capitals", "chinese")))
 EVERY_SIZE = [
     pytest.param(name, size, id=f"{name} {size['width']} x {size['height']}")
     for name in WHOLE
@@ -51,14 +53,23 @@ async def measured(service: Service, name: str, data: Any, **options: Any) -> li
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "shorter",
+    [
+        pytest.param([(0.3, "capitals"), (0.55, "chinese")], id="some"),
+        pytest.param(SHORTER, id="all", marks=pytest.mark.endurance),
+    ],
+)
 @pytest.mark.parametrize(("name", "size"), EVERY_SIZE)
-async def test_nothing_is_cut_or_covered(ruled: Service, name: str, size: dict[str, int]) -> None:
+async def test_nothing_is_cut_or_covered(
+    ruled: Service, name: str, size: dict[str, int], shorter: list[tuple[float, str]]
+) -> None:
     """With the least data, the sample, and the longest of each script; shorter ones in two."""
     sample = sample_of(name)
     every = {script: longest(name, script) for script in SCRIPTS}
     every["sample"] = sample
     every["least"] = {field: sample[field] for field in schema_of(name)["required"]}
-    for share, script in itertools.product((0.15, 0.3, 0.55, 0.8), ("capitals", "chinese")):
+    for share, script in shorter:
         every[f"{share} of {script}"] = longest(name, script, share)
     faults = {what: await measured(ruled, name, data, **size) for what, data in every.items()}
     assert {what: found for what, found in faults.items() if found} == {}

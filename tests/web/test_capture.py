@@ -87,7 +87,6 @@ BOX = "width:200px;height:200px;background:"
 THREE = "".join(f"<div style='{BOX}{one}'></div>" for one in ("#f00", "#008000", "#00f"))
 
 
-@in_both_chromes
 @pytest.mark.parametrize("form", ["png", "pdf"])
 @pytest.mark.parametrize(
     ("page", "size", "expected"),

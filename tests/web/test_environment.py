@@ -90,7 +90,6 @@ async def test_every_media_feature_has_each_of_its_values(
     assert await colour(service, html, media_features={name: value}) == LIME
 
 
-@in_both_chromes
 async def test_media_and_features_are_set_together(service: Service) -> None:
     """As CDP wants it: a second command would end what the first one set."""
     html = "<style>@media print and (prefers-color-scheme: dark) { html { background: lime } }"
@@ -150,7 +149,6 @@ async def test_without_javascript_no_script_of_the_page_runs(
     assert await colour(service, NOSCRIPT) == RED
 
 
-@in_both_chromes
 @pytest.mark.parametrize("scale", [1, 2])
 async def test_a_phone_lays_a_page_out_as_wide_as_it_says(service: Service, scale: int) -> None:
     """As wide as `<meta name=viewport>` says; without it 980 CSS pixels, shown smaller."""
@@ -170,7 +168,6 @@ async def test_a_phone_lays_a_page_out_as_wide_as_it_says(service: Service, scal
     assert await width("<!doctype html>" + style + "<div></div>") == 390
 
 
-@in_both_chromes
 async def test_what_a_page_fetches_is_asked_for_in_its_name(service: Service) -> None:
     """Accept-Language and User-Agent agree with what scripts see, and stay without options."""
     seen: list[tuple[str | None, str | None]] = []

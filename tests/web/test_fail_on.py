@@ -91,7 +91,6 @@ async def test_a_condition_fails_what_it_names_and_nothing_else(
     assert (await outcome(service, html, *CONDITIONS))[0] == status
 
 
-@in_both_chromes
 async def test_strict_is_one_of_the_conditions(service: Service, remote: str) -> None:
     """`strict` beside `fail_on` fails on what either names."""
     missing, broken = f"<img src={remote}/404>", f"<p>{THROWS}"

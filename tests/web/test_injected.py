@@ -200,7 +200,6 @@ async def test_a_file_of_the_form_is_a_style_and_a_script(service: Service) -> N
 # --- scripts ------------------------------------------------------------------------------------
 
 
-@in_both_chromes
 async def test_scripts_run_in_order_after_the_page_has_loaded(service: Service) -> None:
     """Each sees what the one before declared; a promise is awaited; a policy does not stop them."""
     page = (
@@ -276,7 +275,6 @@ async def test_what_is_hidden_takes_no_room(service: Service, name: str) -> None
     assert await colour(service, SHOWN[name], hide=["#another", "p"]) == RED
 
 
-@in_both_chromes
 async def test_what_is_hidden_is_not_there_for_the_first_script(service: Service) -> None:
     """Nor with a template; a page of a template is hidden from like any other."""
     html = (
@@ -332,7 +330,6 @@ async def test_what_moves_is_brought_to_its_end(service: Service, name: str) -> 
 
 
 @pytest.mark.slow
-@in_both_chromes
 @pytest.mark.parametrize("scale", [1, 2])
 async def test_a_frozen_page_is_the_same_each_time(service: Service, scale: int) -> None:
     """To the byte, although each render sees another moment."""
@@ -374,7 +371,6 @@ async def test_the_caret_is_hidden(service: Service) -> None:
 # --- pages on the web ----------------------------------------------------------------------------
 
 
-@in_both_chromes
 async def test_a_page_on_the_web_is_added_to_and_waited_for(
     service: Service, serve_pages: ServePages
 ) -> None:

@@ -37,7 +37,6 @@ def pixels(body: bytes, colour: tuple[int, int, int, int]) -> int:
     return sum(count for count, found in counts if found == colour)
 
 
-@in_both_chromes
 async def test_it_is_painted_on_white_with_its_table_and_code(service: Service) -> None:
     """Every glyph is there, in colour where it is an emoji; it is cached."""
     job = {"markdown": TEXT.partition("![")[0], "width": 400, "height": 400}

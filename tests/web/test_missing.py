@@ -239,7 +239,7 @@ async def test_all_that_a_page_goes_without_is_reported(keeping: Service, remote
     assert await faults_of(keeping, remote, "<!doctype html>") == ""
 
 
-@steps_through_a_table(3)
+@steps_through_a_table(6)
 async def test_a_page_with_a_script_is_reported_on_alike(
     keeping: Service, remote: str, step: int
 ) -> None:
@@ -247,7 +247,7 @@ async def test_a_page_with_a_script_is_reported_on_alike(
     assert await faults_of(keeping, remote, f"<!doctype html>{SCRIPT}", step) == ""
 
 
-@steps_through_a_table(4)
+@steps_through_a_table(8)
 async def test_full_chromium_tells_the_same(
     start_service: StartService, remote: str, step: int
 ) -> None:

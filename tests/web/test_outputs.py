@@ -184,7 +184,6 @@ async def check_each_alone(service: Service, parts: dict[str, Part]) -> None:
             assert same(part, alone), name
 
 
-@in_both_chromes
 async def test_the_page_is_loaded_once(service: Service, serve_pages: Callable[..., Any]) -> None:
     """For all captures of it: a picture in it is fetched once."""
     asked: list[str] = []
@@ -227,7 +226,6 @@ watch();
 </script>"""
 
 
-@in_both_chromes
 async def test_a_larger_picture_has_all_pixels_and_the_page_notices_nothing(
     service: Service,
 ) -> None:

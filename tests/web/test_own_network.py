@@ -78,7 +78,6 @@ def has_any(one: Received) -> bool:
     return any(word in text for word in ("secret", "authorization", "tenant", BASIC))
 
 
-@in_both_chromes
 async def test_all_that_goes_to_the_own_origin_brings_it(
     service: Service, server: LocalServer
 ) -> None:
@@ -202,7 +201,6 @@ async def test_no_render_finds_the_cookies_of_another(
     assert "cookie" not in server.received[0].headers
 
 
-@in_both_chromes
 async def test_a_password_opens_what_asks_for_it(service: Service) -> None:
     """And a wrong one is 422 with the status; the page's own Authorization stays."""
     seen: list[str] = []

@@ -368,7 +368,6 @@ MARGIN = {"top": 100, "bottom": 100, "left": 60, "right": 40}
 NUMBERS = "Page <span class=pageNumber></span> of <span class=totalPages></span>"
 
 
-@in_both_chromes
 async def test_header_and_footer_stand_in_the_margins_of_every_sheet(service: Service) -> None:
     """Readable without a size of their own, as wide as the content, with the right numbers."""
     body = await pdf(
@@ -559,7 +558,6 @@ def marks(page: Any) -> str:
     return b" ".join(re.findall(rb"/\w+ <<.*?>>\s*BDC", contents)).decode()
 
 
-@in_both_chromes
 async def test_the_first_sheet_may_be_without_header_and_footer(service: Service) -> None:
     """Numbers, layout, tags, outline and links are as with them."""
     html = pages(3).replace("word1", "<a href='#x'>word1</a>").replace("word2", "<b id=x>word2</b>")

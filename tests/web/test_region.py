@@ -250,7 +250,6 @@ async def test_a_clip_begins_at_the_left_of_what_there_is(service: Service) -> N
     assert colours(picture) == {BLUE}
 
 
-@in_both_chromes
 @pytest.mark.parametrize("how", ["selector", "clip"])
 async def test_a_page_does_not_notice_that_a_part_is_captured(service: Service, how: str) -> None:
     """It is neither scrolled nor laid out again; `100vh` and media queries stay the viewport's."""

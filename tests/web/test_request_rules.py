@@ -81,7 +81,6 @@ async def test_what_is_blocked_or_not_allowed_is_not_asked_for(
     assert "url=" not in answer.headers.get("X-Render-Warnings", "")
 
 
-@in_both_chromes
 async def test_what_the_caller_answers_is_not_fetched(
     service: Service, server: LocalServer
 ) -> None:

@@ -108,7 +108,6 @@ MORE = """<style>div { height: 400px; background: green } div:nth-child(2n) { ba
 </script>"""
 
 
-@in_both_chromes
 async def test_a_page_that_loads_more_is_loaded_to_its_end(service: Service) -> None:
     """As often as it does so, within the limits."""
     picture, warnings = await whole(service, MORE % 12)
@@ -116,7 +115,6 @@ async def test_a_page_that_loads_more_is_loaded_to_its_end(service: Service) -> 
     assert [at(picture, 9, y) for y in range(200, 4800, 400)] == [GREEN, BLUE] * 6
 
 
-@in_both_chromes
 async def test_a_page_without_an_end_gives_what_there_is(service: Service) -> None:
     """With a warning; it is neither an error nor without an end."""
     picture, warnings = await whole(service, MORE % "Infinity")

@@ -142,7 +142,6 @@ WIDE = (
 )
 
 
-@in_both_chromes
 async def test_a_wide_page_is_joined_too(service: Service) -> None:
     """And one that is both."""
     picture = await tall(service, WIDE)

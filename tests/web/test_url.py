@@ -228,7 +228,6 @@ async def test_what_is_no_address_of_the_web_is_400(service: Service, url: str) 
     assert renders(service) == before
 
 
-@in_both_chromes
 async def test_pictures_and_text_are_rendered_as_chrome_displays_them(
     service: Service, server: LocalServer
 ) -> None:
@@ -263,7 +262,6 @@ async def test_what_is_no_page_is_refused(
     assert (found["status"], found["code"], found["field"]) == (422, "not_a_page", "url")
 
 
-@in_both_chromes
 async def test_downloads_and_empty_answers_are_refused(
     service: Service, server: LocalServer
 ) -> None:

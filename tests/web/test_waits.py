@@ -118,7 +118,6 @@ async def test_an_event_of_an_element_is_none_of_the_page(service: Service) -> N
     assert await colour(service, html, wait_for={"event": "go"}) == LIME
 
 
-@in_both_chromes
 async def test_a_delay_comes_after_all_else(service: Service) -> None:
     """Frames go on meanwhile."""
     html = (
@@ -297,7 +296,6 @@ async def test_what_is_there_is_captured_when_the_time_is_nearly_up(
         assert (await service.render(**given_, timeout_ms=2000)).status == 504
 
 
-@in_both_chromes
 async def test_a_script_without_an_end_leaves_nothing_to_capture(service: Service) -> None:
     """Chrome cannot paint meanwhile, so it stays an error."""
     html = START + "<p>text<script>for (;;) {}</script>"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.conftest import StartService
-from tests.web.promises import hold, valid_document
+from tests.web.promises import document_of, hold
 
 RENDERING = {f"{prefix}/{kind}" for prefix in ("", "/chromium", "/chrome")
              for kind in ("screenshot", "pdf", "content", "scrape")}  # fmt: skip
@@ -13,7 +13,7 @@ RENDERING = {f"{prefix}/{kind}" for prefix in ("", "/chromium", "/chrome")
 
 def test_every_route_is_in_the_document(tmp_path: Path) -> None:
     """With what it takes; each of its own operation."""
-    document = valid_document(tmp_path, "browserless")
+    document = document_of(tmp_path, "browserless")
     bodies = {
         path
         for path, one in document["paths"].items()
@@ -36,7 +36,7 @@ async def test_the_routes_keep_what_the_document_promises(
 ) -> None:
     """Values at random; no fault of ours, and nothing is left."""
     await hold(
-        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "20",
+        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "8",
         "--include-path-regex", "^/(screenshot|pdf|content|scrape|active|config|sessions|kill)",
         compat=("browserless",),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.conftest import StartService
-from tests.web.promises import hold, valid_document
+from tests.web.promises import document_of, hold
 
 PREFIX = "/client/v4/accounts/{account_id}/browser-rendering"
 ROUTES = "screenshot|pdf|content|snapshot|scrape|links|markdown"
@@ -14,7 +14,7 @@ RENDERING = {f"{PREFIX}/{kind}" for kind in ROUTES.split("|")}
 
 def test_every_route_is_in_the_document(tmp_path: Path) -> None:
     """With what it takes, and how a token is sent."""
-    document = valid_document(tmp_path, "cloudflare")
+    document = document_of(tmp_path, "cloudflare")
     ours = {path: one for path, one in document["paths"].items() if path.startswith(PREFIX)}
     posts = {path: one["post"] for path, one in ours.items() if "post" in one}
     assert {path for path, one in posts.items() if "requestBody" in one} == RENDERING
@@ -33,7 +33,7 @@ async def test_the_routes_keep_what_the_document_promises(
 ) -> None:
     """Values at random; no fault of ours, and nothing is left."""
     await hold(
-        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "20",
+        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "8",
         "--include-path-regex", f"/browser-rendering/({ROUTES})$",
         compat=("cloudflare",),
     )  # fmt: skip

@@ -6,12 +6,12 @@ import pytest
 
 from poster_service.web.compat.gotenberg import fields
 from tests.web.conftest import StartService
-from tests.web.promises import hold, valid_document
+from tests.web.promises import document_of, hold
 
 
 def test_every_route_is_in_the_document(tmp_path: Path) -> None:
     """With every field that it reads, and its own way to authenticate."""
-    document = valid_document(tmp_path, "gotenberg")
+    document = document_of(tmp_path, "gotenberg")
     for action, table in (("screenshot", fields.SCREENSHOT), ("convert", fields.PDF)):
         for kind in ("html", "url", "markdown"):
             one = document["paths"][f"/forms/chromium/{action}/{kind}"]["post"]
@@ -32,7 +32,7 @@ async def test_the_routes_keep_what_the_document_promises(
 ) -> None:
     """Values at random; no fault of ours, and nothing is left."""
     await hold(
-        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "15",
+        start_service, tmp_path, "--phases", "fuzzing", "--max-examples", "8",
         "--include-path-regex", "^/(forms|health|version|prometheus)",
         compat=("gotenberg",), tokens="",
     )  # fmt: skip
