@@ -19,8 +19,7 @@ mkdirSync(out, { recursive: true });
 
 const result = await build({
   absWorkingDir: here,
-  entryPoints: ["src/studio/studio.ts", "src/docs/docs.ts", "src/status/status.ts",
-    "src/studio/studio.css", "src/docs/docs.css", "src/status/status.css", "src/shared/icon.svg"],
+  entryPoints: [...["studio", "docs", "fonts", "status"].flatMap((one) => [`src/${one}/${one}.ts`, `src/${one}/${one}.css`]), "src/shared/icon.svg"],
   entryNames: "[name]-[hash]",
   chunkNames: "part-[hash]",
   assetNames: "[name]-[hash]",

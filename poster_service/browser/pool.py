@@ -152,6 +152,10 @@ class Pool:
             leftovers=self._premises.folder.leftovers,
         )
 
+    def chromes(self) -> dict[int, str]:
+        """The state of every Chrome by its number; may be called from any thread."""
+        return {entry.number: entry.state.value for entry in [*self._state.entries.values()]}
+
     @property
     def is_ready(self) -> bool:
         """Whether a Chrome is ready or at work, or the next one is starting as usual.

@@ -109,6 +109,14 @@ class Pools:
         """Chromes by level and state."""
         return {level: pool.statistics().counts for level, pool in self._pools.items()}
 
+    def chromes(self) -> dict[int, str]:
+        """The state of every Chrome by its number; one of which nothing is left is not there."""
+        return {
+            number: state
+            for pool in self._pools.values()
+            for number, state in pool.chromes().items()
+        }
+
     async def close(self) -> None:
         """End every Chrome, leased ones too, and wait until nothing is left of any."""
         for pool in self._pools.values():

@@ -232,7 +232,7 @@ def run_preview(settings: Settings, options: argparse.Namespace, given: Sequence
             "correct this first; from then on mistakes are shown beside the picture"
         ) from faulty
     ensure_init(given, settings)
-    from poster_service.web.app import make_app
+    from poster_service.web.preview import preview_app
 
     with tempfile.TemporaryDirectory(prefix="poster-preview-") as root:
         for name in {folder.name, *others}:
@@ -243,7 +243,7 @@ def run_preview(settings: Settings, options: argparse.Namespace, given: Sequence
         serve_until_stopped(
             settings.model_copy(update=changes),
             lambda address: show(address, folder.name, opens=options.open),
-            make_app,
+            preview_app(folder),
         )
     return 0
 

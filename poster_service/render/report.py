@@ -104,6 +104,10 @@ class RenderReport:
         }
 
 
+#: A note on an exception that is a fault of ours: it is counted already, as a render's outcome.
+IN_RENDER = "in a render"
+
+
 @contextlib.contextmanager
 def recorded(job: "RenderJob", observe: Callable[[Done], None]) -> Iterator[RenderReport]:
     """Record a render that Chrome works on: its outcome is counted and logged, however it ends.
@@ -121,8 +125,9 @@ def recorded(job: "RenderJob", observe: Callable[[Done], None]) -> Iterator[Rend
     except asyncio.CancelledError:
         report.outcome = "cancelled"
         raise
-    except Exception:
+    except Exception as error:
         report.outcome = PosterError.code  # a fault of ours
+        error.add_note(IN_RENDER)
         raise
     finally:
         observe(

@@ -18,5 +18,8 @@ PATH = "/docs"
 async def docs(request: web.Request) -> web.Response:
     """GET /docs: the API in a browser, with every request to try."""
     guarded = bool(request.app[SERVICE].tokens.entries)
-    html = await asyncio.to_thread(built.written, "docs.html", here="API", guarded=guarded)
+    links = built.links(request.app)
+    html = await asyncio.to_thread(
+        built.written, "docs.html", here="API", links=links, guarded=guarded
+    )
     return page(html, SCRIPTED_CSP)

@@ -20,6 +20,7 @@ from poster_service.browser.font_list import FontList
 from poster_service.errors import AddressInUse, CallerError, PosterError, UnauthenticatedBind
 from poster_service.logs import event, request_id
 from poster_service.problems import status_of as problem_status
+from poster_service.render.report import IN_RENDER
 from poster_service.settings import Settings
 from poster_service.web import fonts, handlers, incoming, openapi, problems, sending, signed
 from poster_service.web.auth import with_caller
@@ -142,24 +143,29 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
             # Of a fault of the caller the answer says all; of ours the log must.
             level = logging.DEBUG if isinstance(error, CallerError) else logging.INFO
             logger.log(level, "the cause of %s", error.code, exc_info=error.__cause__)
-        note_error(request, error)
+        # What ended a render has its phases, and is counted among the outcomes of renders.
+        note_error(request, error, is_counted=bool(error.server_timing))
         return refusal(request, error)
     except web.HTTPException as error:
         more = {"code": f"http_{error.status}", "detail": _remedy(request, error)}
+        service.counters.note_refused(f"http_{error.status}")
         kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         return problems.problem(error.status, error.reason, more, identity, kept)
-    except Exception:
+    except Exception as error:
         logger.exception("a handler failed")
         failure = PosterError("internal error; the log has this request id")
-        note_error(request, failure)
+        note_error(request, failure, is_counted=IN_RENDER in getattr(error, "__notes__", ()))
         return refusal(request, failure)
 
 
-def note_error(request: web.Request, error: PosterError) -> None:
+def note_error(request: web.Request, error: PosterError, *, is_counted: bool) -> None:
     """Remember an error for /status: what a render failed with, load, and faults of ours.
 
-    A request that is wrong in itself (400 to 415) is its caller's to look at, and would hide them.
+    A request that is wrong in itself (400 to 415) is its caller's to look at, and would hide them;
+    it is counted.
     """
+    if not is_counted:
+        request.app[SERVICE].counters.note_refused(error.code)
     status, _ = problem_status(error)
     if status != 422 and status < 429:
         return

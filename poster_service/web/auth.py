@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from poster_service.errors import Fault
-from poster_service.web import get_render, signed, status, tokens
+from poster_service.web import fonts, get_render, signed, status, tokens
 from poster_service.web.accept import wants_html
 from poster_service.web.caller import CALLER
 from poster_service.web.compat.api import api_of, is_open, variant_of
@@ -19,6 +19,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Paths without a token: for load balancers, orchestrators and people who look around.
 OPEN = frozenset({"/", "/assets/{name}", "/docs", "/healthz", "/readyz"})
+#: Paths that answer a browser with a page that needs no token, and programs with what does.
+PAGES = frozenset({status.PATH, fonts.PATH})
 #: Without a token too with POSTER_METRICS_UNAUTHENTICATED=1.
 METRICS = frozenset({"/metrics", "/status"})
 #: How a token is sent, and what is wrong without.
@@ -50,8 +52,8 @@ def needs_token(request: web.Request) -> bool:
     # By the matched route: the path as written may have percent-encoded letters.
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    if path == status.PATH and wants_html(request):
-        return False  # the page has no figure in it: its script asks for the token
+    if path in PAGES and wants_html(request):
+        return False  # the page has no figure and no font in it: its script asks for the token
     return is_guarded(path, request.app[SERVICE].settings.metrics_unauthenticated)
 
 

@@ -31,6 +31,13 @@ TEXTS = {
     ".txt": "text/plain",
 }
 
+#: The pages that lead to each other, by their route: the address, relative to `/`, and the name.
+LINKS = {
+    "/": ("./", "Studio"),
+    "/docs": ("docs", "API"),
+    "/fonts": ("fonts", "Fonts"),
+    "/status": ("status", "Status"),
+}
 #: The HTML of our pages; every value in it is escaped.
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
@@ -49,9 +56,15 @@ def written(template: str, **values: object) -> str:
 
     Args:
         template: A file beside this one.
-        values: For it; `here` and `guarded` are for the line at the top of each page.
+        values: For it; `here`, `links` and `guarded` are for the line at the top of each page.
     """
     return PAGES.get_template(template).render(files=manifest(), **values)
+
+
+def links(app: web.Application) -> list[tuple[str, str]]:
+    """The address and the name of each page that an application serves; a worker has one only."""
+    routes = {resource.canonical for resource in app.router.resources()}
+    return [link for route, link in LINKS.items() if route in routes]
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ import itertools
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from poster_service import telemetry
-from poster_service.errors import PosterError
+from poster_service.errors import CallerError, PosterError
 from poster_service.process.spawn import Ending
 from poster_service.render.formats import CONTENT_TYPES
 from poster_service.stats import Done
@@ -69,12 +69,27 @@ class LastError:
 
 def outcomes() -> list[str]:
     """Every outcome of a render: the codes of all errors, `ok` and `cancelled`."""
-    kinds: list[type[PosterError]] = [PosterError]
-    codes = {"ok", "cancelled"}
+    return sorted({"ok", "cancelled"} | codes_below(PosterError))
+
+
+def codes_below(root: type[PosterError]) -> set[str]:
+    """The codes of an error and of all errors below it in the tree."""
+    kinds = [root]
     for kind in kinds:
-        codes.add(kind.code)
         kinds += kind.__subclasses__()
-    return sorted(codes)
+    return {kind.code for kind in kinds}
+
+
+def by_fault(numbers: Mapping[str, int]) -> dict[str, int]:
+    """Numbers of errors by code as two: those at which the caller is at fault, and all others.
+
+    `http_404` and the like, for what has no code of ours, are the caller's.
+    """
+    callers = codes_below(CallerError)
+    of_callers = sum(
+        number for code, number in numbers.items() if code in callers or code.startswith("http_4")
+    )
+    return {"caller": of_callers, "service": sum(numbers.values()) - of_callers}
 
 
 class Counters:
@@ -83,6 +98,7 @@ class Counters:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._outcomes: Tally[str] = Tally()
+        self._refused: Tally[str] = Tally()
         self._ok_seconds = 0.0
         self._errors: deque[LastError] = deque(maxlen=MAX_ERRORS)
         self._add_renders()
@@ -181,10 +197,23 @@ class Counters:
         """Remember an error that is worth a look; the oldest of too many is forgotten."""
         self._errors.append(error)
 
+    def note_refused(self, code: str) -> None:
+        """Count a request that ended with an error before a render began; codes are a small set."""
+        self._refused[code] += 1
+
     def summary(self) -> dict[str, Any]:
-        """Renders by outcome since the start, and the last errors, newest first, for /status."""
+        """What became of renders and requests since the start, for /status.
+
+        Renders by outcome, requests refused before a render by code, the errors among both by
+        whose fault they were, and the last errors, newest first.
+        """
+        failed = self._outcomes - Tally(
+            ok=self._outcomes["ok"], cancelled=self._outcomes["cancelled"]
+        )
         return {
             "outcomes": dict(self._outcomes),
+            "refused": dict(self._refused),
+            "errors": by_fault(failed + self._refused),
             "ok_seconds": round(self._ok_seconds, 3),
             "last_errors": [asdict(one) for one in reversed(self._errors.copy())],
         }

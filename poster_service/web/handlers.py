@@ -95,7 +95,7 @@ def routes(settings: Settings) -> list[web.RouteDef]:
         *webhooks.routes(),
         *([web.get(results.PATH, results.result)] if results.is_served(settings) else []),
         web.get("/templates", templates),
-        web.get("/fonts", fonts.fonts),
+        web.get(fonts.PATH, fonts.fonts),
         *watching_routes(),
         web.get("/", studio.index),
         web.get(api_page.PATH, api_page.docs),

@@ -12,12 +12,8 @@ from poster_service.web.service import SERVICE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Our pages load and run nothing, cannot be framed, and send no form.
-CSP = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'"
-)
-#: Our pages with a script: their own files only, requests to this service only.
+#: Our pages load their own files only, send requests to this service only, cannot be framed, and
+#: send no form.
 SCRIPTED_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -92,7 +88,7 @@ def studio_csp(nonce: str) -> str:
     )
 
 
-def page(text: str, policy: str = CSP) -> web.Response:
+def page(text: str, policy: str) -> web.Response:
     """A response with an HTML page of our own."""
     headers = {"Content-Security-Policy": policy, **PAGE_HEADERS}
     return web.Response(text=text, content_type="text/html", headers=headers)

@@ -40,7 +40,6 @@ from poster_service.web.openapi_requests import (
     batch_query,
     dead_id,
     dead_query,
-    fonts_query,
     item_query,
     job_body,
     job_id,
@@ -298,8 +297,7 @@ ABOUT: dict[Any, Operation] = {
     handlers.templates: Operation(ok({JSON_TYPE: reference(Listings)}), tag=TEMPLATES),
     fonts.fonts: Operation(
         ok({JSON_TYPE: reference(fonts.FontListing), HTML_TYPE: TEXT}),
-        (errors.OverQuota, errors.InvalidField, errors.CrossOriginRequest, *RENDERING),
-        parameters=fonts_query,
+        parameters=status_query,
         tag=TEMPLATES,
     ),
     handlers.healthz: Operation(ok({JSON_TYPE: reference(handlers.Health)}), tag=OPERATE),

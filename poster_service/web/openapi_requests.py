@@ -176,12 +176,6 @@ def status_query(_: Described) -> list[Json]:
     return [{"name": "format", "in": "query", "description": text, "schema": TEXT}]
 
 
-def fonts_query(described: Described) -> list[Json]:
-    """In which form the fonts are answered, and which page of them."""
-    page = parameter("page", "Of the page for browsers, from 1.", required=False)
-    return [*status_query(described), page]
-
-
 def render_query(described: Described) -> list[Json]:
     """Those of POST /render, which JSON has in its body."""
     found = query(described)

@@ -7,6 +7,7 @@ figure in it, so it needs no token; its script fetches the JSON, which does wher
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,19 @@ async def status(request: web.Request) -> web.Response:
         found = await asyncio.to_thread(gather, service)
         return web.json_response({**found, "jobs": await jobs(service.jobs)})
     guarded = bool(service.tokens.entries) and not service.settings.metrics_unauthenticated
-    html = await asyncio.to_thread(built.written, "status.html", here="Status", guarded=guarded)
+    links = built.links(request.app)
+    html = await asyncio.to_thread(
+        built.written, "status.html", here="Status", links=links, guarded=guarded
+    )
     return page(html, SCRIPTED_CSP)
 
 
 def gather(service: Service) -> dict[str, Any]:
     """The whole status. Reads /proc for 1 to 10 ms: call it from a thread."""
     spec = service.engine.pool.spec
+    known = service.engine.pool.chromes()
     seen = census.snapshot(spec.instance, spec.instance_dir)
+    known |= service.engine.pool.chromes()  # those that began or ended meanwhile are known too
     books = service.engine.pool.statistics()
     return {
         "version": __version__,
@@ -55,7 +61,7 @@ def gather(service: Service) -> dict[str, Any]:
         "service": own_process(),
         "readiness": dict(service.engine.checks()),
         "renders": service.counters.summary(),
-        "leases": leases(seen),
+        "leases": leases(seen, known),
         "census": alive(seen),
         "pool": asdict(books) | {"survivors": [process_info(one) for one in books.survivors]},
         "isolation": isolation(service),
@@ -126,14 +132,22 @@ def connections(counted: Connections) -> dict[str, int]:
     }
 
 
-def leases(seen: census.Census) -> list[dict[str, Any]]:
-    """The process tree of each lease: the shim first, each process under its parent."""
+def leases(seen: census.Census, known: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The process tree of each lease: the shim first, each process under its parent.
+
+    Args:
+        seen: The processes.
+        known: The state of each Chrome of the pool by its number. A lease without one was left
+            behind; its state is null.
+    """
+    states = {number % (1 << census.LEASE_BITS): state for number, state in known.items()}
     found: dict[int, list[census.Seen]] = {}
     for one in (*seen.alive, *seen.zombies):
         found.setdefault(one.lease, []).append(one)
     return [
         {
             "lease": lease,
+            "state": states.get(lease),
             "memory_bytes": sum(one.memory for one in members),
             "processes": list(tree(members)),
         }

@@ -8,6 +8,7 @@ form that sends what `curl -F` sends; it cannot send a token, and says so if one
 import asyncio
 import json
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -36,15 +37,16 @@ async def index(request: web.Request) -> web.Response:
     if not wants_html(request):
         return web.Response(text=TEXT)
     nonce = secrets.token_urlsafe(16)
-    html = await asyncio.to_thread(written, request.app[SERVICE], nonce)
+    html = await asyncio.to_thread(written, request.app[SERVICE], built.links(request.app), nonce)
     return page(html, studio_csp(nonce))
 
 
-def written(service: Service, nonce: str) -> str:
+def written(service: Service, links: Sequence[tuple[str, str]], nonce: str) -> str:
     """The page's HTML. Takes some milliseconds: call it from a thread.
 
     Args:
         service: Its options and their bounds are on the page.
+        links: Those to the other pages.
         nonce: Lets the editor's own style sheet apply, and no other that is written into the page.
     """
     about = {
@@ -56,6 +58,7 @@ def written(service: Service, nonce: str) -> str:
     return built.written(
         "studio.html",
         here="Studio",
+        links=links,
         guarded=bool(service.tokens.entries),
         about=data_block(about),
         page=PAGE,

@@ -22,6 +22,10 @@ from tests.web.tokens import APP, TOKENS, WEB, bearer
 OPEN = {"/", "/docs", "/healthz", "/readyz"}
 
 
+#: These answer a browser with a page that needs no token; its script asks for it.
+PAGES = {"/status", "/fonts"}
+
+
 async def status_of(service: Service, path: str, method: str = "GET", **headers: str) -> int:
     """The status of a request."""
     where = f"{service.address}{path}"
@@ -49,6 +53,9 @@ async def test_every_address_needs_a_token_but_the_open_ones(
         reported = await status_of(service, path, method)
         assert (reported == 401) == (path not in OPEN), (method, path)
         assert await status_of(service, path, method, **bearer(WEB)) != 401, path
+    for path in PAGES:
+        assert await status_of(service, path, Accept="text/html") == 200
+        assert await status_of(service, f"{path}?format=json", Accept="text/html") == 401
     assert await status_of(service, "/nothing") == 404
     assert await status_of(service, "/render") == 405
 

@@ -14,6 +14,11 @@ from tests.docs.service import environment, started
 from tests.web.browser import playwright_running
 
 pytestmark = pytest.mark.slow
+#: A page that the service renders, although a part of it has no effect, and a picture is missing.
+PAGE = """<!doctype html>
+<p style="color: red">{{ title }}</p><img src="none.png" alt="">
+<img src="http://pictures.example/a.png" alt="">
+"""
 
 
 def begun(folder: Path) -> Path:
@@ -25,8 +30,12 @@ def begun(folder: Path) -> Path:
 
 
 async def test_a_save_is_in_the_studios_picture(work_dir: Path, tmp_path: Path) -> None:
-    """A style, then a mistake, which is shown, then its correction; nothing is left at the end."""
+    """A style, then mistakes as `template check` finds them, then their correction.
+
+    It begins with one that the service can live with. Nothing is left at the end.
+    """
     folder = begun(tmp_path / "mine/hello")
+    (folder / "poster.html").write_text(PAGE)
     command = (sys.executable, "-m", "poster_service", "template", "preview", str(folder))
     env = environment(work_dir)
     async with (
@@ -43,11 +52,23 @@ async def test_a_save_is_in_the_studios_picture(work_dir: Path, tmp_path: Path) 
             (folder / "style.css").write_text("body { background: teal }")
             other = page.locator(f"#stage img:not([src='{before}'])").first
             await other.wait_for(timeout=60_000)
-            (folder / "poster.html").write_text("{{ titel }}")
-            reported = page.locator("#template-faults", has_text="did you mean `title`?")
+            findings = page.locator("#findings li")
+            (folder / "poster.html").write_text("<!doctype html>\n{{ titel }}")
+            reported = findings.filter(has_text="did you mean `title`?")
             await reported.wait_for(timeout=60_000)
-            (folder / "poster.html").write_text("<!doctype html><p>{{ title }}")
+            assert (await reported.inner_text()).startswith("error hello/poster.html:2")
+            # What works and has no effect is found too, and the warning has a template's remedy.
+            (folder / "poster.html").write_text(PAGE)
             await reported.wait_for(state="detached", timeout=60_000)
+            styled = findings.filter(has_text="style= has no effect")
+            assert (await styled.inner_text()).startswith("error hello/poster.html:2")
+            await findings.filter(has_text="the page never uses `link`").wait_for(timeout=60_000)
+            for remedy in ("The policy of templates forbids it", "The template's folder has no"):
+                await page.locator("#warnings", has_text=remedy).wait_for(timeout=60_000)
+            assert "Send it in a form" not in await page.locator("#warnings").inner_text()
+            (folder / "poster.html").write_text(STARTER.joinpath("poster.html").read_text())
+            await page.get_by_text("template check: nothing is wrong").wait_for(timeout=60_000)
+            assert await findings.count() == 0
         finally:
             await browser.close()
 

@@ -4,6 +4,7 @@ What the page does in a browser is in tests/browser.
 """
 
 import json
+import re
 from html.parser import HTMLParser
 
 import aiohttp
@@ -13,6 +14,7 @@ from poster_service.render.declaration import entries
 from poster_service.render.network_options import CookieOptions
 from poster_service.render.options import RenderOptions
 from poster_service.web.studio import data_block
+from tests.docs.pages import ROOT
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import decode
 
@@ -133,6 +135,20 @@ async def test_the_page_has_every_option_once_as_it_is_declared(service: Service
     assert by_name["quality"]["formats"] == ["jpeg", "webp", "avif"]
     secret = {name for name, one in by_name.items() if one["secret"]}
     assert secret == {"headers", "scoped_headers", "cookies", "credentials", "destination"}
+
+
+def test_the_studio_has_words_for_every_reason_of_a_warning() -> None:
+    """By the table of the docs: each has a remedy, and no remedy is for an unknown reason."""
+    table = (ROOT / "docs/api.md").read_text("utf-8").split("| warning | `reason` |")[1]
+    reasons: set[str] = set()
+    for row in table.split("\n\n")[0].splitlines():
+        if not row.startswith(("| `denied`", "| `failed`")):
+            continue
+        given = row.split("|")[2].replace("(`file:` and others)", "").replace("(`http:` except", "")
+        reasons |= set(re.findall(r"`([a-z_]+)`", given))
+    words = (ROOT / "web_assets/src/studio/remedies.ts").read_text("utf-8")
+    tables = words.split("const DENIED")[1].split("const OTHER")[0]
+    assert set(re.findall(r"^ {2}([a-z_]+):", tables, re.MULTILINE)) == reasons
 
 
 async def test_nothing_in_the_data_of_the_page_ends_its_element() -> None:

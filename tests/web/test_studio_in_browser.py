@@ -224,6 +224,61 @@ async def rendered_again(page: Page) -> None:
     await rendered(page)
 
 
+async def test_what_is_empty_says_why(service: Service, browser: Browser) -> None:
+    """No address, no template, no option that matches, no picture after an error, and not live."""
+    async with visiting(browser, service.address) as visit:
+        page = visit.page
+        stage, picture = page.locator("#stage"), page.locator("#stage img")
+        await rendered(page)
+        await expect(picture).to_be_visible()
+        await page.get_by_role("tab", name="URL", exact=True).click()
+        await expect(stage).to_have_text("Nothing to render yet: enter an address.")
+        await expect(page.locator("#facts")).to_be_empty()
+        await expect(page.get_by_role("button", name="Save")).to_be_disabled()
+        await page.get_by_role("tab", name="Template").click()
+        await expect(stage).to_have_text("Nothing to render yet: choose a template.")
+        search = page.get_by_label("Find an option")
+        await search.fill("no such option")
+        await expect(page.locator(".no-option")).to_contain_text("No option matches")
+        await search.fill("referrer")
+        await expect(page.locator(".no-option")).to_contain_text("referrer is only for url")
+        await search.fill("width")
+        await expect(page.locator(".no-option")).to_be_empty()
+        await page.locator("[data-field=width] input").fill("0")
+        await page.get_by_role("tab", name="HTML", exact=True).click()
+        await expect(stage).to_have_text("No picture. What is wrong stands below.")
+        await expect(page.locator("#problem")).to_contain_text("invalid_field")
+        await page.get_by_role("tab", name="URL", exact=True).click()
+        await expect(page.locator("#problem")).to_be_hidden()
+        await page.locator("[data-field=width] input").fill("300")
+        await page.get_by_role("tab", name="HTML", exact=True).click()
+        await expect(picture).to_be_visible()
+        await rendered(page)
+        await page.get_by_label("Live").uncheck()
+        await write(page, RED)
+        await expect(status(page)).to_have_text(
+            "Changed since this picture. Render shows the change."
+        )
+        await expect(stage).to_have_class(re.compile("stale"))
+        await rendered_again(page)
+        await expect(stage).not_to_have_class(re.compile("stale"))
+
+
+async def test_a_warning_says_what_to_do_about_it(service: Service, browser: Browser) -> None:
+    """For the kind of source: here HTML; a list of many can be scrolled and read."""
+    async with visiting(browser, service.address, reduced_motion="reduce") as visit:
+        page = visit.page
+        await rendered(page)
+        many = "".join(f'<img src="missing-{at}.png">' for at in range(30))
+        await write(page, f"{RED}{many}<script>throw new Error('x')</script>")
+        warnings = page.locator("#warnings")
+        await expect(warnings).to_contain_text("Send it in a form")
+        await expect(page.locator("#warnings-title")).to_contain_text("warnings")
+        await expect(warnings).to_contain_text("A script of the page failed")
+        await expect(warnings).to_contain_text("Further warnings were left out.")
+        assert await serious_barriers(page) == []
+
+
 async def test_a_token_is_asked_for_and_kept_nowhere(
     start_service: StartService, browser: Browser
 ) -> None:
@@ -233,6 +288,15 @@ async def test_a_token_is_asked_for_and_kept_nowhere(
     async with visiting(browser, service.address) as visit:
         page = visit.page
         dialog = page.get_by_role("dialog", name="Token")
+        await expect(dialog).to_be_visible()
+        await dialog.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#problem")).to_contain_text("This service asks for a token")
+        await expect(page.locator("#stage")).to_have_text("No picture. What is wrong stands below.")
+        await page.get_by_role("button", name="Gallery").click()
+        await dialog.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#gallery-note")).to_contain_text("needs a token")
+        await page.locator("#gallery").get_by_role("button", name="Close").click()
+        await page.get_by_role("button", name="Render", exact=True).click()
         await expect(dialog).to_be_visible()
         await dialog.get_by_label("Token").last.fill("wrong-token-0123456789")
         await page.keyboard.press("Enter")

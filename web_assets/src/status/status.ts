@@ -82,6 +82,8 @@ function outcomes(status: Status): void {
   const total = found.reduce((sum, one) => sum + one[1], 0);
   const rows = found.map(([code, number]) => [h("code", {}, code), String(number), `${(100 * number / total).toFixed(1)} %`]);
   byId("outcomes").replaceChildren(table("Renders by outcome", ["outcome", "renders#", "share#"], rows, "No render yet."));
+  const refused = Object.entries(status.renders.refused).sort((a, b) => b[1] - a[1]).map(([code, number]) => [h("code", {}, code), String(number)]);
+  byId("refused").replaceChildren(table("Requests refused before a render", ["code", "requests#"], refused, "None since the start."));
 }
 
 function leases(status: Status): void {
@@ -89,12 +91,20 @@ function leases(status: Status): void {
   byId("leases").replaceChildren(...status.leases.map((lease) => {
     const key = String(lease.lease);
     const details = h("details", { class: "lease", open: open.has(key) },
-      h("summary", {}, h("b", {}, `Lease ${key}`), ` ${lease.processes.length} processes, ${bytes(lease.memory_bytes)}, ${age(Math.max(...lease.processes.map((one) => one.age_seconds)))} old`),
+      h("summary", {}, h("b", {}, `Lease ${key}`), " ", state(lease, zombies), ` ${lease.processes.length === 1 ? "1 process" : `${lease.processes.length} processes`}, ${bytes(lease.memory_bytes)}, ${age(Math.max(...lease.processes.map((one) => one.age_seconds)))} old`),
       table(`Processes of lease ${key}`, ["process", "pid#", "state", "memory#", "age#"], lease.processes.map((one) => process(one, zombies)), ""));
     details.addEventListener("toggle", () => { if (details.open) open.add(key); else open.delete(key); });
     return details;
   }));
   if (!status.leases.length) byId("leases").replaceChildren(h("p", { class: "soft" }, "No Chrome runs."));
+}
+
+/** How the lease's Chrome is: its state in the pool, or what is wrong with it. */
+function state(lease: Status["leases"][number], zombies: Set<number>): Node {
+  const dead = lease.processes.filter((one) => zombies.has(one.pid)).length;
+  if (lease.state === null) return h("b", { class: "bad" }, "left behind: the pool has no such Chrome;");
+  if (dead) return h("b", { class: "bad" }, `${lease.state}, ${dead === 1 ? "1 zombie" : `${dead} zombies`};`);
+  return h("span", {}, `${lease.state};`);
 }
 
 function process(one: Process, zombies: Set<number>): (string | Node)[] {

@@ -6,7 +6,7 @@ import { age, type Status } from "./types.ts";
 /** Readings that a line shows: five minutes of them. */
 const MOST = 150;
 
-interface Reading { at: number; done: number; failed: number; ok: number; seconds: number }
+interface Reading { at: number; done: number; ours: number; callers: number; ok: number; seconds: number }
 
 const lines = new Map<string, number[]>();
 let before: Reading | null = null;
@@ -16,21 +16,24 @@ export function tiles(status: Status): HTMLElement[] {
   const now = reading(status);
   const span = before ? Math.max(0.001, (now.at - before.at) / 1000) : 0;
   const rate = before ? Math.max(0, now.done - before.done) / span : 0;
-  const errors = before ? 60 * Math.max(0, now.failed - before.failed) / span : 0;
+  const ours = before ? 60 * Math.max(0, now.ours - before.ours) / span : 0;
+  const callers = before ? 60 * Math.max(0, now.callers - before.callers) / span : 0;
   const ok = before ? now.ok - before.ok : 0;
   const mean = ok > 0 && before ? (now.seconds - before.seconds) / ok : 0;
   before = now;
-  const { admission, pool, census } = status;
+  const { admission, pool, census, connections } = status;
   const busy = (pool.counts["leased"] ?? 0) + (pool.counts["warm"] ?? 0);
   return [
     tile("Renders a second", rate.toFixed(1), rate, `${now.done} since the start`),
-    tile("Errors a minute", errors.toFixed(0), errors, `${now.failed} since the start`, errors > 0 ? "warn" : ""),
+    tile("Service errors a minute", ours.toFixed(0), ours, `${now.ours} since the start (pages, Chromes, load)`, ours > 0 ? "warn" : ""),
+    tile("Caller errors a minute", callers.toFixed(0), callers, `${now.callers} since the start (requests, tokens, quotas)`),
     tile("Time of a render", ok > 0 ? duration(mean * 1000) : "–", mean * 1000, "mean since the last reading"),
     tile("Running", `${admission.running} of ${admission.max_running}`, admission.running, `${busy} Chromes leased, ${pool.counts["ready"] ?? 0} ready`),
     tile("Waiting", String(admission.waiting), admission.waiting, `${admission.refused} refused since the start`, admission.waiting > 0 ? "warn" : ""),
     tile("Memory of Chromes", bytes(census.memory_bytes), census.memory_bytes, `${census.alive} processes; the service ${bytes(status.service.memory_bytes)}`),
     tile("Zombies", String(census.zombies.length), census.zombies.length, `${pool.survivors.length} survivors`, census.zombies.length + pool.survivors.length > 0 ? "bad" : "good"),
     jobs(status.jobs),
+    tile("Connections", String(connections.open), connections.open, `of ${connections.limit}; ${connections.refused} refused since the start`),
   ];
 }
 
@@ -46,7 +49,8 @@ function reading(status: Status): Reading {
   return {
     at: Date.now(),
     done: sum(found),
-    failed: sum(found.filter(([code]) => code !== "ok" && code !== "cancelled")),
+    ours: status.renders.errors.service,
+    callers: status.renders.errors.caller,
     ok: status.renders.outcomes["ok"] ?? 0,
     seconds: status.renders.ok_seconds,
   };

@@ -9,8 +9,15 @@ export interface Status {
   chrome: { program: string; sandbox: string; user: string };
   service: { memory_bytes: number; descriptors: number; age_seconds: number };
   readiness: Record<string, boolean>;
-  renders: { outcomes: Record<string, number>; ok_seconds: number; last_errors: LastError[] };
-  leases: { lease: number; memory_bytes: number; processes: Process[] }[];
+  renders: {
+    outcomes: Record<string, number>; ok_seconds: number; last_errors: LastError[];
+    /** Requests that were refused before a render began, by code. */
+    refused: Record<string, number>;
+    /** All of these by whose fault they were. */
+    errors: { caller: number; service: number };
+  };
+  /** `state` is that of the lease's Chrome in the pool; null if the pool has no such Chrome. */
+  leases: { lease: number; state: string | null; memory_bytes: number; processes: Process[] }[];
   census: { alive: number; zombies: Process[]; folders: string[]; shared_memory: string[]; memory_bytes: number };
   pool: { counts: Record<string, number>; waiting: number; failed_starts: number; unclean: number; survivors: Process[]; leftovers: number };
   admission: { running: number; waiting: number; refused: number; max_running: number };

@@ -2,8 +2,9 @@
 
 import { byId, bytes, duration, h } from "../shared/dom.ts";
 import { clearFaults, showFault } from "./fields.ts";
-import { remedyOf, titleOf } from "./remedies.ts";
-import type { Answer, Phase, Problem } from "./render.ts";
+import { remedyOf, remedyOfProblem, titleOf } from "./remedies.ts";
+import type { Answer, Phase, Problem, Warning } from "./render.ts";
+import type { Kind } from "./state.ts";
 
 /** What the phases are, for people. */
 const PHASES: Record<string, string> = {
@@ -15,10 +16,10 @@ const ISOLATION: Record<string, string> = {
   process: "A Chrome of its own, ended afterwards", context: "A context of its own in a shared browser", page: "A warm page of its template",
 };
 
-/** Show what is known of an answer. */
-export function showFacts(answer: Answer, size: { width: number; height: number } | null): void {
+/** Show what is known of an answer for a page of that kind. */
+export function showFacts(answer: Answer, size: { width: number; height: number } | null, kind: Kind): void {
   const facts: [string, string, string?][] = [
-    ["Size", size ? `${size.width} × ${size.height}` : answer.type],
+    size ? ["Size", `${size.width} × ${size.height}`] : ["Type", answer.type],
     ["Bytes", bytes(answer.blob.size)],
     ["Time", duration(answer.took), "From the request to the last byte, as this browser saw it"],
     ["Isolation", answer.isolation || "–", ISOLATION[answer.isolation]],
@@ -27,7 +28,15 @@ export function showFacts(answer: Answer, size: { width: number; height: number 
   byId("facts").replaceChildren(...facts.map(([name, value, title]) =>
     h("div", { class: "fact", title }, h("dt", {}, name), h("dd", {}, value))));
   timeline(answer.phases);
-  warnings(answer);
+  warnings(answer, kind);
+}
+
+/** Take figures, bar and warnings away: they are of no picture that is shown. */
+export function clearFacts(): void {
+  byId("facts").replaceChildren();
+  byId("timeline").replaceChildren();
+  byId("warnings").replaceChildren();
+  byId("warnings-box").hidden = true;
 }
 
 function timeline(phases: Phase[]): void {
@@ -43,34 +52,30 @@ function timeline(phases: Phase[]): void {
   byId("timeline").replaceChildren(...(phases.length ? [bar, legend] : []));
 }
 
-function warnings(answer: Answer): void {
-  byId("warnings").replaceChildren(...answer.warnings.map((one) =>
-    h("li", {}, h("code", {}, titleOf(one)), h("p", {}, remedyOf(one)))));
+function warnings(answer: Answer, kind: Kind): void {
+  // What has the same remedy stands together, and the remedy once.
+  const groups = new Map<string, Warning[]>();
+  for (const one of answer.warnings) {
+    const remedy = remedyOf(one, kind);
+    groups.set(remedy, [...(groups.get(remedy) ?? []), one]);
+  }
+  byId("warnings").replaceChildren(...[...groups].map(([remedy, some]) =>
+    h("li", {}, ...some.flatMap((one) => [h("code", {}, titleOf(one)), " "]), h("p", {}, remedy))));
   byId("warnings-box").hidden = answer.warnings.length === 0;
   byId("warnings-title").textContent = answer.warnings.length === 1 ? "1 warning" : `${answer.warnings.length} warnings`;
 }
 
-const REMEDIES: Record<string, string> = {
-  unauthorized: "This service asks for a token. Render again to enter one.",
-  rate_limited: "You have used your share for the moment. It continues by itself in a little while.",
-  concurrency_limited: "Too many renders of yours run at once.",
-  overloaded: "The service is busy. It continues by itself in a little while.",
-  render_timeout: "Does the page wait for something? A larger timeout_ms gives it more time, on_timeout: capture shows what is there.",
-  fetch_denied: "The network policy of the service does not allow this address.",
-  url_unreachable: "Is the address right, and does its server run?",
-  selector_not_found: "Is the selector spelled as in the page? wait_for waits for what a script adds.",
-};
-
 /** Show why there is no picture; faults are shown at their fields too. */
-export function showProblem(problem: Problem, form: HTMLElement): void {
+export function showProblem(problem: Problem, form: HTMLElement, kind: Kind): void {
   const box = byId("problem");
   const faults = problem.errors ?? [];
+  const remedy = remedyOfProblem(problem.code, kind);
   box.replaceChildren(
     h("h3", {}, problem.title, " ", h("code", {}, problem.code)),
     faults.length
       ? h("ul", {}, ...faults.map((one) => h("li", {}, h("code", {}, one.field || "request"), ` ${one.message}`, one.allowed && h("span", { class: "soft" }, `; allowed: ${one.allowed}`))))
       : h("p", {}, problem.detail),
-    ...(REMEDIES[problem.code] ? [h("p", { class: "soft" }, REMEDIES[problem.code])] : []),
+    ...(remedy ? [h("p", { class: "soft" }, remedy)] : []),
     ...(problem.request_id ? [h("p", { class: "soft small" }, `Request ${problem.request_id}`)] : []),
   );
   box.hidden = false;

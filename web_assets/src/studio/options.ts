@@ -19,19 +19,18 @@ export function optionsPanel(panel: HTMLElement, search: HTMLInputElement): void
       h("div", { class: "fields" }, ...fields.map((one) => one.field.element)));
     return { element, count, fields };
   });
-  panel.replaceChildren(...sections.map((one) => one.element));
-  const first = sections[0];
-  if (first) first.element.open = false;
+  const none = h("p", { class: "no-option", role: "status" });
+  panel.replaceChildren(none, ...sections.map((one) => one.element));
 
   const update = (): void => {
     const wanted = search.value.trim().toLowerCase();
+    let found = 0;
     for (const { element, count, fields } of sections) {
       let set = 0;
       let visible = 0;
       for (const { option, field: one, reset } of fields) {
         const isSet = state.options[option.name] !== undefined;
-        const words = `${option.name} ${option.schema.description ?? ""}`.toLowerCase();
-        const isVisible = fits(option.name) && (wanted === "" || words.includes(wanted));
+        const isVisible = fits(option.name) && matches(option, wanted);
         one.element.hidden = !isVisible;
         one.element.classList.toggle("is-set", isSet);
         reset.hidden = !isSet;
@@ -43,7 +42,9 @@ export function optionsPanel(panel: HTMLElement, search: HTMLInputElement): void
       if (set) count.setAttribute("aria-label", `${set} set`);
       element.hidden = visible === 0;
       if (wanted !== "") element.open = visible > 0;
+      found += visible;
     }
+    none.textContent = found ? "" : noneMatches(search.value.trim(), shown.map((one) => one.option).filter((one) => matches(one, wanted)));
   };
   search.addEventListener("input", () => {
     update();
@@ -52,6 +53,17 @@ export function optionsPanel(panel: HTMLElement, search: HTMLInputElement): void
   onChange(update);
   fill = () => { for (const { option, field: one } of shown) one.set(state.options[option.name]); update(); };
   fill();
+}
+
+function matches(option: Option, wanted: string): boolean {
+  return `${option.name} ${option.schema.description ?? ""}`.toLowerCase().includes(wanted);
+}
+
+/** Why a search shows nothing: no option has these words, or those that have are of other formats and sources. */
+function noneMatches(wanted: string, others: Option[]): string {
+  const only = others.slice(0, 3).map(({ name, formats, sources }) =>
+    `${name} is only for ${[formats.join(", "), sources.join(", ")].filter(Boolean).join(" and for ")}`);
+  return [`No option matches “${wanted}” here.`, ...only.map((one) => `${one}.`)].join(" ");
 }
 
 let fill = (): void => undefined;

@@ -4,7 +4,7 @@ import { byId, tabs } from "../shared/dom.ts";
 import { about } from "./about.ts";
 import type { Editor, Language } from "./editor.ts";
 import { FIRST_HTML, FIRST_MARKDOWN } from "./first.ts";
-import { chooseTemplate, loadTemplates, showData } from "./templates.ts";
+import { chooseTemplate, loadTemplates, showData, aboutTemplate } from "./templates.ts";
 import { changed, type Kind, state } from "./state.ts";
 import type { Json } from "./schema.ts";
 
@@ -39,7 +39,9 @@ export async function showSource(): Promise<void> {
     try {
       await loadTemplates();
       if (byId<HTMLSelectElement>("template").value !== state.template) chooseTemplate(state.template, state.data);
-    } catch { /* the list stays empty; a render says what is wrong */ }
+    } catch (error) {
+      aboutTemplate((error as Error).message);
+    }
     if (!isJson) showData();
   }
   await showText();

@@ -14,8 +14,18 @@ const compare = byId<HTMLButtonElement>("compare");
 const slider = byId<HTMLInputElement>("slider");
 const sliderRow = byId("slider-row");
 
+/** Show a sentence in place of a picture: there is none, and this is why. */
+export function clearStage(text: string): void {
+  forget();
+  replace(null);
+  stage.classList.remove("stale");
+  stage.replaceChildren(h("p", { class: "empty" }, text));
+  controls();
+}
+
 /** Connect the controls of the stage. */
 export function openStage(): void {
+  clearStage("The picture appears here.");
   const zooms = byId<HTMLSelectElement>("zoom");
   zooms.addEventListener("change", () => { zoom = zooms.value; layOut(); });
   compare.addEventListener("click", () => {

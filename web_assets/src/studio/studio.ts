@@ -3,16 +3,17 @@
 import { byId, bytes, copy, duration, h, tabs } from "../shared/dom.ts";
 import { askToken, hasToken } from "../shared/token.ts";
 import { themeButton } from "../shared/theme.ts";
-import { clearProblem, showFacts, showProblem } from "./facts.ts";
+import { clearFacts, clearProblem, showFacts, showProblem } from "./facts.ts";
+import { showFindings } from "./findings.ts";
 import { FIRST_OPTIONS } from "./first.ts";
 import { fragment, type Linked, parsed } from "./link.ts";
 import { optionsPanel, setOptions, showOptions } from "./options.ts";
 import { presets } from "./presets.ts";
-import { type Answer, render } from "./render.ts";
+import { type Answer, type Problem, render } from "./render.ts";
 import { type Language, snippet } from "./snippets.ts";
 import { firstSource, openSource, showSource } from "./source.ts";
-import { openStage, show } from "./stage.ts";
-import { changed, format, isComplete, onChange, request, state } from "./state.ts";
+import { clearStage, openStage, show } from "./stage.ts";
+import { changed, format, isComplete, type Kind, onChange, request, state } from "./state.ts";
 import { chooseTemplate, loadTemplates, openGallery, reloadTemplates } from "./templates.ts";
 import { about } from "./about.ts";
 
@@ -26,15 +27,51 @@ const form = byId("request");
 const status = byId("status-line");
 let running: AbortController | null = null;
 let timer = 0;
-let last: Answer | null = null;
+/** The picture that is shown, and the end of its file's name. */
+let last: { answer: Answer; extension: string } | null = null;
 /** A link brought this request: it is rendered once its reader says so, not by opening the link. */
 let isHeld = false;
 let language: Language = "curl";
 
+function isLive(): boolean {
+  return byId<HTMLInputElement>("live").checked;
+}
+
 function schedule(pause = PAUSE): void {
   window.clearTimeout(timer);
-  if (isHeld || !byId<HTMLInputElement>("live").checked) return;
-  timer = window.setTimeout(() => void now(), pause);
+  if (!isHeld && isLive()) timer = window.setTimeout(() => void now(), pause);
+}
+
+/** The request has changed: render it, or say that what is shown is another one. */
+function edited(): void {
+  if (isHeld) return;
+  if (!isComplete()) { window.clearTimeout(timer); showNothing(); return; }
+  schedule();
+  if (isLive() || !last) return;
+  byId("stage").classList.add("stale");
+  say("Changed since this picture. Render shows the change.");
+}
+
+const NOTHING: Record<Kind, string> = {
+  html: "write some HTML", template: "choose a template", url: "enter an address", markdown: "write some Markdown",
+};
+
+/** There is nothing to render: the picture of something else, its figures and its error go. */
+function showNothing(): void {
+  running?.abort();
+  running = null;
+  busy(false);
+  const text = `Nothing to render yet: ${NOTHING[state.kind]}.`;
+  withoutPicture(text);
+  clearProblem(form);
+  say(text);
+}
+
+function withoutPicture(text: string): void {
+  last = null;
+  clearStage(text);
+  clearFacts();
+  byId<HTMLButtonElement>("save").disabled = true;
 }
 
 /** Render what is on the page; what still runs is given up, which ends it at the service too. */
@@ -42,39 +79,45 @@ async function now(): Promise<void> {
   window.clearTimeout(timer);
   isHeld = false;
   byId("held").hidden = true;
+  if (!isComplete()) { showNothing(); return; }
   running?.abort();
-  if (!isComplete()) { say(`Nothing to render yet: ${{ html: "write some HTML", template: "choose a template", url: "enter an address", markdown: "write some Markdown" }[state.kind]}.`); busy(false); return; }
   const mine = new AbortController();
+  const { kind } = state;
   running = mine;
   busy(true);
   try {
     // Each preview is rendered: a cached one would show no times.
     const answer = await render({ cache_ttl: 0, ...request() }, mine.signal);
-    if (running === mine) await take(answer);
+    if (running === mine) await take(answer, kind);
   } catch (error) {
     if (running !== mine || (error as Error).name === "AbortError") return;
-    showProblem({ title: "No answer", status: 0, code: "unreachable", detail: "The service does not answer. Does it still run?" }, form);
-    say("The service does not answer.");
+    notRendered({ title: "No answer", status: 0, code: "unreachable", detail: "The service does not answer. Does it still run?" }, kind);
   }
   if (running === mine) { running = null; busy(false); }
 }
 
-async function take(answer: Answer): Promise<void> {
+/** Show an error; a picture that is there is an older one, and is shown as that. */
+function notRendered(problem: Problem, kind: Kind): void {
+  showProblem(problem, form, kind);
+  say(`Not rendered: ${problem.title}.`);
+  clearFacts();
+  if (last) byId("stage").classList.add("stale"); else clearStage("No picture. What is wrong stands below.");
+}
+
+async function take(answer: Answer, kind: Kind): Promise<void> {
   clearProblem(form);
   showToken();
   showCode(); // a token may have been given for this render
   if (answer.problem) {
-    showProblem(answer.problem, form);
-    say(`Not rendered: ${answer.problem.title}.`);
-    byId("stage").classList.add("stale");
+    notRendered(answer.problem, kind);
     if (answer.retryAfter > 0 && answer.status !== 401) schedule(answer.retryAfter * 1000);
     return;
   }
-  last = answer;
+  last = { answer, extension: extension() };
   const scale = Number(state.options["device_scale_factor"] ?? 1) || 1;
   const size = await show(answer, scale);
   byId("stage").classList.remove("stale");
-  showFacts(answer, size);
+  showFacts(answer, size, kind);
   byId<HTMLButtonElement>("save").disabled = false;
   const shape = size ? `${size.width} by ${size.height} pixels, ` : "";
   say(`Rendered in ${duration(answer.took)}: ${shape}${bytes(answer.blob.size)}.`);
@@ -100,8 +143,8 @@ function showCode(): void {
 
 function save(): void {
   if (!last) return;
-  const url = URL.createObjectURL(last.blob);
-  const name = typeof state.options["filename"] === "string" ? state.options["filename"] : `${state.template || "picture"}.${extension()}`;
+  const url = URL.createObjectURL(last.answer.blob);
+  const name = typeof state.options["filename"] === "string" ? state.options["filename"] : `${state.template || "picture"}.${last.extension}`;
   h("a", { href: url, download: name }).click();
   window.setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
@@ -158,7 +201,7 @@ function connect(): void {
   byId("save").addEventListener("click", save);
   byId("link").addEventListener("click", () => void copyLink());
   byId("copy-code").addEventListener("click", () => void copy(byId("code").textContent ?? "").then(() => say("Copied.")));
-  byId("token").addEventListener("click", () => void askToken(false).then((given) => { if (given) { showToken(); showCode(); schedule(0); } }));
+  byId("token").addEventListener("click", () => void askToken(false).then((given) => { if (given) { showToken(); showCode(); void showSource(); schedule(0); } }));
   byId("open-gallery").addEventListener("click", () => void gallery());
   byId("live").addEventListener("change", () => schedule(0));
   byId("checker").addEventListener("change", (event) => byId("stage").classList.toggle("checker", (event.target as HTMLInputElement).checked));
@@ -174,31 +217,28 @@ function connect(): void {
   formats.replaceChildren(...known.map((one) => h("option", { value: one }, one.toUpperCase())));
   formats.addEventListener("change", () => setOptions({ format: formats.value === about.format ? undefined : formats.value }));
   onChange(() => { formats.value = format(); });
-  onChange(() => { showCode(); writeLink(); schedule(); });
+  onChange(() => { showCode(); writeLink(); edited(); });
 }
 
 async function gallery(): Promise<void> {
-  try {
-    await openGallery((name) => {
-      state.kind = "template";
-      chooseTemplate(name);
-      // Its own size is the template's; a size of the page before would crop it.
-      setOptions({ width: undefined, height: undefined });
-      void showSource();
-      schedule(0);
-    });
-  } catch {
-    say("The list of templates could not be loaded.");
-  }
+  await openGallery((name) => {
+    state.kind = "template";
+    chooseTemplate(name);
+    // Its own size is the template's; a size of the page before would crop it.
+    setOptions({ width: undefined, height: undefined });
+    void showSource();
+    schedule(0);
+  });
 }
 
 function showToken(): void {
   byId("token").classList.toggle("has-token", hasToken());
 }
 
-/** Render again whenever a file of the template changes; `poster-service template preview` opens the page so. */
+/** Render and check again whenever a file of the template changes; `poster-service template preview` opens the page so. */
 async function watch(): Promise<void> {
   for (;;) {
+    await showFindings();
     await new Promise((wake) => { window.setTimeout(wake, WATCH); });
     if (document.hidden) continue;
     try { if (await reloadTemplates()) changed(); } catch { /* the next render says why */ }

@@ -26,15 +26,17 @@ let loading: Promise<void> | null = null;
 let last = "";
 const pictures = new Map<string, string>();
 
-/** Load the list once; rejects where the service does not answer. */
+/** Load the list once; rejects, with a sentence for people, where it cannot be loaded. */
 export function loadTemplates(): Promise<void> {
   loading ??= load().catch((error: unknown) => { loading = null; throw error; });
   return loading;
 }
 
 async function load(): Promise<void> {
-  const response = await guardedFetch("templates");
-  if (!response.ok) throw new Error(`GET /templates: ${response.status}`);
+  const response = await guardedFetch("templates").catch(() => null);
+  if (!response) throw new Error("The list of templates could not be loaded: the service does not answer.");
+  if (response.status === 401) throw new Error("The list of templates needs a token. The button Token at the top asks for it.");
+  if (!response.ok) throw new Error(`The list of templates could not be loaded: status ${response.status}.`);
   const text = await response.text();
   if (text === last) return;
   last = text;
@@ -47,6 +49,13 @@ async function load(): Promise<void> {
   const select = byId<HTMLSelectElement>("template");
   select.replaceChildren(h("option", { value: "" }, "Choose a template"), ...listed.map((one) => h("option", { value: one.name }, one.title || one.name)));
   select.value = state.template;
+  select.disabled = listed.length === 0;
+  if (!listed.length) aboutTemplate("This service has no templates that can be used. POSTER_TEMPLATES names their folder.");
+}
+
+/** Say above the form what the template is for, or why there is none. */
+export function aboutTemplate(text: string): void {
+  byId("template-about").textContent = text;
 }
 
 /** Load the list again; whether it has changed. Data that was the sample becomes the new sample. */
@@ -65,7 +74,7 @@ export function chooseTemplate(name: string, data?: Record<string, Json>): void 
   state.template = found ? name : "";
   state.data = data ?? structuredClone(found?.sample ?? {});
   byId<HTMLSelectElement>("template").value = state.template;
-  byId("template-about").textContent = found ? found.description : "";
+  if (listed.length) aboutTemplate(found?.description ?? (name && `This service has no template “${name}”.`));
   drawForm();
 }
 
@@ -94,9 +103,18 @@ export function showData(): void {
 /** The list, with every template's sample as a picture; they are rendered when they come into view, two at a time. */
 export async function openGallery(choose: (name: string) => void): Promise<void> {
   const dialog = byId<HTMLDialogElement>("gallery");
+  const note = byId("gallery-note");
+  note.hidden = true;
   dialog.showModal();
-  await loadTemplates();
   const place = byId("gallery-cards");
+  try {
+    await loadTemplates();
+  } catch (error) {
+    note.textContent = (error as Error).message;
+    note.hidden = false;
+    place.replaceChildren();
+    return;
+  }
   const stop = new AbortController();
   dialog.addEventListener("close", () => stop.abort(), { once: true });
   const waiting: (() => Promise<void>)[] = [];
