@@ -8,34 +8,41 @@ import zlib
 
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-#: Longest first, by the clock. The first builds the image, which the others of `tests/image` find.
+#: Longest first, by the clock, with those that wait among those that compute. The first builds the
+#: image, which the others of `tests/image` find: they come when it has been built.
 LONG_FILES = (
     "tests/image/test_load.py",
     "tests/loadtest/test_self.py",
-    "tests/docs/test_commands.py",
+    "tests/jobs/test_chaos.py",
     "tests/jobs/test_workers.py",
-    "tests/corpus/test_corpus.py",
-    "tests/hostile/test_reach.py",
     "tests/hostile/test_limits.py",
-    "tests/image/test_incident.py",
-    "tests/image/test_systemd.py",
-    "tests/image/test_restrictions.py",
-    "tests/image/test_life.py",
-    "tests/web/test_hardships.py",
-    "tests/hostile/test_url.py",
-    "tests/web/test_missing.py",
-    "tests/chrome/test_pool_machine.py",
-    "tests/hostile/test_shares.py",
     "tests/web/test_waits.py",
-    "tests/web/test_fonts.py",
-    "tests/web/test_capture.py",
-    "tests/web/test_endings.py",
+    "tests/hostile/test_reach.py",
+    "tests/corpus/test_corpus.py",
+    "tests/docs/test_commands.py",
+    "tests/image/test_systemd.py",
+    "tests/web/test_hardships.py",
     "tests/hostile",
     "tests/web/test_cache.py",
-    "tests/chrome/test_frames.py",
+    "tests/image/test_restrictions.py",
+    "tests/chrome/test_pool_machine.py",
+    "tests/web/test_endings.py",
+    "tests/web/test_contents.py",
+    "tests/jobs/test_batch_command.py",
+    "tests/image/test_life.py",
+    "tests/web/test_missing.py",
+    "tests/jobs/test_batches.py",
+    "tests/web/test_capture.py",
+    "tests/jobs/test_stored.py",
+    "tests/web/test_injected.py",
+    "tests/hostile/test_url.py",
+    "tests/web/test_fonts.py",
     "tests/web/test_connections.py",
+    "tests/jobs/test_storage.py",
+    "tests/web/test_outputs.py",
+    "tests/jobs/test_webhook_delivery.py",
+    "tests/hostile/test_shares.py",
 )
-
 
 #: Its files run one after the other, but for the long ones: they share the hostile worlds.
 TOGETHER = "tests/hostile"
