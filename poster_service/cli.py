@@ -15,7 +15,7 @@ from poster_service.commands.render import add_render_options, run_render
 from poster_service.commands.serve import run_serve, run_work
 from poster_service.commands.sign import add_sign_options, run_sign
 from poster_service.commands.usage import CommandParser, Detail, add_more_help
-from poster_service.errors import PosterError
+from poster_service.errors import PosterError, UnknownTemplate
 from poster_service.render.flags import Shown, flags
 from poster_service.render.options import RenderOptions
 from poster_service.settings import RENAMED, SECRETS, Settings, flag_of
@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
                 print(f"poster-service: warning: {warning}", file=sys.stderr)  # noqa: T201
         sys.exit(options.run(settings, options, given))
     except PosterError as error:
-        print(f"poster-service: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
+        more = "; --templates FOLDER has others" if isinstance(error, UnknownTemplate) else ""
+        print(f"poster-service: {error}{more}", file=sys.stderr)  # noqa: T201 - the command's words
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -188,7 +188,9 @@ def refusal(request: web.Request, error: PosterError) -> web.Response:
 def _remedy(request: web.Request, error: web.HTTPException) -> str:
     """What a caller can do who asked for an address, or used a method, that does not exist."""
     if isinstance(error, web.HTTPMethodNotAllowed):
-        return problems.wrong_method(error.allowed_methods)
+        is_get = request.method == "GET" and request.path == "/render"
+        more = "; POSTER_GET_RENDER=1 or signed URLs allow GET" if is_get else ""
+        return problems.wrong_method(error.allowed_methods) + more
     if isinstance(error, web.HTTPNotFound):
         return problems.not_found(request.path, signs=signed.NAME in request.app.router)
     return error.reason

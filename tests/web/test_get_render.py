@@ -171,9 +171,10 @@ async def test_an_address_in_a_query_goes_through_the_network_policy(
 
 
 async def test_it_is_off_unless_it_is_allowed(fresh_service: Service) -> None:
-    """As a method that the path does not have."""
+    """As a method that the path does not have; the answer says what would allow it."""
     answer = await fetch(fresh_service, {"html": HTML})
     assert (await code_of(answer), answer.headers["Allow"]) == ((405, "http_405"), "POST")
+    assert "POSTER_GET_RENDER=1" in await answer.text()
 
 
 @pytest.mark.parametrize("allowed", [True, False])

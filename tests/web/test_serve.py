@@ -360,6 +360,7 @@ async def test_render_takes_a_template_and_refuses_bad_options(
     status, _, err = await run(work_dir, "render", "--template", "nope", "-o", str(out))
     assert status == 1
     assert "article-card, share-poster" in err
+    assert err.endswith("; --templates FOLDER has others\n")
     status, _, err = await run(work_dir, "render", "/nowhere.html", "-o", str(out))
     assert (status, len(err.splitlines())) == (1, 1)
 
