@@ -7,7 +7,7 @@ from typing import Any
 
 from poster_service.jobs import batch_scripts as scripts
 from poster_service.jobs.batch_records import Batch, job_id
-from poster_service.jobs.record_store import PREFIX, failures
+from poster_service.jobs.record_store import PREFIX, Scripts, failures
 from poster_service.jobs.records import Job, packed, unpacked
 
 #: How long a batch may take to be received, in seconds.
@@ -28,13 +28,7 @@ class BatchStore:
         """
         self._client = client
         self._seconds = seconds
-        self._scripts = {
-            script: client.register_script(script)
-            for script in (
-                scripts.BEGIN, scripts.ABORT, scripts.COMMIT, scripts.FEED, scripts.ENDED,
-                scripts.BATCH_ANNOUNCED, scripts.CANCEL_BATCH, scripts.RETRY,
-            )
-        }  # fmt: skip
+        self._scripts = Scripts(client)
 
     async def begin(self, batch: str, caller: str, most: int) -> bool:
         """Begin to receive a batch; False if its caller has as many as it may have.
@@ -225,8 +219,4 @@ class BatchStore:
     async def _run(
         self, script: str, batch: str, *arguments: Any, seconds: int | None = None
     ) -> Any:
-        async with failures():
-            return await self._scripts[script](
-                keys=[],
-                args=[PREFIX, repr(time.time()), batch, seconds or self._seconds, *arguments],
-            )
+        return await self._scripts.run(script, batch, seconds or self._seconds, *arguments)

@@ -54,13 +54,7 @@ class RecordStore:
         self._client = client
         self._seconds = seconds
         self._max_attempts = max_attempts
-        self._scripts = {
-            script: client.register_script(script)
-            for script in (
-                scripts.CREATE, scripts.CLAIM, scripts.FINISH, scripts.CANCEL, scripts.ANNOUNCED,
-                scripts.BEAT, scripts.GIVE_BACK, scripts.RECLAIM,
-            )
-        }  # fmt: skip
+        self._run = Scripts(client).run
 
     async def create(self, new: NewJob, *, limit: int = 0, key: str = "") -> tuple[Created, str]:
         """Create a queued job.
@@ -214,9 +208,25 @@ class RecordStore:
                 max(0.0, now - float(oldest[0][1])) if oldest else 0.0,
             )
 
-    async def _run(self, script: str, *arguments: Any) -> Any:
+
+class Scripts:
+    """Runs scripts in Redis, each of which gets the prefix of all keys and the time first."""
+
+    def __init__(self, client: Any) -> None:
+        """`client` is `redis.asyncio.Redis`, or docket's embedded one."""
+        self._client = client
+        self._registered: dict[str, Any] = {}
+
+    async def run(self, script: str, *arguments: Any) -> Any:
+        """The result of a script.
+
+        Raises:
+            QueueUnavailable: Redis did not do it in time.
+        """
+        if script not in self._registered:
+            self._registered[script] = self._client.register_script(script)
         async with failures():
-            return await self._scripts[script](
+            return await self._registered[script](
                 keys=[], args=[PREFIX, repr(time.time()), *arguments]
             )
 
