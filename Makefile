@@ -8,7 +8,9 @@ export VENV
 # compile the whole project, and each worker all tests: half a second and six seconds of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 # Under our own init: some tests orphan processes, and who reaps them must not be left to chance.
-ALONE = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest
+# Two plugins come with packages that are here for something else: no test uses them, and both take
+# time for each test that is collected.
+ALONE = $(VENV)/bin/poster-init -- $(VENV)/bin/python -m pytest -p no:schemathesis -p no:anyio
 # Three workers (pytest-xdist) share the files of tests: with two, which often wait for a timeout or a
 # page, a third of two cores is idle. JOBS=0 runs all in one process, for a debugger.
 JOBS ?= 3
