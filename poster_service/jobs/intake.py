@@ -16,7 +16,7 @@ from poster_service.errors import (
 )
 from poster_service.jobs.batch_records import BLOCK_BYTES, BLOCK_ITEMS, Batch
 from poster_service.jobs.batch_store import RECEIVE_SECONDS, BatchStore
-from poster_service.jobs.items import Item
+from poster_service.jobs.items import ItemData
 from poster_service.jobs.records import packed
 
 
@@ -43,7 +43,7 @@ class Intake:
             raise TooManyBatches(message)
         return cls(store, batch, caller)
 
-    async def add(self, items: Iterable[Item]) -> None:
+    async def add(self, items: Iterable[ItemData]) -> None:
         """Take items, in their order.
 
         Raises:

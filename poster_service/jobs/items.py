@@ -9,7 +9,6 @@ item that has a source of its own does without the common one.
 Items are looked at one at a time, so a batch needs the memory of one line.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from poster_service.errors import (
     Fault,
     InvalidField,
 )
+from poster_service.jobs.used_names import UsedNames
 from poster_service.render.faults import kind_of_value, unknown_option, validated
 from poster_service.render.options import RenderOptions
 from poster_service.render.placeholders import PlaceholderPage
@@ -58,20 +58,29 @@ class ItemBounds:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One item, checked.
+class ItemData:
+    """What is stored of an item.
 
     Attributes:
         number: Its line, or its place in the list, from 1.
         id: Its name; the number, if it has none.
         own: What it gives itself, without its id.
-        request: The whole request.
-        where: How faults name it.
     """
 
     number: int
     id: str
     own: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Item(ItemData):
+    """One item, checked.
+
+    Attributes:
+        request: The whole request, which takes some kilobytes.
+        where: How faults name it.
+    """
+
     request: RenderRequest
     where: str = ""
 
@@ -178,7 +187,7 @@ class ItemReader:
             where: `LINE`, `PLACE` or `ALONE`.
         """
         self._common, self._bounds, self._where = common, bounds, where
-        self._used: set[bytes] = set()
+        self._used = UsedNames()
         self.count = 0
 
     def of_line(self, number: int, raw: bytes | None) -> Item | WrongItem:
@@ -250,12 +259,8 @@ class ItemReader:
         if not isinstance(name, str) or not ID.fullmatch(name):
             shown = json.dumps(given, ensure_ascii=False)[:40]
             raise InvalidField.of(Fault("id", f"{shown} is not a name of an item", ID_ALLOWED))
-        # Of 100,000 names of any length this is 9 MB; that two digests are equal by chance has a
-        # probability of 3 in 10,000,000,000 then.
-        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-        if digest in self._used:
+        if not self._used.add(name):
             raise InvalidField.of(Fault("id", f"{name} is the name of an earlier item", "a new id"))
-        self._used.add(digest)
         return name
 
     def _wrong(self, number: int, name: str, error: CallerError) -> WrongItem:

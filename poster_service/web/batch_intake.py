@@ -5,7 +5,7 @@ those behind it have come.
 """
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -23,6 +23,7 @@ from poster_service.jobs.items import (
     Common,
     Item,
     ItemBounds,
+    ItemData,
     ItemReader,
     Lines,
     WrongItem,
@@ -88,11 +89,11 @@ class Receiver:
 
         return await beside(LARGE, made)
 
-    async def take(self, made: Callable[[], Sequence[Item | WrongItem]]) -> None:
+    async def take(self, made: Callable[[], Iterable[Item | WrongItem]]) -> None:
         """Take some items.
 
         Args:
-            made: Makes them, in a thread.
+            made: Makes them one by one, in a thread.
 
         Raises:
             CallerError: There are as many faults as an error lists, or too many items.
@@ -106,7 +107,7 @@ class Receiver:
         if len(self._faults) >= MOST_FAULTS:
             self.check()
         if not self._faults:
-            await self._intake.add(one for one in found if isinstance(one, Item))
+            await self._intake.add(one for one in found if isinstance(one, ItemData))
 
     def check(self) -> None:
         """Refuse the batch if an item of it is wrong.
@@ -117,17 +118,19 @@ class Receiver:
         if self._faults:
             raise self._kind.of(*self._faults)
 
-    def _checked(self, item: Item | WrongItem) -> Item | WrongItem:
-        """The item, or what is wrong with the data for its template."""
-        if isinstance(item, WrongItem) or not isinstance(item.request.source, Template):
+    def _checked(self, item: Item | WrongItem) -> ItemData | WrongItem:
+        """What is stored of the item, or what is wrong with the data for its template."""
+        if isinstance(item, WrongItem):
             return item
-        source = item.request.source
+        data, source = ItemData(item.number, item.id, item.own), item.request.source
+        if not isinstance(source, Template):
+            return data
         try:
             template = self._template(source.template)
             check_data(template.schema, source.data or {}, self._service.settings.max_data_values)
         except CallerError as error:
             return item.wrong(error)
-        return item
+        return data
 
     def _template(self, name: str) -> Any:
         if name not in self._templates:
@@ -210,14 +213,14 @@ def receive_of(request: web.Request) -> Receive:
 
 def _items_of_lines(
     reader: ItemReader, lines: Iterable[tuple[int, bytes | None]]
-) -> list[Item | WrongItem]:
-    return [reader.of_line(number, raw) for number, raw in lines]
+) -> Iterator[Item | WrongItem]:
+    return (reader.of_line(number, raw) for number, raw in lines)
 
 
 def _items_of_values(
     reader: ItemReader, values: Iterable[tuple[int, object]]
-) -> list[Item | WrongItem]:
-    return [reader.of_value(number, value) for number, value in values]
+) -> Iterator[Item | WrongItem]:
+    return (reader.of_value(number, value) for number, value in values)
 
 
 def common_of_query(request: web.Request) -> dict[str, Any] | None:
