@@ -1,13 +1,13 @@
 """What the queue costs: a batch of small posters beside the same renders over POST /render.
 
-    python -m bench.jobs [--items 200] [--rounds 3] [--intake 100000] [--out FILE.json]
+    python -m bench.jobs [--quick] [--items 200] [--rounds 3] [--intake 100000] [--out FILE.json]
 
-Ten minutes, no privilege needed; `redis-server` must be there. Three ways in turn, round after
-round, so that all meet the same machine: POST /render with `store` at one service; a batch that one
-worker renders, accepted by a service that renders nothing; the same with two workers. Each renders
-as many at once (the two workers half each), stores into a folder, and every item is another
-picture. CPU is of all processes of each way, Redis, dead Chromes and the accepting service
-included. Figures compare within one run only; the ratio of CPU is what repeats.
+Ten minutes, with `--quick` some three, no privilege needed; `redis-server` must be there. Three
+ways in turn, round after round, so that all meet the same machine: POST /render with `store` at one
+service; a batch that one worker renders, accepted by a service that renders nothing; the same with
+two workers. Each renders as many at once (the two workers half each), stores into a folder, and
+every item is another picture. CPU is of all processes of each way, Redis, dead Chromes and the
+accepting service included. Figures compare within one run only; the ratio of CPU is what repeats.
 
 Then one batch of many items is sent to a service that does not render: the memory of the service,
 and of Redis for each item that waits, and for each that has ended.
@@ -40,8 +40,11 @@ COMMON = {
     "width": 120,
     "height": 60,
 }
+#: Items, rounds, items of the large batch.
+QUICK = (60, 1, 20_000)
 NDJSON = {"Content-Type": "application/x-ndjson"}
 START_SECONDS, END_SECONDS = 120.0, 1800.0
+IDLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,14 @@ class Row:
         cpu_ms: CPU of all its processes for each render, in milliseconds: the median of the rounds.
         rate: Renders a second, likewise.
         parts: The CPU of each process with its children, in the last round.
+        idle: CPU of each in a second in which nothing is to be done, in milliseconds.
     """
 
     way: str
     cpu_ms: float
     rate: float
     parts: dict[str, float]
+    idle: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,7 @@ async def compare(folder: Path, given: argparse.Namespace) -> tuple[list[Row], f
     found: dict[str, list[tuple[float, float]]] = {}
     redis_bytes: list[float] = []
     parts: dict[str, dict[str, float]] = {}
+    idle: dict[str, dict[str, float]] = {}
     number = 0
     for _ in range(given.rounds):
         for workers in (0, 1, 2):
@@ -202,6 +208,7 @@ async def compare(folder: Path, given: argparse.Namespace) -> tuple[list[Row], f
                 work = by_batch if workers else by_request
                 await work(way, number, AT_ONCE * 4)  # warm
                 number += AT_ONCE * 4
+                idle[way.name] = await idling(way)
                 before, memory = way.cpu(), used(folder) if workers else 0
                 seconds = await work(way, number, given.items)
                 number += given.items
@@ -216,17 +223,29 @@ async def compare(folder: Path, given: argparse.Namespace) -> tuple[list[Row], f
                     (cpu * 1000 / given.items, given.items / seconds)
                 )
                 figures = (f"{one:.1f}" for one in found[way.name][-1])
-                print(way.name, *figures, parts[way.name], file=sys.stderr)
+                print(way.name, *figures, parts[way.name], idle[way.name], file=sys.stderr)
     rows = [
         Row(
             name,
             round(statistics.median(cpu for cpu, _ in rounds), 1),
             round(statistics.median(rate for _, rate in rounds), 2),
             parts[name],
+            idle[name],
         )
         for name, rounds in found.items()
     ]
     return rows, statistics.median(redis_bytes)
+
+
+async def idling(way: Way) -> dict[str, float]:
+    """CPU of each of its processes in a second, in milliseconds, while nothing is to be done."""
+    await asyncio.sleep(2)  # of the renders before it Chromes end
+    before = way.cpu()
+    await asyncio.sleep(IDLE_SECONDS)
+    return {
+        name: round((one - before[name]) * 1000 / IDLE_SECONDS, 1)
+        for name, one in way.cpu().items()
+    }
 
 
 async def ways(stack: contextlib.AsyncExitStack, folder: Path, workers: int) -> Way:
@@ -328,7 +347,7 @@ def table(rows: list[Row], memory: Memory) -> str:
         for row in rows
     ]
     before, most = memory.service_mib
-    text += [f"\n{row.way}: {row.parts}" for row in rows]
+    text += [f"\n{row.way}: {row.parts}; idle, ms a second: {row.idle}" for row in rows]
     text.append(
         f"\n{memory.items} items accepted in {memory.intake_seconds:g} s; service {before:g} MiB"
         f" before, {most:g} MiB at most; Redis {memory.redis_bytes:g} bytes for an item that waits,"
@@ -342,7 +361,11 @@ def arguments() -> argparse.Namespace:
     parser = parser_of("jobs", __doc__, rounds=3)
     parser.add_argument("--items", type=int, default=200, help="renders of each way in a round")
     parser.add_argument("--intake", type=int, default=100_000, help="items of the large batch")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="60 items, one round, 20,000 items")
+    found = parser.parse_args()
+    if found.quick:
+        found.items, found.rounds, found.intake = QUICK
+    return found
 
 
 if __name__ == "__main__":
