@@ -533,9 +533,14 @@ class UrlUnreachable(RenderFailed):
 
 
 class StorageFailed(RenderFailed):
-    """The result could not be stored in the service's object storage."""
+    """The result could not be stored in the service's object storage.
+
+    Attributes:
+        may_pass: Whether the same may be stored later: the storage is away, and does not refuse it.
+    """
 
     code = "storage_failed"
+    may_pass = True
 
 
 class DestinationFailed(RenderFailed):
@@ -564,7 +569,7 @@ class QueueUnavailable(JobFailed):
 
 
 class JobLost(JobFailed):
-    """Each worker that had this job died or lost its connection while it ran."""
+    """Workers died again and again while they rendered this job, or none came to its end."""
 
     code = "job_lost"
 

@@ -194,7 +194,7 @@ for _, number in ipairs(redis.call('SMEMBERS', B .. ':failed')) do
     if redis.call('HGET', job_key(id), 'request') then
         redis.call('HSET', job_key(id), 'state', 'queued', 'attempts', '0', 'created', ARGV[2])
         redis.call('HDEL', job_key(id), 'problem', 'finished', 'started', 'announced', 'ended_by',
-            'ticket')
+            'ticket', 'deaths', 'unstored')
         redis.call('EXPIRE', job_key(id), seconds)
         redis.call('SREM', B .. ':failed', number)
         redis.call('SADD', B .. ':open', number)

@@ -174,8 +174,7 @@ class Batches:
                 await self._add_tickets(identity, [str(number) for number, _ in items])
 
     async def _add_tickets(self, identity: str, numbers: list[str]) -> None:
-        for number in numbers:
-            await self._jobs.add_ticket(job_id(identity, int(number)))
+        await self._jobs.add_tickets([job_id(identity, int(number)) for number in numbers])
 
     async def _cancel_jobs(self, identity: str, caller: str, numbers: list[str]) -> None:
         for number in numbers:

@@ -5,9 +5,9 @@ ticket is an id and nothing else, because docket packs arguments with cloudpickl
 write to the Redis of the jobs can run code in the workers (SECURITY.md). The requests are JSON in
 the records.
 
-Facts of docket 0.27 that this file relies on: a worker reads `concurrency` and
-`minimum_check_interval` on each pass, and renews the leases of running tasks until it is stopped;
-with an `execution_ttl` of 0 nothing of a task is left in Redis when it has ended.
+Facts of docket 0.27 that this file relies on: a worker reads `concurrency` on each pass, and renews
+the leases of running tasks until it is stopped; with an `execution_ttl` of 0 nothing of a task is
+left in Redis when it has ended.
 """
 
 import asyncio
@@ -16,9 +16,10 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from poster_service.errors import JobsMissing, QueueUnavailable
@@ -26,19 +27,21 @@ from poster_service.logs import event
 from poster_service.redis_client import client
 
 if TYPE_CHECKING:
-    from docket import Docket, Worker
+    from docket import Docket
+
+    from poster_service.jobs.queue_worker import QueueWorker
 
 logger = logging.getLogger(__name__)
 
 #: Of the queue in Redis: its stream is `poster-jobs:stream`, read by the group `docket-workers`.
 NAME = "poster-jobs"
-#: How often a worker that has jobs looks for ended ones, in seconds. It bounds the rate of short
-#: jobs: at docket's own 0.25 two slots ran at most 8 jobs a second, at 0.02 over 100 (measured).
-BUSY_SECONDS = 0.02
-#: The same of a worker without jobs: a new one wakes it at once.
-IDLE_SECONDS = 0.5
+#: How often a worker notes that it is there. Only docket's own tools look at that; its tickets have
+#: signs of life of their own.
+HEARTBEAT_SECONDS = 10.0
 #: How long after a failure of Redis a worker tries again, in seconds.
 RECONNECT_SECONDS = 1.0
+#: Tickets that are added by one command.
+TICKETS_AT_ONCE = 100
 #: Time for one command, in seconds.
 COMMAND_SECONDS = 5.0
 
@@ -46,7 +49,14 @@ COMMAND_SECONDS = 5.0
 class JobQueue:
     """Tickets, delivered at least once; open it before use and close it in the end."""
 
-    def __init__(self, url: str | None, redelivery_seconds: float, name: str = NAME) -> None:
+    def __init__(
+        self,
+        url: str | None,
+        redelivery_seconds: float,
+        name: str = NAME,
+        *,
+        has_later: bool = True,
+    ) -> None:
         """Connect to nothing.
 
         Args:
@@ -54,13 +64,15 @@ class JobQueue:
             redelivery_seconds: After how long without a sign of life of its worker a ticket is
                 delivered to another.
             name: Of the queue in Redis.
+            has_later: Whether tickets are added that are not to be delivered at once.
         """
+        self._has_later = has_later
         self._url = url
         self._name = name
         self._redelivery = timedelta(seconds=redelivery_seconds)
         self._stack = AsyncExitStack()
         self._docket: Docket | None = None
-        self._worker: Worker | None = None
+        self._worker: QueueWorker | None = None
         self._stopping = asyncio.Event()
 
     @property
@@ -78,7 +90,7 @@ class JobQueue:
             JobsMissing: The package is not installed.
             QueueUnavailable: Redis does not answer.
         """
-        docket = await asyncio.to_thread(_imported)
+        imported = await asyncio.to_thread(_imported)
         logging.getLogger("docket").setLevel(logging.WARNING)  # else several lines for each job
         url = self._url or f"memory://{secrets.token_hex(8)}"
 
@@ -87,7 +99,12 @@ class JobQueue:
 
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
-                made = docket.Docket(name=self._name, url=url, execution_ttl=timedelta(0))
+                made = imported.Docket(
+                    name=self._name,
+                    url=url,
+                    heartbeat_interval=timedelta(seconds=HEARTBEAT_SECONDS),
+                    execution_ttl=timedelta(0),
+                )
                 await self._stack.enter_async_context(made)
         except Exception as error:
             await self._stack.aclose()
@@ -111,6 +128,22 @@ class JobQueue:
             QueueUnavailable: Redis did not do it in time.
         """
         await self._do(lambda docket: docket.add("run", when=when, key=ticket)(ticket))
+
+    async def add_all(self, tickets: Sequence[str]) -> None:
+        """Add many tickets to be delivered at once, in few commands.
+
+        Raises:
+            QueueUnavailable: Redis did not do it in time; some may have been added.
+        """
+
+        async def add(docket: "Docket", some: Sequence[str]) -> bool:
+            added = await docket.add_many([docket.call("run", key=one)(one) for one in some])
+            return all(one.schedule_exception is None for one in added)
+
+        for first in range(0, len(tickets), TICKETS_AT_ONCE):
+            some = tickets[first : first + TICKETS_AT_ONCE]
+            if not await self._do(partial(add, some=some)):
+                raise QueueUnavailable("the queue of jobs does not take more")
 
     async def cancel(self, ticket: str) -> None:
         """Cancel the task that runs for a ticket, in any process.
@@ -138,29 +171,25 @@ class JobQueue:
 
         It returns when the tickets that were being served are done.
         """
-        from docket import Worker
+        from poster_service.jobs.queue_worker import QueueWorker
 
         assert self._docket is not None
-        worker = Worker(
+        worker = QueueWorker(
             self._docket,
             name=f"{socket.gethostname()}#{os.getpid()}#{secrets.token_hex(4)}",
             concurrency=concurrency,
             redelivery_timeout=self._redelivery,
             reconnection_delay=timedelta(seconds=RECONNECT_SECONDS),
-            minimum_check_interval=timedelta(seconds=IDLE_SECONDS),
             schedule_automatic_tasks=False,
         )
+        worker.has_later = self._has_later
         async with worker as self._worker:
             running = asyncio.create_task(self._keep_running(worker))
+            await self._remove_consumers()
             await self._stopping.wait()
         self._worker = None
         await running
-
-    def is_busy(self, *, busy: bool) -> None:
-        """Have the worker look for ended tickets often, or seldom while there are none."""
-        if self._worker is not None:
-            seconds = BUSY_SECONDS if busy else IDLE_SECONDS
-            self._worker.minimum_check_interval = timedelta(seconds=seconds)
+        await self._remove_consumers(worker.name)
 
     def pause(self) -> None:
         """Take no more tickets; the leases of those that are being served go on."""
@@ -177,13 +206,22 @@ class JobQueue:
         with contextlib.suppress(Exception):  # of a Redis that is gone; nothing depends on it
             await self._stack.aclose()
 
-    async def _keep_running(self, worker: "Worker") -> None:
+    async def _keep_running(self, worker: "QueueWorker") -> None:
         while not self._stopping.is_set():
             try:
                 await worker.run_forever()
             except Exception:  # docket tries again what failed at Redis; this is a fault
                 logger.exception("the worker of the queue failed")
                 await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _remove_consumers(self, leaving: str = "") -> None:
+        """Remove the names of workers that have gone; a backend in memory goes with its worker."""
+        from poster_service.jobs.queue_worker import remove_consumers
+
+        if self._url is not None and self._docket is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    await remove_consumers(self._docket, leaving)
 
     async def _do(self, what: "Callable[[Docket], Awaitable[Any]]") -> Any:
         from redis.exceptions import RedisError
@@ -199,15 +237,15 @@ class JobQueue:
 
 
 def _imported() -> Any:
-    """docket, imported: 0.7 s and 32 MB, which only a service with jobs pays for.
+    """What needs docket, imported: 0.7 s and 32 MB, which only a service with jobs pays for.
 
     Raises:
         JobsMissing: It is not installed.
     """
     try:
-        import docket
+        from poster_service.jobs import queue_worker
     except ModuleNotFoundError as error:
         raise JobsMissing(
             "this service is installed without jobs; install poster-service[jobs]"
         ) from error
-    return docket
+    return queue_worker

@@ -6,9 +6,9 @@ only the caller knows whether a second time does harm. Each change may be made t
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal, cast
 
@@ -23,6 +23,22 @@ SECONDS = 5.0
 
 Created = Literal["new", "same", "other", "full"]
 Claimed = Literal["run", "again", "lost", "ended", "more", "none"]
+#: Why a job is given back: its worker stops, or the storage does not take its result.
+Why = Literal["stop", "storage"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a job may be begun before it is lost.
+
+    Attributes:
+        deaths: Of workers that were not heard of again while they rendered it.
+        attempts: In all. The other ways in which a job loses its worker are not its fault, but it
+            must not go round for ever.
+    """
+
+    deaths: int
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -43,17 +59,17 @@ class QueueState:
 class RecordStore:
     """Records of jobs and the order in which they run."""
 
-    def __init__(self, client: Any, seconds: int, max_attempts: int) -> None:
+    def __init__(self, client: Any, seconds: int, patience: Patience) -> None:
         """Connect to nothing.
 
         Args:
             client: `redis.asyncio.Redis`, or docket's embedded one.
             seconds: How long a record exists after its creation, its start and its end.
-            max_attempts: How often a job may be begun.
+            patience: How often a job may be begun.
         """
         self._client = client
         self._seconds = seconds
-        self._max_attempts = max_attempts
+        self._patience = patience
         self._run = Scripts(client).run
 
     async def create(self, new: NewJob, *, limit: int = 0, key: str = "") -> tuple[Created, str]:
@@ -105,7 +121,7 @@ class RecordStore:
             fields = await self._client.hgetall(f"{PREFIX}:job:{identity}")
         return Job.of(fields) if b"state" in fields else None
 
-    async def claim(self, ticket: str, owner: str) -> tuple[Claimed, str]:
+    async def claim(self, ticket: str, owner: str) -> tuple[Claimed, Job | None]:
         """Give a ticket the next job, or the one that it had.
 
         Args:
@@ -114,16 +130,17 @@ class RecordStore:
 
         Returns:
             "run" or, for a ticket that had a job before, "again"; "lost": it has been begun too
-            often, and is the owner's to end; "ended": its end has to be announced; "none".
+            often, and is the owner's to end; "ended": its end has to be announced; and the job.
+            "none" without one.
 
         Raises:
             QueueUnavailable: Redis did not do it in time.
         """
         while True:
-            arguments = (ticket, owner, self._seconds, self._max_attempts)
-            what, found = await self._run(scripts.CLAIM, *arguments)
+            arguments = (ticket, owner, self._seconds, self._patience.deaths)
+            what, found = await self._run(scripts.CLAIM, *arguments, self._patience.attempts)
             if what != b"more":
-                return cast(Claimed, what.decode()), found.decode()
+                return cast(Claimed, what.decode()), _job_of(found)
 
     async def beat(self, identity: str, owner: str, phase: Phase | None = None) -> bool:
         """Say that a job still runs, and in which phase; False if it is no longer the owner's.
@@ -135,14 +152,17 @@ class RecordStore:
 
     async def finish(
         self, job: Job, owner: str, state: Outcome, found: Mapping[str, Any] | None
-    ) -> bool:
-        """End a running job; False if it is no longer the owner's, and nothing is changed then.
+    ) -> Job | None:
+        """End a running job; None if it is no longer the owner's, and nothing is changed then.
 
         Args:
             job: The job.
             owner: Who has claimed it.
             state: Of a job that is done, `found` is its result, of one that failed, its problem.
             found: JSON.
+
+        Returns:
+            The job as it has ended.
 
         Raises:
             QueueUnavailable: Redis did not do it in time.
@@ -152,7 +172,14 @@ class RecordStore:
             fields += ["result" if state == "done" else "problem", packed(found)]
         keeps_request = "1" if state == "failed" and job.batch else "0"
         arguments = (job.id, owner, self._seconds, keeps_request, *fields)
-        return bool(await self._run(scripts.FINISH, *arguments))
+        if not await self._run(scripts.FINISH, *arguments):
+            return None
+        result, problem = (found, None) if state == "done" else (None, found)
+        request = job.request if keeps_request == "1" else {}
+        return replace(
+            job, state=state, result=result, problem=problem, request=request, phase="",
+            finished=time.time(),
+        )  # fmt: skip
 
     async def cancel(self, identity: str) -> tuple[str, str]:
         """Cancel a job that has not ended.
@@ -174,13 +201,21 @@ class RecordStore:
         """
         await self._run(scripts.ANNOUNCED, identity, ticket)
 
-    async def give_back(self, identity: str, owner: str, ticket: str) -> bool:
-        """Put a running job back to the front of the queue; False if it is not the owner's.
+    async def give_back(self, identity: str, owner: str, ticket: str, why: Why = "stop") -> bool:
+        """Put a running job back into the queue; False if it is not the owner's.
+
+        Args:
+            identity: Of the job.
+            owner: Who has claimed it.
+            ticket: That it was claimed with; it is used up.
+            why: Of a worker that stops the job is the next one; if the storage has failed it is the
+                last one of its caller, because the others would fail too.
 
         Raises:
             QueueUnavailable: Redis did not do it in time.
         """
-        return bool(await self._run(scripts.GIVE_BACK, identity, owner, ticket, self._seconds))
+        arguments = (identity, owner, ticket, self._seconds, why)
+        return bool(await self._run(scripts.GIVE_BACK, *arguments))
 
     async def reclaim(self, silent_seconds: float) -> int:
         """Queue again the running jobs whose worker has been silent for so long; how many.
@@ -229,6 +264,12 @@ class Scripts:
             return await self._registered[script](
                 keys=[], args=[PREFIX, repr(time.time()), *arguments]
             )
+
+
+def _job_of(flat: Sequence[bytes]) -> Job | None:
+    """The job of fields and values, one after the other."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Job.of(fields) if b"state" in fields else None
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """A job: a render that outlives the request for it, as one record with one state.
 
     queued -> running -> done | failed | cancelled        queued -> cancelled
-    running -> queued                                     given back by a worker that stops
+    running -> queued                                     given back by a worker that stops, or
+                                                          cannot store the result
 
 Each change is a compare-and-set in the store (`scripts.py`), so a job ends exactly once, however
 often it is delivered. The request of a job is in its record and nowhere else; the queue has only
@@ -89,6 +90,9 @@ class Job:
         started: When it last began to run; None before.
         finished: When it ended; None before.
         attempts: How often a worker has begun it; one that was given back does not count.
+        deaths: How often a worker was not heard of again while it rendered this job.
+        unstored: When the storage first failed it for so long that it was queued again; None if it
+            never was.
         phase: What it does while it runs; "" before and after.
         result: What was made, as `results.known` has it, without addresses: these are made for each
             answer. None if it is not done.
@@ -112,6 +116,8 @@ class Job:
     batch: str = ""
     webhook: Mapping[str, Any] | None = None
     trace: str = ""
+    deaths: int = 0
+    unstored: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -147,6 +153,8 @@ class Job:
             word("batch"),
             value("webhook"),
             word("trace"),
+            int(word("deaths") or 0),
+            moment("unstored"),
         )
 
 

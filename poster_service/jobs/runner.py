@@ -6,17 +6,23 @@ once: a worker that was thought dead goes on until its next sign of life. Then i
 dropped; objects are named by their content, so nothing is overwritten.
 
 No failure of Redis ends a job: what must be written is written again until it succeeds. If this
-process dies meanwhile, the ticket is delivered to another.
+process dies meanwhile, the ticket is delivered to another. A storage that fails for longer than the
+retries here take sends the job back to the queue, until it has failed for too long.
+
+A job is lost only when workers died while they rendered it: neither a death while its result was
+being stored counts, nor a worker that was thought dead and is heard of again.
 """
 
 import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from poster_service import telemetry
@@ -35,7 +41,7 @@ from poster_service.jobs.batch_requests import BatchRequests
 from poster_service.jobs.delivery import Deliverer, known
 from poster_service.jobs.events import Events
 from poster_service.jobs.queue import JobQueue
-from poster_service.jobs.record_store import RecordStore
+from poster_service.jobs.record_store import Claimed, Patience, RecordStore, Why
 from poster_service.jobs.records import Job, JobRequest, Outcome, Phase, files_of
 from poster_service.jobs.storage import Storage
 from poster_service.logs import event, request_id
@@ -51,19 +57,45 @@ T = TypeVar("T")
 
 #: How jobs end.
 OUTCOMES: tuple[Outcome, ...] = ("done", "failed", "cancelled")
-#: How often a job may be begun; then it is lost. One whose page kills its worker must not kill all.
-MAX_ATTEMPTS = 3
+#: Then a job is lost. One whose page kills its worker must not kill all.
+PATIENCE = Patience(deaths=3, attempts=20)
 #: How often the owner of a job gives a sign of life and looks whether it was cancelled, in seconds.
 BEAT_SECONDS = 1.0
 #: What may be different a moment later is tried again after so many seconds, in the same attempt.
 RETRY_SECONDS = (1.0, 5.0, 25.0)
 RETRIED = (LoadError, ChromeDied, StorageFailed, DestinationFailed)
-#: Bounds of the wait before what Redis did not do is tried again, in seconds.
-REDIS_SECONDS, MAX_REDIS_SECONDS = 0.2, 5.0
+#: For how long a job goes back to the queue after the storage has failed, in seconds: longer than
+#: the restart of a store or of its network takes, and no longer than a caller should wait in vain.
+STORAGE_SECONDS = 900.0
+#: Bounds of the wait before what Redis did not do is tried again, in seconds: a slot is idle for up
+#: to the longer one after Redis is back.
+REDIS_SECONDS, MAX_REDIS_SECONDS = 0.2, 1.0
 
 
 class GivenBack(Exception):
-    """A job is not to be ended here, but by another worker."""
+    """A job is not to be ended here, but by another worker, or later."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass
+class Running:
+    """A job that runs here.
+
+    Attributes:
+        job: As it was claimed.
+        owner: Of this claim.
+        ticket: That it was claimed with.
+        phase: What is being done; Redis hears of it with the next sign of life, so that the short
+            phases of most jobs cost it nothing.
+    """
+
+    job: Job
+    owner: str
+    ticket: str
+    phase: Phase = "rendering"
 
 
 @dataclass(frozen=True)
@@ -119,33 +151,23 @@ class Runner:
         """Serve a ticket: run the job that it is good for, if there is one."""
         owner = secrets.token_hex(8)
         with self.active.track():
-            self._queue.is_busy(busy=True)
-            try:
-                claimed, identity = await self._persist(lambda: self._store.claim(ticket, owner))
-                job = await self._persist(lambda: self._store.get(identity)) if identity else None
-                if job is None:
-                    return
-                request_id.set(job.id)
-                self.redelivered += claimed == "again"
-                with span_of(job):  # which webhooks name
-                    if claimed == "lost":
-                        await self._lost(job, owner)
-                    elif claimed != "ended":
-                        await self._run(job, owner, ticket)
-                    await self._persist(lambda: self.announce(identity, ticket))
-            finally:
-                self._queue.is_busy(busy=self.active.count > 1)
+            claimed, job = await self._persist(lambda: self._store.claim(ticket, owner))
+            if job is None:
+                return
+            request_id.set(job.id)
+            self.redelivered += claimed == "again"
+            with span_of(job):  # which webhooks name
+                await self._serve(claimed, Running(job, owner, ticket))
 
     async def announce(self, identity: str, ticket: str = "") -> None:
-        """Tell those who want to know that a job has ended, if it has.
+        """Report to those who want to know that a job has ended, if it has.
 
         Raises:
             QueueUnavailable: Redis did not answer in time; a ticket will have it announced.
         """
         job = await self._store.get(identity)
         if job is not None and job.has_ended:
-            await self._workshop.events.job_finished(job)
-            await self._store.announced(identity, ticket)
+            await self._announce(job, ticket)
 
     async def give_all_back(self, seconds: float) -> None:
         """Stop the jobs that run here and put them back to the front of the queue.
@@ -159,15 +181,29 @@ class Runner:
             work.cancel()
         await self.active.wait_none()
 
-    async def _lost(self, job: Job, owner: str) -> None:
-        message = f"{MAX_ATTEMPTS} workers have died or lost their connection while they ran it"
-        await self._finish(job, owner, "failed", problem_of(JobLost(message)))
+    async def _serve(self, claimed: Claimed, one: Running) -> None:
+        """Do with a claimed job what is to be done, and report its end."""
+        if claimed == "ended":
+            ended: Job | None = one.job
+        elif claimed == "lost":
+            ended = await self._finish(one, "failed", problem_of(JobLost(why_lost(one.job))))
+        else:
+            ended = await self._run(one)
+        if ended is not None:
+            await self._persist(partial(self._announce, ended, one.ticket))
+        else:  # it may have been cancelled
+            await self._persist(lambda: self.announce(one.job.id, one.ticket))
 
-    async def _run(self, job: Job, owner: str, ticket: str) -> None:
-        """Run a job to its end, or until it is not to be ended here."""
-        work = asyncio.create_task(self._work(job, owner))
+    async def _announce(self, ended: Job, ticket: str) -> None:
+        await self._workshop.events.job_finished(ended)
+        await self._store.announced(ended.id, ticket)
+
+    async def _run(self, one: Running) -> Job | None:
+        """Run a job; as it has ended, None if it was not ended here."""
+        job = one.job
+        work = asyncio.create_task(self._work(one))
         self._works[job.id] = work
-        watch = asyncio.create_task(self._watch(job, owner, work))
+        watch = asyncio.create_task(self._watch(one, work))
         try:
             if self._stop_at is not None:
                 work.cancel()
@@ -179,38 +215,41 @@ class Runner:
         finally:
             watch.cancel()
             del self._works[job.id]
-        if work.cancelled() or isinstance(work.exception(), GivenBack):
-            await self._give_back(job, owner, ticket)
+        if work.cancelled():
+            await self._give_back(one, "stop")
+        elif isinstance(error := work.exception(), GivenBack):
+            await self._give_back(one, error.why)
         else:
-            await self._finish(job, owner, *work.result())
+            return await self._finish(one, *work.result())
+        return None
 
-    async def _work(self, job: Job, owner: str) -> tuple[Outcome, Mapping[str, Any]]:
+    async def _work(self, one: Running) -> tuple[Outcome, Mapping[str, Any]]:
         """How a job ends, and its result or problem.
 
         Raises:
-            GivenBack: Not here, because this process stops.
+            GivenBack: Not here, because this process stops; or not now, because of the storage.
         """
         try:
-            answer, request = await self._rendered(job, owner)
-            return "done", await self._delivered(job, owner, answer, request)
+            answer, request = await self._rendered(one)
+            return "done", await self._delivered(one, answer, request)
         except Stopping as error:
-            raise GivenBack from error
+            raise GivenBack("stop") from error
         except PosterError as error:
+            if isinstance(error, StorageFailed) and may_be_stored_later(error, one.job):
+                raise GivenBack("storage") from error
             if error.__cause__ is not None:
                 logger.info("the cause of %s", error.code, exc_info=error.__cause__)
-            return "failed", {**problem_of(error), "request_id": job.id}
+            return "failed", {**problem_of(error), "request_id": one.job.id}
         except Exception:
             logger.exception("a job failed")
             fault = PosterError("internal error; the log has this request id")
-            return "failed", {**problem_of(fault), "request_id": job.id}
+            return "failed", {**problem_of(fault), "request_id": one.job.id}
 
-    async def _rendered(self, job: Job, owner: str) -> tuple[Answer, RenderRequest]:
+    async def _rendered(self, one: Running) -> tuple[Answer, RenderRequest]:
         engine = self._workshop.engine
-        request = await self._request_of(job)
-        context = RenderContext(job.caller, is_background=True)
-        answer = await self._retried(
-            job, owner, "rendering", lambda: engine.render(request, context)
-        )
+        request = await self._request_of(one.job)
+        context = RenderContext(one.job.caller, is_background=True)
+        answer = await self._retried(one, "rendering", lambda: engine.render(request, context))
         return answer, request
 
     async def _request_of(self, job: Job) -> RenderRequest:
@@ -220,7 +259,7 @@ class Runner:
         return JobRequest.parse(job.request["request"], limits, files=files)
 
     async def _delivered(
-        self, job: Job, owner: str, answer: Answer, request: RenderRequest
+        self, one: Running, answer: Answer, request: RenderRequest
     ) -> dict[str, Any]:
         workshop, pictures = self._workshop, answer.rendered.pictures
 
@@ -228,61 +267,61 @@ class Runner:
             with workshop.engine.buffers.open() as share:
                 share.require(answer.rendered.size)
                 delivered = await workshop.deliverer.deliver(
-                    pictures, request.options, job.caller, workshop.storage
+                    pictures, request.options, one.job.caller, workshop.storage
                 )
                 return known(await Result.of(answer, request), delivered)
 
-        return await self._retried(job, owner, "storing", deliver)
+        return await self._retried(one, "storing", deliver)
 
-    async def _retried(
-        self, job: Job, owner: str, phase: Phase, what: Callable[[], Awaitable[T]]
-    ) -> T:
+    async def _retried(self, one: Running, phase: Phase, what: Callable[[], Awaitable[T]]) -> T:
         """Do something, again where that makes sense.
 
         Raises:
             PosterError: Of the last time.
         """
         for seconds in RETRY_SECONDS:
-            await self._note(job, owner, phase)
+            one.phase = phase
             try:
                 return await what()
             except RETRIED as error:
                 if isinstance(error, Stopping):
                     raise
                 event(logger, logging.INFO, "a job is tried again", code=error.code)
-                await self._note(job, owner, "waiting")
+                one.phase = "waiting"
                 await asyncio.sleep(max(seconds, error.retry_after or 0))
-        await self._note(job, owner, phase)
+        one.phase = phase
         return await what()
 
-    async def _note(self, job: Job, owner: str, phase: Phase) -> None:
-        with contextlib.suppress(QueueUnavailable):  # it is only for those who look
-            await self._store.beat(job.id, owner, phase)
-
-    async def _watch(self, job: Job, owner: str, work: asyncio.Task[Any]) -> None:
+    async def _watch(self, one: Running, work: asyncio.Task[Any]) -> None:
         """Give signs of life; stop the work when the job is not this worker's any more."""
+        written = one.phase
         while True:
             await asyncio.sleep(BEAT_SECONDS)
+            phase = one.phase
+            news = phase if phase != written else None
             with contextlib.suppress(QueueUnavailable):
-                if not await self._store.beat(job.id, owner):
+                if not await self._store.beat(one.job.id, one.owner, news):
                     work.cancel()
                     return
+                written = phase
 
-    async def _finish(self, job: Job, owner: str, state: Outcome, found: Mapping[str, Any]) -> None:
-        is_ours = await self._persist(lambda: self._store.finish(job, owner, state, found))
+    async def _finish(self, one: Running, state: Outcome, found: Mapping[str, Any]) -> Job | None:
+        ended = await self._persist(lambda: self._store.finish(one.job, one.owner, state, found))
         code = found.get("code", "")
         telemetry.current().set("poster.outcome", code or "ok")
-        if is_ours:
+        if ended is not None:
             self.outcomes[state] += 1
             event(logger, logging.INFO, "job ended", state=state, code=code)
         else:
             event(logger, logging.INFO, "the end of a job came too late", state=state, code=code)
+        return ended
 
-    async def _give_back(self, job: Job, owner: str, ticket: str) -> None:
+    async def _give_back(self, one: Running, why: Why) -> None:
         """Put a job back into the queue; nothing happens if it was cancelled or taken away."""
-        if await self._persist(lambda: self._store.give_back(job.id, owner, ticket)):
+        arguments = (one.job.id, one.owner, one.ticket, why)
+        if await self._persist(lambda: self._store.give_back(*arguments)):
             self.given_back += 1
-            event(logger, logging.INFO, "job given back")
+            event(logger, logging.INFO, "job given back", why=why)
             await self._persist(lambda: self._queue.add(secrets.token_hex(16)))
 
     async def _persist(self, what: Callable[[], Awaitable[T]]) -> T:
@@ -300,6 +339,19 @@ class Runner:
                     raise
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, MAX_REDIS_SECONDS)
+
+
+def why_lost(job: Job) -> str:
+    """Why a job is not begun again."""
+    if job.deaths >= PATIENCE.deaths:
+        return f"{job.deaths} workers have died while they rendered it"
+    return f"it was begun {PATIENCE.attempts} times, and no worker came to its end"
+
+
+def may_be_stored_later(error: StorageFailed, job: Job) -> bool:
+    """Whether a job goes back to the queue when the storage has failed."""
+    since = time.time() if job.unstored is None else job.unstored
+    return error.may_pass and time.time() - since < STORAGE_SECONDS
 
 
 def span_of(job: Job) -> AbstractContextManager[telemetry.Span]:

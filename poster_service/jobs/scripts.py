@@ -46,12 +46,26 @@ local function is_owned(id, owner)
     return redis.call('HGET', job_key(id), 'state') == 'running'
         and redis.call('HGET', job_key(id), 'owner') == owner
 end
-local function requeue(id, seconds)
+local function requeue(id, seconds, at_front)
     local caller = redis.call('HGET', job_key(id), 'caller')
     redis.call('HSET', job_key(id), 'state', 'queued', 'phase', '')
     redis.call('HDEL', job_key(id), 'owner', 'ticket')
     redis.call('ZREM', P .. ':running', id)
-    enqueue(id, caller, kind_of(id), true, seconds)
+    enqueue(id, caller, kind_of(id), at_front, seconds)
+end
+-- An owner is silent: its worker may have died of the page, if the page was there.
+local function blame(id)
+    local owner = redis.call('HGET', job_key(id), 'owner')
+    if owner and redis.call('HGET', job_key(id), 'phase') == 'rendering' then
+        redis.call('HSET', job_key(id), 'blamed:' .. owner, '1')
+        redis.call('HINCRBY', job_key(id), 'deaths', 1)
+    end
+end
+-- An owner that was thought dead is heard of: it has not died of the page.
+local function exonerate(id, owner)
+    if redis.call('HDEL', job_key(id), 'blamed:' .. owner) == 1 then
+        redis.call('HINCRBY', job_key(id), 'deaths', -1)
+    end
 end
 """
 
@@ -86,13 +100,16 @@ return {'new', id}
 """
 )
 
-#: Give a ticket a job. ARGV: ticket, owner, seconds, most attempts. Returns {what, id}: run, lost,
-#: ended (its end has to be announced), more (call again), or none.
+#: Give a ticket a job. ARGV: ticket, owner, seconds, most deaths, most attempts. Returns {what,
+#: fields and values of the job}: run, lost, ended (its end has to be announced), more (call again),
+#: or none.
 CLAIM = (
     COMMON
     + """
-local ticket, owner, seconds, most = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local function take(id)
+local ticket, owner, seconds = ARGV[3], ARGV[4], ARGV[5]
+local most_deaths, most_attempts = tonumber(ARGV[6]), tonumber(ARGV[7])
+local function found(what, id) return {what, redis.call('HGETALL', job_key(id))} end
+local function take(id, what)
     redis.call('HSET', job_key(id), 'state', 'running', 'owner', owner, 'ticket', ticket,
         'started', ARGV[2], 'phase', 'rendering')
     redis.call('EXPIRE', job_key(id), seconds)
@@ -100,8 +117,9 @@ local function take(id)
     redis.call('ZREM', P .. ':queued', id)
     redis.call('ZADD', P .. ':running', now, id)
     redis.call('EXPIRE', P .. ':running', seconds)
-    if redis.call('HINCRBY', job_key(id), 'attempts', 1) > most then return {'lost', id} end
-    return {'run', id}
+    local attempts = redis.call('HINCRBY', job_key(id), 'attempts', 1)
+    local deaths = tonumber(redis.call('HGET', job_key(id), 'deaths') or '0')
+    return found((deaths >= most_deaths or attempts > most_attempts) and 'lost' or what, id)
 end
 local function is_unannounced(id)
     return redis.call('HGET', job_key(id), 'announced') == '0'
@@ -110,32 +128,32 @@ local held = redis.call('GET', P .. ':ticket:' .. ticket)
 if held then
     local state = redis.call('HGET', job_key(held), 'state')
     if state == 'running' and redis.call('HGET', job_key(held), 'ticket') == ticket then
-        if redis.call('HGET', job_key(held), 'owner') == owner then return {'run', held} end
-        local claimed = take(held)
-        return {claimed[1] == 'run' and 'again' or claimed[1], held}
+        if redis.call('HGET', job_key(held), 'owner') == owner then return found('run', held) end
+        blame(held)
+        return take(held, 'again')
     end
-    if is_unannounced(held) then return {'ended', held} end
+    if is_unannounced(held) then return found('ended', held) end
     redis.call('DEL', P .. ':ticket:' .. ticket)
-    if state then return {'none', ''} end
+    if state then return {'none', {}} end
 end
 for _ = 1, 200 do
     local caller = redis.call('LPOP', P .. ':turns')
-    if not caller then return {'none', ''} end
+    if not caller then return {'none', {}} end
     local id = redis.call('LPOP', lane('job', caller)) or redis.call('LPOP', lane('item', caller))
     if is_waiting(caller) then
         redis.call('RPUSH', P .. ':turns', caller)
         redis.call('EXPIRE', P .. ':turns', seconds)
     end
     if id then
-        if redis.call('HGET', job_key(id), 'state') == 'queued' then return take(id) end
+        if redis.call('HGET', job_key(id), 'state') == 'queued' then return take(id, 'run') end
         redis.call('ZREM', P .. ':queued', id)
         if is_unannounced(id) then
             redis.call('SET', P .. ':ticket:' .. ticket, id, 'EX', seconds)
-            return {'ended', id}
+            return found('ended', id)
         end
     end
 end
-return {'more', ''}
+return {'more', {}}
 """
 )
 
@@ -146,6 +164,7 @@ FINISH = (
     + """
 local id, owner, seconds = ARGV[3], ARGV[4], ARGV[5]
 if not is_owned(id, owner) then
+    exonerate(id, owner)
     return redis.call('HGET', job_key(id), 'ended_by') == owner and 1 or 0
 end
 for i = 7, #ARGV, 2 do redis.call('HSET', job_key(id), ARGV[i], ARGV[i + 1]) end
@@ -197,23 +216,33 @@ BEAT = (
     COMMON
     + """
 local id, owner = ARGV[3], ARGV[4]
-if not is_owned(id, owner) then return 0 end
+if not is_owned(id, owner) then
+    exonerate(id, owner)
+    return 0
+end
 redis.call('ZADD', P .. ':running', now, id)
 if ARGV[5] ~= '' then redis.call('HSET', job_key(id), 'phase', ARGV[5]) end
 return 1
 """
 )
 
-#: Put a running job back to the front of its lane, as if it had not begun. ARGV: id, owner, ticket,
-#: seconds. Returns whether it was this owner's.
+#: Put a running job back into its lane, as if it had not begun. ARGV: id, owner, ticket, seconds,
+#: why: 'stop' puts it to the front, 'storage' to the end, with a note of the first time. Returns
+#: whether it was this owner's.
 GIVE_BACK = (
     COMMON
     + """
 local id, owner = ARGV[3], ARGV[4]
-if not is_owned(id, owner) then return 0 end
+if not is_owned(id, owner) then
+    exonerate(id, owner)
+    return 0
+end
+if ARGV[7] == 'storage' and not redis.call('HGET', job_key(id), 'unstored') then
+    redis.call('HSET', job_key(id), 'unstored', ARGV[2])
+end
 redis.call('HINCRBY', job_key(id), 'attempts', -1)
 redis.call('DEL', P .. ':ticket:' .. ARGV[5])
-requeue(id, ARGV[6])
+requeue(id, ARGV[6], ARGV[7] == 'stop')
 return 1
 """
 )
@@ -226,7 +255,8 @@ RECLAIM = (
 local silent = redis.call('ZRANGEBYSCORE', P .. ':running', '-inf', ARGV[4])
 for i = 1, math.min(#silent, 100) do
     if redis.call('HGET', job_key(silent[i]), 'state') == 'running' then
-        requeue(silent[i], ARGV[3])
+        blame(silent[i])
+        requeue(silent[i], ARGV[3], true)
     else
         redis.call('ZREM', P .. ':running', silent[i])
     end

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poster_service.detached import detached
@@ -25,14 +26,18 @@ from poster_service.jobs.events import Subscribers
 from poster_service.jobs.queue import JobQueue
 from poster_service.jobs.record_store import QueueState, RecordStore
 from poster_service.jobs.records import Job, NewJob
-from poster_service.jobs.runner import MAX_ATTEMPTS, OUTCOMES, Runner, Workshop
+from poster_service.jobs.runner import OUTCOMES, PATIENCE, Runner, Workshop
 from poster_service.logs import event
 from poster_service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: How often jobs without a ticket or a living worker are looked for, in seconds.
+#: How often jobs without a ticket or a living worker are looked for at most, in seconds.
 REPAIR_SECONDS = 10.0
+#: After how many redelivery times without a sign of life of its owner a job is queued again, and
+#: after how many seconds at least. A job that a second worker took over is not redelivered if that
+#: one dies too, where the first has come back and acknowledged the ticket that both had.
+SILENT_TIMES, LEAST_SILENT_SECONDS = 2.5, 5.0
 #: Most tickets that are added at once to make up for lost ones.
 MOST_TICKETS = 1_000
 #: How long a stop waits for Redis, in seconds.
@@ -76,7 +81,9 @@ class Jobs:
         self._settings = settings
         self._workshop = workshop
         self.subscribers = subscribers
-        self._queue = JobQueue(settings.jobs_redis, settings.jobs_redelivery_seconds)
+        self._queue = JobQueue(
+            settings.jobs_redis, settings.jobs_redelivery_seconds, has_later=False
+        )
         self._opening = asyncio.Lock()
         self._serving: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -145,7 +152,10 @@ class Jobs:
             raise TooManyJobs(f"this caller has {limit} jobs that have not ended; allowed: {limit}")
         if what == "new":
             await self._queue.add(identity)
-        return await self.get(identity, new.caller)
+        job = await self.get(identity, new.caller)
+        if what == "same" and job.state == "queued":  # the first time it may have got no ticket
+            await self._queue.add(identity)
+        return job
 
     async def get(self, identity: str, caller: str) -> Job:
         """A job of a caller.
@@ -183,13 +193,13 @@ class Jobs:
                 await runner.announce(identity)
         return await self.get(identity, caller) if state else job
 
-    async def add_ticket(self, identity: str) -> None:
-        """Have one more job run, for one that was queued otherwise.
+    async def add_tickets(self, identities: Sequence[str]) -> None:
+        """Have more jobs run, for those that were queued otherwise.
 
         Raises:
             QueueUnavailable: Redis does not answer.
         """
-        await self._queue.add(identity)
+        await self._queue.add_all(identities)
 
     async def state(self) -> QueueState:
         """How long the queue is; empty where no job has come yet.
@@ -238,7 +248,7 @@ class Jobs:
         except PosterError:
             await self._queue.close()
             raise
-        store = RecordStore(client, self._settings.jobs_seconds, MAX_ATTEMPTS)
+        store = RecordStore(client, self._settings.jobs_seconds, PATIENCE)
         self.batch_store = BatchStore(client, self._settings.jobs_seconds)
         requests = BatchRequests(self.batch_store, self._workshop.engine.limits)
         self.runner = Runner(self._workshop, store, self._queue, requests)
@@ -266,14 +276,22 @@ class Jobs:
         """Have each queued job a ticket, and each running one a living worker.
 
         A process may die between the record and the ticket of a job, and a Redis that was restored
-        may have forgotten the last second.
+        may have forgotten the last second. Nothing is taken from its owner soon after Redis was
+        away: no owner could give a sign of life then.
         """
-        silent = max(60.0, 6 * self._settings.jobs_redelivery_seconds)
+        redelivery = self._settings.jobs_redelivery_seconds
+        silent = max(LEAST_SILENT_SECONDS, SILENT_TIMES * redelivery)
+        loop = asyncio.get_running_loop()
+        answers_since = loop.time()
         while True:
-            await asyncio.sleep(REPAIR_SECONDS)
-            with contextlib.suppress(QueueUnavailable):
-                await store.reclaim(silent)
+            await asyncio.sleep(min(REPAIR_SECONDS, redelivery))
+            try:
                 now = await store.state()
                 missing = now.queued + now.running - await self._queue.tickets()
-                for _ in range(min(missing, MOST_TICKETS)):
-                    await self._queue.add(secrets.token_hex(16))
+                if missing > 0:
+                    some = range(min(missing, MOST_TICKETS))
+                    await self._queue.add_all([secrets.token_hex(16) for _ in some])
+                if loop.time() - answers_since > silent:
+                    await store.reclaim(silent)
+            except QueueUnavailable:
+                answers_since = loop.time()

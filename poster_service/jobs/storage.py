@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 RESULTS = "/results"
 #: Attempts after the first, within the time for one result.
 MAX_RETRIES = 5
+#: What obstore raises where the storage answers, and will not store it later either.
+REFUSALS = frozenset(
+    {"PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "InvalidPathError"}
+)
 #: How often a folder is searched for expired results, in seconds, and how many go at once.
 SWEEP_SECONDS, SWEEP_MOST = 600.0, 1_000
 
@@ -162,7 +166,9 @@ class MemoryStorage(Storage):
         try:
             self._objects[given.name] = given
         except ValueError as error:  # larger than all of the memory
-            raise StorageFailed("the result is larger than the storage in memory") from error
+            refused = StorageFailed("the result is larger than the storage in memory")
+            refused.may_pass = False
+            raise refused from error
         return True
 
     async def get(self, name: str) -> StoredObject | None:
@@ -313,4 +319,6 @@ def _failures(what: str) -> Iterator[None]:
         kind = type(error).__name__
         event(logger, logging.WARNING, "object storage failed", operation=what, error=kind)
         took = " in time" if isinstance(error, TimeoutError) else ""
-        raise StorageFailed(f"the result could not be stored{took}") from None
+        failed = StorageFailed(f"the result could not be stored{took}")
+        failed.may_pass = kind not in REFUSALS
+        raise failed from None

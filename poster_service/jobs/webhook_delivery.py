@@ -157,7 +157,6 @@ class Deliveries:
         """Serve a ticket of the queue: one run of a message."""
         identity, _, turn = ticket.rpartition(".")
         with self._active.track():
-            self._queue.is_busy(busy=True)
             try:
                 records = await self.records()
                 await self._run(records, identity, int(turn))
@@ -166,8 +165,6 @@ class Deliveries:
                 event(logger, logging.WARNING, "a webhook waits for Redis", webhook_id=identity)
             except Exception:
                 logger.exception("a run of webhook %s failed", identity)
-            finally:
-                self._queue.is_busy(busy=self._active.count > 1)
 
     async def _run(self, records: Records, identity: str, turn: int) -> None:
         """One run: an attempt, or a wait for a turn of its host or caller."""

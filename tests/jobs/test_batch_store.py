@@ -13,7 +13,7 @@ from poster_service.jobs.batch_records import Batch, job_id
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.intake import Intake
 from poster_service.jobs.items import Common, ItemBounds, ItemReader
-from poster_service.jobs.record_store import RecordStore
+from poster_service.jobs.record_store import Patience, RecordStore
 from poster_service.render.request import Limits
 from tests.conftest import short_folder
 from tests.web.redis_server import Server
@@ -54,7 +54,7 @@ def store(client: Any) -> BatchStore:
 @pytest.fixture
 def jobs(client: Any) -> RecordStore:
     """Records of their jobs."""
-    return RecordStore(client, 600, 3)
+    return RecordStore(client, 600, Patience(3, 9))
 
 
 async def accepted(store: BatchStore, number: int = 3, key: str = "", most: int = 9) -> Batch:
@@ -91,7 +91,7 @@ async def test_items_become_jobs_once_and_in_their_order(
     ids = await fed(store, batch)
     assert not await store.feed(batch.id, 0, [(9, {"item": {}})])
     found = [await jobs.claim(f"ticket{place}", "owner") for place in range(3)]
-    assert [job for _, job in found] == ids
+    assert [job.id for _, job in found if job] == ids
     job = await jobs.get(ids[1])
     assert job is not None
     assert (job.caller, job.batch, job.request) == ("anna", batch.id, {"item": {"data": {"n": 2}}})
@@ -151,10 +151,9 @@ async def test_only_what_failed_is_tried_again(store: BatchStore, jobs: RecordSt
     batch = await accepted(store)
     ids = await fed(store, batch)
     for place, identity in enumerate(ids):
-        _, claimed = await jobs.claim(f"t{place}", "owner")
-        assert claimed == identity
-        job = await jobs.get(identity)
+        _, job = await jobs.claim(f"t{place}", "owner")
         assert job is not None
+        assert job.id == identity
         ok = place == 0
         await jobs.finish(job, "owner", "done" if ok else "failed", {"code": "x"})
         await store.ended(batch.id, str(place + 1), "done" if ok else "failed", 0)
@@ -168,13 +167,12 @@ async def test_only_what_failed_is_tried_again(store: BatchStore, jobs: RecordSt
     assert await store.retry(batch.id, 10) == ("running", [])
     assert await store.unfinished() == [batch.id]
     for place in range(2):
-        what, identity = await jobs.claim(f"again{place}", "other")
-        job = await jobs.get(identity)
+        what, job = await jobs.claim(f"again{place}", "other")
         assert job is not None
         assert (what, job.attempts, job.problem) == ("run", 1, None)
         assert job.request["item"]["data"]
         await jobs.finish(job, "other", "done", {})
-        assert await store.ended(batch.id, identity[33:], "done", 0) == (place == 1, False)
+        assert await store.ended(batch.id, job.id[33:], "done", 0) == (place == 1, False)
     found = await now(store, batch)
     assert (found.state, found.done, found.failed, found.round) == ("done", 3, 0, 1)
 

@@ -1,137 +1,83 @@
 """Jobs while workers, their Redis and the storage are killed, stopped and started again."""
 
 import asyncio
-import contextlib
-import random
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+import collections
+import re
 from typing import Any
 
 import pytest
+from yarl import URL
 
-from tests.jobs.fleet import Fleet, clean_folder, fleet, kill, service_of
-from tests.jobs.redis import DURABLE, redis_running
-from tests.jobs.s3_server import BUCKET, S3Server
+from tests.jobs.chaos import SECRET, Chaos, chaotic
 from tests.jobs.waiting import until
-from tests.web.served import Served
 
-WORKERS = 3
-#: How a job may fail when it is interrupted over and over; everything else is a fault.
-EXCUSED = {"job_lost", "storage_failed"}
-
-
-@dataclass
-class Chaos:
-    """Interrupts what jobs need, one thing at a time, in a random order.
-
-    Attributes:
-        fleet: Accepts the jobs.
-        s3: Where results lie.
-        done: What was done, for the report of a failure.
-    """
-
-    fleet: Fleet
-    s3: S3Server
-    dice: random.Random
-    done: list[str] = field(default_factory=list)
-    _workers: list[tuple[contextlib.AsyncExitStack, Served]] = field(default_factory=list)
-
-    async def start_worker(self, folder: Path) -> None:
-        """One more, in a work folder that no other has."""
-        stack = contextlib.AsyncExitStack()
-        worker = await stack.enter_async_context(self.fleet.worker_in(folder))
-        self._workers.append((stack, worker))
-
-    async def end(self) -> None:
-        """End all workers."""
-        for stack, _ in self._workers:
-            await stack.aclose()
-        self._workers.clear()
-
-    async def kill_worker(self) -> None:
-        """Without a warning; another one begins in its folder."""
-        place = self.dice.randrange(len(self._workers))
-        kill(self._workers[place][1])
-        await self._workers[place][1].process.wait()
-        await self._replace(place)
-
-    async def stop_worker(self) -> None:
-        """By TERM; another one begins in its folder."""
-        await self._replace(self.dice.randrange(len(self._workers)))
-
-    async def _replace(self, place: int) -> None:
-        stack, worker = self._workers.pop(place)
-        await stack.aclose()
-        await self.start_worker(worker.work_dir)
-
-    async def suspend_worker(self) -> None:
-        """For longer than its jobs wait for a sign of life."""
-        process = service_of(self.dice.choice(self._workers)[1])
-        process.suspend()
-        await asyncio.sleep(4)
-        process.resume()
-
-    async def restart_redis(self) -> None:
-        """Killed, and started with its files."""
-        self.fleet.redis.stop()
-        await asyncio.sleep(self.dice.uniform(0, 2))
-        self.fleet.redis.start()
-
-    async def suspend_storage(self) -> None:
-        """It does not answer for a while."""
-        self.s3.send(signal.SIGSTOP)
-        await asyncio.sleep(self.dice.uniform(1, 3))
-        self.s3.send(signal.SIGCONT)
-
-    @property
-    def kinds(self) -> list[Callable[[], Awaitable[None]]]:
-        """What it can do."""
-        return [
-            self.kill_worker,
-            self.restart_redis,
-            self.stop_worker,
-            self.suspend_storage,
-            self.suspend_worker,
-        ]
-
-    async def go_on(self, all_ended: asyncio.Event) -> None:
-        """Do each of them once, in a random order, again and again, until the jobs have ended."""
-        while not all_ended.is_set():
-            for kind in self.dice.sample(self.kinds, len(self.kinds)):
-                self.done.append(kind.__name__)
-                await kind()
-                await asyncio.sleep(self.dice.uniform(0.5, 2))
+#: Jobs that are sent while one thing goes wrong: about as many as are rendered meanwhile.
+AT_A_STROKE = 25
+#: How many jobs are asked for at a time, half of them the oldest.
+LOOKED_AT = 20
+ENDED = ("done", "failed", "cancelled")
+#: Names of docket's that are there for as long as there is a queue, after any jobs.
+LASTING = re.compile(
+    r"poster-(jobs|webhooks):(stream|queue|workers|task-workers:\w+|leases:[\w-]+)"
+)
 
 
 class Observer:
-    """Looks at all jobs again and again: one that has ended must never change."""
+    """Looks at jobs again and again: one that has ended must never change."""
 
     def __init__(self, chaos: Chaos) -> None:
         self._chaos = chaos
+        self.jobs: list[str] = []
         self.ended: dict[str, Any] = {}
+        #: The ids of the webhooks of each job.
+        self.reported: dict[str, set[str]] = collections.defaultdict(set)
 
-    async def look(self, identity: str) -> bool:
-        """Look at a job; whether it has ended."""
-        fleet = self._chaos.fleet
-        response = await fleet.service.get(f"/jobs/{identity}")
+    @property
+    def left(self) -> list[str]:
+        """The jobs that are not known to have ended, in their order."""
+        return [one for one in self.jobs if one not in self.ended]
+
+    async def look(self, identity: str) -> None:
+        """Look at a job."""
+        chaos = self._chaos
+        response = await chaos.fleet.service.get(f"/jobs/{identity}")
         if response.status == 503:  # its Redis is away
-            return False
+            return
         job = await response.json()
-        assert response.status == 200, (identity, job, self._chaos.done)
+        assert response.status == 200, (identity, job, chaos.done)
         known = {name: job[name] for name in ("state", "finished", "attempts", "problem")}
         known["object"] = (job["result"] or {}).get("object")
-        if job["state"] in ("done", "failed", "cancelled"):
-            assert self.ended.setdefault(identity, known) == known, self._chaos.done
+        if job["state"] in ENDED:
+            assert self.ended.setdefault(identity, known) == known, chaos.done
         else:
-            assert identity not in self.ended, (job, self._chaos.done)
-        return identity in self.ended
+            assert identity not in self.ended, (job, chaos.done)
+
+    def take_webhooks(self) -> None:
+        """Take what has been received; soon, because signatures are good for some minutes."""
+        got = self._chaos.receiver.got
+        while got:
+            one = got.pop()
+            message = one.verified(SECRET)
+            self.reported[message["data"]["job"]].add(one.id)
+
+    async def keep_looking(self) -> None:
+        """Look at some of the jobs, old and new, ended or not."""
+        while True:
+            self.take_webhooks()
+            dice, left, half = self._chaos.dice, self.left, LOOKED_AT // 2
+            some = [*left[:half], *dice.sample(self.jobs, min(half, len(self.jobs)))]
+            for identity in some:
+                await self.look(identity)
+            await asyncio.sleep(0.5)
 
 
-async def accepted(fleet: Fleet, place: int) -> str:
+async def accepted(chaos: Chaos, place: int) -> str:
     """The id of a job, sent again with its key for as long as its Redis is away."""
-    body = {"html": f"<p>{place}", "width": 40, "height": 20, "isolation": "context"}
+    fleet = chaos.fleet
+    body = {
+        "html": f"<p>{place}", "width": 40, "height": 20, "isolation": "context",
+        "webhook": {"url": chaos.receiver.address},
+    }  # fmt: skip
     headers = {"Idempotency-Key": f"job-{place}"}
     while True:
         async with fleet.service.client.post(
@@ -143,55 +89,80 @@ async def accepted(fleet: Fleet, place: int) -> str:
         await asyncio.sleep(0.2)
 
 
-@contextlib.asynccontextmanager
-async def chaotic(s3: S3Server, seed: int) -> AsyncIterator[Chaos]:
-    """A fleet with three workers, a Redis of its own and results in S3."""
-    with redis_running(*DURABLE) as redis, contextlib.ExitStack() as folders:
-        more = {"isolation": "context", "storage_timeout_ms": 10_000, "jobs_per_caller": 10_000}
-        async with fleet(redis, f"s3://{BUCKET}/chaos-{seed}", **more) as found:
-            found.variables = {**found.variables, **s3.variables}
-            chaos = Chaos(found, s3, random.Random(seed))
-            try:
-                for _ in range(WORKERS):
-                    await chaos.start_worker(folders.enter_context(clean_folder()))
-                yield chaos
-            finally:
-                s3.send(signal.SIGCONT)
-                await chaos.end()
+async def struck(chaos: Chaos, observer: Observer, count: int) -> None:
+    """Send so many jobs while things go wrong, and go on until all have ended."""
+
+    async def send(places: range) -> None:
+        for place in places:
+            observer.jobs.append(await accepted(chaos, place))
+
+    looking = asyncio.create_task(observer.keep_looking())
+    try:
+        for first in range(0, count, AT_A_STROKE):
+            places = range(first, min(first + AT_A_STROKE, count))
+            await asyncio.gather(chaos.strike(), send(places))
+            assert not looking.done(), looking.exception()
+        while observer.left:
+            assert not looking.done(), looking.exception()
+            await chaos.strike()
+            await asyncio.sleep(1)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 @pytest.mark.timeout(3_600)
-@pytest.mark.endurance
-@pytest.mark.parametrize("count", [40, 200, 2_000])
-async def test_every_job_ends_once(credentials: S3Server, count: int) -> None:
-    """After any kill or outage; nothing is left of the workers, and every key expires."""
-    async with chaotic(credentials, count) as chaos:
-        observer, all_ended = Observer(chaos), asyncio.Event()
-        trouble = asyncio.create_task(chaos.go_on(all_ended))
-        jobs = [await accepted(chaos.fleet, place) for place in range(count)]
-        assert len(set(jobs)) == count
-
-        async def have_ended() -> bool:
-            assert not trouble.done(), trouble.exception()
-            found = [await observer.look(one) for one in jobs if one not in observer.ended]
-            return all(found)
-
-        await until(have_ended, 3_000)
-        all_ended.set()
-        await trouble
-        for identity in jobs:
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(200, marks=pytest.mark.slow), pytest.param(2_000, marks=pytest.mark.endurance)],
+)
+async def test_every_job_ends_once(count: int) -> None:
+    """With one result and one webhook; nothing is left of the workers, and every key expires."""
+    async with chaotic(count) as chaos:
+        observer = Observer(chaos)
+        await struck(chaos, observer, count)
+        assert {kind.__name__ for kind in chaos.kinds} <= set(chaos.done)
+        assert len(set(observer.jobs)) == count
+        for identity in observer.jobs:
             await observer.look(identity)
-        states = [observer.ended[one] for one in jobs]
-        failed = [one["problem"]["code"] for one in states if one["state"] != "done"]
-        assert set(failed) <= EXCUSED, (failed, chaos.done)
-        assert len(failed) <= count // 20, (failed, chaos.done)
-        for place, identity in enumerate(jobs):
-            if observer.ended[identity]["state"] == "done" and place % 10 == 0:
-                url = (await chaos.fleet.job(identity))["result"]["url"]
-                async with chaos.fleet.service.client.get(url) as response:
-                    assert response.status == 200
-        with chaos.fleet.redis.client() as client:
-            keys = client.keys("poster-job:*")
-            assert all(client.ttl(key) > 0 for key in keys)
-            assert client.zcard("poster-job:queued") == 0
-            assert client.zcard("poster-job:running") == 0
+        failed = [one["problem"] for one in observer.ended.values() if one["state"] != "done"]
+        assert failed == [], chaos.done
+        await can_be_had(chaos, observer.jobs[:: max(1, count // 200)])
+        await have_been_reported(observer)
+        await nothing_stays(chaos, observer.jobs)
+
+
+async def can_be_had(chaos: Chaos, jobs: list[str]) -> None:
+    """The result of each of these jobs is in the store."""
+    for identity in jobs:
+        url = URL((await chaos.fleet.job(identity))["result"]["url"], encoded=True)
+        async with chaos.fleet.service.client.get(url) as response:
+            assert response.status == 200, (identity, chaos.done)
+
+
+async def have_been_reported(observer: Observer) -> None:
+    """Each job under one id, which may come more than once."""
+
+    async def all_have_come() -> bool:
+        observer.take_webhooks()
+        return len(observer.reported) >= len(observer.jobs)
+
+    await until(all_have_come)
+    assert observer.reported.keys() == set(observer.jobs)
+    assert [ids for ids in observer.reported.values() if len(ids) > 1] == []
+
+
+async def nothing_stays(chaos: Chaos, jobs: list[str]) -> None:
+    """No job waits, no ticket is left, and each key that is not the queue's own expires."""
+    with chaos.fleet.redis.client() as client:
+
+        async def are_delivered() -> bool:
+            streams = ("poster-jobs:stream", "poster-webhooks:stream")
+            return not any(client.xlen(one) for one in streams)
+
+        await until(are_delivered)
+        assert client.zcard("poster-job:queued") == client.zcard("poster-job:running") == 0
+        keys = [key.decode() for key in client.scan_iter()]
+        lasting = [key for key in keys if client.ttl(key) == -1]
+        assert [key for key in lasting if not LASTING.fullmatch(key)] == [], chaos.done
+        assert not [key for key in lasting if any(one in key for one in jobs)]

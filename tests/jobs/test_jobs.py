@@ -9,7 +9,7 @@ import pytest
 from aiohttp import FormData, web
 
 from poster_service.jobs.records import NewJob
-from poster_service.jobs.runner import MAX_ATTEMPTS
+from poster_service.jobs.runner import PATIENCE
 from tests.conftest import settled
 from tests.jobs.waiting import until
 from tests.unit.fetching import serving
@@ -233,13 +233,14 @@ async def test_interactive_renders_go_first(service: Service) -> None:
 
 
 async def test_a_job_whose_workers_died_is_lost(service: Service) -> None:
-    """After as many attempts as it may have, and without another."""
+    """After as many deaths as there may be, and without another attempt."""
     store = await service.server.jobs.open()
     new = NewJob("", {"request": {"html": RED, **SMALL}})
     assert (await store.create(new))[0] == "new"
-    for place in range(MAX_ATTEMPTS):
-        _, identity = await store.claim("a ticket", f"worker {place}")
-        assert identity == new.id
+    for place in range(PATIENCE.deaths):
+        _, claimed = await store.claim("a ticket", f"worker {place}")
+        assert claimed is not None
+        assert claimed.id == new.id
     assert service.server.jobs.runner is not None
     await service.server.jobs.runner.run("a ticket")
     job = await job_of(service, new.id)

@@ -4,10 +4,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
+import docket
 import pytest
 
 from poster_service.errors import QueueUnavailable
 from poster_service.jobs.queue import NAME, JobQueue
+from poster_service.jobs.queue_worker import remove_consumers
 from tests.jobs.waiting import until
 from tests.web.redis_server import Server
 
@@ -97,6 +99,50 @@ async def test_each_ticket_is_delivered_and_nothing_of_it_stays(
         left = [key.decode() for key in redis.stored()]
         assert not [key for key in left if any(ticket in key for ticket in tickets)]
         assert all(key.startswith(f"{NAME}:") for key in left)
+
+
+async def test_many_tickets_are_added_at_once(queue: JobQueue, handler: Handler) -> None:
+    """More than one command takes; those that are there are not added again."""
+    handler.may_end.clear()
+    await queue.add("7")
+    await queue.add_all([str(place) for place in range(250)])
+    assert await queue.tickets() == 250
+    handler.may_end.set()
+    await handler.until_ended(250)
+    assert sorted(handler.ended, key=int) == [str(place) for place in range(250)]
+
+
+async def test_the_name_of_a_worker_goes_with_it(url: str | None, redis: Server) -> None:
+    """And that of one that died, if it has no messages and was silent for long enough."""
+    if url is None:
+        return
+    stream, group = f"{NAME}:stream", "docket-workers"
+    with redis.client() as client:
+
+        def names() -> set[bytes]:
+            return {one["name"] for one in client.xinfo_consumers(stream, group)}
+
+        for place in range(3):
+            queue, handler = JobQueue(url, 2), Handler()
+            await queue.open(handler)
+            serving = asyncio.create_task(queue.serve(2))
+            await queue.add(f"ticket-{place}")
+            await handler.until_ended(1)
+            assert len(names()) == 1
+            queue.stop()
+            await serving
+            assert names() == set()
+            await queue.close()
+        for name in ("died", "died-with-a-message"):
+            client.xgroup_createconsumer(stream, group, name)
+        client.xadd(stream, {"a": "b"})
+        client.xreadgroup(group, "died-with-a-message", {stream: ">"})
+        async with docket.Docket(name=NAME, url=url) as found:
+            await remove_consumers(found)
+            assert len(names()) == 2
+            await asyncio.sleep(0.1)
+            await remove_consumers(found, dead_seconds=0.05)
+        assert names() == {b"died-with-a-message"}
 
 
 async def test_a_ticket_that_is_there_is_not_added_again(queue: JobQueue, handler: Handler) -> None:

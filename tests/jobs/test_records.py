@@ -3,12 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from poster_service.jobs.queue import JobQueue
-from poster_service.jobs.record_store import PREFIX, RecordStore
+from poster_service.jobs.record_store import PREFIX, Claimed, Patience, RecordStore
 from poster_service.jobs.records import (
     Job,
     NewJob,
@@ -24,7 +25,7 @@ from tests.jobs.waiting import until
 from tests.unit.made_up_options import GOOD, MadeUpRequest, good, with_source
 from tests.web.redis_server import Server
 
-LONG, ATTEMPTS = 60, 2
+LONG, PATIENCE = 60, Patience(deaths=2, attempts=4)
 REQUEST = {"request": {"html": "<p>你好", "width": 10}}
 
 
@@ -48,7 +49,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
 @pytest.fixture
 def store(client: Any) -> RecordStore:
     """Records that outlive a test."""
-    return RecordStore(client, LONG, ATTEMPTS)
+    return RecordStore(client, LONG, PATIENCE)
 
 
 async def created(store: RecordStore, caller: str = "a", **more: Any) -> str:
@@ -56,6 +57,15 @@ async def created(store: RecordStore, caller: str = "a", **more: Any) -> str:
     what, identity = await store.create(NewJob(caller, REQUEST, **more))
     assert what == "new"
     return identity
+
+
+async def claim(store: RecordStore, ticket: str, owner: str) -> tuple[Claimed, str]:
+    """What a ticket is good for, and the id of its job; the job comes as it is in the store."""
+    what, job = await store.claim(ticket, owner)
+    if job is None:
+        return what, ""
+    assert job == await store.get(job.id)
+    return what, job.id
 
 
 async def job_of(store: RecordStore, identity: str) -> Job:
@@ -72,15 +82,17 @@ async def test_a_job_from_its_creation_to_its_end(store: RecordStore) -> None:
     assert (job.state, job.attempts, job.request) == ("queued", 0, REQUEST)
     assert job.webhook == {"url": "https://example.com"}
     assert (await store.state()).queued == 1
-    assert await store.claim("t", "me") == ("run", identity)
+    assert await claim(store, "t", "me") == ("run", identity)
     job = await job_of(store, identity)
     assert (job.state, job.attempts, job.phase) == ("running", 1, "rendering")
     assert await store.beat(identity, "me", "storing")
     assert (await job_of(store, identity)).phase == "storing"
     now = await store.state()
     assert (now.queued, now.running) == (0, 1)
-    assert await store.finish(job, "me", "done", {"object": "x"})
+    ended = await store.finish(job, "me", "done", {"object": "x"})
     job = await job_of(store, identity)
+    assert ended is not None
+    assert replace(ended, finished=job.finished) == job
     assert (job.state, job.result, job.problem, job.request) == ("done", {"object": "x"}, None, {})
     assert job.created <= (job.started or 0) <= (job.finished or 0)
     now = await store.state()
@@ -90,7 +102,7 @@ async def test_a_job_from_its_creation_to_its_end(store: RecordStore) -> None:
 async def test_a_job_ends_once(store: RecordStore) -> None:
     """For one owner, who may say so twice; not for another, and it cannot be cancelled then."""
     identity = await created(store)
-    await store.claim("t", "me")
+    await claim(store, "t", "me")
     job = await job_of(store, identity)
     assert not await store.finish(job, "other", "failed", {"code": "x"})
     assert await store.finish(job, "me", "done", {"object": "x"})
@@ -108,14 +120,18 @@ async def test_an_end_and_a_cancellation_at_once_give_one_end(
 ) -> None:
     """The first of them."""
     identity = await created(store)
-    await store.claim("t", "me")
+    await claim(store, "t", "me")
     job = await job_of(store, identity)
-    calls = [store.cancel(identity), store.finish(job, "me", "done", {"object": "x"})]
-    done = await asyncio.gather(*(calls if first == "cancel" else reversed(calls)))
-    assert ("running", "t") in done or True in done
-    assert not (("running", "t") in done and True in done)
-    state = (await job_of(store, identity)).state
-    assert state == ("cancelled" if ("running", "t") in done else "done")
+
+    async def cancel() -> str:
+        return "cancelled" if await store.cancel(identity) == ("running", "t") else ""
+
+    async def finish() -> str:
+        return "done" if await store.finish(job, "me", "done", {"object": "x"}) else ""
+
+    calls = [cancel(), finish()]
+    ends = await asyncio.gather(*(calls if first == "cancel" else reversed(calls)))
+    assert [one for one in ends if one] == [(await job_of(store, identity)).state]
 
 
 async def test_a_cancelled_job_is_not_run_but_announced(store: RecordStore) -> None:
@@ -125,11 +141,11 @@ async def test_a_cancelled_job_is_not_run_but_announced(store: RecordStore) -> N
     assert await store.cancel(first) == ("queued", "")
     assert await store.cancel(second) == ("queued", "")
     await store.announced(second)
-    assert await store.claim("t1", "me") == ("ended", first)
-    assert await store.claim("t1", "other") == ("ended", first)  # not announced yet
+    assert await claim(store, "t1", "me") == ("ended", first)
+    assert await claim(store, "t1", "other") == ("ended", first)  # not announced yet
     await store.announced(first, "t1")
-    assert await store.claim("t2", "me") == ("run", third)
-    assert await store.claim("t3", "me") == ("none", "")
+    assert await claim(store, "t2", "me") == ("run", third)
+    assert await claim(store, "t3", "me") == ("none", "")
     assert (await store.cancel("unknown"))[0] == ""
     assert await store.get("unknown") is None
 
@@ -139,9 +155,9 @@ async def test_callers_take_turns(store: RecordStore) -> None:
     batch = [await created(store, "a", batch="b1") for _ in range(2)]
     many = [await created(store, "a") for _ in range(3)]
     few = [await created(store, "b")]
-    order = [(await store.claim(f"t{place}", "me"))[1] for place in range(6)]
+    order = [(await claim(store, f"t{place}", "me"))[1] for place in range(6)]
     assert order == [many[0], few[0], many[1], many[2], *batch]
-    assert await store.claim("t6", "me") == ("none", "")
+    assert await claim(store, "t6", "me") == ("none", "")
 
 
 async def test_a_key_is_one_job_of_one_caller(store: RecordStore) -> None:
@@ -174,44 +190,91 @@ async def test_a_caller_has_so_many_unfinished_jobs(store: RecordStore) -> None:
 async def test_a_ticket_that_is_delivered_again_has_the_same_job(store: RecordStore) -> None:
     """Of which the former owner can do nothing more; too often, and the job is lost."""
     identity, other = await created(store), await created(store)
-    assert await store.claim("t", "one") == ("run", identity)
-    assert await store.claim("t", "one") == ("run", identity)  # its answer was lost
-    assert await store.claim("t", "two") == ("again", identity)
+    assert await claim(store, "t", "one") == ("run", identity)
+    assert await claim(store, "t", "one") == ("run", identity)  # its answer was lost
+    assert await claim(store, "t", "two") == ("again", identity)
     job = await job_of(store, identity)
-    assert job.attempts == 2
+    assert (job.attempts, job.deaths) == (2, 1)
+    assert await claim(store, "t", "three") == ("lost", identity)
     assert not await store.beat(identity, "one")
     assert not await store.finish(job, "one", "done", {})
-    assert await store.claim("t", "three") == ("lost", identity)
     assert await store.finish(job, "three", "failed", {"code": "job_lost"})
-    assert await store.claim("t", "four") == ("ended", identity)
+    assert await claim(store, "t", "four") == ("ended", identity)
     await store.announced(identity, "t")
-    assert await store.claim("t", "four") == ("run", other)
+    assert await claim(store, "t", "four") == ("run", other)
+
+
+@pytest.mark.parametrize("sign", ["beat", "finish", "give back"])
+async def test_a_worker_that_is_heard_of_again_has_not_died(store: RecordStore, sign: str) -> None:
+    """Its job is another's by then, but no death of it is counted; each is taken back once."""
+    identity = await created(store)
+    await claim(store, "t", "one")
+    assert await claim(store, "t", "two") == ("again", identity)
+    job = await job_of(store, identity)
+    assert job.deaths == 1
+    for _ in range(2):
+        if sign == "beat":
+            assert not await store.beat(identity, "one")
+        elif sign == "finish":
+            assert not await store.finish(job, "one", "done", {})
+        else:
+            assert not await store.give_back(identity, "one", "t")
+        assert (await job_of(store, identity)).deaths == 0
+    assert await claim(store, "t", "three") == ("again", identity)
+    assert await claim(store, "t", "four") == ("lost", identity)
+
+
+async def test_a_worker_that_dies_beside_a_job_does_not_count(store: RecordStore) -> None:
+    """One that no longer renders it; but a job does not go round for ever."""
+    identity = await created(store)
+    await claim(store, "t", "0")
+    for place in range(1, PATIENCE.attempts):
+        assert await store.beat(identity, str(place - 1), "storing")
+        assert await claim(store, "t", str(place)) == ("again", identity)
+        assert (await job_of(store, identity)).deaths == 0
+    assert await claim(store, "t", "last") == ("lost", identity)
+
+
+async def test_a_job_that_cannot_be_stored_is_the_last_one(store: RecordStore) -> None:
+    """Of its caller; it has not begun, and the first time is remembered."""
+    first, second = await created(store), await created(store)
+    await claim(store, "t", "me")
+    assert not await store.give_back(first, "other", "t", "storage")
+    assert await store.give_back(first, "me", "t", "storage")
+    job = await job_of(store, first)
+    assert (job.state, job.attempts, job.request) == ("queued", 0, REQUEST)
+    assert job.unstored is not None
+    assert await claim(store, "t2", "me") == ("run", second)
+    assert await claim(store, "t3", "me") == ("run", first)
+    assert await store.give_back(first, "me", "t3", "storage")
+    assert (await job_of(store, first)).unstored == job.unstored
 
 
 async def test_a_job_that_is_given_back_is_the_next_and_has_not_begun(store: RecordStore) -> None:
     """Of its caller; the ticket is used up."""
     first, second = await created(store), await created(store)
-    await store.claim("t", "me")
+    await claim(store, "t", "me")
     assert not await store.give_back(first, "other", "t")
     assert await store.give_back(first, "me", "t")
     job = await job_of(store, first)
     assert (job.state, job.attempts, job.request) == ("queued", 0, REQUEST)
-    assert await store.claim("t2", "you") == ("run", first)
-    assert await store.claim("t", "me") == ("run", second)
+    assert await claim(store, "t2", "you") == ("run", first)
+    assert await claim(store, "t", "me") == ("run", second)
 
 
 async def test_a_job_whose_worker_is_silent_is_queued_again(store: RecordStore) -> None:
     """And none whose worker has given a sign of life."""
     first, second = await created(store), await created(store)
-    await store.claim("t1", "me")
+    await claim(store, "t1", "me")
     await asyncio.sleep(0.3)
-    await store.claim("t2", "you")
+    await claim(store, "t2", "you")
     assert await store.reclaim(0.2) == 1
     assert (await job_of(store, first)).state == "queued"
     assert (await job_of(store, second)).state == "running"
-    assert await store.claim("t1", "late") == ("none", "")
-    assert await store.claim("t3", "me") == ("run", first)
-    assert (await job_of(store, first)).attempts == 2
+    assert await claim(store, "t1", "late") == ("none", "")
+    assert await claim(store, "t3", "me") == ("run", first)
+    job = await job_of(store, first)
+    assert (job.attempts, job.deaths) == (2, 1)
 
 
 async def test_a_failed_part_of_a_batch_can_be_tried_again(store: RecordStore) -> None:
@@ -219,7 +282,7 @@ async def test_a_failed_part_of_a_batch_can_be_tried_again(store: RecordStore) -
     first, second = await created(store, batch="b"), await created(store, batch="b")
     ends: tuple[Outcome, ...] = ("failed", "done")
     for state in ends:
-        _, identity = await store.claim(state, "me")
+        _, identity = await claim(store, state, "me")
         assert await store.finish(await job_of(store, identity), "me", state, {})
     assert (await job_of(store, first)).request == REQUEST
     assert (await job_of(store, second)).request == {}
@@ -227,13 +290,13 @@ async def test_a_failed_part_of_a_batch_can_be_tried_again(store: RecordStore) -
 
 async def test_nothing_is_left_when_all_has_expired(client: Any) -> None:
     """However the jobs ended."""
-    store = RecordStore(client, 1, ATTEMPTS)
+    store = RecordStore(client, 1, PATIENCE)
     for place in range(4):
         await store.create(NewJob("a", REQUEST, batch="b" * (place % 2)), key=f"k{place}")
-    done = await store.claim("t1", "me")
+    done = await claim(store, "t1", "me")
     assert await store.finish(await job_of(store, done[1]), "me", "done", {})
-    await store.claim("t2", "me")
-    waiting = await store.claim("t3", "me")
+    await claim(store, "t2", "me")
+    waiting = await claim(store, "t3", "me")
     await store.give_back(waiting[1], "me", "t3")
     await store.cancel(waiting[1])
     assert await client.keys(f"{PREFIX}*")
@@ -242,7 +305,7 @@ async def test_nothing_is_left_when_all_has_expired(client: Any) -> None:
         return not await client.keys(f"{PREFIX}*")
 
     await until(is_empty)
-    assert await store.claim("t4", "me") == ("none", "")
+    assert await claim(store, "t4", "me") == ("none", "")
     assert (await store.state()).queued == 0
 
 
