@@ -4,6 +4,10 @@
         picture = await client.render(html="<h1>Hello</h1>", width=600, height=300)
         Path("hello.png").write_bytes(picture.body)
 
+        page = "<link rel=stylesheet href=style.css><img src=img/logo.svg>"
+        files = {"style.css": b"body { margin: 0 }", "img/logo.svg": Path("logo.svg")}
+        picture = await client.render(html=page, files=files)
+
         job = await client.submit(url="https://example.com", format="pdf", key="order-4711")
         job = await client.wait(job)
         pdf = await client.fetch(job.result["url"])
@@ -30,6 +34,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -41,6 +46,7 @@ __all__ = [
     "Busy",
     "Client",
     "ConnectionLost",
+    "Files",
     "InvalidWebhook",
     "Job",
     "JobFailed",
@@ -60,6 +66,9 @@ TOLERANCE_SECONDS = 300.0
 _ITEM = re.compile(r'\s*((?:[^",]|"(?:[^"\\]|\\.)*")+)')
 _PARAMETER = re.compile(r';\s*([a-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,]*))')
 _TIMING = re.compile(r"([a-z_]+);dur=([0-9.]+)")
+
+#: Files beside a page: each one's path below the page, and its bytes or where they are read from.
+Files = Mapping[str, bytes | Path]
 
 
 class ConnectionLost(Exception):
@@ -233,10 +242,12 @@ class Client:
             await self._session.close()
             self._session = None
 
-    async def render(self, **options: Any) -> Picture:
+    async def render(self, *, files: Files | None = None, **options: Any) -> Picture:
         """Render a page.
 
         Args:
+            files: What lies beside the page, by the names that the page has for it; sent as a form,
+                in memory as a whole.
             options: Those of `POST /render`: a source (`html`, `template` with `data`, `url` or
                 `markdown`), `width`, `height`, `format` and all others.
 
@@ -248,16 +259,22 @@ class Client:
         """
         if options.get("outputs"):
             raise ValueError("outputs: use render_outputs")
-        return _picture(await self._ask("POST", "/render", json=options))
+        return _picture(await self._post("/render", options, files))
 
-    async def render_outputs(self, **options: Any) -> dict[str, Picture]:
+    async def render_outputs(
+        self, *, files: Files | None = None, **options: Any
+    ) -> dict[str, Picture]:
         """Render a page into several `outputs`; the pictures by name.
+
+        Args:
+            files: As of `render`.
+            options: As of `render`, with `outputs`.
 
         Raises:
             ApiError, ConnectionLost: As `render`.
         """
         accept = {"Accept": "application/json"}
-        answer = await self._ask("POST", "/render", json=options, headers=accept)
+        answer = await self._post("/render", options, files, accept)
         found = answer.json()
         return {
             one["name"]: Picture(
@@ -272,14 +289,18 @@ class Client:
             for one in found["outputs"]
         }
 
-    async def store(self, **options: Any) -> Mapping[str, Any]:
+    async def store(self, *, files: Files | None = None, **options: Any) -> Mapping[str, Any]:
         """Render a page and have the service store the result; its `url` and what is known of it.
+
+        Args:
+            files: As of `render`.
+            options: As of `render`.
 
         Raises:
             ApiError, ConnectionLost: As `render`.
         """
         given = {"store": True, **options}
-        found: Mapping[str, Any] = (await self._ask("POST", "/render", json=given)).json()
+        found: Mapping[str, Any] = (await self._post("/render", given, files)).json()
         return found
 
     async def render_many(
@@ -317,19 +338,20 @@ class Client:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def submit(self, *, key: str = "", **options: Any) -> Job:
+    async def submit(self, *, key: str = "", files: Files | None = None, **options: Any) -> Job:
         """Have a page rendered later, and its result stored.
 
         Args:
             key: Of the wish: the same key gives the same job, also from another process. By default
                 a new one, so that a repeated attempt makes no second job.
+            files: As of `render`.
             options: As of `render`.
 
         Raises:
             ApiError, ConnectionLost: As `render`; nothing is rendered yet.
         """
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return _job(await self._ask("POST", "/jobs", json=options, headers=headers))
+        return _job(await self._post("/jobs", options, files, headers))
 
     async def job(self, identity: str) -> Job:
         """A job as it is now.
@@ -452,6 +474,25 @@ class Client:
         """
         return _picture(await self._ask("GET", url))
 
+    async def _post(
+        self,
+        path: str,
+        options: Mapping[str, Any],
+        files: Files | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "_Answer":
+        """Ask for a render: in JSON, or as a form where there are files."""
+        if not files:
+            return await self._ask("POST", path, json=options, headers=headers)
+        boundary = secrets.token_hex(16)
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        read = {
+            name: await asyncio.to_thread(one.read_bytes) if isinstance(one, Path) else one
+            for name, one in files.items()
+        }
+        body = _form(boundary, options, read)
+        return await self._ask("POST", path, data=body, headers={**(headers or {}), **kind})
+
     async def _ask(
         self,
         method: str,
@@ -573,6 +614,41 @@ def _key(secret: str | bytes) -> bytes:
     if not secret:
         raise ValueError("the secret of webhooks is empty")
     return secret
+
+
+def _form(boundary: str, options: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """Options and files as a form (RFC 7578)."""
+    given = dict(options)
+    parts = []
+    if (html := given.pop("html", None)) is not None:
+        page = 'filename="index.html"\r\nContent-Type: text/html; charset=utf-8'
+        parts.append(("index.html", page, str(html).encode()))
+    if (data := given.pop("data", None)) is not None:
+        parts.append(("data", "", json.dumps(data).encode()))
+    parts += [(name, "", text.encode()) for name, text in _fields(given)]
+    for name, body in files.items():
+        parts.append((name, f'filename="{_quoted(name)}"', body))
+    lines = []
+    for name, more, body in parts:
+        head = f'form-data; name="{_quoted(name)}"' + (f"; {more}" if more else "")
+        lines += [f"--{boundary}\r\nContent-Disposition: {head}\r\n\r\n".encode(), body, b"\r\n"]
+    return b"".join([*lines, f"--{boundary}--\r\n".encode()])
+
+
+def _quoted(name: str) -> str:
+    """A name in a header of a part, as browsers write it (WHATWG HTML, 4.10.21.8)."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _fields(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Options as fields of a form: `clip.width`, `wait_until.0`; None is left out."""
+    for name, value in options.items():
+        is_list = isinstance(value, list | tuple)
+        inner = {str(place): one for place, one in enumerate(value)} if is_list else value
+        if isinstance(inner, Mapping):
+            yield from _fields(inner, f"{above}{name}.")
+        elif value is not None:
+            yield f"{above}{name}", json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _warnings(header: str) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import multipart
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -132,6 +133,31 @@ async def test_a_repeated_submission_has_the_same_key() -> None:
     assert keys[0] == keys[1]
     assert len(keys[0]) == 32
     assert keys[2] == "order-1"
+
+
+async def test_a_form_is_sent_again_as_it_was() -> None:
+    """With its files, whole; names cannot end a header."""
+    script = Script(refusal(503), GOOD)
+    sent: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        sent.append(await request.read())
+        return await script.answer(request)
+
+    async with serving(answer) as address, Client(address) as client:
+        files = {'a"\r\nX-Own: 1\r\n\r\n.svg': b"<svg/>\r\n--"}
+        await client.render(template="card", data={"a": [1]}, files=files, full_page=True, width=2)
+    assert sent[0] == sent[1]
+    kind = script.requests[0].headers["Content-Type"]
+    parts = multipart.PushMultipartParser(kind.partition("boundary=")[2], strict=True)
+    heads = [one for one in parts.parse(sent[0]) if isinstance(one, multipart.MultipartSegment)]
+    assert [one.name for one in heads][:4] == ["data", "template", "full_page", "width"]
+    assert [one.filename for one in heads][:4] == [None] * 4
+    assert heads[4].filename is not None
+    assert "X-Own" in heads[4].filename
+    assert b'name="full_page"\r\n\r\ntrue\r\n' in sent[0]
+    assert b'name="data"\r\n\r\n{"a": [1]}\r\n' in sent[0]
+    assert b"\r\n\r\n<svg/>\r\n--\r\n--" in sent[0]
 
 
 async def test_the_token_goes_to_the_service_alone() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from poster_service.client import (
     Busy,
     Client,
+    Files,
     JobFailed,
     Picture,
     RenderFailed,
     RequestRefused,
 )
 from poster_service.render.warnings import parsed
-from tests.web.pictures import decode
+from tests.web.pictures import BLUE, GREEN, at, decode
 from tests.web.service import Service, running_in_own_folder
 from tests.web.tokens import APP, TOKENS, WEB, bearer
 
@@ -54,6 +56,52 @@ async def test_a_picture_has_what_the_answer_says_of_it(service: Service, client
     assert picture.warnings[0]["url"] == "http://127.0.0.1:9/a.png"
     assert picture.cache == "bypass"
     assert picture.request_id
+
+
+async def test_files_beside_a_page_are_sent_with_it(client: Client, tmp_path: Path) -> None:
+    """Each by its path, from memory or from a disk; the page is UTF-8, whatever it says of itself.
+
+    Nested options and lists come as they would in JSON.
+    """
+    square = "<svg xmlns='http://www.w3.org/2000/svg' width='20' height='20'><path fill='blue' d='"
+    path = tmp_path / "a.svg"
+    path.write_text(f"{square}M0 0h20v20H0z'/></svg>")
+    page = (
+        '<meta charset="gbk"><link rel=stylesheet href="style/图 1.css">'
+        "<img src='img/a&quot;b.svg'>"
+    )
+    style = "body { margin: 0; background: #008000 } img { display: block }"
+    files: Files = {"style/图 1.css": style.encode(), 'img/a"b.svg': path}
+    picture = await client.render(
+        html=page, files=files, width=60, height=40, full_page=False, background=None,
+        clip={"x": 0, "y": 0, "width": 50, "height": 30}, fail_on=["subresource", "not_fetched"],
+    )  # fmt: skip
+    image = decode(picture.body)
+    assert image.size == (50, 30)
+    assert (at(image, 10, 10), at(image, 40, 25)) == (BLUE, GREEN)
+
+
+@pytest.mark.slow
+async def test_files_go_with_every_kind_of_render(client: Client) -> None:
+    """Stored, several outputs, a job, a text in Markdown; what is wrong is named as ever."""
+    files = {"a.css": b"body { background: #0000ff }"}
+    page = "<link rel=stylesheet href=a.css>"
+    given: dict[str, Any] = {"html": page, "files": files, **SMALL}
+    stored = await client.store(**given)
+    assert at(decode((await client.fetch(stored["url"])).body), 1, 1) == BLUE
+    outputs = [{"name": "a"}, {"name": "b", "format": "jpeg"}]
+    several = await client.render_outputs(outputs=outputs, **given)
+    assert at(decode(several["a"].body), 1, 1) == BLUE
+    job = await client.submit(key="with-files", **given)
+    assert (await client.submit(key="with-files", **given)).id == job.id
+    done = await client.wait(job)
+    assert done.result is not None
+    assert at(decode((await client.fetch(done.result["url"])).body), 1, 1) == BLUE
+    text = await client.render(markdown="![x](a.svg)", files={"a.svg": b"<svg/>"}, **SMALL)
+    assert decode(text.body).size == (20, 10)
+    with pytest.raises(RequestRefused) as caught:
+        await client.render(html=page, files={"../a.css": b""})
+    assert "path below the page" in caught.value.detail
 
 
 @pytest.mark.slow
