@@ -31,7 +31,8 @@ class FileWebhook:
         headers: Sent with all of them; may be secret.
         file_headers: Sent with the result.
         correlation: The id in events.
-        statuses: The status of an error by its code, where it is not that of the problem.
+        statuses: The status of an error by its code and field (`fetch_denied url`), or by its code
+            alone, where it is not that of the problem.
     """
 
     url: str
@@ -83,11 +84,16 @@ class FileWebhook:
         )
 
     def _failure(self, job: Job, problem: Mapping[str, Any]) -> Iterator[Message]:
-        status = self.statuses.get(problem.get("code", ""), problem.get("status", 500))
-        error = {"status": status, "message": str(problem.get("detail", ""))}
+        error = {"status": self._status(problem), "message": str(problem.get("detail", ""))}
         if self.error_url:
             yield self._json(job, "file-error", (self.error_method, self.error_url), error)
         yield from self._event(job, error)
+
+    def _status(self, problem: Mapping[str, Any]) -> int:
+        code, field_ = problem.get("code", ""), problem.get("field", "")
+        known = (self.statuses.get(name) for name in (f"{code} {field_}", code))
+        found = next((one for one in known if one is not None), problem.get("status", 500))
+        return int(found)
 
     def _event(self, job: Job, error: Mapping[str, Any]) -> Iterator[Message]:
         if self.events_url:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.jobs.receiver import WebhookReceiver, new_secret, receiving
 from tests.web.compat.environments import node_with, python_with
 from tests.web.local_web import local_server
 from tests.web.pdf_files import picture, sizes, texts
@@ -19,14 +20,16 @@ from tests.web.tokens import TOKENS, WEB
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAMS = Path(__file__).parents[1] / "programs"
 RED = (255, 0, 0)
+SECRET = new_secret()
 
 
 @pytest.fixture(scope="module")
 async def service() -> AsyncIterator[Service]:
     """A service with tokens: the clients use them as user and password."""
     async with running_in_own_folder(
-        compat="gotenberg", tokens=TOKENS, allow_private="127.0.0.0/8", timeout_ms=30_000
-    ) as found:
+        compat="gotenberg", tokens=TOKENS, allow_private="127.0.0.0/8", timeout_ms=30_000,
+        webhook_retry_seconds="0", webhook_secrets=f"web={SECRET}",
+    ) as found:  # fmt: skip
         yield found
 
 
@@ -85,3 +88,41 @@ async def test_npms_chromiumly(service: Service) -> None:
     assert "Status: 409" in found["error"]
     assert "Trace: client-trace" in found["error"]
     assert "Body: Chromium console exceptions" in found["error"]
+
+
+async def check_deliveries(found: dict[str, Any], receiver: WebhookReceiver) -> None:
+    """What both clients asked to be sent: a file, an error, and an event of each."""
+    assert found["answers"] == [[204, 0], [204, 0]]
+    got = await receiver.wait_for(4)
+    (file,) = (one for one in got if one.line == "PUT /file")
+    assert file.headers["content-type"] == "application/pdf"
+    assert file.headers["content-disposition"] == 'attachment; filename="from-client.pdf"'
+    assert texts(file.body) == ["By webhook"]
+    (error,) = (one for one in got if one.line == "PATCH /error")
+    assert error.message["status"] == 400
+    assert error.message["message"]
+    assert [one.headers["gotenberg-trace"] for one in (file, error)] == ["good", "bad"]
+    assert {one.headers["x-own"] for one in got} == {"of the client"}
+    events = [one.verified(SECRET) for one in got if one.line == "POST /events"]
+    by_trace = {one["correlationId"]: one for one in events}
+    assert by_trace["good"]["event"] == "webhook.success"
+    assert by_trace["bad"]["event"] == "webhook.error"
+    assert by_trace["bad"]["error"] == error.message
+
+
+async def test_pythons_gotenberg_client_asks_for_webhooks(service: Service) -> None:
+    """By all headers that it knows."""
+    python = await asyncio.to_thread(python_with, "gotenberg-client[httpx]==1.0.0")
+    program = PROGRAMS / "use_gotenberg_client_webhooks.py"
+    async with receiving() as receiver:
+        words = (service.address, "web", WEB, receiver.address)
+        await check_deliveries(await printed_by(python, program, *words), receiver)
+
+
+async def test_npms_chromiumly_asks_for_webhooks(service: Service) -> None:
+    """By all headers that it knows."""
+    folder = await asyncio.to_thread(node_with, "chromiumly@6.0.0")
+    program = PROGRAMS / "use_chromiumly_webhooks.js"
+    async with receiving() as receiver:
+        words = (service.address, "web", WEB, receiver.address)
+        await check_deliveries(await printed_by("node", program, *words, cwd=folder), receiver)

@@ -8,10 +8,12 @@ import pytest
 from tests.jobs.receiver import Answer, WebhookReceiver, new_secret, receiving
 from tests.web.compat.forms import Answered, post
 from tests.web.compat.gotenberg import CONVERT, PAGE, RED, SHOT
+from tests.web.local_web import local_server
 from tests.web.pictures import decode
 from tests.web.service import Service, running_in_own_folder
 
 SECRET = new_secret()
+URL_SHOT = "/forms/chromium/screenshot/url"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,34 @@ async def test_a_file_that_is_not_accepted_is_an_error(
     assert [one.line for one in got] == ["POST /file", "POST /file", "POST /error"]
     assert got[0].id == got[1].id
     assert got[2].message["status"] == 502
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "fields", "status"),
+    [
+        ("http://10.0.0.1/", {}, 403),
+        ("file:///etc/passwd", {}, 403),
+        (None, {"failOnResourceLoadingFailed": "true"}, 409),
+    ],
+)
+async def test_what_the_network_policy_denies_has_the_status_of_an_answer(
+    service: Service, receiver: WebhookReceiver, leads_to: str | None, fields: dict[str, str],
+    status: int,
+) -> None:  # fmt: skip
+    """403 if it is the page itself, also by a redirect; 409 if it is something of the page."""
+    async with local_server() as web:
+        picture = "<img src='http://10.0.0.1/a.png'>"
+        url = f"{web.address}/go?to={leads_to}" if leads_to else web.page("/denied", picture)
+        answered = await post(service, URL_SHOT, {}, url=url, **fields)
+        assert answered.status == status, answered.text
+        headers = {
+            "Gotenberg-Webhook-Url": f"{receiver.address}/file",
+            "Gotenberg-Webhook-Error-Url": f"{receiver.address}/error",
+        }
+        assert (await post(service, URL_SHOT, {}, headers, url=url, **fields)).status == 204
+        (error,) = await receiver.wait_for(1)
+    assert error.line == "POST /error"
+    assert error.message["status"] == status
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ TOO_LONG = (
     " workload."
 )
 QUEUE_FULL = "The request queue is full. Retry shortly, or raise the limit with POSTER_QUEUE_SIZE."
+#: Of what the network policy denies of the request itself.
+FILTERED = 403
 #: Statuses by class; those of the nearest ancestor apply, and without one those of `problems`.
 STATUSES: Mapping[type[PosterError], int] = {
     NotHere: 501,
@@ -94,7 +96,7 @@ def answer(request: web.Request, error: PosterError) -> web.Response:
 def status_of(error: PosterError) -> int:
     """Gotenberg's status for an error."""
     if _is_filtered(error):
-        return 403
+        return FILTERED
     found = (STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     return next(found, problems.status_of(error)[0])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from poster_service import errors
 from poster_service.jobs.file_webhooks import FileWebhook
 from poster_service.jobs.records import JobRequest
 from poster_service.jobs.webhook_options import check_webhook_headers
@@ -29,9 +30,11 @@ EXTRA = f"{PREFIX}Extra-Http-Headers"
 METHODS = ("POST", "PATCH", "PUT")
 #: Extra headers that Gotenberg replaces by its own.
 REPLACED = frozenset({"content-type", "content-length"})
-#: Gotenberg's status by the code of an error, where it has one of its own.
+#: Gotenberg's own status by the code of an error, or by its code and field.
 STATUSES: Mapping[str, int] = {
-    kind.code: status for kind, status in faults.STATUSES.items() if "code" in vars(kind)
+    **{kind.code: status for kind, status in faults.STATUSES.items() if "code" in vars(kind)},
+    # The page itself, or where it redirects; what the page asks for has no field.
+    f"{errors.FetchDenied.code} url": faults.FILTERED,
 }
 
 
