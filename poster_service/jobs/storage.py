@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from cachetools import TTLCache
 
-from poster_service.errors import StorageFailed
+from poster_service.errors import InvalidSettings, StorageFailed
 from poster_service.logs import event
 from poster_service.settings import Settings
 
@@ -35,6 +35,13 @@ MAX_RETRIES = 5
 REFUSALS = frozenset(
     {"PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "InvalidPathError"}
 )
+#: Where the credentials of each kind of storage are, for the message about those that do not work.
+SOURCES = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY",
+    "file": "the owner of the folder",
+}
 #: How often a folder is searched for expired results, in seconds, and how many go at once.
 SWEEP_SECONDS, SWEEP_MOST = 600.0, 1_000
 
@@ -198,6 +205,10 @@ class BucketStorage(Storage):
         Args:
             settings: Their `storage` is its address; credentials come from the environment, files
                 or the platform, as obstore finds them.
+
+        Raises:
+            InvalidSettings: The client cannot be set up: an account is missing, a key is no key,
+                the folder cannot be made.
         """
         from obstore.store import from_url  # a service without such a storage need not have it
 
@@ -208,13 +219,14 @@ class BucketStorage(Storage):
         self._file_seconds = settings.storage_seconds
         self._timeout = settings.storage_timeout_ms / 1000
         more: dict[str, Any] = {}
-        if self._is_folder:
-            Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
-        else:
+        if not self._is_folder:
             limit = timedelta(seconds=self._timeout)
             more["retry_config"] = {"max_retries": MAX_RETRIES, "retry_timeout": limit}
             # No client_options: they would replace those of the environment (AWS_ALLOW_HTTP).
-        self._store: ObjectStore = from_url(url, **more)
+        with _set_up(url):
+            if self._is_folder:
+                Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+            self._store: ObjectStore = from_url(url, **more)
 
     async def put(self, given: StoredObject, *, replaces: bool) -> bool:
         """Store an object, with its headers where the storage has any."""
@@ -247,8 +259,9 @@ class BucketStorage(Storage):
 
         with _failures("get"):
             try:
-                found = await obstore.get_async(self._store, name)
-                body = bytes(await found.bytes_async())
+                async with asyncio.timeout(self._timeout):
+                    found = await obstore.get_async(self._store, name)
+                    body = bytes(await found.bytes_async())
             except FileNotFoundError:
                 return None
         return StoredObject(name, body, "")
@@ -276,7 +289,9 @@ class BucketStorage(Storage):
         good = seconds or self._url_seconds
         store: Any = self._store
         with _failures("sign"):
-            url = await obstore.sign_async(store, "GET", name, timedelta(seconds=good))
+            # With a platform's identity instead of a key the cloud is asked to sign.
+            async with asyncio.timeout(self._timeout):
+                url = await obstore.sign_async(store, "GET", name, timedelta(seconds=good))
         return ObjectAddress(url, good)
 
     @property
@@ -301,6 +316,23 @@ class BucketStorage(Storage):
     def _has_expired(self, found: Any) -> bool:
         age: float = time.time() - found["last_modified"].timestamp()
         return age > self._file_seconds
+
+
+@contextmanager
+def _set_up(url: str) -> Iterator[None]:
+    """Give what keeps a client from being made as a fault of the settings, without its text.
+
+    Raises:
+        InvalidSettings: In place of any other error.
+    """
+    try:
+        yield
+    except Exception as error:
+        scheme = url.partition(":")[0]
+        kind = type(error).__name__
+        raise InvalidSettings(
+            f"the storage {scheme}:// cannot be set up ({kind}); look at {SOURCES[scheme]}"
+        ) from None
 
 
 @contextmanager

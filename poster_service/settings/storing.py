@@ -14,7 +14,7 @@ class Storing(BaseModel):
     storage: StorageUrl | None = storing(
         None,
         description="Object storage of results: s3://bucket/prefix, gs://bucket/prefix,"
-        " az://account/container/prefix, file:///folder or memory://; without it requests with"
+        " az://container/prefix, file:///folder or memory://; without it requests with"
         " `store` are refused. Credentials, region and endpoint come from the usual variables"
         " (AWS_*, GOOGLE_*, AZURE_*), files, or the platform.",
     )

@@ -1,9 +1,11 @@
-"""An S3 server and a Redis for the tests of a file that need one."""
+"""Object storages and a Redis for the tests of a file that need one."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.jobs.azure_server import AzureServer
+from tests.jobs.gcs_server import GcsServer
 from tests.jobs.redis import DURABLE, redis_running
 from tests.jobs.s3_server import S3Server
 from tests.web.redis_server import Server
@@ -16,6 +18,20 @@ def s3() -> Iterator[S3Server]:
     It ends with the file: other tests look at the children of their process.
     """
     with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def azure() -> Iterator[AzureServer]:
+    """A running Azurite; ends with the file."""
+    with AzureServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[GcsServer]:
+    """A running fake-gcs-server; ends with the file."""
+    with GcsServer() as server:
         yield server
 
 

@@ -1,7 +1,6 @@
-"""Object storage: in memory, in a folder, and in a bucket of a real S3 server."""
+"""Object storage: in memory, in a folder, and in buckets of servers that run here."""
 
 import asyncio
-import itertools
 import json
 import logging
 import os
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,32 +19,28 @@ from poster_service.jobs.storage import (
     BucketStorage,
     MemoryStorage,
     Storage,
-    StoredObject,
-    storage_of,
 )
 from poster_service.settings import Settings
 from tests.jobs.s3_server import BUCKET, SECRET_KEY, S3Server
-
-_numbers = itertools.count()
-
-
-def an_object(name: str = "", body: bytes = b"picture") -> StoredObject:
-    """An object with all headers; its name is one that no other test has."""
-    own = name or f"a/{next(_numbers)} x.png"
-    return StoredObject(own, body, "image/png", "public, max-age=60", 'attachment; filename="a"')
+from tests.jobs.storages import an_object, built, fetched
 
 
-def built(**settings: object) -> Storage:
-    """The storage of these settings."""
-    found = storage_of(Settings.model_validate(settings))
-    assert found is not None
-    return found
-
-
-@pytest.fixture(params=["memory", "file", "s3"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """Each kind that can be run here."""
-    if request.param == "s3":
+@pytest.fixture(
+    params=[
+        "memory", "file", "s3",
+        pytest.param("az", marks=pytest.mark.slow), pytest.param("gs", marks=pytest.mark.slow),
+    ]
+)  # fmt: skip
+def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Storage]:
+    """Each kind."""
+    if request.param in ("az", "gs"):
+        server = request.getfixturevalue("azure" if request.param == "az" else "gcs")
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        yield built(storage=f"{request.param}://posters/some/prefix")
+    elif request.param == "s3":
         request.getfixturevalue("credentials")
         yield built(storage=f"s3://{BUCKET}/some/prefix")
     else:
@@ -97,12 +91,6 @@ async def test_many_at_once(storage: Storage) -> None:
     assert all(await asyncio.gather(*(storage.put(one, replaces=False) for one in given)))
     found = await asyncio.gather(*(storage.get(one.name) for one in given))
     assert [one and one.body for one in found] == [one.body for one in given]
-
-
-def fetched(url: str) -> tuple[bytes, dict[str, str]]:
-    """What a client gets there that has no credentials."""
-    with urllib.request.urlopen(url, timeout=20) as response:
-        return response.read(), {key.lower(): value for key, value in response.headers.items()}
 
 
 async def test_a_presigned_address_works_without_credentials(credentials: S3Server) -> None:
@@ -228,6 +216,13 @@ def test_a_wrong_address_is_refused_at_start(address: str) -> None:
     """With what is allowed."""
     with pytest.raises(InvalidSettings, match=r"POSTER_STORAGE.*s3://bucket/prefix"):
         Settings.load({"POSTER_STORAGE": address}, {})
+
+
+@pytest.mark.parametrize("name", ["a b", "中", "a%20b"])
+def test_a_name_that_azure_would_not_sign_is_refused_at_start(name: str) -> None:
+    """Its presigned addresses would not work."""
+    with pytest.raises(InvalidSettings, match="az:// may have letters"):
+        Settings.load({"POSTER_STORAGE": f"az://posters/{name}"}, {})
 
 
 #: A command that puts and leaves at once, which aborted in 4 of 70 runs before `leave`.
