@@ -11,6 +11,7 @@ import psutil
 
 from tests.conftest import short_folder
 from tests.jobs.waiting import until
+from tests.processes import signal_all
 from tests.web.redis_server import Server
 from tests.web.served import Served, left_of, started
 from tests.web.service import Service, running_in_own_folder
@@ -102,6 +103,12 @@ def service_of(worker: Served) -> psutil.Process:
         if "poster_service" in " ".join(one.cmdline())
     ]
     return found
+
+
+def kill_tree(worker: Served) -> None:
+    """End init and everything below it at once, as where memory is full: nothing cleans up."""
+    signal_all(worker.tree(), signal.SIGSTOP)
+    signal_all(worker.tree(), signal.SIGKILL)
 
 
 def kill(worker: Served) -> None:

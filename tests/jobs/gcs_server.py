@@ -63,7 +63,7 @@ class GcsServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def account(self, key: Path, name: str = "account.json", **more: object) -> Path:
-        """A file of the service account, with a key of its own or of somebody else."""
+        """A file of the service account, with a key of its own or another one."""
         path = self.folder / name
         given = {
             "type": "service_account",

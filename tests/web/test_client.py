@@ -59,7 +59,7 @@ async def test_a_picture_has_what_the_answer_says_of_it(service: Service, client
 
 
 async def test_files_beside_a_page_are_sent_with_it(client: Client, tmp_path: Path) -> None:
-    """Each by its path, from memory or from a disk; the page is UTF-8, whatever it says of itself.
+    """Each by its path, from memory or from a disk; the page is UTF-8, though it says otherwise.
 
     Nested options and lists come as they would in JSON.
     """
