@@ -139,16 +139,18 @@ async def test_hanging_up_at_every_stage_leaves_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """For each stage of a render: reach it, hang up there, look at the pool and the machine."""
+    from poster_service.browser.loading import Loading
     from poster_service.browser.page import PosterPage
 
+    owner = Loading if stage == "load" else PosterPage
     reached = asyncio.Event()
-    real = getattr(PosterPage, stage)
+    real = getattr(owner, stage)
 
     async def announced(*arguments: Any, **options: Any) -> Any:
         reached.set()
         return await real(*arguments, **options)
 
-    monkeypatch.setattr(PosterPage, stage, announced)
+    monkeypatch.setattr(owner, stage, announced)
     render = asyncio.create_task(service.render(html="<p>x"))
     await reached.wait()
     render.cancel()
