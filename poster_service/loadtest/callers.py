@@ -63,7 +63,7 @@ class Caller:
     async def _try(self, case: Case, refusals: int) -> tuple[Outcome, float]:
         await self.may_send()
         begin = self.clock()
-        status, code, right, pause = 0, "", False, 1.0
+        status, code, right, pause, level = 0, "", False, 1.0, ""
         try:
             async with self.client.post(f"{self.address()}/render", json=case.body) as answer:
                 body = await answer.read()
@@ -71,12 +71,13 @@ class Caller:
                 right = is_picture(answer.content_type, body, case) if status == 200 else False
                 code = code_of(body) if status != 200 else "" if right else "wrong picture"
                 pause = seconds_of(answer.headers.get("Retry-After", "1"))
+                level = answer.headers.get("X-Isolation", "")
         except (aiohttp.ClientError, OSError) as error:
             code = f"no answer: {type(error).__name__}"
         except TimeoutError:
             code = f"no answer within {PATIENCE_SECONDS:g} s"
         sent = replace(case, body={})  # 20,000 pages need not stay in memory
-        return Outcome(sent, begin, self.clock(), status, code, right, refusals), pause
+        return Outcome(sent, begin, self.clock(), status, code, right, refusals, level), pause
 
     async def _hang_up(self, case: Case, stage: Stage) -> Outcome:
         await self.may_send()

@@ -37,6 +37,7 @@ class Outcome:
         code: The service's error code, or what went wrong here; "" when rendered.
         is_right: Whether the response was a picture of the format asked for.
         refusals: How many times the service asked it to retry later.
+        isolation: The isolation level that the response reports; "" where it reports none.
     """
 
     case: Case
@@ -46,6 +47,7 @@ class Outcome:
     code: str = ""
     is_right: bool = False
     refusals: int = 0
+    isolation: str = ""
 
     @property
     def seconds(self) -> float:
@@ -133,6 +135,10 @@ class Outcomes:
                 break
             count += outcome.is_right
         return count
+
+    def isolation(self) -> Counter[str]:
+        """Rendered pictures by the isolation level that their responses report."""
+        return Counter(one.isolation for one in self.all if one.is_right and one.isolation)
 
     def latencies(self) -> list[float]:
         """Seconds of every rendered picture, sorted."""

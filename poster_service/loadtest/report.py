@@ -47,6 +47,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "begun": result.begun, "seconds": round(result.seconds, 2),
         "requests": len(result.judged), "outcomes": summary(result.judged),
         "refusals": result.outcomes.refusals, "cases": by_case(result),
+        "isolation": dict(result.outcomes.isolation()),
         "hits": dict(result.hits), "restarts": len(result.outcomes.restarts),
         "checked": result.checked,
         "left": {kind: result.left_by_kind()[kind] for kind in ZEROS},
