@@ -26,7 +26,7 @@ from bench.render.routes import ROUTES
 from poster_service import init
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 REST_STEP_SECONDS = 0.15
 #: CPU in one step below which nothing is going on: 2 % of one core.
@@ -141,7 +141,9 @@ class Service:
         python = shutil.which("python3") or "python3"
         keeper = (python, "-I", "-S", "-E", init.__file__, "--")
         work = self._made / "work"
-        work.mkdir(mode=0o700)
+        work.mkdir()
+        for folder in (self._made, work):  # Chrome is another user, who must get to its folder
+            folder.chmod(0o711)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("POSTER_")}
         env = {
             **inherited, "POSTER_WORK_DIR": str(work), "TMPDIR": str(self._made), **self._env,

@@ -21,6 +21,9 @@ from poster_service.errors import RenderFailed
 SWITCHES = ("--enable-begin-frame-control", "--run-all-compositor-stages-before-draw")
 #: A page that has not loaded after so many seconds may need frames to go on.
 PATIENCE = 0.05
+#: The same of a static page, while it loads and while it settles: only a late font needs a frame,
+#: and each is painted for nothing.
+STILL = 0.25
 #: Time between two frames of such a page, in seconds.
 SLOW = 1 / 30
 #: Time between two frames of a page that settles, in seconds: as on a display.

@@ -9,7 +9,7 @@ from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from poster_service.browser.frames import PATIENCE, SLOW
+from poster_service.browser.frames import PATIENCE, SLOW, STILL
 from poster_service.browser.page_calls import PageCalls, retrieve_exception, settle
 from poster_service.browser.page_requests import PageRequests
 from poster_service.browser.types import ADDRESS, Request, Route, WaitUntil
@@ -25,6 +25,8 @@ class Loading:
 
     Attributes:
         is_warm: Whether the page has had a document before, which is replaced and not loaded.
+        listener: The script that runs in each document (`page_setup.document_script`), as Chrome
+            names it; {} without one.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Loading:
         self._calls, self._requests, self._witness = calls, requests, witness
         self._target, self._frames = target, frames
         self.is_warm = False
+        self.listener: dict[str, Any] = {}
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = loop.create_future()
         self._parsed: asyncio.Future[None] = loop.create_future()
@@ -82,7 +85,9 @@ class Loading:
             await self._replace(route)
             return
         self._requests.answer_with(route)
-        async with self._frames(PATIENCE, SLOW):
+        if is_static and self.listener:  # it would run in vain, with the first script of ours
+            self._calls.session.send("Page.removeScriptToEvaluateOnNewDocument", self.listener)
+        async with self._frames(STILL if is_static else PATIENCE, SLOW):
             if self._requests.document.done() and not is_static:
                 await self._requests.refuse_document()
             if self._requests.document.done():
@@ -110,7 +115,7 @@ class Loading:
         self._requests.has_document = True
         self._requests.traffic.start()
         contents = {"frameId": self._target, "html": document.body.decode()}
-        async with self._frames(PATIENCE, SLOW):
+        async with self._frames(STILL, SLOW):
             await self._calls.send("Page.setDocumentContent", contents)
             await self._calls.wait(self._loaded)
 

@@ -17,7 +17,7 @@ from typing import Any
 from poster_service.browser import glyphs, page_setup
 from poster_service.browser.capture import Capture
 from poster_service.browser.contents import Contents
-from poster_service.browser.frames import STEADY, Frames
+from poster_service.browser.frames import STEADY, STILL, Frames
 from poster_service.browser.header_footer import measured, overflows
 from poster_service.browser.loading import Loading
 from poster_service.browser.look import PageLook
@@ -55,6 +55,9 @@ EMPTY = "<!doctype html><body>"
 MAX_TITLE = 300
 #: What cookies must be, for the caller.
 COOKIES = "cookies that a browser takes: `secure` and names that begin with __ need https"
+#: What a warm page asks for in place of what was noted for its first document: nothing, and always
+#: by the same scripts, which V8 then need not compile again.
+NO_KEY = "poster_none"
 #: Windows that the page opens; workers and frames are of no interest.
 PAGES = [{"type": "page"}]
 
@@ -162,7 +165,7 @@ class PosterPage:
         discover = {"discover": True, "filter": PAGES}
         script = page_setup.document_script(self._errors_key, self._seen_key)
         self._viewport = self._hint.viewport
-        await self._calls.wait(
+        _, self.loading.listener, *_ = await self._calls.wait(
             asyncio.gather(
                 self._session.send("Page.enable"),
                 self._session.send("Page.addScriptToEvaluateOnNewDocument", {"source": script}),
@@ -250,7 +253,7 @@ class PosterPage:
         """
         seen = glyphs.SEEN % json.dumps(self._seen_key)
         findings = f"async () => [await {self._search}, {seen}, {glyphs.TEXT}]"
-        async with self._frames_going(STEADY if is_static else 0, STEADY):
+        async with self._frames_going(STILL if is_static else 0, STEADY):
             answer = await self._settled(findings, patience)
         if "exceptionDetails" in answer:  # the page broke its own document; paint what is there
             logger.info("waiting for fonts and pictures failed in the page")
@@ -444,6 +447,7 @@ class PosterPage:
         )
         page._viewport, page._environment = self._viewport, self._environment
         page.loading.is_warm = True
+        page._errors_key = page._seen_key = NO_KEY
         page._capture.take_over(self._capture)
         return page
 

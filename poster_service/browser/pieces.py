@@ -8,9 +8,9 @@ import asyncio
 
 import pybase64
 
-#: Base64 as the pipe returns it: as text, as bytes, or in pieces where it is large. Decoding
-#: empties the pieces.
-Base64 = str | bytes | list[bytes]
+#: Base64 as the pipe returns it: as text, or where it is large as a part of the message, or in
+#: pieces. Decoding empties the pieces.
+Base64 = str | memoryview | list[bytes]
 #: From this size on it is decoded in a thread, in characters: a tenth of a millisecond.
 LARGE = 1 << 18
 

@@ -313,7 +313,7 @@ def _packed(message: dict[str, Any]) -> bytes:
 
 
 def _unpacked(raw: bytes) -> dict[str, Any]:
-    """A message as a dictionary; a large picture in it stays bytes."""
+    """A message as a dictionary; a large picture in it stays as it came."""
     message: dict[str, Any]
     picture = PICTURE.match(raw) if len(raw) > LARGE_BYTES else None
     try:
@@ -322,7 +322,7 @@ def _unpacked(raw: bytes) -> dict[str, Any]:
         else:
             begin, end = picture.end(), raw.find(b'"', picture.end())
             message = orjson.loads(raw[:begin] + raw[end:])
-            message["result"][picture[1].decode()] = raw[begin:end]
+            message["result"][picture[1].decode()] = memoryview(raw)[begin:end]  # not copied
     except orjson.JSONDecodeError:  # a lone surrogate, which a page may well contain
         message = json.loads(raw)
     return message

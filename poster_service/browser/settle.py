@@ -3,9 +3,11 @@
 import json
 
 # Lazy pictures and frames load with the page (`BLINK_SETTINGS` in spec.py), below the
-# viewport and in closed shadow trees too. This script waits until pictures are decoded; a broken
-# one fails to, which is no reason to wait. In a full page, what `content-visibility: auto` skips
-# outside the viewport is made visible, with the containment that it has in any case.
+# viewport and in closed shadow trees too. This script waits until pictures have come; a broken
+# one is no reason to wait. Chrome decodes a picture that is there when it paints it (spec.py,
+# `--disable-checker-imaging`); `decode()` for it would take a frame, so a poster would be painted
+# twice. In a full page, what `content-visibility: auto` skips outside the viewport is made visible,
+# with the containment that it has in any case.
 _SETTLE = """(async (everything, patient) => {
     const reveal = (element) => {
         const style = getComputedStyle(element);
@@ -30,7 +32,7 @@ _SETTLE = """(async (everything, patient) => {
         root.documentElement?.getBoundingClientRect();  // text laid out asks for its fonts
         await Promise.all([
             ...trees.map(settle),
-            ...pictures.map((one) => (patient || one.complete) && one.decode?.().catch(() => {})),
+            ...pictures.map((one) => patient && !one.complete && one.decode?.().catch(() => {})),
             patient && root.documentElement && root.fonts && fonts(root),
         ]);
     };

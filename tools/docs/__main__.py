@@ -35,6 +35,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "render-goals": benchmarks.goals,
     "render-posters": benchmarks.other_posters,
     "render-phases": benchmarks.phases,
+    "render-steps": benchmarks.steps,
+    "context-steps": benchmarks.context_steps,
     "render-machine": benchmarks.machine,
     "render-scaled": benchmarks.scaled,
     "render-scaled-goals": benchmarks.scaled_goals,

@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.phases.meter import STEPS
 from bench.render.scaled import goals as goals_of_scaled
 from bench.render.scaled import rows as scaled_rows
 from tools.docs.markdown import plain, table
 
 BENCH = Path(__file__).parents[2] / "bench"
 SCALED = "render/results/scaled.json"
+STEPS_RESULTS = "phases/results.json"
+STEP_COLUMNS = ["raw Chrome", "ours: Chrome and shim", "ours: own Python", "above raw"]
 APIS_RESULTS = "render/results/apis/results.json"
 
 REFERENCE = "gradient"
@@ -163,6 +166,44 @@ def phases() -> str:
     ]
     rows.append(["**median of the whole render**", f"{found['p50']:.1f}", ""])
     return table(["phase", "ms", "share"], rows, 1)
+
+
+def steps() -> str:
+    """Each step of a render in a Chrome of its own, beside a raw Chrome's."""
+    found = results(STEPS_RESULTS)
+    raw, root, own = (found["steps"][name] for name in ("raw", "root", "own"))
+    rows = [
+        [STEPS.get(step, "**all steps**"), f"{root[step]['others']:.1f}", *_step(raw, own, step)]
+        for step in raw
+    ]
+    http, whole = found["http"], own["whole"]
+    rest = http["others"] - whole["others"], http["own"] - whole["own"]
+    above = http["others"] + http["own"] - raw["whole"]["others"]
+    rows += [
+        ["HTTP, queue, options, answer", "", "", f"{rest[0]:+.1f}", f"{rest[1]:+.1f}", ""],
+        ["**a render over HTTP**", "", "", f"{http['others']:.1f}", f"{http['own']:.1f}",
+         f"{above:+.1f}"],
+    ]  # fmt: skip
+    return table(["CPU, ms", "as root, no sandbox", *STEP_COLUMNS], rows, 1)
+
+
+def context_steps() -> str:
+    """The same of a render in a browser context of its own."""
+    steps = results(STEPS_RESULTS)["steps"]
+    raw, own = steps["raw contexts"], steps["own contexts"]
+    nothing = {"others": 0.0, "own": 0.0}
+    rows = [
+        [STEPS.get(step, "**all steps**"), *_step(raw, {step: nothing, **own}, step)]
+        for step in raw
+    ]  # fmt: skip
+    return table(["CPU, ms", *STEP_COLUMNS], rows, 1)
+
+
+def _step(raw: Any, own: Any, step: str) -> list[str]:
+    """The figures of a step; the program that drives the raw Chrome is not counted."""
+    floor, found = raw[step]["others"], own[step]
+    above = found["others"] + found["own"] - floor
+    return [*(f"{one:.1f}" for one in (floor, found["others"], found["own"])), f"{above:+.1f}"]
 
 
 def scaling() -> str:
