@@ -167,8 +167,11 @@ def stale(taken: Path, kept: Path = FOLDER) -> Iterator[str]:
         kept: The folder of those that are looked at by readers.
     """
     new, old = _words(taken), _words(kept)
-    for name in sorted(file.stem for file in taken.glob("*.webp")):
+    for name in sorted({file.stem for file in (*taken.glob("*.webp"), *kept.glob("*.webp"))}):
         file = kept / f"{name}.webp"
+        if not (taken / file.name).exists():
+            yield f"{name}: is a picture of no page and of no template"
+            continue
         if not file.exists():
             yield f"{name}: there is no screenshot"
             continue

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.async_api import Browser, expect
 
 from poster_service.process import census
+from tests.bundled import FOLDER
 from tests.docs.pages import ROOT
 from tests.web.browser import PATIENCE, chromium, serious_barriers, visiting
 from tests.web.conftest import Service, StartService
@@ -198,9 +199,10 @@ async def test_the_pages_lead_to_each_other(service: Service, browser: Browser) 
 
 
 async def test_the_screenshots_of_the_docs_are_those_of_the_pages(
-    service: Service, browser: Browser
+    start_service: StartService, browser: Browser
 ) -> None:
     """Taken again into dist/screenshots; the difference is small, and the words are the same."""
+    service = await start_service(templates=FOLDER)
     # One screenshot has an error in it, as the status page of a service that is in use.
     await service.render(html="<p>x", selector="#none")
     shutil.rmtree(TAKEN, ignore_errors=True)
@@ -222,9 +224,10 @@ def test_a_stale_screenshot_is_found(tmp_path: Path) -> None:
         image.crop((0, 0, 1200, 990)).save(tmp_path / "status-page.webp")
     words = tmp_path / screenshots.WORDS
     words.write_text(words.read_text("utf-8").replace('"Gallery"', '"Galerie"'), "utf-8")
+    shutil.copy(tmp_path / "template-invoice.webp", tmp_path / "template-gone.webp")
     found = list(screenshots.stale(screenshots.FOLDER, tmp_path))
     assert [one.partition(":")[0] for one in found if "picture" in one or "there is no" in one] == [
-        "api-page", "status-page", "studio", "template-ticket",
+        "api-page", "status-page", "studio", "template-gone", "template-ticket",
     ]  # fmt: skip
     assert {one.partition(":")[0] for one in found if "other words" in one} == {
         "studio", "studio-template", "studio-gallery", "studio-narrow",
