@@ -19,6 +19,7 @@ from tests.bundled import FOLDER
 from tests.docs.pages import ROOT
 from tests.web.browser import PATIENCE, chromium, serious_barriers, visiting
 from tests.web.conftest import Service, StartService
+from tests.web.service import running_in_own_folder
 from tools import screenshots
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -37,12 +38,17 @@ async def browser() -> AsyncIterator[Browser]:
         yield found
 
 
-async def test_a_request_of_the_api_page_is_a_picture(
-    start_service: StartService, browser: Browser
-) -> None:
+@pytest.fixture(scope="module")
+async def guarded(browser: Browser) -> AsyncIterator[Service]:
+    """A service with a token, which the tests of this file share."""
+    assert browser.is_connected()  # it starts first: its start blocks, which no service's loop may
+    async with running_in_own_folder(tokens=f"web={TOKEN}") as found:
+        yield found
+
+
+async def test_a_request_of_the_api_page_is_a_picture(guarded: Service, browser: Browser) -> None:
     """The token once for the description and the requests; the example as it stands."""
-    service = await start_service(tokens=f"web={TOKEN}")
-    async with visiting(browser, service.address, "/docs") as visit:
+    async with visiting(browser, guarded.address, "/docs") as visit:
         page = visit.page
         await page.locator("#token-input").fill(TOKEN)
         await page.get_by_role("button", name="Use it").click()
@@ -169,13 +175,10 @@ async def test_the_status_page_shows_a_zombie_and_what_was_left_behind(
         await expect(verdict).to_have_class(WELL)
 
 
-async def test_the_status_page_asks_for_the_token(
-    start_service: StartService, browser: Browser
-) -> None:
+async def test_the_status_page_asks_for_the_token(guarded: Service, browser: Browser) -> None:
     """And shows nothing without it."""
-    service = await start_service(tokens=f"web={TOKEN}")
     async with visiting(
-        browser, service.address, "/status", color_scheme="dark", reduced_motion="reduce"
+        browser, guarded.address, "/status", color_scheme="dark", reduced_motion="reduce"
     ) as visit:
         page = visit.page
         await page.get_by_role("button", name="Cancel").click()
