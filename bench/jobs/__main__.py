@@ -304,7 +304,8 @@ async def intake(folder: Path, items: int, ended_bytes: float) -> Memory:
             batch_items=str(max(items, 1000)),
         )  # fmt: skip
         address, pid = await stack.enter_async_context(begun)
-        service = next(one for one in psutil.Process(pid).children() if "serve" in one.cmdline())
+        first = psutil.Process(pid)  # init, or the service itself where init runs already
+        service = next((one for one in first.children() if "serve" in one.cmdline()), first)
         async with aiohttp.ClientSession() as client:
             await accepted(client, address, b"".join(lines(0, 1000)))  # warm
             await asyncio.sleep(1)
