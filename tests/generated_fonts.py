@@ -1,9 +1,15 @@
 """Fonts generated for a test, whose every glyph is one filled square."""
 
 import io
+from pathlib import Path
 
 from fontTools.fontBuilder import FontBuilder
 from fontTools.ttLib.tables._g_l_y_f import Glyph
+
+from poster_service.browser.font_list import SAMPLES
+
+#: A family whose name must be escaped in HTML, CSS and JSON.
+BRAND = 'A Brand\'s "own" \\ <b>'
 
 
 def font_file(*code_points: int, family: str = "Test") -> bytes:
@@ -26,3 +32,13 @@ def font_file(*code_points: int, family: str = "Test") -> bytes:
     file = io.BytesIO()
     builder.font.save(file)
     return file.getvalue()
+
+
+def branded_folder(parent: Path) -> Path:
+    """A folder with a font of squares for the letters of the Latin sample, with an odd name."""
+    found = parent / "own fonts"
+    found.mkdir(mode=0o755)
+    file = found / "square.ttf"
+    file.write_bytes(font_file(*map(ord, SAMPLES["Latin"]), family=BRAND))
+    file.chmod(0o644)
+    return found

@@ -6,7 +6,6 @@ import hmac
 import os
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from tests.jobs.s3_server import free_ports
+from tests.jobs.waiting import until_up
 from tests.web.compat.environments import node_with
 
 #: The newest that runs on the Node.js of Debian 12; later ones need version 22.
@@ -54,11 +54,7 @@ class AzureServer:
             cwd=self._folder.name, env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        give_up = time.monotonic() + START_SECONDS
-        while not self._has_container():
-            assert self._process.poll() is None, "Azurite ended"
-            assert time.monotonic() < give_up, "Azurite does not answer"
-            time.sleep(0.1)
+        until_up(self._process, self._has_container, "Azurite", START_SECONDS)
         return self
 
     def __exit__(

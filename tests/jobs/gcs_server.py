@@ -11,7 +11,6 @@ import json
 import subprocess
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.jobs.s3_server import free_ports
+from tests.jobs.waiting import until_up
 from tests.web.compat.environments import python_with
 
 #: A wheel that has the server's binary, for x86-64 and ARM.
@@ -85,11 +85,7 @@ class GcsServer:
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        give_up = time.monotonic() + START_SECONDS
-        while not self._has_bucket():
-            assert self._process.poll() is None, "fake-gcs-server ended"
-            assert time.monotonic() < give_up, "fake-gcs-server does not answer"
-            time.sleep(0.1)
+        until_up(self._process, self._has_bucket, "fake-gcs-server", START_SECONDS)
         return self
 
     def __exit__(

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.jobs.waiting import until_up
 
 SERVER = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 BUCKET = "posters"
@@ -80,11 +81,7 @@ class S3Server:
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        give_up = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, "the S3 server ended"
-            assert time.monotonic() < give_up, "the S3 server does not answer"
-            time.sleep(0.1)
+        until_up(self._process, self._answers, "the S3 server", START_SECONDS)
 
     def _answers(self) -> bool:
         """Whether it can store: its parts come up one after the other."""

@@ -8,14 +8,12 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
-from poster_service.browser.font_list import SAMPLES
-from tests.generated_fonts import font_file
+from tests.generated_fonts import BRAND, branded_folder
 from tests.web.browser import PATIENCE, chromium, serious_barriers, visiting
 from tests.web.conftest import StartService
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 expect.set_options(timeout=PATIENCE)
-BRAND = 'A Brand\'s "own" \\ <b>'
 TOKEN = "web-token-0123456789"
 
 
@@ -28,13 +26,8 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def folder(work_dir: Path) -> Path:
-    """A folder with a font of squares for the letters of the Latin sample, with an odd name."""
-    found = work_dir.parent / "own fonts"
-    found.mkdir(mode=0o755)
-    file = found / "square.ttf"
-    file.write_bytes(font_file(*map(ord, SAMPLES["Latin"]), family=BRAND))
-    file.chmod(0o644)
-    return found
+    """Fonts of the operator."""
+    return branded_folder(work_dir.parent)
 
 
 async def dark_share(page: Page, family: str) -> float:

@@ -6,22 +6,16 @@ from typing import Any
 import pytest
 
 from poster_service.browser.font_list import SAMPLES, parsed_families
-from tests.generated_fonts import font_file
+from tests.generated_fonts import BRAND, branded_folder, font_file
 from tests.web.conftest import Service, StartService
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Dest": "document"}
-BRAND = 'A Brand\'s "own" \\ <b>'
 
 
 @pytest.fixture
 def folder(work_dir: Path) -> Path:
-    """A folder with a font of squares for the letters of the Latin sample, with an odd name."""
-    found = work_dir.parent / "own fonts"
-    found.mkdir(mode=0o755)
-    file = found / "square.ttf"
-    file.write_bytes(font_file(*map(ord, SAMPLES["Latin"]), family=BRAND))
-    file.chmod(0o644)
-    return found
+    """Fonts of the operator."""
+    return branded_folder(work_dir.parent)
 
 
 async def listed(service: Service) -> dict[str, Any]:

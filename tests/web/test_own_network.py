@@ -20,9 +20,9 @@ from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, Received, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import at, decode
+from tests.web.shown import SIZE, colour, shown
 
 LIME = (0, 255, 0, 255)
-SIZE = {"width": 60, "height": 40}
 SECRETS: dict[str, Any] = {
     "headers": {"X-Tenant": "secret-7"},
     "cookies": [{"name": "session", "value": "secret-8", "http_only": True}],
@@ -48,18 +48,6 @@ async def other() -> AsyncIterator[LocalServer]:
     """Another origin: the same host, another port, which cookies do not tell apart."""
     async with local_server() as found:
         yield found
-
-
-async def shown(service: Service, url: str, **options: Any) -> aiohttp.ClientResponse:
-    """The answer of a render that succeeds."""
-    answer = await service.render(**{"url": url, **SIZE, **options})
-    assert answer.status == 200, await answer.text()
-    return answer
-
-
-async def colour(answer: aiohttp.ClientResponse) -> tuple[int, ...]:
-    """The colour of a picture near its corner."""
-    return at(decode(await answer.read()), 5, 5)
 
 
 def has_all(one: Received) -> bool:

@@ -5,17 +5,15 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 
 from tests.web.caching import ask, renders, word
 from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
-from tests.web.pictures import at, decode
+from tests.web.shown import SIZE, colour, shown
 
 LIME, RED = (0, 255, 0, 255), (255, 0, 0, 255)
-SIZE = {"width": 60, "height": 40}
 RED_SVG = LIME_SVG.replace("#00ff00", "#ff0000")
 IMAGE = "<img style='display:block' src=/a.svg>"
 CANNED: dict[str, Any] = {
@@ -39,18 +37,6 @@ async def other() -> AsyncIterator[LocalServer]:
     """Another origin."""
     async with local_server() as found:
         yield found
-
-
-async def shown(service: Service, url: str, **options: Any) -> aiohttp.ClientResponse:
-    """The answer of a render that succeeds."""
-    answer = await service.render(**{"url": url, **SIZE, **options})
-    assert answer.status == 200, await answer.text()
-    return answer
-
-
-async def colour(answer: aiohttp.ClientResponse) -> tuple[int, ...]:
-    """The colour of a picture near its corner."""
-    return at(decode(await answer.read()), 5, 5)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ async def test_the_form_as_it_stands_is_a_picture(service: Service) -> None:
 async def test_the_page_runs_its_own_files_only_and_sends_its_form_to_us_only(
     service: Service,
 ) -> None:
-    """And is in nobody's frame."""
+    """And no page has it in a frame."""
     answer, _, text = await visit(service)
     rules = dict(
         rule.strip().split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split(";")

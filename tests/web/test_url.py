@@ -21,9 +21,9 @@ from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import at, decode
+from tests.web.shown import SIZE, colour, shown
 
 LIME, RED = (0, 255, 0, 255), (255, 0, 0, 255)
-SIZE = {"width": 60, "height": 40}
 SHEET = "body { background: #00ff00 }"
 DOT = "<img style='display:block' src=dot.svg>"
 
@@ -40,24 +40,12 @@ async def server() -> AsyncIterator[LocalServer]:
         yield found
 
 
-async def shown(service: Service, url: str, **options: Any) -> aiohttp.ClientResponse:
-    """The answer of a render that succeeds."""
-    answer = await service.render(url=url, **SIZE, **options)
-    assert answer.status == 200, await answer.text()
-    return answer
-
-
 async def refused(service: Service, url: str, **options: Any) -> dict[str, Any]:
     """The problem of a render that does not."""
     answer = await service.render(url=url, **SIZE, **options)
     found: dict[str, Any] = json.loads(await answer.text())
     assert found["status"] == answer.status >= 400
     return found
-
-
-async def colour(answer: aiohttp.ClientResponse) -> tuple[int, ...]:
-    """The colour of a picture near its corner."""
-    return at(decode(await answer.read()), 5, 5)
 
 
 @in_both_chromes

@@ -71,7 +71,7 @@ const OF_TEMPLATE: Record<string, Words> = {
   },
 };
 
-/** And where the page comes from an address: its author may be somebody else. */
+/** And where the page comes from an address: the caller may not be its author. */
 const OF_URL: Record<string, Words> = {
   denied: {
     csp: "The page's own Content-Security-Policy forbids it, in every browser.",
