@@ -40,9 +40,12 @@ test_on() { # VERSION PYTHON
     say "compatibility with $("$2" --version)"
     venv=.venv-python/$1
     PYTHON=$2 VENV=$venv tools/setup.sh dev
+    cache=$venv/.pytest_cache
+    rm -rf "$cache"
+    # As in `make test` of .ci/run: a few that failed run again alone, and are named.
     "$venv/bin/poster-init" -- "$venv/bin/python" -m pytest -m "not slow and not endurance" \
-        -n "${JOBS:-3}" --dist loadfile --no-loadscope-reorder \
-        -o cache_dir="$venv/.pytest_cache" ${ARGS:-$tests}
+        -n "${JOBS:-3}" --dist loadfile --no-loadscope-reorder -o cache_dir="$cache" ${ARGS:-$tests} ||
+        "$venv/bin/python" -m tools.again "$cache"
 }
 
 failed=""

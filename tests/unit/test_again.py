@@ -47,12 +47,13 @@ def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run(project: Path, tests: str) -> tuple[int, str]:
+def run(project: Path, tests: str, *cache: str) -> tuple[int, str]:
     """Run the tests, which fail, and what failed again; its exit status and words."""
     (project / "tests/test_it.py").write_text(tests, "utf-8")
-    first = python(project, "-m", "pytest", "-q")
+    kept = [word for folder in cache for word in ("-o", f"cache_dir={folder}")]
+    first = python(project, "-m", "pytest", "-q", *kept)
     assert first.returncode != 0
-    again = python(project, "again.py")
+    again = python(project, "again.py", *cache)
     return again.returncode, again.stderr
 
 
@@ -65,6 +66,15 @@ def test_what_passes_alone_is_forgiven_and_named(project: Path) -> None:
     assert "test_it.py::test_b" in words
 
 
+def test_each_python_has_a_cache_of_its_own(project: Path) -> None:
+    """`make test-pythons` names its folder; of one without a run nothing is forgiven."""
+    status, words = run(project, FAILS_ONCE.format("a"), "other/cache")
+    assert status == 0
+    assert "test_it.py::test_a" in words
+    assert not (project / ".pytest_cache").exists()
+    assert python(project, "again.py").returncode == 1
+
+
 def test_what_fails_twice_stays_a_failure(project: Path) -> None:
     """One of two is enough."""
     status, words = run(project, FAILS_ONCE.format("a") + FAILS.format("b"))
@@ -72,11 +82,11 @@ def test_what_fails_twice_stays_a_failure(project: Path) -> None:
     assert "failed twice" in words
 
 
-def test_four_failures_are_no_accident(project: Path) -> None:
+def test_seven_failures_are_no_accident(project: Path) -> None:
     """They do not run again."""
-    status, words = run(project, "".join(FAILS_ONCE.format(name) for name in "abcd"))
+    status, words = run(project, "".join(FAILS_ONCE.format(name) for name in "abcdefg"))
     assert status == 1
-    assert "4 tests failed" in words
+    assert "7 tests failed" in words
 
 
 def test_a_run_that_was_cut_off_stays_a_failure(project: Path) -> None:
