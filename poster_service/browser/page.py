@@ -7,30 +7,27 @@ What it asks the network for is answered in `page_requests.py`, calls to it go t
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from poster_service.browser import glyphs, page_setup
+from poster_service.browser import page_setup
 from poster_service.browser.capture import Capture
 from poster_service.browser.contents import Contents
-from poster_service.browser.frames import STEADY, STILL, Frames
+from poster_service.browser.findings import PageFindings
+from poster_service.browser.frames import STEADY, Frames
 from poster_service.browser.header_footer import measured, overflows
 from poster_service.browser.loading import Loading
 from poster_service.browser.look import PageLook
 from poster_service.browser.page_calls import (
     PageCalls,
     errors_end_chrome,
-    evaluation,
     settle,
 )
 from poster_service.browser.page_requests import PageRequests
 from poster_service.browser.pipe import FlatSession, PipeConnection, ProtocolError
 from poster_service.browser.scrolling import Scrolling
-from poster_service.browser.settle import settled
 from poster_service.browser.types import (
     CONTENTS,
     CaptureOptions,
@@ -41,7 +38,7 @@ from poster_service.browser.types import (
 )
 from poster_service.browser.waits import PageWaits
 from poster_service.browser.warm import CLEAN
-from poster_service.browser.witness import MAX_ADDRESS, MAX_LOST_ELEMENTS, SEARCH, Witness
+from poster_service.browser.witness import Witness
 from poster_service.browser.world import World
 from poster_service.buffers import Share
 from poster_service.errors import ChromeDied, Fault, InvalidField, PageFailed
@@ -51,13 +48,8 @@ logger = logging.getLogger(__name__)
 
 #: The document of a page that stopped its own parser before its body began; nothing is to paint.
 EMPTY = "<!doctype html><body>"
-#: Characters of a page's title that are read.
-MAX_TITLE = 300
 #: What cookies must be, for the caller.
 COOKIES = "cookies that a browser takes: `secure` and names that begin with __ need https"
-#: What a warm page asks for in place of what was noted for its first document: nothing, and always
-#: by the same scripts, which V8 then need not compile again.
-NO_KEY = "poster_none"
 #: Windows that the page opens; workers and frames are of no interest.
 PAGES = [{"type": "page"}]
 
@@ -87,8 +79,7 @@ class PosterPage:
         context: The browser context that is this page's alone; None where the whole Chrome is.
         witness: What the page did not get although no route refused it, and what went wrong in its
             scripts; known once it is painted.
-        seen: What else happened on the page, of `glyphs.SEEN_KINDS`; known once it is painted.
-        text: The less common characters that the page may show, each once; known once painted.
+        findings: What its scripts report once it is painted.
         loading: Loads its document.
         look: Changes how it looks.
         waits: Waits for what it must have or say, and runs scripts in it.
@@ -101,6 +92,7 @@ class PosterPage:
         attached: AttachedTarget,
         *,
         supports_begin_frame: bool,
+        is_warm: bool = False,
     ) -> None:
         self._connection, self._hint, self._attached = connection, hint, attached
         self._viewport: Viewport | None = None
@@ -118,17 +110,15 @@ class PosterPage:
         contents = Contents(calls.send, world, connection.allow_more)
         self._capture = Capture(calls.send, calls.expecting_much, self._frames, world, contents)
         going = self._frames_going
+        self.findings = PageFindings(calls, world, witness, going, is_warm=is_warm)
         self.look = PageLook(calls, world, going)
         self.scrolling = Scrolling(calls, world, self._requests.traffic, going)
         self.waits = PageWaits(calls, world, witness, going)
         self.loading = Loading(calls, self._requests, witness, attached.target, going)
+        self.loading.is_warm = is_warm
         #: Where the memory of its picture is counted.
         self._share: Share | None = None
         self._messages: asyncio.Future[Any] | None = None
-        self.seen: tuple[str, ...] = ()
-        self.text = ""
-        self._errors_key = f"poster_{secrets.token_hex(4)}"
-        self._seen_key = f"poster_{secrets.token_hex(4)}"
         self._browser_handlers = {
             "Fetch.requestPaused": self._requests.paused,
             "Target.targetCreated": self._target_created,
@@ -163,7 +153,7 @@ class PosterPage:
             deny["browserContextId"] = self.context
         # Any other page is a window that it opened, or the blank one that Chrome began with.
         discover = {"discover": True, "filter": PAGES}
-        script = page_setup.document_script(self._errors_key, self._seen_key)
+        script = self.findings.document_script
         self._viewport = self._hint.viewport
         _, self.loading.listener, *_ = await self._calls.wait(
             asyncio.gather(
@@ -226,18 +216,6 @@ class PosterPage:
             raise InvalidField.of(Fault("cookies", "Chrome refuses one of them", COOKIES)) from None
         self._requests.clear_cookies_outside(origin_of(cookies[0].url))
 
-    async def title(self) -> str:
-        """The title of the page, which may be anything that it likes; up to MAX_TITLE characters.
-
-        Chrome's own record of it (CDP: Target.TargetInfo) is the address where there is no title.
-
-        Raises:
-            RenderFailed: The page or its Chrome failed.
-        """
-        answer = await self._calls.evaluate(f"`${{document.title}}`.slice(0, {MAX_TITLE})")
-        value = answer.get("result", {}).get("value")
-        return value[:MAX_TITLE] if isinstance(value, str) else ""
-
     async def wait_painted(self, *, is_static: bool = False, patience: float | None = None) -> None:
         """Wait until the fonts are ready and the pictures decoded, not merely loaded.
 
@@ -251,75 +229,18 @@ class PosterPage:
         Raises:
             RenderFailed: The page or its Chrome failed.
         """
-        seen = glyphs.SEEN % json.dumps(self._seen_key)
-        findings = f"async () => [await {self._search}, {seen}, {glyphs.TEXT}]"
-        async with self._frames_going(STILL if is_static else 0, STEADY):
-            answer = await self._settled(findings, patience)
-        if "exceptionDetails" in answer:  # the page broke its own document; paint what is there
-            logger.info("waiting for fonts and pictures failed in the page")
-        found = self._take_findings(answer.get("result", {}).get("value"))
+        is_empty = await self.findings.wait(
+            is_full=self._is_full, is_static=is_static, patience=patience
+        )
         self._read_messages()
-        if isinstance(found, dict) and found.get("empty"):
+        if is_empty:
             parameters = {"frameId": self.target, "html": EMPTY}
             await self._calls.send("Page.setDocumentContent", parameters)
-
-    async def _settled(self, findings: str, patience: float | None) -> dict[str, Any]:
-        """Chrome's answer to the script that waits and then has findings.
-
-        The limit is not the page's: its timers do not run without its scripts.
-        """
-        script = settled(everything=self._is_full)
-        try:
-            async with asyncio.timeout(patience):
-                return await self._calls.evaluate(f"{script}.then({findings})")
-        except TimeoutError:
-            script = settled(everything=self._is_full, patient=False)
-            return await self._calls.evaluate(f"{script}.then({findings})")
-
-    def _take_findings(self, value: Any) -> object:
-        """Keep what the page's scripts found; returns the part of it that is for the witness."""
-        is_complete = isinstance(value, list) and len(value) == 3
-        found, seen, text = value if is_complete else (None, None, None)
-        self.seen, self.text = glyphs.parse_kinds(seen), glyphs.parse_characters(text)
-        self.witness.hear(found)
-        return found
-
-    async def undrawn(self, characters: str) -> str:
-        """Which of the characters the page displays although none of its own fonts has them.
-
-        Asked in an isolated world, out of reach of the page's scripts.
-
-        Args:
-            characters: Those that no installed font has.
-
-        Raises:
-            RenderFailed: The page or its Chrome failed.
-        """
-        async with self._frames_going(STEADY, STEADY):
-            answer = await self._world.value(glyphs.undrawn(characters))
-        found = set(glyphs.parse_characters(answer))
-        return "".join(each for each in characters if each in found)
-
-    @property
-    def _search(self) -> str:
-        return SEARCH % (MAX_LOST_ELEMENTS, MAX_ADDRESS, MAX_LOST_ELEMENTS, self._errors_key)
 
     def _read_messages(self) -> None:
         """Have Chrome send what it has noted of the page; it comes while the page is captured."""
         calls = map(self._session.send, ("Log.enable", "Log.disable"))
         self._messages = asyncio.gather(*calls, return_exceptions=True)
-
-    def listen(self) -> None:
-        """Ask for the errors of the page's scripts so far; returns without waiting for them.
-
-        For a page whose time is nearly up, since it may never be painted.
-        """
-        call = self._session.send("Runtime.evaluate", evaluation(self._search))
-        call.add_done_callback(self._listened)
-
-    def _listened(self, call: "asyncio.Future[dict[str, Any]]") -> None:
-        if not call.cancelled() and call.exception() is None:
-            self.witness.hear(call.result().get("result", {}).get("value"))
 
     async def capture(self, options: CaptureOptions) -> bytes:
         """Capture the page; returns the picture, the PDF or the text.
@@ -444,10 +365,9 @@ class PosterPage:
             self._hint,
             replace(self._attached, held=None),
             supports_begin_frame=self._frames is not None,
+            is_warm=True,
         )
         page._viewport, page._environment = self._viewport, self._environment
-        page.loading.is_warm = True
-        page._errors_key = page._seen_key = NO_KEY
         page._capture.take_over(self._capture)
         return page
 

@@ -228,11 +228,12 @@ class Renderer:
             undo.callback(_listen_late(page, job.deadline).cancel)
             address = painting.visit.address if painting.visit else ADDRESS
             await PageRun(page, job, painting.report, painting.route).run(address)
-            observations.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in page.seen]
-            if page.text and (missing := await self._missing_glyphs(page)):
+            seen = page.findings.seen
+            observations.notes += [(kind, {"reason": SEEN_KINDS[kind]}) for kind in seen]
+            if page.findings.text and (missing := await self._missing_glyphs(page)):
                 observations.notes.append(("missing_glyph", code_points(missing)))
             if (visit := painting.visit) is not None and visit.page is not None:
-                visit.page = visit.page.titled(await page.title())
+                visit.page = visit.page.titled(await page.findings.title())
             with phases.phase("capture"):
                 capture = functools.partial(self._capture, page, painting)
                 bodies = await capture_all(job, capture, painting.share)
@@ -284,11 +285,11 @@ class Renderer:
 
         The page is asked again only where no installed font has one that it may show.
         """
-        fonts = self._pools.spec.fonts
-        suspects = fonts.suspects(page.text)
+        fonts, text = self._pools.spec.fonts, page.findings.text
+        suspects = fonts.suspects(text)
         if suspects is None:  # the fonts have not been read yet, or have changed
-            suspects = await asyncio.to_thread(fonts.lacking, page.text)
-        return await page.undrawn(suspects) if suspects else ""
+            suspects = await asyncio.to_thread(fonts.lacking, text)
+        return await page.findings.undrawn(suspects) if suspects else ""
 
     async def _watch_memory(self, chrome: Chrome) -> None:
         """Have the page fail when its Chrome takes more memory than one may.
@@ -334,7 +335,7 @@ def scopes_of(options: RenderOptions) -> Scopes | None:
 def _listen_late(page: PosterPage, deadline: Deadline) -> asyncio.TimerHandle:
     """Ask a page for its errors shortly before its time is up, since it cannot be asked later."""
     when = max(deadline.when - LISTEN_SECONDS, deadline.when - deadline.left / 2)
-    return asyncio.get_running_loop().call_at(when, page.listen)
+    return asyncio.get_running_loop().call_at(when, page.findings.ask_for_errors)
 
 
 def _note_findings(page: PosterPage, observations: Observations) -> None:

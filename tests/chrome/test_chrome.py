@@ -168,7 +168,7 @@ async def test_a_page_that_is_gone_fails_the_step_and_raises_nothing_of_the_prot
     await one.page._connection.send("Target.closeTarget", {"targetId": page.target})
     assert await settled(lambda: calls.session._connection is None)
     page._read_messages()
-    page.listen()
+    page.findings.ask_for_errors()
     with pytest.raises(RenderFailed):
         await page.capture(SMALL)
     with pytest.raises(RenderFailed):
