@@ -6,22 +6,23 @@ response, in a task that the pool owns, and counts against the capacity until no
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from poster_service.browser.chrome import Chrome
 from poster_service.browser.demand import Demand
 from poster_service.browser.lease import Lease, PoolSize
-from poster_service.browser.pool_health import HealthCheck, Survivors
+from poster_service.browser.pool_health import HealthCheck
+from poster_service.browser.pool_record import PoolRecord
 from poster_service.browser.pool_state import PoolEntry, PoolState, PoolStatistics, State
+from poster_service.browser.pool_tasks import PoolTasks
 from poster_service.browser.premises import Premises
 from poster_service.browser.spec import ChromeSpec
 from poster_service.browser.warm import WarmKey, WarmPage
 from poster_service.browser.warm_state import WarmPages
-from poster_service.detached import detached
 from poster_service.errors import ChromeDied, ChromeNotStarted, Stopping
 from poster_service.logs import event
 from poster_service.process.spawn import Ending
@@ -66,16 +67,12 @@ class Pool:
         self._state = PoolState(self._premises.capacity, size.ready, size.starts)
         self._demand = Demand(size.ready, max(size.ready, size.most_ready or 0))
         self.warm_pages = WarmPages(self._state, size.warm)
-        self._survivors = Survivors()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._record = PoolRecord()
+        self._tasks = PoolTasks()
         self._upkeep: list[asyncio.Task[None]] = []
+        #: Starts in a row that failed.
         self._failures = 0
-        self._started = 0
-        self._renewed = 0
-        self._failed_starts = 0
-        self._unclean = 0
         self._stopping = False
-        self._endings: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Create the folder, remove leftovers of previous instances, start the first Chrome.
@@ -138,17 +135,17 @@ class Pool:
 
     def statistics(self) -> PoolStatistics:
         """The state at this moment, frozen."""
-        state = self._state
+        state, record = self._state, self._record
         counts = {each.value: state.count(each) for each in State if each is not State.GONE}
         return PoolStatistics(
             counts=counts,
             waiting=state.waiting(),
-            started=self._started,
-            renewed=self._renewed,
-            failed_starts=self._failed_starts,
-            endings=dict(self._endings),
-            unclean=self._unclean,
-            survivors=self._survivors.seen,
+            started=record.started,
+            renewed=record.renewed,
+            failed_starts=record.failed_starts,
+            endings=dict(record.endings),
+            unclean=record.unclean,
+            survivors=record.survivors.seen,
             leftovers=self._premises.folder.leftovers,
         )
 
@@ -173,16 +170,13 @@ class Pool:
         for entry in list(self._state.entries.values()):
             if entry.state is not State.STARTING:
                 self._retire(entry)
-        for task in self._tasks:
-            if task.get_name().startswith("start"):
-                task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        self._tasks.cancel(lambda name: name.startswith("start"))
+        await self._tasks.wait_all()
         for entry in list(self._state.entries.values()):
             self._state.remove(entry)  # a start that was cancelled before its first step
         for task in self._upkeep:
             task.cancel()
-        self._survivors.close()
+        self._record.survivors.close()
         if self._owns_premises:
             await self._premises.close()
 
@@ -224,7 +218,7 @@ class Pool:
         for entry in self._state.surplus():
             self._retire(entry)
         for entry in self._state.to_start():
-            self._own(self._start(entry), f"start {entry.number}")
+            self._tasks.start(self._start(entry), f"start {entry.number}")
         if lacking := self._state.lacking():
             self._premises.shed(self, lacking)
 
@@ -270,10 +264,11 @@ class Pool:
         begin = loop.time()
         try:
             await self._premises.folder.ensure()
-            chrome = await Chrome.start(self.spec, entry.number, self._note_unclean_of(entry))
+            unclean = functools.partial(self._record.note_unclean, entry.number)
+            chrome = await Chrome.start(self.spec, entry.number, unclean)
         except ChromeNotStarted:
             self._failures += 1
-            self._failed_starts += 1
+            self._record.failed_starts += 1
             self._state.remove(entry)
             raise
         except BaseException as error:  # after any failure: the entry must not stay
@@ -281,7 +276,7 @@ class Pool:
             self._state.remove(entry)
             raise
         self._failures = 0
-        self._started += 1
+        self._record.started += 1
         self._demand.started(loop.time() - begin)
         chrome.lost.add_done_callback(lambda _: self._lost(entry))
         self._became_ready(entry, chrome)
@@ -325,9 +320,7 @@ class Pool:
         until its own time is up.
         """
         unwanted = {f"start {entry.number}" for entry in self._state.unwanted()}
-        for task in self._tasks:
-            if task.get_name() in unwanted:
-                task.cancel()
+        self._tasks.cancel(unwanted.__contains__)
 
     def _give_back(
         self, entry: PoolEntry, chrome: Chrome, lease: Lease, on_gone: Callable[[], None]
@@ -336,22 +329,19 @@ class Pool:
         warm = entry.warm
         if self._stopping or entry.state is not State.LEASED:
             self._retire(entry, on_gone)
-        elif warm is not None and lease.may_stay and self.warm_pages.may_stay(warm, self.spec):
+            return
+        if warm is not None and lease.may_stay and self.warm_pages.may_stay(warm, self.spec):
             for other in self.warm_pages.surplus():
                 self._retire(other)
             self._state.clean(entry)
-            work = chrome.clean(warm, evicts=lease.evicts)
-            self._own(
-                self._tidy_up(entry, work, self._became_warm, on_gone), f"tidy {entry.number}"
-            )
+            work, done = chrome.clean(warm, evicts=lease.evicts), self._became_warm
         elif warm is None and entry.served + 1 < self.spec.renders:
             self._state.renew(entry)
-            self._own(
-                self._tidy_up(entry, chrome.renew(), self._became_renewed, on_gone),
-                f"tidy {entry.number}",
-            )
+            work, done = chrome.renew(), self._became_renewed
         else:
             self._retire(entry, on_gone)
+            return
+        self._tasks.start(self._tidy_up(entry, work, done, on_gone), f"tidy {entry.number}")
 
     async def _tidy_up(
         self,
@@ -378,7 +368,7 @@ class Pool:
         self._premises.balance()
 
     def _became_renewed(self, entry: PoolEntry, chrome: Chrome) -> None:
-        self._renewed += 1
+        self._record.renewed += 1
         self._became_ready(entry, chrome)
 
     def _became_warm(self, entry: PoolEntry, chrome: Chrome) -> None:
@@ -399,50 +389,16 @@ class Pool:
             return
         chrome.page.abandon()
         chrome.end()
-        self._own(self._wait_gone(entry, chrome), f"end {entry.number}")
+        self._tasks.start(self._wait_gone(entry, chrome), f"end {entry.number}")
 
     async def _wait_gone(self, entry: PoolEntry, chrome: Chrome) -> None:
         begin = time.perf_counter()
         try:
             ending = await chrome.wait_gone()
             self._on_ending(ending, time.perf_counter() - begin)
-            self._note_ending(entry, ending)
+            self._record.ended(entry.number, ending)
         finally:
             self._state.remove(entry)
             for callback in entry.on_gone:
                 callback()
             self._premises.balance()
-
-    def _note_ending(self, entry: PoolEntry, ending: Ending) -> None:
-        """Count the ending of a Chrome that had become ready."""
-        self._endings[ending.reason] += 1
-        self._note_unclean_of(entry)(ending)
-
-    def _note_unclean_of(self, entry: PoolEntry) -> Callable[[Ending], None]:
-        """What logs and counts the ending of a Chrome that needed a backstop, also of a start."""
-
-        def note(ending: Ending) -> None:
-            if ending.clean:
-                return
-            self._unclean += 1
-            event(
-                logger,
-                logging.ERROR,
-                "a Chrome's shim did not report that nothing is left; the backstop ended the rest",
-                chrome=entry.number,
-                reason=ending.reason,
-                swept=ending.swept,
-            )
-            self._survivors.add(ending.survivors)
-
-        return note
-
-    def _own(self, work: Any, name: str) -> None:
-        task: asyncio.Task[None] = detached(work, name)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a task of the pool failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""Whether ready Chromes are still fit for a render, and what outlived those that were ended.
+"""Whether ready Chromes are still fit for a render.
 
 Its own file because it only looks: what to do with an unfit Chrome is the pool's decision.
 """
@@ -6,20 +6,15 @@ Its own file because it only looks: what to do with an unfit Chrome is the pool'
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from poster_service.browser.pool_state import PoolEntry
-from poster_service.detached import detached
 from poster_service.errors import ChromeDied
-from poster_service.logs import event
-from poster_service.process.census import LEASE_BITS, Seen, inspect, unhealthy
+from poster_service.process.census import LEASE_BITS, unhealthy
 
 logger = logging.getLogger(__name__)
 
-#: How often survivors are checked, in seconds.
-SURVIVOR_SECONDS = 1.0
 #: How long the page of a ready Chrome may be silent, in seconds; it answers within milliseconds.
 SILENT_SECONDS = 2.5
 
@@ -92,40 +87,3 @@ class SignsOfLife:
             else:
                 self._asked[key] = (sign, since)
         return silent
-
-
-class Survivors:
-    """The processes that outlived SIGKILL, each listed until it has exited."""
-
-    def __init__(self) -> None:
-        self._by_pid: dict[int, Seen] = {}
-        self._watching: asyncio.Task[None] | None = None
-
-    @property
-    def seen(self) -> tuple[Seen, ...]:
-        """Those that are still there."""
-        return tuple(self._by_pid.values())
-
-    def add(self, survivors: tuple[Seen, ...]) -> None:
-        """List processes, and watch them until they have exited: SIGKILL is pending for each."""
-        for survivor in survivors:
-            event(logger, logging.ERROR, "a process outlived SIGKILL", **asdict(survivor))
-            self._by_pid[survivor.pid] = survivor
-        if self._by_pid and self._watching is None:
-            self._watching = detached(self._watch())
-
-    async def _watch(self) -> None:
-        while self._by_pid:
-            await asyncio.sleep(SURVIVOR_SECONDS)
-            for pid, seen in list(self._by_pid.items()):
-                now = await asyncio.to_thread(inspect, pid, seen.tag)
-                if now is None or now.zombie or now.started != seen.started:
-                    del self._by_pid[pid]
-                    message = "a process that outlived SIGKILL has exited"
-                    event(logger, logging.WARNING, message, pid=pid)
-        self._watching = None
-
-    def close(self) -> None:
-        """Stop watching."""
-        if self._watching is not None:
-            self._watching.cancel()

@@ -250,7 +250,7 @@ async def test_a_start_that_hangs_is_given_up_when_no_caller_wants_it(
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
     pool.spec = replace(spec, program=mute, user=None, start_timeout=1_000)
     entry = pool._state.add()
-    pool._own(pool._start(entry), f"start {entry.number}")
+    pool._tasks.start(pool._start(entry), f"start {entry.number}")
     assert await settled(lambda: entry.state is State.GONE)
     assert pool._failures == 0
     assert pool.statistics().counts["ready"] == 1

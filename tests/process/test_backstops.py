@@ -136,7 +136,6 @@ async def test_a_process_in_uninterruptible_sleep_is_named_and_waited_for_no_lon
 async def test_the_pool_never_forgets_a_survivor(work_dir: Path) -> None:
     """On the list until it is gone, then off it."""
     from poster_service.browser.pool import Pool, PoolSize
-    from poster_service.browser.pool_state import PoolEntry
     from poster_service.browser.spec import ChromeSpec, Sandbox
 
     spec = ChromeSpec(Path("/bin/true"), Sandbox.OFF, work_dir / "1", INSTANCE, start_timeout=1)
@@ -144,7 +143,7 @@ async def test_the_pool_never_forgets_a_survivor(work_dir: Path) -> None:
     alive = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     seen = census.inspect(alive.pid, 0)
     assert seen is not None
-    pool._note_ending(PoolEntry(1), Ending(clean=False, reason="late", survivors=(seen,)))
+    pool._record.ended(1, Ending(clean=False, reason="late", survivors=(seen,)))
     assert [one.pid for one in pool.statistics().survivors] == [alive.pid]
     alive.communicate(b"\n")
     assert await settled(lambda: pool.statistics().survivors == ())
