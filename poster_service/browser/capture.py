@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from poster_service.browser.area import Area
+from poster_service.browser.containers import scroll_back
 from poster_service.browser.contents import Contents
 from poster_service.browser.frames import STEADY, Frames, Send
 from poster_service.browser.joining import Joined, is_too_large, memory, pieces
@@ -92,6 +93,13 @@ class Capture:
             return await self._picture(options, await zoomed_viewport(self._send, options))
         left = replace(options, max_pixels=max(0, options.max_pixels - self._pixels))
         area = await measure(self._send, self._world, left)
+        picture = await self._of_area(area, options, share)
+        if options.selector is not None:
+            await scroll_back(self._world)
+        return picture
+
+    async def _of_area(self, area: Area, options: CaptureOptions, share: Share | None) -> bytes:
+        """A picture of more or less than the viewport, in one piece or joined."""
         self._pixels += area.width * area.height
         if is_too_large(area):
             await self._surface.restore()

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from poster_service.browser.area import Area, area_of, check_size, most_height
+from poster_service.browser.containers import REVEAL
 from poster_service.browser.frames import Send
 from poster_service.browser.types import CaptureOptions, Region
 from poster_service.browser.world import World
@@ -25,9 +26,10 @@ from poster_service.errors import (
 LAYOUT_NOISE = 1 / 128
 
 #: The box of the first element that a selector matches: left, top, width and height in CSS pixels,
-#: from where the page is scrolled to its first line. Methods come from their prototypes, since a
-#: page may give its elements names that hide those of `document`.
-_BOX = """((selector) => {
+#: from where the page is scrolled to its first line; once what it is in shows it. Methods come from
+#: their prototypes, since a page may give its elements names that hide those of `document`.
+_BOX = """((selector, padding) => {
+%s
     let element;
     try {
         element = Document.prototype.querySelector.call(document, selector);
@@ -35,9 +37,11 @@ _BOX = """((selector) => {
         return 'invalid';
     }
     if (!element) return 'none';
-    const box = Element.prototype.getBoundingClientRect.call(element);
+    const {width, height} = boxOf(element);
+    if (width > 0 && height > 0 && !reveal(element, padding)) return 'hidden';
+    const box = boxOf(element);
     return [box.x + scrollX, box.y + scrollY, box.width, box.height];
-})(%s)"""
+})(%s, %s)"""
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,14 @@ async def measure(send: Send, world: World, options: CaptureOptions) -> Area:
     Raises:
         InvalidField: The selector is not one of CSS.
         SelectorNotFound: It matches nothing.
-        SelectorEmpty: What it matches has no size, or lies outside of the document.
+        SelectorEmpty: What it matches has no size, is hidden by what it is in, or lies outside
+            of the document.
         ClipOutside: The clip does.
         PictureTooLarge: It has more pixels than allowed.
         RenderFailed: The page or its Chrome failed.
     """
     if options.selector is not None:
-        box = await _box(world, options.selector)
+        box = await _box(world, options.selector, options.padding)
         document = await document_of(send)
         region, what = _grown(box, document, options), "the element"
     else:
@@ -112,9 +117,9 @@ async def zoomed_viewport(send: Send, options: CaptureOptions) -> Area:
     return area_of(shown, options.page.scale, options.zoom)
 
 
-async def _box(world: World, selector: str) -> tuple[float, ...]:
+async def _box(world: World, selector: str, padding: int) -> tuple[float, ...]:
     """The box of the first element that matches."""
-    found = await world.value(_BOX % json.dumps(selector))
+    found = await world.value(_BOX % (REVEAL, json.dumps(selector), padding))
     if found == "invalid":
         raise InvalidField.of(
             Fault("selector", f'"{selector}" is not a valid selector', "a CSS selector")
@@ -123,6 +128,8 @@ async def _box(world: World, selector: str) -> tuple[float, ...]:
         raise SelectorNotFound.of(
             Fault("selector", f'"{selector}" matches no element of the page', "one that does")
         )
+    if found == "hidden":
+        raise SelectorEmpty.of(_empty(selector, "is hidden by an element around it (overflow)"))
     if not _is_box(found):
         raise SelectorEmpty.of(_empty(selector, "has no size"))
     return tuple(map(float, found))

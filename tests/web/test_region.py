@@ -70,6 +70,51 @@ PLACES: dict[str, tuple[str, tuple[int, int]]] = {
         "'height:500px'></p></div><p style='height:900px'></p></div>"
         "<script>o.scrollTop = 390; p.scrollTo(480, 470)</script>", (40, 60),
     ),
+    "below in a container": (
+        f"{SPACE}<div style='overflow:auto;width:300px;height:200px'><div style='height:900px'>"
+        f"</div>{box('width:80px;height:60px')}<div style='height:900px'></div></div>{SPACE}",
+        (80, 60),
+    ),
+    "below and beside in two of them": (
+        f"{SPACE}<div style='overflow:hidden;width:300px;height:200px;border:9px solid blue'><div"
+        " style='height:400px'></div><div style='overflow:scroll;width:200px;height:150px'><div"
+        f" style='width:900px;height:500px'></div>{box('width:40px;height:60px;margin-left:500px')}"
+        f"<p style='height:500px'></p></div><p style='height:900px'></p></div>{SPACE}", (40, 60),
+    ),
+    "above in a container": (
+        f"{SPACE}<div id=o style='overflow:auto;width:300px;height:200px;scroll-behavior:smooth'>"
+        f"{box('width:80px;height:60px')}<div style='height:900px'></div></div>"
+        f"<script>o.scrollTo({{top: 700, behavior: 'instant'}})</script>{SPACE}", (80, 60),
+    ),
+    "in the main part of an application": (
+        "<style>body { height: 100vh; overflow: hidden } main { height: 100%; overflow: auto }"
+        f"</style><main>{SPACE}{box('width:80px;height:60px')}{SPACE}</main>", (80, 60),
+    ),
+    "in a body that scrolls": (
+        "<style>html, body { height: 100%; overflow: auto }</style>"
+        f"{SPACE}{box('width:80px;height:60px')}{SPACE}", (80, 60),
+    ),
+    "in a container that is scaled": (
+        "<div style='overflow:auto;width:99px;height:80px;transform:scale(2);transform-origin:0 0'>"
+        f"{SPACE}{box('width:40px;height:30px')}{SPACE}</div>", (80, 60),
+    ),
+    "in a container in a shadow tree": (
+        "<div><template shadowrootmode=open><div style='overflow:auto;height:100px'><slot></slot>"
+        f"</div></template>{SPACE}{box('width:80px;height:60px')}</div>{SPACE}", (80, 60),
+    ),
+    "in a container with names that hide its properties": (
+        "<form style='overflow:auto;width:300px;height:200px'><input type=hidden name=scrollTop>"
+        "<input type=hidden name=parentNode><input type=hidden name=scrollBy>"
+        f"{SPACE}{box('width:80px;height:60px')}</form>{SPACE}", (80, 60),
+    ),
+    "beside a container, by its position": (
+        f"<div style='overflow:auto;width:300px;height:200px'>{SPACE}{box(FAR)}</div>{SPACE}"
+        f"{SPACE}", (120, 90),
+    ),
+    "fixed, in a container": (
+        "<div style='overflow:auto;height:200px'>"
+        f"{SPACE}{box('position:fixed;right:0;bottom:0;width:50px;height:40px')}</div>", (50, 40),
+    ),
     "moved": (box("width:50px;height:40px;transform:translate(1000px, 2000px)"), (50, 40)),
     "scaled": (box("width:50px;height:40px;margin:100px;transform:scale(2, 3)"), (100, 120)),
     "turned by a right angle": (
@@ -143,6 +188,38 @@ async def test_an_element_is_all_of_the_picture(service: Service, name: str, sca
     picture = await part(service, HEAD + page, selector="#e", device_scale_factor=scale)
     assert picture.size == (width * scale, height * scale)
     assert colours(picture) == {LIME}
+
+
+@pytest.mark.parametrize(
+    "style", ["height:0;overflow:hidden", "height:50px;overflow:clip", "width:0;overflow:hidden"]
+)
+async def test_what_the_page_cuts_off_is_no_picture_of_something_else(
+    service: Service, style: str
+) -> None:
+    """Such as a closed accordion: what is painted in its place belongs to others."""
+    inside = f"<div style='height:60px;width:900px'></div>{box('width:80px;height:60px')}"
+    page = f"{HEAD}{SPACE}<div style='{style}'>{inside}</div>{SPACE}"
+    answer = await service.render(html=page, selector="#e")
+    problem = await answer.json()
+    assert (answer.status, problem["code"]) == (422, "selector_empty")
+    assert "overflow" in problem["detail"]
+
+
+@in_both_chromes
+async def test_what_was_scrolled_for_an_element_is_scrolled_back(service: Service) -> None:
+    """The outputs after it show the page as it was; of what is lazy in a container too."""
+    lazy = f"<img loading=lazy id=e width=80 height=60 style='display:block' src='{photograph()}'>"
+    page = (
+        f"{HEAD}<div style='overflow:auto;width:300px;height:200px;background:blue'>{SPACE}{lazy}"
+        f"{SPACE}</div>"
+    )
+    given = {"html": page, "width": 600, "height": 400, "outputs": [{"selector": "#e"}, {}]}
+    accept = {"Accept": "application/json"}
+    answer = await service.client.post(f"{service.address}/render", json=given, headers=accept)
+    found = (await answer.json())["outputs"]
+    element, whole = (decode(base64.b64decode(one["data"])) for one in found)
+    assert (element.size, colours(element)) == ((80, 60), {LIME})
+    assert at(whole, 100, 100) == BLUE
 
 
 @pytest.mark.parametrize("scale", [1, 2])
