@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from poster_service.jobs.batch_scripts import SPAN_SECONDS
 from poster_service.jobs.records import unpacked
+from poster_service.jobs.scripts import SPAN_SECONDS
 
 BatchState = Literal["running", "done", "cancelled"]
 #: Items of a block, and bytes of their JSON after which a block has no more: what is read, and
 #: what becomes jobs, at once.
 BLOCK_ITEMS, BLOCK_BYTES = 100, 1 << 20
+#: Items of a batch that are jobs and have not ended, at most: enough for some hundred slots, and
+#: all that a batch of any size takes of the queue; and how many make room for another block.
+AHEAD = 1_000
+ROOM = AHEAD - BLOCK_ITEMS
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,15 @@ The items become jobs block by block, a bounded number ahead of those that have 
 in `open` from the moment in which its job is created; taking it out counts the job, once.
 """
 
-from poster_service.jobs.scripts import COMMON
-
-#: Of rates: the length of a span in seconds. The rate is that of the present and the previous one.
-SPAN_SECONDS = 30
+from poster_service.jobs.scripts import COMMON, ENDS
 
 _BATCH = (
     COMMON
+    + ENDS
     + """
 local batch, seconds = ARGV[3], ARGV[4]
-local B = P .. ':batch:' .. batch
-local function count(name) return tonumber(redis.call('HGET', B, name) or '0') end
+local B = batch_key(batch)
+local function count(name) return count_of(batch, name) end
 local function renew()
     for _, key in ipairs({B, B .. ':blocks', B .. ':open', B .. ':failed'}) do
         redis.call('EXPIRE', key, seconds)
@@ -34,15 +32,6 @@ local function renew()
     redis.call('EXPIRE', P .. ':batches', seconds)
     redis.call('ZADD', own, until_, batch)
     redis.call('EXPIRE', own, seconds)
-end
-local function close_if_ended()
-    local ended = count('done') + count('failed') + count('cancelled')
-    if redis.call('HGET', B, 'finished') or ended < count('total') then return end
-    local is_running = redis.call('HGET', B, 'state') == 'running'
-    redis.call('HSET', B, 'finished', ARGV[2], 'announced', is_running and '0' or '1')
-    if is_running then redis.call('HSET', B, 'state', 'done') end
-    redis.call('ZREM', P .. ':batches', batch)
-    redis.call('ZREM', P .. ':batches:' .. redis.call('HGET', B, 'caller'), batch)
 end
 """
 )
@@ -95,7 +84,7 @@ if name ~= '' then redis.call('SET', key, batch .. ' ' .. fingerprint, 'EX', sec
 for i = 7, #ARGV, 2 do redis.call('HSET', B, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', B, 'state', 'running', 'created', ARGV[2], 'fed', '0')
 renew()
-close_if_ended()
+close_if_ended(batch)
 return {'new', batch}
 """
 )
@@ -128,32 +117,14 @@ return 1
 """
 )
 
-#: Count the end of an item. ARGV: batch, seconds, number of the item, its state, length of a span,
-#: open items below which there is room for more. Returns {whether the end of the batch has to be
-#: announced, whether there is room and something left to feed}.
+#: Count the end of an item. ARGV: batch, seconds, number of the item, its state, open items below
+#: which there is room for more. Returns {whether the end of the batch has to be announced, whether
+#: there is room and something left to feed}.
 ENDED = (
     _BATCH
     + """
-local number, state, span = ARGV[5], ARGV[6], math.floor(now / tonumber(ARGV[7]))
-if redis.call('EXISTS', B) == 0 then return {0, 0} end
-if redis.call('SREM', B .. ':open', number) == 1 then
-    redis.call('HINCRBY', B, 'open', -1)
-    redis.call('HINCRBY', B, state, 1)
-    if state == 'failed' then
-        redis.call('SADD', B .. ':failed', number)
-        redis.call('EXPIRE', B .. ':failed', seconds)
-    end
-    local last = count('span')
-    if last ~= span then
-        redis.call('HSET', B, 'span', span, 'in_span', '0',
-            'before', last == span - 1 and count('in_span') or 0)
-    end
-    redis.call('HINCRBY', B, 'in_span', 1)
-    close_if_ended()
-end
-local is_left = redis.call('HGET', B, 'state') == 'running' and count('begun') < count('total')
-    and count('open') < tonumber(ARGV[8])
-return {redis.call('HGET', B, 'announced') == '0' and 1 or 0, is_left and 1 or 0}
+local has_ended, is_left = count_end(batch, ARGV[5], ARGV[6], seconds, ARGV[7])
+return {has_ended and 1 or 0, is_left and 1 or 0}
 """
 )
 
@@ -175,7 +146,7 @@ if state == 'running' then
     redis.call('HSET', B, 'state', 'cancelled')
     redis.call('HINCRBY', B, 'cancelled', count('total') - count('begun'))
     redis.call('HSET', B, 'begun', count('total'))
-    close_if_ended()
+    close_if_ended(batch)
 end
 return {state, redis.call('SMEMBERS', B .. ':open')}
 """

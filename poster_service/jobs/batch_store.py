@@ -152,8 +152,7 @@ class BatchStore:
         Raises:
             QueueUnavailable: Redis did not do it in time.
         """
-        arguments = (batch, number, state, scripts.SPAN_SECONDS, room)
-        has_ended, is_left = await self._run(scripts.ENDED, *arguments)
+        has_ended, is_left = await self._run(scripts.ENDED, batch, number, state, room)
         return bool(has_ended), bool(is_left)
 
     async def announced(self, batch: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from poster_service.detached import detached
 from poster_service.errors import BatchEnded, JobEnded, QueueUnavailable, UnknownBatch, UnknownJob
-from poster_service.jobs.batch_records import BLOCK_ITEMS, Batch, job_id, number_of
+from poster_service.jobs.batch_records import ROOM, Batch, job_id, number_of
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.intake import Intake
 from poster_service.jobs.records import ID_BYTES, Job
@@ -20,9 +20,6 @@ from poster_service.jobs.service import Jobs
 
 logger = logging.getLogger(__name__)
 
-#: Items of a batch that are jobs and have not ended, at most: enough for some hundred slots, and
-#: all that a batch of any size takes of the queue.
-AHEAD = 1_000
 #: How often batches are looked for that nothing feeds or cancels any more, in seconds.
 REPAIR_SECONDS = 10.0
 #: Failed items that are queued again at once.
@@ -46,6 +43,13 @@ class Batches:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._repairing: asyncio.Task[None] | None = None
         self._is_stopping = False
+
+    def start(self) -> None:
+        """Look for batches that no process feeds or cancels, those of other processes included.
+
+        From the start on, since a process that ends items may hear of no end.
+        """
+        self._ensure_repairing()
 
     async def receive(self, caller: str) -> Intake:
         """Begin to receive a batch.
@@ -123,10 +127,7 @@ class Batches:
         if not job.batch:
             return
         store = await self._store()
-        self._ensure_repairing()
-        has_ended, is_left = await store.ended(
-            job.batch, number_of(job.id), job.state, AHEAD - BLOCK_ITEMS
-        )
+        has_ended, is_left = await store.ended(job.batch, number_of(job.id), job.state, ROOM)
         if has_ended:
             await self._announce(job.batch)
         elif is_left:
@@ -165,7 +166,7 @@ class Batches:
         """Make jobs of blocks until enough of them wait."""
         store = await self._store()
         while (batch := await store.get(identity)) is not None:
-            is_enough = batch.open > AHEAD - BLOCK_ITEMS
+            is_enough = batch.open > ROOM
             if batch.state != "running" or batch.fed >= batch.blocks or is_enough:
                 return
             block = await store.block(identity, batch.fed)
@@ -217,6 +218,8 @@ class Batches:
 
     async def _repair(self) -> None:
         """Go on with the batches that have not ended."""
+        if not self._jobs.is_open:
+            return
         store = await self._store()
         for identity in await store.unfinished():
             batch = await store.get(identity)

@@ -22,6 +22,9 @@ class Events(Protocol):
         what takes long must be handed on. An error that it raises is logged, and it is not called
         again for that job in this process.
 
+        Not called for a job without a webhook whose end changes nothing but the counts of its
+        batch: these change with the end itself (`scripts.FINISH`).
+
         Raises:
             QueueUnavailable: It is called again, until Redis answers.
         """

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from poster_service.errors import QueueUnavailable
 from poster_service.jobs import scripts
+from poster_service.jobs.batch_records import ROOM, number_of
 from poster_service.jobs.records import Job, NewJob, Outcome, Phase, fingerprint, packed
 
 #: Below it are all keys; docket's own are below the name of the queue.
@@ -155,6 +156,9 @@ class RecordStore:
     ) -> Job | None:
         """End a running job; None if it is no longer the owner's, and nothing is changed then.
 
+        An item of a batch is counted. Where there is nothing else to be done the end is announced
+        with that: it has no webhook, and its batch neither ends nor has room for more items.
+
         Args:
             job: The job.
             owner: Who has claimed it.
@@ -167,18 +171,22 @@ class RecordStore:
         Raises:
             QueueUnavailable: Redis did not do it in time.
         """
-        fields: list[Any] = ["state", state]
+        fields: list[Any] = []
         if found is not None:
-            fields += ["result" if state == "done" else "problem", packed(found)]
+            fields = ["result" if state == "done" else "problem", packed(found)]
         keeps_request = "1" if state == "failed" and job.batch else "0"
-        arguments = (job.id, owner, self._seconds, keeps_request, *fields)
-        if not await self._run(scripts.FINISH, *arguments):
+        item = number_of(job.id) if job.batch else ""
+        is_own, is_announced = await self._run(
+            scripts.FINISH,
+            *(job.id, owner, self._seconds, keeps_request, item, ROOM, state, *fields),
+        )
+        if is_own != b"1":
             return None
         result, problem = (found, None) if state == "done" else (None, found)
         request = job.request if keeps_request == "1" else {}
         return replace(
             job, state=state, result=result, problem=problem, request=request, phase="",
-            finished=time.time(),
+            finished=time.time(), is_announced=is_announced == b"1",
         )  # fmt: skip
 
     async def cancel(self, identity: str) -> tuple[str, str]:

@@ -91,6 +91,7 @@ class Job:
         finished: When it ended; None before.
         attempts: How often a worker has begun it; one that was given back does not count.
         deaths: How often a worker was not heard of again while it rendered this job.
+        is_announced: Whether all who have to hear of its end have heard.
         unstored: When the storage first failed it for so long that it was queued again; None if it
             never was.
         phase: What it does while it runs; "" before and after.
@@ -118,6 +119,7 @@ class Job:
     trace: str = ""
     deaths: int = 0
     unstored: float | None = None
+    is_announced: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -155,6 +157,7 @@ class Job:
             word("trace"),
             int(word("deaths") or 0),
             moment("unstored"),
+            word("announced") == "1",
         )
 
 

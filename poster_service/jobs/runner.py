@@ -166,7 +166,7 @@ class Runner:
             QueueUnavailable: Redis did not answer in time; a ticket will have it announced.
         """
         job = await self._store.get(identity)
-        if job is not None and job.has_ended:
+        if job is not None and job.has_ended and not job.is_announced:
             await self._announce(job, ticket)
 
     async def give_all_back(self, seconds: float) -> None:
@@ -190,7 +190,8 @@ class Runner:
         else:
             ended = await self._run(one)
         if ended is not None:
-            await self._persist(partial(self._announce, ended, one.ticket))
+            if not ended.is_announced:
+                await self._persist(partial(self._announce, ended, one.ticket))
         else:  # it may have been cancelled
             await self._persist(lambda: self.announce(one.job.id, one.ticket))
 

@@ -69,6 +69,53 @@ local function exonerate(id, owner)
 end
 """
 
+#: Of rates: the length of a span in seconds. The rate is that of the present and the previous one.
+SPAN_SECONDS = 30
+#: Functions of scripts that count the ends of a batch's items; they need `COMMON`. Its keys are
+#: those of `batch_scripts.py`.
+ENDS = f"""
+local span = math.floor(now / {SPAN_SECONDS})
+local function batch_key(batch) return P .. ':batch:' .. batch end
+local function count_of(batch, name)
+    return tonumber(redis.call('HGET', batch_key(batch), name) or '0')
+end
+local function close_if_ended(batch)
+    local B = batch_key(batch)
+    local ended = count_of(batch, 'done') + count_of(batch, 'failed') + count_of(batch, 'cancelled')
+    if redis.call('HGET', B, 'finished') or ended < count_of(batch, 'total') then return end
+    local is_running = redis.call('HGET', B, 'state') == 'running'
+    redis.call('HSET', B, 'finished', ARGV[2], 'announced', is_running and '0' or '1')
+    if is_running then redis.call('HSET', B, 'state', 'done') end
+    redis.call('ZREM', P .. ':batches', batch)
+    redis.call('ZREM', P .. ':batches:' .. redis.call('HGET', B, 'caller'), batch)
+end
+-- Count the end of an item, once. Returns whether the end of its batch has to be announced, and
+-- whether fewer than `room` items are open and something is left to feed.
+local function count_end(batch, number, state, seconds, room)
+    local B = batch_key(batch)
+    if redis.call('EXISTS', B) == 0 then return false, false end
+    if redis.call('SREM', B .. ':open', number) == 1 then
+        redis.call('HINCRBY', B, 'open', -1)
+        redis.call('HINCRBY', B, state, 1)
+        if state == 'failed' then
+            redis.call('SADD', B .. ':failed', number)
+            redis.call('EXPIRE', B .. ':failed', seconds)
+        end
+        local last = count_of(batch, 'span')
+        if last ~= span then
+            redis.call('HSET', B, 'span', span, 'in_span', '0',
+                'before', last == span - 1 and count_of(batch, 'in_span') or 0)
+        end
+        redis.call('HINCRBY', B, 'in_span', 1)
+        close_if_ended(batch)
+    end
+    local is_left = redis.call('HGET', B, 'state') == 'running'
+        and count_of(batch, 'begun') < count_of(batch, 'total')
+        and count_of(batch, 'open') < tonumber(room)
+    return redis.call('HGET', B, 'announced') == '0', is_left
+end
+"""
+
 #: Create a queued job. ARGV: id, caller, kind, seconds, limit (0: none), name of the idempotency
 #: key or '', fingerprint, fields and values. Returns {what, id}: new, same, other or full.
 CREATE = (
@@ -157,25 +204,37 @@ return {'more', {}}
 """
 )
 
-#: End a running job. ARGV: id, owner, seconds, '1' to keep its request, fields and values. Returns
-#: 1, also if this owner has ended it before; 0 if it is not this owner's.
+#: End a running job; an item of a batch is counted. Its ticket is used up unless its end has to be
+#: announced: it has a webhook, or its batch has ended or has room for more items. ARGV: id, owner,
+#: seconds, '1' to keep its request, number of the item, open items of its batch below which there
+#: is room, state, further fields and values. Returns {'1', also if this owner has ended it before,
+#: or '0' if it is not this owner's; '1' if nothing has to be announced}.
 FINISH = (
     COMMON
+    + ENDS
     + """
-local id, owner, seconds = ARGV[3], ARGV[4], ARGV[5]
+local id, owner, seconds, state = ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 if not is_owned(id, owner) then
     exonerate(id, owner)
-    return redis.call('HGET', job_key(id), 'ended_by') == owner and 1 or 0
+    local is_own = redis.call('HGET', job_key(id), 'ended_by') == owner
+    return {is_own and '1' or '0', redis.call('HGET', job_key(id), 'announced') or '0'}
 end
-for i = 7, #ARGV, 2 do redis.call('HSET', job_key(id), ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', job_key(id), 'finished', ARGV[2], 'announced', '0', 'phase', '',
-    'ended_by', owner)
+local batch = redis.call('HGET', job_key(id), 'batch')
+local is_quiet = redis.call('HEXISTS', job_key(id), 'webhook') == 0
+if batch and batch ~= '' then
+    local has_ended, is_left = count_end(batch, ARGV[7], state, seconds, ARGV[8])
+    is_quiet = is_quiet and not has_ended and not is_left
+end
+redis.call('HSET', job_key(id), 'state', state, 'finished', ARGV[2], 'phase', '',
+    'announced', is_quiet and '1' or '0', 'ended_by', owner, unpack(ARGV, 10))
 redis.call('HDEL', job_key(id), 'owner')
 if ARGV[6] ~= '1' then redis.call('HDEL', job_key(id), 'request') end
 redis.call('EXPIRE', job_key(id), seconds)
 redis.call('ZREM', P .. ':running', id)
 redis.call('ZREM', P .. ':unfinished:' .. redis.call('HGET', job_key(id), 'caller'), id)
-return 1
+local ticket = redis.call('HGET', job_key(id), 'ticket')
+if is_quiet and ticket then redis.call('DEL', P .. ':ticket:' .. ticket) end
+return {'1', is_quiet and '1' or '0'}
 """
 )
 

@@ -118,6 +118,8 @@ class Service:
         try:
             await self.jobs.start()
             await self.webhooks.start()
+            if self.engine.settings.jobs_redis is not None:
+                self.batches.start()
         except BaseException:
             await self.stop()
             raise

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from poster_service.errors import InvalidField, KeyReused, TooManyBatches
+from poster_service.jobs import record_store
 from poster_service.jobs.batch_records import Batch, job_id
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.intake import Intake
@@ -115,6 +116,43 @@ async def test_an_item_is_counted_once_however_often_it_is_reported(store: Batch
     assert await store.unfinished() == []
     await store.announced(batch.id)
     assert await store.ended(batch.id, "3", "cancelled", 0) == (False, False)
+
+
+async def test_the_end_of_an_item_is_counted_with_it(store: BatchStore, jobs: RecordStore) -> None:
+    """Once; only the last one has to be announced, because its batch has."""
+    batch = await accepted(store)
+    ids = await fed(store, batch)
+    quiet: list[bool] = []
+    for place, identity in enumerate(ids):
+        _, job = await jobs.claim(f"t{place}", "owner")
+        assert job is not None
+        for _ in range(2):  # the first answer may be lost
+            ended = await jobs.finish(job, "owner", "failed" if place else "done", {})
+        quiet.append(ended is not None and ended.is_announced)
+        found = await now(store, batch)
+        assert (found.done, found.failed, found.open) == (1, place, 2 - place)
+        assert identity == job.id
+    assert quiet == [True, True, False]
+    assert (await now(store, batch)).state == "done"
+    assert await store.ended(batch.id, "3", "failed", 0) == (True, False)
+    assert (await now(store, batch)).failed == 2
+
+
+async def test_the_end_of_an_item_that_makes_room_is_announced(
+    store: BatchStore, jobs: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next block is fed at once."""
+    batch = await accepted(store, 150)
+    await fed(store, batch)
+    quiet: list[bool] = []
+    for room in (99, 99, 0):
+        monkeypatch.setattr(record_store, "ROOM", room)
+        _, job = await jobs.claim(f"t{len(quiet)}", "owner")
+        assert job is not None
+        ended = await jobs.finish(job, "owner", "done", {})
+        assert ended is not None
+        quiet.append(ended.is_announced)
+    assert quiet == [True, False, True]
 
 
 async def test_there_is_room_for_more_while_few_are_open(store: BatchStore) -> None:

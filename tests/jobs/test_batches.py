@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from PIL import Image
 
 from poster_service.jobs import batches
+from poster_service.jobs.intake import Intake
+from poster_service.jobs.items import Common, ItemBounds, ItemReader
+from poster_service.render.request import Limits
 from tests.conftest import short_folder
 from tests.web.redis_server import Server
 from tests.web.service import GUARD, Service, running, running_in_own_folder
@@ -258,8 +262,8 @@ async def test_a_batch_holds_up_no_other_caller(
     work_dir: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job of another waits for one item; only some items are in the queue; callers see theirs."""
-    monkeypatch.setattr(batches, "AHEAD", 12)
-    monkeypatch.setattr("poster_service.jobs.batches.BLOCK_ITEMS", 4)
+    for reader in ("batches", "record_store"):
+        monkeypatch.setattr(f"poster_service.jobs.{reader}.ROOM", 8)
     monkeypatch.setattr("poster_service.jobs.intake.BLOCK_ITEMS", 4)
     async with running(work_dir=work_dir, tokens=TOKENS, concurrency=1) as service:
         web, app = bearer(WEB), bearer(APP)
@@ -286,6 +290,29 @@ async def test_a_batch_holds_up_no_other_caller(
                 assert (response.status, (await response.json())["code"]) == (404, "unknown_batch")
         found = await ended(service, batch, **web)
         assert found["counts"]["done"] == 60
+
+
+@pytest.mark.slow
+async def test_a_batch_whose_service_died_is_begun_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That no request about a batch has ever come to: what is accepted is in Redis alone."""
+    monkeypatch.setattr(batches, "REPAIR_SECONDS", 0.1)
+    with short_folder() as folder, short_folder() as results, contextlib.ExitStack() as ending:
+        redis = Server(folder)
+        ending.callback(redis.stop)
+        results.chmod(0o777)
+        shared: dict[str, Any] = {"jobs_redis": redis.address, "storage": f"file://{results}"}
+        async with running_in_own_folder(**shared) as service:
+            with GUARD.paused():
+                store = await service.server.batches.store()
+                intake = await Intake.begin(store, secrets.token_hex(16), "", 9)
+                reader = ItemReader(Common(COMMON, Limits()), ItemBounds())
+                item: Any = reader.of_value(1, coloured("red"))
+                await intake.add([item])
+                batch, _ = await intake.commit(COMMON, None, "")
+                found = await ended(service, batch.id)
+            assert found["counts"]["done"] == 1
 
 
 @pytest.mark.slow

@@ -114,6 +114,23 @@ async def test_a_job_ends_once(store: RecordStore) -> None:
     assert (await job_of(store, identity)).state == "done"
 
 
+@pytest.mark.parametrize("has_webhook", [False, True])
+async def test_an_end_of_which_nobody_has_to_hear_uses_its_ticket_up(
+    store: RecordStore, has_webhook: bool
+) -> None:
+    """Without another command; one that has a webhook is announced first."""
+    webhook = {"url": "https://example.com"} if has_webhook else None
+    identity, other = await created(store, webhook=webhook), await created(store)
+    await claim(store, "t", "me")
+    for _ in range(2):  # the first answer may be lost
+        ended = await store.finish(await job_of(store, identity), "me", "done", {})
+        assert ended is not None
+        assert ended.is_announced is not has_webhook
+    assert (await job_of(store, identity)).is_announced is not has_webhook
+    expected = ("ended", identity) if has_webhook else ("run", other)
+    assert await claim(store, "t", "me") == expected
+
+
 @pytest.mark.parametrize("first", ["cancel", "finish"])
 async def test_an_end_and_a_cancellation_at_once_give_one_end(
     store: RecordStore, first: str
@@ -189,7 +206,8 @@ async def test_a_caller_has_so_many_unfinished_jobs(store: RecordStore) -> None:
 
 async def test_a_ticket_that_is_delivered_again_has_the_same_job(store: RecordStore) -> None:
     """Of which the former owner can do nothing more; too often, and the job is lost."""
-    identity, other = await created(store), await created(store)
+    identity = await created(store, webhook={"url": "https://example.com"})
+    other = await created(store)
     assert await claim(store, "t", "one") == ("run", identity)
     assert await claim(store, "t", "one") == ("run", identity)  # its answer was lost
     assert await claim(store, "t", "two") == ("again", identity)
