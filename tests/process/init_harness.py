@@ -77,9 +77,28 @@ def state(pid: int) -> str:
     return proc_field(pid, "State")[:1]
 
 
+def switches(pid: int) -> int:
+    """How often a process has gone to sleep of its own will."""
+    return int(proc_field(pid, "voluntary_ctxt_switches") or 0)
+
+
 def children(pid: int) -> list[int]:
     """The direct children of a process, as seen from here."""
     return [int(word) for word in read(Path(f"/proc/{pid}/task/{pid}/children")).split()]
+
+
+def wait_for_program(parent: int, name: str) -> int:
+    """Wait until a child of a process runs a program; its pid.
+
+    A shell that writes "ready" behind `program &` has only forked: until the child runs the program
+    it is a shell still, whose traps catch a signal that was meant to end the program.
+    """
+
+    def found() -> list[int]:
+        return [pid for pid in children(parent) if proc_field(pid, "Name") == name]
+
+    wait_until(found, f"a child of {parent} runs {name}")
+    return found()[0]
 
 
 def tagged(tag: int) -> list[int]:

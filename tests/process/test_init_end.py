@@ -17,7 +17,9 @@ from tests.process.init_harness import (
     program,
     read,
     state,
+    switches,
     tagged,
+    wait_for_program,
     wait_for_text,
     wait_until,
 )
@@ -185,6 +187,27 @@ def test_a_long_chain_of_deaf_descendants_is_ended_to_the_last(start_init: Start
     assert life.wait() == 128 + signal.SIGKILL
 
 
+def test_a_subreaper_stays_until_what_it_killed_is_dead(start_init_below: Starter) -> None:
+    """A child that takes long to die has children, which init sees only then. None lives on."""
+    life = family(start_init_below, 1)
+    held = life.main
+    tracer = subprocess.Popen(
+        program("tracer", held, "exit"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with tracer:  # at the end of its stdin it lets go
+        assert tracer.stdout is not None
+        assert tracer.stdout.readline() == b"seized\n"
+        life.signal(signal.SIGTERM)
+        wait_until(lambda: state(held) == "t", "the child cannot finish to die")
+        before = switches(life.pid)
+        wait_until(
+            lambda: life.process.poll() is not None or switches(life.pid) > before + 2,
+            "init has left, or its last wait was over more than once",
+        )
+        assert life.process.poll() is None
+    assert life.wait() == 128 + signal.SIGKILL
+
+
 def test_ten_thousand_forks_a_second_do_not_outrun_the_end(start_init: Starter) -> None:
     """A comet: it forks and exits for ever, never twice under the same pid, and ignores TERM."""
     out = start_init.folder / "out"
@@ -237,9 +260,7 @@ def test_by_default_even_the_deaf_are_gone_before_docker_loses_patience(
 
 def test_quit_begins_the_end_like_term_and_int(start_init: Starter) -> None:
     """And what the child does about it decides the status."""
-    out = start_init.folder / "out"
-    script = f"trap 'exit 9' QUIT; echo ready > {out}; sleep 1000 & wait"
-    life = start_init(*LONG, "sh", "-c", script)
-    wait_for_text(out, "ready")
+    life = start_init(*LONG, "sh", "-c", "trap 'exit 9' QUIT; sleep 1000 & wait")
+    wait_for_program(life.main, "sleep")
     life.signal(signal.SIGQUIT)
     assert life.wait() == 9

@@ -18,13 +18,20 @@ def ledger(path: Path) -> dict[str, Any]:
     return dict(json.loads(read(path) or "{}"))
 
 
+def until(file: object) -> str:
+    """Words of a script that wait until there is a file."""
+    return f"while ! test -e {file}; do sleep 0.02; done"
+
+
 def test_orphans_are_booked_by_name_and_by_how_they_ended(start_init: Starter) -> None:
     """Also what a name of more than one word stands for."""
     path = start_init.folder / "status.json"
-    script = (
-        "(sh -c 'exit 3' &); (sh -c 'exit 3' &); (sh -c 'kill -9 $$' &); (sleep 0 &); sleep 0.3"
-    )
-    assert start_init.run("--status-file", path, "sh", "-c", script)[0] == 0
+    orphans = "(sh -c 'exit 3' &); (sh -c 'exit 3' &); (sh -c 'kill -9 $$' &); (sleep 0 &)"
+    # It stays until all four have ended by themselves: what is left at its end gets TERM.
+    life = start_init("--status-file", path, "sh", "-c", f"{orphans}; {until(f'{path}.go')}")
+    wait_until(lambda: ledger(path).get("orphans_reaped") == 4, "all are booked")
+    Path(f"{path}.go").touch()
+    assert life.wait() == 0
     found = ledger(path)
     assert found["orphans_reaped"] == 4
     assert found["by_command"]["sh"]["endings"] == {"exit 3": 2, "KILL": 1}
@@ -38,7 +45,7 @@ def test_cpu_time_and_peak_memory_are_booked(start_init: Starter) -> None:
     """An orphan that burns CPU and takes 40 MB shows in both."""
     path = start_init.folder / "status.json"
     burn = "x = bytearray(40_000_000); import time\nwhile time.process_time() < 0.2: pass"
-    script = f"('{PYTHON[0]}' -I -S -c '{burn}' &); while ! test -e {path}.go; do sleep 0.02; done"
+    script = f"('{PYTHON[0]}' -I -S -c '{burn}' &); {until(f'{path}.go')}"
     life = start_init("-o", path, "sh", "-c", script)
     wait_until(lambda: ledger(path).get("orphans_reaped") == 1, "it has been booked")
     Path(f"{path}.go").touch()
@@ -53,8 +60,11 @@ def test_those_killed_at_the_end_are_booked_apart(start_init: Starter) -> None:
     path, out = start_init.folder / "status.json", start_init.folder / "out"
     stubborn = " ".join(program("stubborn", out))
     ready = f"while ! grep -q ready {out}; do sleep 0.01; done"
-    script = f"(sh -c 'kill -9 $$' &); setsid {stubborn} & {ready}; exit 4"
-    assert start_init.run("-k", "0.1", "-o", path, "sh", "-c", script)[0] == 4
+    script = f"(sh -c 'kill -9 $$' &); setsid {stubborn} & {ready}; {until(f'{path}.go')}; exit 4"
+    life = start_init("-k", "0.1", "-o", path, "sh", "-c", script)
+    wait_until(lambda: ledger(path).get("orphans_reaped") == 1, "the one that ends is booked")
+    Path(f"{path}.go").touch()
+    assert life.wait() == 4
     found = ledger(path)
     assert (found["orphans_reaped"], found["orphans_killed"]) == (2, 1)
     assert found["by_command"]["sh"]["killed"] == 0
@@ -107,7 +117,7 @@ def test_it_is_off_by_default(start_init: Starter) -> None:
 def test_it_is_removed_at_the_end_if_asked_to(start_init: Starter) -> None:
     """There while init runs, for the service to read; nothing is left of it afterwards."""
     path = start_init.folder / "status.json"
-    script = f"while ! test -e {path}; do sleep 0.02; done; cp {path} {path}.seen"
+    script = f"{until(path)}; cp {path} {path}.seen"
     assert start_init.run("-u", "-o", path, "sh", "-c", script)[0] == 0
     assert ledger(path.with_name("status.json.seen"))["phase"] == "running"
     assert not path.exists()
@@ -146,7 +156,7 @@ def test_a_file_that_can_no_longer_be_written_is_reported_once_and_survived(
     folder = start_init.folder / "gone"
     folder.mkdir()
     go = start_init.folder / "go"
-    script = f"while ! test -e {go}; do sleep 0.02; done; (exit 1 &); sleep 0.1; exit 3"
+    script = f"{until(go)}; (exit 1 &); sleep 0.1; exit 3"
     life = start_init("-o", folder / "status.json", "sh", "-c", script)
     wait_until(lambda: ledger(folder / "status.json").get("main_pid"), "it is written at first")
     (folder / "status.json").unlink()

@@ -14,6 +14,8 @@ from tests.process.init_harness import (
     proc_field,
     program,
     read,
+    switches,
+    wait_for_program,
     wait_for_text,
     wait_until,
 )
@@ -92,12 +94,10 @@ def test_signals_go_to_the_group_if_asked(start_init: Starter) -> None:
 
 def test_tinis_variable_asks_for_the_group_too(start_init: Starter) -> None:
     """In an existing image, without other changes."""
-    out = start_init.folder / "signals"
     env = {"PATH": os.environ["PATH"], "TINI_KILL_PROCESS_GROUP": ""}
-    # Ready when there is a sleep that the signal can end.
-    script = f"trap 'echo told' USR1; sleep 1000 & echo ready > {out}; wait; echo $?; wait"
+    script = "trap 'echo told' USR1; sleep 1000 & wait; echo $?; wait"
     life = start_init("sh", "-c", script, env=env)
-    wait_for_text(out, "ready")
+    wait_for_program(life.main, "sleep")  # the trap was set before
     life.signal(signal.SIGUSR1)  # ends the sleep, too, so that the last wait returns
     assert life.wait() == 0
     assert "told" in life.stderr()
@@ -155,11 +155,6 @@ def test_inits_own_broken_pipe_is_not_passed_on(start_init: Starter) -> None:
     life.signal(signal.SIGTERM)
     assert life.wait() == 42
     assert got(out) == [signal.SIGUSR1, signal.SIGTERM]
-
-
-def switches(pid: int) -> int:
-    """How often a process has gone to sleep of its own will."""
-    return int(proc_field(pid, "voluntary_ctxt_switches") or 0)
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ class Terminal:
             echoes = bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
             return echoes and read(Path(f"/proc/{pid}/comm")) == name + "\n" and state(pid) == "S"
 
-        wait_until(is_in_front, f"{name} is in the foreground", 10)
+        wait_until(is_in_front, f"{name} is in the foreground")
         return os.tcgetpgrp(self.master)
 
     def hang_up(self) -> None:
