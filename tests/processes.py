@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import psutil
 
@@ -51,3 +52,18 @@ async def end(process: asyncio.subprocess.Process, seconds: float = 3 * SETTLE_S
         await process.wait()
         return False
     return True
+
+
+@contextlib.asynccontextmanager
+async def running(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process for the time of a block, with what `create_subprocess_exec` takes.
+
+    A block that fails has it ended, too: else it would be a failure of the next test that its pipes
+    are still open.
+    """
+    process = await asyncio.create_subprocess_exec(*command, **how)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            await end(process)

@@ -91,7 +91,10 @@ def _process(entry: Path, lease: int) -> Process:
 
 def folders(home: Path) -> set[str]:
     """The lease folders on disk."""
-    return {entry.name for entry in home.iterdir()} if home.is_dir() else set()
+    try:
+        return {entry.name for entry in home.iterdir()}
+    except FileNotFoundError:
+        return set()
 
 
 @dataclass

@@ -15,6 +15,7 @@ from PIL import Image
 from poster_service.loadtest.display import ZEROS
 from tests.conftest import settled
 from tests.loadtest.harness import Ended, load_test
+from tests.processes import running
 
 #: How much more a figure's last tenth may be than its first, in its unit (KiB, or pieces): Python's
 #: allocator grows for some hundred renders; a leak of 1 KiB a render would be 2,000. Descriptors
@@ -69,18 +70,18 @@ async def test_a_load_test_that_is_ended_takes_its_service_with_it(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     """In mid-load: no process, no folder; it ends its service itself, or the kernel tells it."""
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         sys.executable, "-m", "poster_service.loadtest", "--chaos", "--renders", "1000",
         env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         # A suite that a shell started in the background ignores SIGINT, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    loadtest = psutil.Process(process.pid)
-    assert await settled(lambda: len(loadtest.children(recursive=True)) > 6)
-    below = {one.pid for one in loadtest.children(recursive=True)}
-    process.send_signal(number)
-    status = await process.wait()
+    ) as process:  # fmt: skip
+        loadtest = psutil.Process(process.pid)
+        assert await settled(lambda: len(loadtest.children(recursive=True)) > 6)
+        below = {one.pid for one in loadtest.children(recursive=True)}
+        process.send_signal(number)
+        status = await process.wait()
     assert status == (-9 if number == signal.SIGKILL else 130)
     assert await settled(lambda: below.isdisjoint(psutil.pids()))
     folders = list(tmp_path.glob("lt-*"))

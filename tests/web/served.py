@@ -50,21 +50,29 @@ class Served:
 
     def homes(self) -> list[Path]:
         """The folders of all instances."""
-        return [entry for entry in self.work_dir.iterdir() if entry.is_dir()]
+        return [entry for entry in entries(self.work_dir) if entry.is_dir()]
 
     def folders(self) -> list[str]:
         """The lease folders of all instances."""
-        return [entry.name for home in self.homes() for entry in home.iterdir()]
+        return [entry.name for home in self.homes() for entry in entries(home)]
 
     async def gone(self) -> bool:
         """Wait until nothing is left of any instance; False when something stayed."""
         return await settled(lambda: left_of(self.work_dir) == [])
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing if it is a file, or has just been removed."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def left_of(work_dir: Path) -> list[str]:
     """All that is left of a service with this work folder."""
     found = []
-    for entry in work_dir.iterdir():
+    for entry in entries(work_dir):
         found.append(entry.name)
         if entry.is_dir():
             found += left(int(entry.name, 16), entry)

@@ -17,7 +17,7 @@ import pytest
 from poster_service.process.instance_dir import lock_of
 from tests.conftest import SETTLE_SECONDS, settled
 from tests.marks import some_in_make_test
-from tests.processes import end
+from tests.processes import end, running
 from tests.web.served import Served, environment, left_of, run, serving
 
 GREEN = "<!doctype html><body style='background: green'>"
@@ -130,12 +130,14 @@ async def test_closed_streams_are_as_good_as_dev_null(work_dir: Path, closed: st
     """No traceback, no socket with the number of one of them, renders and a clean end."""
     script = f'exec "$@" {closed}'
     words = [sys.executable, "-m", "poster_service", "serve", "--port", "0"]
-    process = await asyncio.create_subprocess_exec(
-        "sh", "-c", script, "sh", *words, env=environment(work_dir),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    address = await address_of(process.pid)
-    async with aiohttp.ClientSession() as client:
+    async with (
+        running(
+            "sh", "-c", script, "sh", *words, env=environment(work_dir),
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        ) as process,
+        aiohttp.ClientSession() as client,
+    ):  # fmt: skip
+        address = await address_of(process.pid)
         served = Served(process, address, work_dir, client)
         assert await becomes_ready(served)
         service = served.tree()[1]
@@ -187,13 +189,13 @@ async def test_render_ended_by_a_signal_leaves_nothing(work_dir: Path, tmp_path:
     """128 and its number, after its Chrome and its folder are gone."""
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><script>for (;;) {}</script>")
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         sys.executable, "-m", "poster_service", "render", str(page), "-o",
         str(tmp_path / "x.png"), env=environment(work_dir),
-    )  # fmt: skip
-    assert await settled(lambda: any(work_dir.glob("*/*/stderr")), 60)
-    process.send_signal(signal.SIGHUP)
-    assert await process.wait() == 128 + signal.SIGHUP
+    ) as process:  # fmt: skip
+        assert await settled(lambda: any(work_dir.glob("*/*/stderr")))
+        process.send_signal(signal.SIGHUP)
+        assert await process.wait() == 128 + signal.SIGHUP
     assert left_of(work_dir) == []
 
 

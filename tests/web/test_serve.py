@@ -16,8 +16,9 @@ import pytest
 from poster_service.browser import installed, page_cache
 from poster_service.settings import default_templates
 from tests.conftest import is_shim, settled
+from tests.processes import running
 from tests.web.pictures import at, decode
-from tests.web.served import Served, environment, fed, left_of, run, serving
+from tests.web.served import Served, entries, environment, fed, left_of, run, serving
 
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
 #: Busy for about a second: long enough to be stopped in the middle.
@@ -192,17 +193,13 @@ async def test_term_while_the_first_chrome_starts_exits_0_and_leaves_nothing(
     hangs = tmp_path / "chrome"
     hangs.write_text("#!/bin/sh\nsleep 600\n")
     hangs.chmod(0o755)
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         sys.executable, "-m", "poster_service", "serve", "--port", "0", "--chrome", str(hangs),
         env=environment(work_dir), stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-
-    def starting() -> bool:
-        return any(entry.is_dir() and list(entry.iterdir()) for entry in work_dir.iterdir())
-
-    assert await settled(starting)
-    process.terminate()
-    assert await process.wait() == 0
+    ) as process:  # fmt: skip
+        assert await settled(lambda: any(entries(one) for one in entries(work_dir)))
+        process.terminate()
+        assert await process.wait() == 0
     assert left_of(work_dir) == []
 
 
@@ -213,14 +210,14 @@ async def test_what_lies_in_the_current_folder_is_not_imported(
     """A file called psutil.py beside the caller is nobody's psutil."""
     (tmp_path / "psutil.py").write_text("raise SystemExit('shadowed')")
     program = str(Path(sys.executable).with_name("poster-service"))
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         program, "serve", "--port", "0", cwd=tmp_path, env=environment(work_dir),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert b"http://" in await process.stdout.readline()
-    process.terminate()
-    assert await process.wait() == 0
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert b"http://" in await process.stdout.readline()
+        process.terminate()
+        assert await process.wait() == 0
 
 
 @pytest.mark.slow
