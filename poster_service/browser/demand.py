@@ -12,6 +12,11 @@ MEMORY_SECONDS = 5.0
 IDLE_SECONDS = 3.0
 #: The assumed time of a start until one has been measured, in seconds.
 START_SECONDS = 0.3
+#: The same of a Chrome's way back from a lease.
+RENEWAL_SECONDS = 0.05
+#: Of the leases, the part that would wait for a Chrome that is made ready again, from which on
+#: another is worth its start, and below which it is let go.
+MANY, FEW = 0.1, 0.03
 
 
 class Demand:
@@ -28,6 +33,8 @@ class Demand:
         self._rate = 0.0
         self._last_lease = 0.0
         self._start = START_SECONDS
+        self._renewal = RENEWAL_SECONDS
+        self._keeps_spare = False
         self._peaks: deque[tuple[float, int]] = deque()
 
     def leased(self, now: float) -> None:
@@ -38,6 +45,23 @@ class Demand:
     def started(self, seconds: float) -> None:
         """Note that a Chrome took so many seconds to become ready."""
         self._start += (seconds - self._start) / 8
+
+    def renewed(self, seconds: float) -> None:
+        """Note that a Chrome took so many seconds after a lease to be ready again."""
+        self._renewal += (seconds - self._renewal) / 8
+
+    def spare(self, now: float) -> int:
+        """How many to keep ready, at this time, of Chromes that come back from their leases.
+
+        One beside those in use, while leases follow each other so quickly that they would wait;
+        and never fewer than the least.
+        """
+        if now - self._last_lease > IDLE_SECONDS:
+            self._keeps_spare = False
+        else:
+            in_a_renewal = self._decayed(now) * self._renewal
+            self._keeps_spare = in_a_renewal > (FEW if self._keeps_spare else MANY)
+        return max(self._least, min(self._most, int(self._keeps_spare)))
 
     def ready(self, now: float) -> int:
         """How many Chromes to keep ready at this time."""

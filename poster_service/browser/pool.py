@@ -205,8 +205,9 @@ class Pool:
     def _adapt(self) -> None:
         """Adapt the number of ready Chromes to the rate of leases."""
         state, now = self._state, asyncio.get_running_loop().time()
-        if self.spec.renders > 1:  # they return sooner than others would start
+        if self.spec.renders > 1:  # they return, mostly sooner than others would start
             state.busy = self._demand.busy(state.count(State.LEASED), now)
+            state.ready = self._demand.spare(now)
         else:
             state.ready = self._demand.ready(now)
         self.balance()
@@ -337,7 +338,7 @@ class Pool:
             work, done = chrome.clean(warm, evicts=lease.evicts), self._became_warm
         elif warm is None and entry.served + 1 < self.spec.renders:
             self._state.renew(entry)
-            work, done = chrome.renew(), self._became_renewed
+            work, done = self._renew(chrome), self._became_renewed
         else:
             self._retire(entry, on_gone)
             return
@@ -366,6 +367,13 @@ class Pool:
         done(entry, chrome)
         on_gone()
         self._premises.balance()
+
+    async def _renew(self, chrome: Chrome) -> None:
+        """As `Chrome.renew`, and note how long it takes."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        await chrome.renew()
+        self._demand.renewed(loop.time() - begin)
 
     def _became_renewed(self, entry: PoolEntry, chrome: Chrome) -> None:
         self._record.renewed += 1

@@ -228,9 +228,35 @@ async def test_ready_chromes_follow_the_rate(make_spec: MakeSpec) -> None:
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
     for _ in range(500):  # as if that many had come within a moment
         pool._demand.leased(asyncio.get_running_loop().time())
+    pool._demand._last_lease += 60  # a start may take longer than they are remembered
     assert await settled(lambda: pool.statistics().counts["ready"] == 3)
     pool._demand._last_lease -= 1_000  # as if that had been long ago
     assert await settled(lambda: pool.statistics().counts["ready"] == 1)
+    await pool.close()
+    assert left(spec.instance, spec.instance_dir) == []
+
+
+@pytest.mark.slow
+async def test_a_spare_chrome_comes_where_leases_would_wait_for_one_that_returns(
+    make_spec: MakeSpec,
+) -> None:
+    """Also where none is kept ready; and it goes when no lease comes."""
+    spec = replace(make_spec(installed(PROGRAMS[0])), renders=50, renew_timeout=20.0)
+    pool = Pool(spec, PoolSize(ready=0, capacity=3, most_ready=2))
+    await pool.start()
+    caller = Caller(pool)
+    await caller.has_it.wait()
+    assert len(pool.chromes()) == 1
+    for _ in range(500):  # as if that many had come within a moment, and none waited for its Chrome
+        pool._demand.leased(asyncio.get_running_loop().time())
+    pool._demand._last_lease += 60  # a start may take longer than they are remembered
+    pool._adapt()
+    assert await settled(lambda: sorted(pool.chromes().values()) == ["leased", "ready"])
+    caller.may_go.set()
+    await caller.task
+    pool._demand._last_lease -= 1_000  # as if that had been long ago
+    pool._demand._peaks.clear()
+    assert await settled(lambda: not pool.chromes())
     await pool.close()
     assert left(spec.instance, spec.instance_dir) == []
 
