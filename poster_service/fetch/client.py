@@ -69,6 +69,7 @@ class OutgoingRequest:
         owner: The page and caller it is for.
         allows_plain: Whether it may go to the public web by plain http.
         is_private: Whether its response is for this page alone.
+        is_patient: Whether only the connection has a time limit, and not the response.
     """
 
     url: URL
@@ -78,6 +79,7 @@ class OutgoingRequest:
     owner: Owner
     allows_plain: bool = False
     is_private: bool = False
+    is_patient: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -115,6 +117,7 @@ class Fetcher:
         self._sockets = OpenSockets(connections)
         self._flights: Flights[tuple[Reply, bool], SharedMeter] = Flights()
         self._timeout = aiohttp.ClientTimeout(total=limits.timeout)
+        self._patience = aiohttp.ClientTimeout(connect=limits.timeout)
         #: By whether all that the policy allows may be connected to, or only what plain http may.
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
@@ -177,8 +180,9 @@ class Fetcher:
         }
         headers |= dict(terms.headers)
         return OutgoingRequest(
-            url, request, headers, count, owner, terms.allows_plain, terms.is_private
-        )
+            url, request, headers, count, owner, terms.allows_plain, terms.is_private,
+            terms.is_patient,
+        )  # fmt: skip
 
     async def _coalesce(self, key: Key, outgoing: OutgoingRequest, timer: asyncio.Timeout) -> Reply:
         """Fetch what is not cached, once for all pages that request it at the same time.
@@ -198,7 +202,8 @@ class Fetcher:
             with flight.aboard() as task:
                 ends: set[asyncio.Future[Any]] = {task, denied}
                 await asyncio.wait(ends | {meter.started}, return_when=FIRST_COMPLETED)
-                timer.reschedule(asyncio.get_running_loop().time() + self.limits.timeout)
+                if not outgoing.is_patient:
+                    timer.reschedule(asyncio.get_running_loop().time() + self.limits.timeout)
                 await asyncio.wait(ends, return_when=FIRST_COMPLETED)
                 if denied.done():
                     denied.result()
@@ -239,12 +244,13 @@ class Fetcher:
     ) -> Reply:
         """Send a request and read the whole response; `on_start` is called when its time begins."""
         request = outgoing.request
+        timeout = self._patience if outgoing.is_patient else self._timeout
         try:
             async with self.outbound.slot(outgoing.owner, outgoing.url.host or ""):
                 on_start()
                 async with self._session(outgoing).request(
                     request.method, outgoing.url, headers=outgoing.headers, data=request.body,
-                    allow_redirects=False,
+                    allow_redirects=False, timeout=timeout,
                 ) as response:  # fmt: skip
                     headers = response.headers.items()
                     kept = tuple((k, v) for k, v in headers if k.lower() not in HOP_BY_HOP)
@@ -300,7 +306,6 @@ class Fetcher:
             policy = self._policy if is_checked else PlainPolicy.of(self._policy)
             self._sessions[is_checked] = aiohttp.ClientSession(
                 connector=connector(policy, self._sockets),
-                timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
@@ -308,9 +313,11 @@ class Fetcher:
 
 
 def _pause(timer: asyncio.Timeout) -> Callable[[], None]:
-    """Stop a timer; the returned function starts it again with the time that was left."""
+    """Stop a timer; the returned function starts it again with the time that was left, if any."""
     loop = asyncio.get_running_loop()
-    left = (timer.when() or loop.time()) - loop.time()
+    if (when := timer.when()) is None:
+        return lambda: None
+    left = when - loop.time()
     timer.reschedule(None)
     return lambda: timer.reschedule(loop.time() + left)
 

@@ -23,11 +23,13 @@ class Terms:
         headers: Sent instead of the page's own ones of the same names.
         is_private: Whether its response is this page's only, past every cache.
         allows_plain: Whether it may go to the public web by plain http.
+        is_patient: Whether its response may take as long as the render that waits for it.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
     is_private: bool = False
     allows_plain: bool = False
+    is_patient: bool = False
 
 
 #: Of a page that is the caller's own, and of everything it fetches.
@@ -77,7 +79,8 @@ class OwnOrigin:
         if referer := header(request.headers.items(), "referer"):
             sent["Referer"] = referer
         own = self._own_headers(request) if self._is_own(request) else {}
-        return Terms(tuple((sent | own).items()), bool(own), allows_plain)
+        # Without the page's own document there is nothing to go on with.
+        return Terms(tuple((sent | own).items()), bool(own), allows_plain, request.is_main)
 
     def _own_headers(self, request: Request) -> dict[str, str]:
         found: dict[str, str] = {}

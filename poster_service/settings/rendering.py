@@ -241,7 +241,7 @@ class Fetching(BaseModel):
         ge=50,
         le=600_000,
         description="Time for one fetch of a page, in ms; then the page goes on without that"
-        " resource.",
+        " resource. The page at a url itself may take as long as its render, once connected.",
     )
     fetch_max_bytes: int = fetching(
         16 << 20,

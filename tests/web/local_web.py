@@ -65,6 +65,8 @@ class LocalServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(Received(request.method, request.path_qs, headers))
         path, query = request.path, request.query
+        if "late" in query:
+            await asyncio.sleep(float(query["late"]))
         if path in self.pages:
             html, more = self.pages[path]
             return web.Response(text=html, content_type="text/html", headers=more)

@@ -156,19 +156,33 @@ async def test_an_error_status_fails_unless_it_is_allowed(
 
 
 async def test_an_address_that_cannot_be_reached_is_502_with_the_reason(service: Service) -> None:
-    """No such host, no listener, no answer, no TLS: each soon, and each named."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        port = silent.getsockname()[1]
-        cases = {f"http://127.0.0.1:{port}/": "timeout", "http://no.such.invalid/": "unknown_host"}
-        for url, reason in cases.items():
-            found = await refused(service, url)
-            assert (found["status"], found["code"]) == (502, "url_unreachable")
-            assert found["detail"].endswith(f"did not answer: {reason}")
+    """No such host, no listener, no TLS: each soon, and each named."""
+    found = await refused(service, "http://no.such.invalid/")
+    assert (found["status"], found["code"]) == (502, "url_unreachable")
+    assert found["detail"].endswith("did not answer: unknown_host")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        port = closed.getsockname()[1]
     found = await refused(service, f"http://127.0.0.1:{port}/")
     assert found["detail"].endswith("did not answer: unreachable")
     async with local_server() as server:
         found = await refused(service, server.address.replace("http:", "https:"))
         assert found["detail"].endswith("did not answer: certificate")
+
+
+@pytest.mark.parametrize("cookies", [[], [{"name": "a", "value": "1"}]])
+async def test_a_page_may_take_longer_than_what_it_loads(
+    service: Service, server: LocalServer, cookies: list[dict[str, str]]
+) -> None:
+    """Such as a report that is made when it is asked for: it has the time of the render."""
+    late = f"{server.address}/late?late=2.5"  # a fetch has 1.5 s here
+    own = {"cookies": cookies} if cookies else {}
+    page = f"<!doctype html><style>body{{background:#00ff00}}</style><img src='{late}&img'>"
+    server.pages["/report"] = (page, {})
+    answer = await shown(service, f"{server.address}/report?late=2.5", **own)
+    assert await colour(answer) == LIME
+    assert (
+        f'failed;url="{server.address}/late";reason=timeout' in answer.headers["X-Render-Warnings"]
+    )
 
 
 @pytest.mark.parametrize(
