@@ -41,22 +41,29 @@ def did_you_mean(name: str, known: Iterable[str], mark: str = "") -> str:
 
 @lru_cache(maxsize=1024)
 def _nearest(name: str, known: tuple[str, ...]) -> str | None:
-    folded, pairs = _folded(name), _pairs(_folded(name))
+    plain = folded(name)
+    pairs = _pairs(plain)
     shared = {other: len(pairs & of_other) for other, of_other in _index(known)}
     best = sorted((one for one in shared if shared[one]), key=lambda one: -shared[one])[:COMPARED]
-    alike = {one: difflib.SequenceMatcher(None, _folded(one), folded).ratio() for one in best}
+    alike = {one: difflib.SequenceMatcher(None, folded(one), plain).ratio() for one in best}
     # Of two that are as alike, that which only goes on: timeout_ms for timeout.
-    near = max(alike, key=lambda one: (alike[one], _folded(one).startswith(folded)), default=None)
+    near = max(alike, key=lambda one: (alike[one], folded(one).startswith(plain)), default=None)
     return near if near is not None and alike[near] >= CUTOFF else None
 
 
 @lru_cache(maxsize=64)
 def _index(known: tuple[str, ...]) -> tuple[tuple[str, frozenset[str]], ...]:
-    return tuple((one, _pairs(_folded(one))) for one in known)
+    return tuple((one, _pairs(folded(one))) for one in known)
 
 
-def _folded(name: str) -> str:
-    return _CAMEL.sub("_", name).lower().replace("-", "_").replace(".", "_")
+def folded(name: str, dot: str = "_") -> str:
+    """A name as all ways to write it have in common: `full_page` for `fullPage`, `full-page`.
+
+    Args:
+        name: Of an option or a flag.
+        dot: What its dots become.
+    """
+    return _CAMEL.sub("_", name).lower().replace("-", "_").replace(".", dot)
 
 
 def _pairs(name: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn
 
+from poster_service.render.other_names import meant, option_in
 from poster_service.similar import did_you_mean
 
 #: What a help shows: what is common, the settings alone, or everything.
@@ -60,7 +61,24 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"one argument too many: {first[:100]}")
         flag = first.partition("=")[0]
         known = [one for one in self._option_string_actions if one.startswith("--")]
-        self.error(f"there is no {flag[:100]}{did_you_mean(flag, known)}")
+        hint = _meant(flag, known) or did_you_mean(flag, known)
+        self.error(f"there is no {flag[:100]}{hint}")
+
+
+def _meant(flag: str, known: Sequence[str]) -> str:
+    """The end of a message about a flag of another program, where this one has it by another name.
+
+    Args:
+        flag: Was given, and does not exist.
+        known: The flags that do.
+    """
+    words = meant(flag.lstrip("-"))
+    option = option_in(words)
+    name = "--" + option.replace(".", "-").replace("_", "-")
+    if not option or not any(f"{one}-".startswith(f"{name}-") for one in known):
+        return ""
+    remark = "" if words == option else f" ({words})"
+    return f"; here that is {name}{'' if name in known else '-...'}{remark}"
 
 
 #: What argparse says of a command that is missing, and of one that does not exist.

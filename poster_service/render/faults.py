@@ -23,6 +23,7 @@ from poster_service.render.declaration import (
 )
 from poster_service.render.formats import OutputFormat
 from poster_service.render.json_schema import branches, listed, value_words
+from poster_service.render.other_names import meant
 from poster_service.similar import did_you_mean, nearest
 
 #: Characters of a value that a fault shows.
@@ -285,6 +286,8 @@ def unknown_option(
     field = above + name
     if not above and name in ELSEWHERE:
         return Fault(field, f"unknown option; it is for {ELSEWHERE[name]}", ELSEWHERE[name])
+    if words := meant(name, above):
+        return Fault(field, f"unknown option; here that is {words}", words)
     first, dot, rest = name.partition(".")
     around = (one for one in (*entries_by_name(group), "data.") if one.startswith(f"{first}."))
     if dot and any(around):

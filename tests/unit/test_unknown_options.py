@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from poster_service.cli import main
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
 from poster_service.jobs.records import JobRequest
+from poster_service.render.declaration import entries_by_name
 from poster_service.render.flat import nest
 from poster_service.render.options import RenderOptions
+from poster_service.render.other_names import MEANT, option_in
 from poster_service.render.request import OPTIONS, Limits, RenderRequest
 
 
@@ -58,12 +61,74 @@ def test_a_nested_one_has_it_too(given: Any, field: str, meant: str) -> None:
     assert messages[field] == f"unknown option; did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"dpi": 300}, "device_scale_factor: 1 is 96 dpi"),
+        ({"omitBackground": True}, "background: transparent"),
+        ({"viewport": {"width": 1}}, "width and height"),
+        ({"colorScheme": "dark"}, 'media_features: {"prefers-color-scheme": "dark"}'),
+        ({"setExtraHTTPHeaders": {}}, "headers"),
+        ({"extraHTTPHeaders": {}}, "headers"),
+        ({"javaScriptEnabled": False}, "javascript"),
+        ({"page-size": "A4"}, "pdf.paper"),
+        ({"pdf": {"format": "a4"}}, "pdf.paper"),
+        ({"pdf": {"width": "3cm"}}, "pdf.paper.width"),
+        ({"pdf.format": "a4"}, "pdf.paper"),
+        ({"pdf": {"headerTemplate": "<b>"}}, "pdf.header"),
+        ({"waitForSelector": "p"}, "wait_for.selector"),
+        ({"wait_for": {"fn": "x"}}, "wait_for.expression"),
+        ({"styles": [{"css": "p {}"}]}, "styles.0.content"),
+        ({"outputs": [{"name": "a", "type": "png"}]}, "format"),
+        ({"outputs": [{"name": "a", "format": "pdf", "pdf": {"format": "a4"}}]}, "pdf.paper"),
+    ],
+)
+def test_names_of_other_services_are_answered_with_ours(given: Any, words: str) -> None:
+    """However they are spelled, in a group and in an output too."""
+    message = f"unknown option; here that is {words}"
+    assert (message, words) in [(one.message, one.allowed) for one in faults(given)]
+
+
+def test_names_of_other_services_are_of_options_that_exist() -> None:
+    """And none of them is an option itself, which would never be answered so."""
+    known = {*OPTIONS, *entries_by_name(RenderOptions)}
+    for name, words in MEANT.items():
+        is_header = words.startswith("the header Accept")
+        assert is_header or option_in(words) in known, (name, words)
+        assert name not in {one.lower() for one in known}, name
+
+
+def test_a_flag_of_another_program_is_answered_with_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With what to write; on a command that has no such option nothing is made up."""
+    cases = {
+        "--dpi": "--device-scale-factor (device_scale_factor: 1 is 96 dpi)",
+        "--page-size": "--pdf-paper",
+        "--print-media-type": "--media (media: print)",
+        "--fullscreen": "--full-page",
+        "--title": "--pdf-metadata-title",
+    }
+    for flag, meant in cases.items():
+        with pytest.raises(SystemExit):
+            main(["render", "page.html", "-o", "x.png", flag, "1"])
+        said = capsys.readouterr().err
+        assert f"there is no {flag}; here that is {meant}\n" in said, said
+    with pytest.raises(SystemExit):
+        main(["doctor", "--dpi", "1"])
+    assert "here that is" not in capsys.readouterr().err
+
+
 def test_queries_and_forms_have_it_too() -> None:
     """Where names are dotted."""
     pairs = [("clip.widht", "3"), ("clip.height", "3"), ("widht", "3")]
     messages = {one.field: one.message for one in faults(nest(pairs, RenderOptions), strict=False)}
     assert messages["clip.widht"] == "unknown option; did you mean clip.width?"
     assert messages["widht"] == "unknown option; did you mean width?"
+    pairs = [("pdf.format", "a4"), ("format", "pdf"), ("dpi", "96")]
+    messages = {one.field: one.message for one in faults(nest(pairs, RenderOptions), strict=False)}
+    assert messages["pdf.format"] == "unknown option; here that is pdf.paper"
+    assert messages["dpi"] == "unknown option; here that is device_scale_factor: 1 is 96 dpi"
 
 
 def test_a_job_knows_its_own_option() -> None:
