@@ -14,7 +14,7 @@ from a queue would do the same:
         await engine.stop()
 
 `stop` cuts off renders that run. To let them finish, first await `drain`. Errors are those of
-`errors.py`; after `LoadError` and `ChromeDied` a retry makes sense.
+`errors/`; after `LoadError` and `ChromeDied` a retry makes sense.
 """
 
 import asyncio

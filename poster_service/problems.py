@@ -1,6 +1,6 @@
 """Errors as problems of RFC 9457: one table of statuses and titles, and the object itself.
 
-A test walks the tree in `errors.py` and fails for an error without a row here. A problem has only
+A test walks the tree of `errors/` and fails for an error without a row here. A problem has only
 the public sentence, the stable code and the faults, nothing internal. `web/problems.py` answers
 with it; a job that has failed stores it.
 """

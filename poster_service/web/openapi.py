@@ -202,7 +202,9 @@ def refusals(
 
 def leaves(kind: type[errors.PosterError]) -> Iterator[type[errors.PosterError]]:
     """Every class of the tree below one, itself if there is none."""
-    below = [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
+    below = [
+        one for one in kind.__subclasses__() if one.__module__.startswith(f"{errors.__name__}.")
+    ]
     if not below:
         yield kind
     for one in below:

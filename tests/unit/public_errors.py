@@ -9,7 +9,9 @@ def leaves(
     kind: type[errors.PosterError] = errors.PosterError,
 ) -> Iterator[type[errors.PosterError]]:
     """Every error class of the tree that has no subclass in it."""
-    below = [one for one in kind.__subclasses__() if one.__module__ == errors.__name__]
+    below = [
+        one for one in kind.__subclasses__() if one.__module__.startswith(f"{errors.__name__}.")
+    ]
     if not below:
         yield kind
     for one in below:

@@ -4,6 +4,7 @@ import ast
 import itertools
 from pathlib import Path
 
+import poster_service
 from poster_service import errors
 from poster_service.problems import TABLE
 from poster_service.render.declaration import Row as OptionRow
@@ -16,7 +17,7 @@ from poster_service.settings.describe import rows as setting_rows
 from poster_service.web.compat.gotenberg import fields
 from tools.docs.markdown import code, either, size, table
 
-PACKAGE = Path(errors.__file__).parent
+PACKAGE = Path(poster_service.__file__).parent
 LOW_AND_HIGH = 2
 #: What ends a metric's exposed name, by the function that declares it.
 COUNTERS = ("counter", "counters", "Counter", "CounterMetricFamily")
