@@ -50,6 +50,8 @@ WORST = {
     r"\bhas had its share\b": "rate limit exceeded",
     r"\bstrangers?\b": "untrusted HTML, other processes",
     r"\bthe word of\b": "the value, the status",
+    r"\bcomes? along\b": "is included, is sent with",
+    r"\bthat (is|are) there (is|are)\b": "an existing ...",
 }
 #: The same as parts of names; NOBODY, in capitals, is the user.
 IN_NAMES = {

@@ -102,7 +102,7 @@ async def test_each_ticket_is_delivered_and_nothing_of_it_stays(
 
 
 async def test_many_tickets_are_added_at_once(queue: JobQueue, handler: Handler) -> None:
-    """More than one command takes; those that are there are not added again."""
+    """More than one command takes; existing ones are not added again."""
     handler.may_end.clear()
     await queue.add("7")
     await queue.add_all([str(place) for place in range(250)])
