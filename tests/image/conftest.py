@@ -20,8 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("timeout") is None:
-                # The first of them builds the image, on a new engine from nothing.
-                item.add_marker(pytest.mark.timeout(1200))
+                # The first of them builds the image, on a new engine from nothing: minutes, and
+                # more than ten on a busy machine.
+                item.add_marker(pytest.mark.timeout(2400))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def bench(engine: Engine, out: Path, *names: str) -> dict[str, Any]:
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(900)  # the image may have to be built
+@pytest.mark.timeout(2400)  # the image may have to be built
 def test_python_as_pid_1_keeps_zombies_and_ours_keeps_none(engine: Engine, tmp_path: Path) -> None:
     """The same service leaves zombies under python, none under init, which tells it of TERM too.
 

@@ -38,7 +38,6 @@ async def limited_load(engine: Engine, folder: Path, image: str, renders: int) -
     assert len([one for one in seen["hits"] if one.startswith("kill")]) >= 2
 
 
-@pytest.mark.timeout(600)
 async def test_two_hundred_renders_with_chaos_leave_nothing(
     engine: Engine, image: str, tmp_path: Path
 ) -> None:
@@ -47,7 +46,7 @@ async def test_two_hundred_renders_with_chaos_leave_nothing(
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 async def test_a_thousand_renders_with_chaos_leave_nothing(
     engine: Engine, image: str, tmp_path: Path
 ) -> None:
@@ -67,12 +66,11 @@ def broken(engine: Engine, image: str, tmp_path: Path) -> Iterator[str]:
     engine.ask("rmi", name)
 
 
-@pytest.mark.timeout(300)
 async def test_without_reaping_and_python_as_pid_1_it_finds_the_zombies(
     engine: Engine, broken: str, tmp_path: Path
 ) -> None:
     """So the check can fail: named by pid and lease, and the status is 1."""
-    tested = await load(engine, tmp_path, broken, "--renders", "12", "--settle", "2", seconds=250)
+    tested = await load(engine, tmp_path, broken, "--renders", "12", "--settle", "2", seconds=900)
     assert tested.status == 1, tested.output
     assert tested.seen["left"]["zombie"] >= 12, tested.output
     named = [one for one in tested.seen["left_listed"] if one["what"] == "zombie"]
@@ -80,13 +78,12 @@ async def test_without_reaping_and_python_as_pid_1_it_finds_the_zombies(
     assert json.dumps(named).count("not waited for by") == len(named)
 
 
-@pytest.mark.timeout(300)
 async def test_with_reaping_off_and_our_init_as_pid_1_it_is_zero_again(
     engine: Engine, image: str, tmp_path: Path
 ) -> None:
     """The second line of defence alone is enough."""
     tested = await load(
         engine, tmp_path, image, "--renders", "40",
-        "--docker-arg=--env=POSTER_TEST_NO_REAP=1", seconds=250,
+        "--docker-arg=--env=POSTER_TEST_NO_REAP=1", seconds=900,
     )  # fmt: skip
     assert tested.status == 0, tested.output

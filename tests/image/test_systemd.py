@@ -157,7 +157,9 @@ def machine_image(engine: Engine, image: str, tmp_path_factory: pytest.TempPathF
         (context / path).parent.mkdir(parents=True, exist_ok=True)
         (context / path).write_text(text)
     tag = f"{image}-systemd"
-    done = engine.run("build", "--build-arg", f"BASE={image}", "-t", tag, str(context), seconds=900)
+    done = engine.run(
+        "build", "--build-arg", f"BASE={image}", "-t", tag, str(context), seconds=1800
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return tag
 

@@ -188,17 +188,17 @@ async def test_a_server_that_is_gone_is_an_error_in_time(monkeypatch: pytest.Mon
     with S3Server() as server:
         for name, value in server.variables.items():
             monkeypatch.setenv(name, value)
-        storage = built(storage=f"s3://{BUCKET}", storage_timeout_ms=5_000)
+        patient = built(storage=f"s3://{BUCKET}", storage_timeout_ms=60_000)
+        hasty = built(storage=f"s3://{BUCKET}", storage_timeout_ms=1_000)
         given = an_object()
-        await storage.put(given, replaces=False)
+        await patient.put(given, replaces=False)
         server.send(signal.SIGSTOP)
         with pytest.raises(StorageFailed, match="in time"):
-            await storage.put(an_object(), replaces=False)
+            await hasty.put(an_object(), replaces=False)
         await asyncio.to_thread(server.stop)
         with pytest.raises(StorageFailed):
-            await storage.put(an_object(), replaces=False)
+            await hasty.put(an_object(), replaces=False)
         await asyncio.to_thread(server.start)
-        patient = built(storage=f"s3://{BUCKET}")
         assert await patient.put(an_object(), replaces=False)
         found = await patient.get(given.name)
         assert found is not None
