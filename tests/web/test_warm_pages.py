@@ -1,11 +1,12 @@
 """Warm pages: the picture of a Chrome of its own, and nothing of one render in the next.
 
-What a poisoned page can do to others is in test_poisoned_pages.py.
+What a poisoned page can do to others is in test_poisoned_pages.py. Full Chromium takes a second of
+CPU for each Chrome of its own: `make test` has each kind of test in it, with one template or two.
 """
 
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from poster_service.settings import default_templates
 from tests.bundled import NAMES, filled, longest, sample_of, schema_of
 from tests.chrome.conftest import PROGRAMS, installed
-from tests.marks import some_in_quick
 from tests.unit.template_folders import make
 from tests.web.service import Service, running_in_own_folder
 
@@ -34,11 +34,14 @@ CSS = (
 )
 
 
+CHROMES = dict(zip(("headless-shell", "chromium"), PROGRAMS, strict=True))
+
+
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(PROGRAMS[0], id="headless-shell"),
-        pytest.param(PROGRAMS[1], id="chromium", marks=pytest.mark.slow),
+        pytest.param(CHROMES["headless-shell"], id="headless-shell"),
+        pytest.param(CHROMES["chromium"], id="chromium", marks=pytest.mark.slow),
     ],
 )
 async def service(request: pytest.FixtureRequest) -> AsyncIterator[Service]:
@@ -53,6 +56,32 @@ async def service(request: pytest.FixtureRequest) -> AsyncIterator[Service]:
             allow_private="127.0.0.0/8", chrome=installed(request.param), warm_pages=2,
         ) as found:  # fmt: skip
             yield found
+
+
+def with_each(name: str, values: Sequence[Any], quick: int, full: int) -> pytest.MarkDecorator:
+    """An argument of a test that has each of these values, in both Chromes.
+
+    Args:
+        name: Of the argument.
+        values: In headless-shell `make test` has all of them.
+        quick: Every so many of these are in the quick suite.
+        full: Every so many are in full Chromium; the rest of them are for `make endurance`.
+    """
+    marks = {
+        "headless-shell": (quick, pytest.mark.slow),
+        "chromium": (full, pytest.mark.endurance),
+    }
+    rows = [
+        pytest.param(
+            CHROMES[chrome],
+            value,
+            id=f"{chrome}-{value}",
+            marks=[rest] * (place % step > 0) + [pytest.mark.slow] * (chrome == "chromium"),
+        )
+        for chrome, (step, rest) in marks.items()
+        for place, value in enumerate(values)
+    ]
+    return pytest.mark.parametrize(("service", name), rows, indirect=["service"])
 
 
 async def rendered(service: Service, level: str, **options: Any) -> tuple[bytes, str]:
@@ -90,19 +119,19 @@ def variants(name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("name", some_in_quick(NAMES, 3))
+@with_each("name", NAMES, quick=3, full=4)
 async def test_every_data_gives_the_picture_of_a_chrome_of_its_own(
     service: Service, name: str
 ) -> None:
     """In one warm page, one after the other, so that each follows another; and the first again."""
     every = list(variants(name).values())
-    for data in (*every, every[0]):
+    first = await page_level(service, template=name, data=every[0])
+    for data in (*every[1:], every[0]):
         await same(service, template=name, data=data)
+    assert await page_level(service, template=name, data=every[0]) == first
 
 
-@pytest.mark.parametrize(
-    "name", ["share-poster", "article-card", pytest.param("quote-card", marks=pytest.mark.slow)]
-)
+@with_each("name", ["share-poster", "article-card", "quote-card"], quick=3, full=3)
 async def test_every_format_size_and_scale_gives_the_picture_of_a_chrome_of_its_own(
     service: Service, name: str
 ) -> None:
@@ -120,7 +149,7 @@ async def test_every_format_size_and_scale_gives_the_picture_of_a_chrome_of_its_
         await same(service, template=name, data=data["sample"], **options)
 
 
-@pytest.mark.parametrize("scale", [1, 2])
+@with_each("scale", [2, 1], quick=1, full=2)
 async def test_parts_of_a_page_are_captured_in_any_order(service: Service, scale: int) -> None:
     """All in the same warm page, each after another part of it, and the viewport in between."""
     parts: list[dict[str, Any]] = [
