@@ -15,7 +15,8 @@ from tests.web.conftest import Service
 from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import BLUE, CLEAR, LIME, RED, at, decode
 
-service = service_in_modes()
+# Its renders are the largest: at a load of 30 one of them took more than a minute.
+service = service_in_modes(timeout_ms=240_000, max_timeout_ms=240_000)
 
 
 #: Height of a row in CSS pixels.
