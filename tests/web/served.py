@@ -13,8 +13,12 @@ import aiohttp
 import psutil
 
 from tests.bundled import FEW
-from tests.conftest import left, settled
+from tests.conftest import SETTLE_SECONDS, left, settled
 from tests.processes import end, name_of, tree
+
+#: Until a command starts its first Chrome, in seconds: it takes four of CPU, and at a load of 30 a
+#: minute has been too short.
+START_SECONDS = 4 * SETTLE_SECONDS
 
 
 @dataclass

@@ -18,7 +18,7 @@ from poster_service.process.instance_dir import lock_of
 from tests.conftest import SETTLE_SECONDS, settled
 from tests.marks import some_in_make_test
 from tests.processes import end, running
-from tests.web.served import Served, environment, left_of, run, serving
+from tests.web.served import START_SECONDS, Served, environment, left_of, run, serving
 
 GREEN = "<!doctype html><body style='background: green'>"
 
@@ -104,7 +104,7 @@ async def address_of(init: int) -> str:
                 )
         return bool(found)
 
-    assert await settled(listens, 60)
+    assert await settled(listens, START_SECONDS)
     return f"http://127.0.0.1:{found[0]}"
 
 
@@ -193,7 +193,7 @@ async def test_render_ended_by_a_signal_leaves_nothing(work_dir: Path, tmp_path:
         sys.executable, "-m", "poster_service", "render", str(page), "-o",
         str(tmp_path / "x.png"), env=environment(work_dir),
     ) as process:  # fmt: skip
-        assert await settled(lambda: any(work_dir.glob("*/*/stderr")))
+        assert await settled(lambda: any(work_dir.glob("*/*/stderr")), START_SECONDS)
         process.send_signal(signal.SIGHUP)
         assert await process.wait() == 128 + signal.SIGHUP
     assert left_of(work_dir) == []

@@ -18,7 +18,7 @@ from poster_service.settings import default_templates
 from tests.conftest import is_shim, settled
 from tests.processes import running
 from tests.web.pictures import at, decode
-from tests.web.served import Served, entries, environment, fed, left_of, run, serving
+from tests.web.served import START_SECONDS, Served, entries, environment, fed, left_of, run, serving
 
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
 #: Busy for about a second: long enough to be stopped in the middle.
@@ -197,7 +197,7 @@ async def test_term_while_the_first_chrome_starts_exits_0_and_leaves_nothing(
         sys.executable, "-m", "poster_service", "serve", "--port", "0", "--chrome", str(hangs),
         env=environment(work_dir), stderr=asyncio.subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        assert await settled(lambda: any(entries(one) for one in entries(work_dir)))
+        assert await settled(lambda: any(entries(one) for one in entries(work_dir)), START_SECONDS)
         process.terminate()
         assert await process.wait() == 0
     assert left_of(work_dir) == []
