@@ -6,7 +6,7 @@ script, which are loaded in different ways.
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -402,20 +402,25 @@ STAYS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({}, id="viewport"),
-        pytest.param({"full_page": True}, id="full page", marks=pytest.mark.slow),
-        pytest.param({"format": "pdf"}, id="pdf", marks=pytest.mark.slow),
-    ],
-)
-async def test_a_page_that_wants_to_go_elsewhere_is_painted(
-    keeping: Service, options: dict[str, Any]
-) -> None:
+async def test_a_page_that_wants_to_go_elsewhere_is_painted(keeping: Service) -> None:
     """As it is, long before its deadline, also without a body; and the answer says so."""
+    assert await wrong_of(keeping, list(AWAY | STAYS)) == []
+
+
+@steps_through_a_table(3)
+@pytest.mark.parametrize("options", [{"full_page": True}, {"format": "pdf"}], ids=str)
+async def test_so_it_is_in_a_full_page_and_on_paper(
+    keeping: Service, options: dict[str, Any], step: int
+) -> None:
+    """Which wait for more of a page before they capture it."""
+    assert await wrong_of(keeping, list(AWAY | STAYS)[::step], **options) == []
+
+
+async def wrong_of(keeping: Service, names: Sequence[str], **options: Any) -> list[Any]:
+    """Those of these pages that are not painted, or of which the answer does not say enough."""
     wrong: list[tuple[object, ...]] = []
-    for name, html in {**AWAY, **STAYS}.items():
+    for name in names:
+        html = (AWAY | STAYS)[name]
         asked = {"html": html, "width": 200, "height": 100, "timeout_ms": 20_000, **options}
         answer = await keeping.render(**asked)
         header = answer.headers.get("X-Render-Warnings", "")
@@ -423,4 +428,4 @@ async def test_a_page_that_wants_to_go_elsewhere_is_painted(
             wrong.append((name, answer.status, header))
         if name in AWAY and 'no-such-host.invalid/";reason=navigation' not in header:
             wrong.append((name, header))
-    assert not wrong, "\n".join(map(str, wrong))
+    return wrong

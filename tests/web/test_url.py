@@ -5,9 +5,7 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import at, decode
+from tests.web.served import left_of, run
 from tests.web.shown import SIZE, colour, shown
 
 LIME, RED = (0, 255, 0, 255), (255, 0, 0, 255)
@@ -411,25 +410,21 @@ async def test_a_style_sheet_with_a_digest_is_not_changed(
 
 
 @pytest.mark.slow
-async def test_the_command_takes_an_address(server: LocalServer, tmp_path: Path) -> None:
+async def test_the_command_takes_an_address(
+    server: LocalServer, work_dir: Path, tmp_path: Path
+) -> None:
     """In place of a file, with what belongs to its origin only; a failure says why."""
     url = server.page("/page", DOT)
     words = ["render", url, "-o", str(tmp_path / "out.png"), "--width", "60", "--height", "40"]
     words += ["--headers", "X-Tenant=7", "--cookies", '{"name": "a", "value": "1"}']
-    environment = {**os.environ, "POSTER_ALLOW_PRIVATE": "127.0.0.0/8"}
-
-    async def run(*words: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "poster_service", *words, env=environment,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        _, errors = await process.communicate()
-        return process.returncode, errors.decode()
-
-    assert await run(*words) == (0, "")
+    private = {"POSTER_ALLOW_PRIVATE": "127.0.0.0/8"}
+    status, _, errors = await run(work_dir, *words, **private)
+    assert (status, errors) == (0, "")
     assert at(decode((tmp_path / "out.png").read_bytes()), 5, 5) == LIME
     (document,) = server.got("/page")
     assert (document.headers["x-tenant"], document.headers["cookie"]) == ("7", "a=1")
-    status, errors = await run("render", f"{server.address}/status?code=404", *words[2:4])
+    missing = f"{server.address}/status?code=404"
+    status, _, errors = await run(work_dir, "render", missing, *words[2:4], **private)
     assert status != 0
     assert "answered with status 404" in errors
+    assert left_of(work_dir) == []
