@@ -31,7 +31,7 @@ from typing import Any
 
 from bench.render.posters import REFERENCE, html
 from poster_service.browser import frames, installed, page_cache
-from poster_service.browser.spec import FEWER_PROCESSES, SWITCHES
+from poster_service.browser.spec import FEWER_PROCESSES, NO_WEBGL, SWITCHES
 from poster_service.browser.types import ADDRESS
 from poster_service.process.shim import PR_SET_CHILD_SUBREAPER, prctl
 
@@ -44,7 +44,9 @@ LEAN = (
     *PLAIN, "--in-process-gpu", "--enable-features=NetworkServiceInProcess2", "--incognito",
     "--disable-software-rasterizer",
 )  # fmt: skip
-OURS = tuple(one for one in (*SWITCHES, *FEWER_PROCESSES) if one != "--remote-debugging-pipe")
+OURS = tuple(
+    one for one in (*SWITCHES, *NO_WEBGL, *FEWER_PROCESSES) if one != "--remote-debugging-pipe"
+)
 #: Name and switches; those of `WAYS` have the display clock, which needs a page made for it.
 VARIANTS: Mapping[str, Sequence[str]] = {
     "plain": PLAIN,
