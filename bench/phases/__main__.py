@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.phases.meter import Step
-from bench.render import accounts
 from bench.render.environments import CHROME
+from bench.render.grouped import run_in_group
 from bench.render.posters import REFERENCE
 from bench.render.service import Refused, Service
-from poster_service import init
 from poster_service.browser import page_cache
 
 ROOT = Path(__file__).parents[2]
@@ -47,24 +46,8 @@ ENOUGH = 60.0
 
 async def lives(driver: tuple[str, ...], number: int) -> list[dict[str, Step]]:
     """So many lives of a driver, in a control group of its own. Raises Refused."""
-    group = accounts.make_group()
-    if group is None:
-        raise Refused("needs a control group of its own: run it as root or in a delegated group")
     module, *more = driver
-    command = (
-        *group.enter, sys.executable, "-I", "-S", "-E", init.__file__, "--",
-        sys.executable, "-m", module, str(group.usage), str(number), *more,
-    )  # fmt: skip
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        said, complaint = await process.communicate()
-    finally:
-        group.close()
-    if process.returncode:
-        raise Refused(complaint.decode(errors="replace")[-800:])
-    found: list[dict[str, Step]] = json.loads(said)
+    found: list[dict[str, Step]] = await run_in_group(module, str(number), *more)
     return found
 
 

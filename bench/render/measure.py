@@ -5,9 +5,7 @@ before it is started ahead again after it, so that CPU per render is whole, clea
 """
 
 import asyncio
-import json
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -15,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.render import accounts, as_template, environments
+from bench.render import as_template, environments
 from bench.render.candidates import Candidate
+from bench.render.grouped import run_in_group
 from bench.render.posters import REFERENCE, Poster
 from bench.render.service import Picture, Refused, Service
-from poster_service import init
 
 READY = 4  # Chromes whose memory at rest is divided by their number
 SAMPLE_SECONDS = 0.03
@@ -273,21 +271,5 @@ async def ready_memory(candidate: Candidate, cache: Path) -> float:
 
 async def cleaning(rounds: int) -> dict[str, float]:
     """CPU and wall seconds of ending one Chrome that has painted. Raises Refused."""
-    group = accounts.make_group()
-    if group is None:
-        raise Refused("needs a control group of its own: run it as root or in a delegated group")
-    command = (
-        *group.enter, sys.executable, "-I", "-S", "-E", init.__file__, "--",
-        sys.executable, "-m", f"{__package__}.cleaning", str(group.usage), str(rounds),
-    )  # fmt: skip
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        said, complaint = await process.communicate()
-    finally:
-        group.close()
-    if process.returncode:
-        raise Refused(complaint.decode(errors="replace")[-500:])
-    found: dict[str, float] = json.loads(said)
+    found: dict[str, float] = await run_in_group(f"{__package__}.cleaning", str(rounds))
     return found
