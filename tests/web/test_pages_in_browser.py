@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -105,7 +106,7 @@ FOCUSED = """() => {
 }"""
 
 
-@pytest.mark.parametrize("path", ["/", "/#template=article-card", "/status", "/fonts"])
+@pytest.mark.parametrize("path", ["/", "/#template=article-card", "/docs", "/status", "/fonts"])
 async def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(
     service: Service, browser: Browser, path: str
 ) -> None:
@@ -115,6 +116,8 @@ async def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(
         await page.wait_for_selector("html[data-ready]")
         if path == "/status":  # or its tables are drawn again meanwhile
             await page.get_by_role("button", name="Pause").click()
+        elif path == "/docs":
+            await expect(page.locator(".opblock-summary-control").first).to_be_visible()
         elif path != "/fonts":
             await expect(page.locator("#status-line")).to_contain_text("Rendered")
             await expect(page.locator(".cm-content")).to_have_count(0 if "template" in path else 1)
@@ -130,6 +133,23 @@ async def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(
                 shown.add(at)
         assert [name for at, name in enumerate(controls) if at not in reached] == []
         assert [name for at, name in enumerate(controls) if at not in shown] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_api_page_shows_its_focus_in_colours_that_are_seen(
+    service: Service, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    """Those of the other pages: Swagger UI's own outline is hardly seen on dark."""
+    outline = "getComputedStyle(document.activeElement).outlineColor"
+    async with visiting(browser, service.address, "/docs", color_scheme=scheme) as visit:
+        page = visit.page
+        await expect(page.locator(".opblock-summary-control").first).to_be_visible()
+        await page.keyboard.press("Tab")
+        usual = await page.evaluate(outline)
+        for control in (".operation-filter-input", ".opblock-summary-control", ".expand-operation"):
+            await page.locator(control).first.focus()
+            assert await page.evaluate(outline) == usual, control
 
 
 @contextlib.contextmanager
