@@ -48,9 +48,11 @@ HAN_FAMILIES = {
     "ko": ("Noto Sans CJK KR", "Noto Sans KR", "Source Han Sans K", "Source Han Sans KR",
            "NanumGothic", "UnDotum"),
 }  # fmt: skip
-#: Runs a tool, then removes the folder of its configuration, which is `$0`; the shell does that
-#: even if the service is killed meanwhile.
-TIDY = """trap 'rm -rf "$0"; exit 1' HUP INT TERM; "$@"; status=$?; rm -rf "$0"; exit $status"""
+#: A tool has its configuration as its standard input: a file in a folder would stay if the service
+#: were killed meanwhile. By this link: fontconfig does not read what `/proc/self/fd/0` links to.
+STANDARD_INPUT = Path("/dev/stdin")
+#: Nor may it write a cache into a home.
+NO_HOME = "/dev/null"
 #: Code points that have no glyph of their own: Unicode's Default_Ignorable_Code_Point without those
 #: of the category Cf.
 _IGNORABLE = (
@@ -212,34 +214,18 @@ class Fonts:
         if program is None:
             return None
         try:
-            with _config_file(self.config()) as (folder, config):
+            with os.fdopen(os.memfd_create("fonts.conf"), "w", encoding="utf-8") as config:
+                config.write(self.config())
+                config.flush()
                 run = subprocess.run(  # noqa: S603 - a tool of the system's, arguments of ours
-                    ["/bin/sh", "-c", TIDY, folder, program, *arguments],
-                    env={"HOME": folder, "LANG": "C.UTF-8", **self.environment(config)},
-                    stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+                    [program, *arguments],
+                    env={"HOME": NO_HOME, "LANG": "C.UTF-8", **self.environment(STANDARD_INPUT)},
+                    stdin=config, capture_output=True, text=True, check=True,
                     timeout=TOOL_SECONDS,
                 )  # fmt: skip
         except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
             return None
         return run.stdout
-
-
-class _config_file:  # noqa: N801 - a context manager
-    """A private folder as the home of a tool, with a configuration in it."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __enter__(self) -> tuple[str, Path]:
-        import tempfile
-
-        self._folder = tempfile.mkdtemp(prefix="poster-fonts-")
-        config = Path(self._folder) / "fonts.conf"
-        config.write_text(self._text)
-        return self._folder, config
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def default_language(environ: Mapping[str, str]) -> str:
