@@ -225,7 +225,15 @@ class Run:
 
         name, again = self._options.name, self._options.again
         tally = Tally(self._total)
-        return LocalBatch(engine, feed, self._target, name, again, self._write, tally)
+        return LocalBatch(
+            engine=engine,
+            feed=feed,
+            target=self._target,
+            name=name,
+            again=again,
+            report=self._write,
+            tally=tally,
+        )
 
     def _remote(self, feed: Any) -> "RemoteBatch":
         from poster_service.commands.batch_remote import RemoteBatch

@@ -7,7 +7,7 @@ where the command renders itself. A batch that is interrupted is cancelled at th
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -15,9 +15,8 @@ from urllib.parse import urljoin
 import aiohttp
 
 from poster_service.errors import CallerError, OperatorError
-from poster_service.jobs.item_files import Feed
-from poster_service.jobs.items import Common, Item, WrongItem
-from poster_service.jobs.local_batch import Tally, Target, check_local, digest_of, names_of
+from poster_service.jobs.items import Common, WrongItem
+from poster_service.jobs.local_batch import BatchRun, check_local, digest_of, names_of
 from poster_service.problems import problem_of
 from poster_service.render.picture import Picture
 
@@ -42,31 +41,19 @@ class Sent:
     results: tuple[tuple[str, Any], ...]
 
 
-@dataclass
-class RemoteBatch:
+@dataclass(kw_only=True)
+class RemoteBatch(BatchRun):
     """One run of a batch at a service.
 
     Attributes:
         url: Of the service.
         token: Of this caller; "" for none.
         common: What the items share.
-        feed: The items.
-        target: Where results go.
-        name: Of a result; empty for the default.
-        again: Whether what is there is rendered again.
-        report: Gets each failure.
-        tally: What has been done so far.
     """
 
     url: str
     token: str
     common: Common
-    feed: Feed[Item | WrongItem]
-    target: Target
-    name: str
-    again: bool
-    report: Callable[[dict[str, Any]], None]
-    tally: Tally = field(default_factory=Tally)
     _sent: dict[str, Sent] = field(default_factory=dict)
 
     async def run(self) -> None:

@@ -143,27 +143,36 @@ class Tally:
         return None if self.total is None else max(0, self.total - self.done)
 
 
-@dataclass
-class LocalBatch:
-    """One run of a batch.
+@dataclass(kw_only=True)
+class BatchRun:
+    """One run of a batch, in this process or at a service.
 
     Attributes:
-        engine: Started.
         feed: The items.
         target: Where results go.
         name: Of a result, with `PLACEHOLDERS`; empty for the default.
-        again: Whether what is there is rendered again.
+        again: Whether results that exist already are rendered again.
         report: Gets each failure: the line, the name and the problem.
         tally: What has been done so far.
     """
 
-    engine: Engine
     feed: Feed[Item | WrongItem]
     target: Target
     name: str
     again: bool
     report: Callable[[dict[str, Any]], None]
     tally: Tally = field(default_factory=Tally)
+
+
+@dataclass(kw_only=True)
+class LocalBatch(BatchRun):
+    """One run of a batch that is rendered in this process.
+
+    Attributes:
+        engine: Started.
+    """
+
+    engine: Engine
     _unstored: int = 0
 
     async def run(self) -> None:
