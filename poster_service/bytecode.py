@@ -6,7 +6,6 @@ saves that.
 """
 
 import importlib.util
-import py_compile
 from pathlib import Path
 
 
@@ -18,6 +17,8 @@ def compiled(source: Path) -> str:
     """
     cached = Path(importlib.util.cache_from_source(str(source)))
     if not is_fresh(cached, source):
+        import py_compile  # on a first start only
+
         mode = py_compile.PycInvalidationMode.TIMESTAMP
         try:
             py_compile.compile(str(source), str(cached), doraise=True, invalidation_mode=mode)

@@ -1,44 +1,34 @@
-"""The command line: serve, work, render, batch, sign and others. An error is one line on stderr."""
+"""The command line: serve, work, render, batch, sign and others. An error is one line on stderr.
 
-import argparse
+A process imports what its command needs: to import all of them and to make all of their flags cost
+each start half a second of CPU. `serve` and `work` import nothing before init has replaced them.
+"""
+
 import contextlib
-import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-from poster_service import __version__, logs
-from poster_service.commands import batch, template
-from poster_service.commands.inputs import run_to_end
-from poster_service.commands.render import add_render_options, run_render
-from poster_service.commands.serve import run_serve, run_work
-from poster_service.commands.sign import add_sign_options, run_sign
-from poster_service.commands.usage import CommandParser, Detail, add_more_help
-from poster_service.errors import PosterError, UnknownTemplate
-from poster_service.render.flags import Shown, flags
-from poster_service.render.options import RenderOptions
-from poster_service.settings import RENAMED, SECRETS, Settings, flag_of
-from poster_service.settings.describe import describe, rows
+from poster_service import __version__
+from poster_service.commands.under_init import begin_under_init
 
-LOADTEST = "drive a service with posters and hostile pages, and count what is left behind"
+if TYPE_CHECKING:
+    import argparse
+
+    from poster_service.commands.usage import Detail
+    from poster_service.settings import Settings
+
 MISSING_LOADTEST = (
     "the load test needs the Python packages rich and pygal;"
     " install poster-service[loadtest], in a clone with: pip install -e '.[loadtest]'"
 )
-#: The commands that go on until a signal, and whose log is what there is to see of them.
-SERVING = (run_serve, run_work)
-#: Those with the options of a render.
-RENDERING = (run_render, run_sign, batch.run_batch)
-#: The settings that the help of those shows that serve.
-COMMON = (
-    "host", "port", "templates", "concurrency", "tokens_file", "network", "storage", "log_level",
-)  # fmt: skip
-MORE_HELP = "Settings are flags too, and variables (POSTER_...): --help-settings has them all."
 
 
 def run() -> NoReturn:
     """Entry point of `poster-service`: `main`, and then the end of this process."""
+    ensure_standard_streams()
+    begin_under_init(sys.argv[1:])
     try:
         main()
     except SystemExit as ended:
@@ -53,21 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Raises:
         SystemExit: Always, with the exit status.
     """
-    ensure_standard_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["loadtest"]:
         sys.exit(run_loadtest(given[1:]))
-    top = parser()
-    options, unknown = top.parse_known_args(given)
+    options, unknown = parser(command=command_in(given)).parse_known_args(given)
     if unknown:
         options.command.refuse(unknown)
+    from poster_service import logs
+    from poster_service.errors import PosterError, UnknownTemplate
+
     try:
         settings = read_settings(options)
-        serves = options.run in SERVING
         # Any other command's stdout is its result.
-        stream = settings.log_stream if serves else "stderr"
+        stream = settings.log_stream if options.serves else "stderr"
         logs.set_up(log_level(settings, options), settings.log_format, stream)
-        if not serves:
+        if not options.serves:
             for warning in settings.warnings:
                 print(f"poster-service: warning: {warning}", file=sys.stderr)  # noqa: T201
         sys.exit(options.run(settings, options, given))
@@ -79,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
 
 
+def command_in(given: Sequence[str]) -> str:
+    """The command that a command line names; empty for none."""
+    return next((word for word in given if not word.startswith("-")), "")
+
+
 def leave(status: int) -> NoReturn:
     """End this process with an exit status.
 
@@ -86,6 +81,10 @@ def leave(status: int) -> NoReturn:
     which aborts the process (status 134 in 4 of 70 that ended right after a put).
     """
     if "obstore" in sys.modules:
+        import logging
+
+        from poster_service import logs
+
         logging.shutdown()
         logs.flush()  # a thread writes what a service has printed
         for stream in (sys.stdout, sys.stderr):
@@ -111,108 +110,51 @@ def ensure_standard_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
-def parser(detail: Detail = "common") -> argparse.ArgumentParser:
-    """The whole command line; every setting is a flag of every command.
+def parser(detail: "Detail" = "common", command: str | None = None) -> "argparse.ArgumentParser":
+    """The command line; every setting is a flag of every command.
 
     Args:
         detail: What the help of a command shows.
+        command: Name of the only command that gets its flags; all do by default.
     """
+    from poster_service.commands.usage import HELP, CommandParser
+
     top = CommandParser(
         prog="poster-service",
         description="Turns HTML into pictures with headless Chrome and never leaks a process.",
         usage="%(prog)s COMMAND [options]",
     )
     top.add_argument("--version", action="version", version=__version__)
-    _add_commands(
-        top.add_subparsers(
-            required=True, prog="poster-service",
-            metavar="serve | work | render | batch | sign | template | loadtest | doctor",
-        ),
-        detail,
+    commands = top.add_subparsers(
+        required=True, prog="poster-service",
+        metavar="serve | work | render | batch | sign | template | loadtest | doctor",
     )  # fmt: skip
+    for name, help_ in HELP.items():
+        if name == "loadtest" or command not in (name, None):
+            commands.add_parser(name, help=help_)  # for the list
+        else:
+            from poster_service.commands.command_flags import add_command
+
+            add_command(commands, name, detail, parser)
     return top
 
 
-def _add_commands(commands: Any, detail: Detail) -> None:
-    """Add each command, with its flags and those of the settings."""
-
-    def command(name: str, run: Callable[..., int], help_: str, words: str = "") -> CommandParser:
-        # `--timeout-ms` is a setting, and an option of one render, which is what is meant there.
-        taken = flags(RenderOptions) if run in RENDERING else ()
-        added: CommandParser = commands.add_parser(
-            name, parents=[setting_flags(taken, detail, common=run in SERVING)], help=help_,
-            description=help_, usage=f"%(prog)s {words}[options]", epilog=MORE_HELP,
-        )  # fmt: skip
-        add_more_help(added, parser)
-        added.set_defaults(run=run, command=added)
-        return added
-
-    shown: Shown = "none" if detail == "settings" else detail
-    command("serve", run_serve, "serve HTTP until SIGTERM or Ctrl-C")
-    command("work", run_work, "run jobs of POSTER_JOBS_REDIS until SIGTERM or Ctrl-C")
-    render = command("render", run_render, "render one page to a file and leave", "FILE -o OUT ")
-    add_render_options(render, shown=shown)
-    items = command("batch", batch.run_batch, batch.HELP, "ITEMS --out FOLDER ")
-    batch.add_batch_options(items, shown)
-    signing = "print a signed URL of a template's picture, for <img>"
-    add_sign_options(command("sign", run_sign, signing, "TEMPLATE "), shown=shown)
-    template.add_template_options(
-        commands.add_parser(
-            "template", help=template.HELP, description=template.HELP,
-            usage="%(prog)s COMMAND [options]",
-        ),
-        setting_flags((), detail, common=True), parser,
-    )  # fmt: skip
-    about = "say what was found on this machine, render a test picture"
-    doctor = command("doctor", run_doctor, about)
-    doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
-    commands.add_parser("loadtest", help=LOADTEST)  # for the list; `main` never gets to it
-
-
-def setting_flags(
-    taken: Collection[str], detail: Detail, *, common: bool
-) -> argparse.ArgumentParser:
-    """A flag for every setting that is not a secret, by group; former names stay out of help.
-
-    Args:
-        taken: Flags that the command needs for something else.
-        detail: What the help shows.
-        common: Whether it shows the common settings if it does not show all.
-    """
-    made = argparse.ArgumentParser(add_help=False)
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for row in rows():
-        if row.flag is None or row.flag in taken:
-            continue
-        is_first = detail == "common" and common and row.name in COMMON
-        title = "common settings" if detail == "common" else f"settings: {row.group}"
-        if title not in groups:
-            groups[title] = made.add_argument_group(title)
-        help_ = describe(row) if is_first or detail != "common" else argparse.SUPPRESS
-        groups[title].add_argument(row.flag, dest=f"set_{row.name}", help=help_, metavar="V")
-    for former, present in RENAMED.items():
-        if present not in SECRETS and flag_of(former) not in taken:
-            made.add_argument(flag_of(former), dest=f"set_{former}", help=argparse.SUPPRESS)
-    if detail != "common":
-        secrets = "; ".join(describe(row) for row in rows() if row.flag is None)
-        made.add_argument_group("settings: secrets, as variables only", secrets)
-    return made
-
-
-def read_settings(options: argparse.Namespace) -> Settings:
+def read_settings(options: "argparse.Namespace") -> "Settings":
     """Settings from the environment and the flags.
 
     Raises:
         InvalidSettings: Names all faults together.
     """
+    from poster_service.settings import RENAMED, Settings
+
     names = (*Settings.model_fields, *RENAMED)
     given = {name: getattr(options, f"set_{name}", None) for name in names}
     return Settings.load(os.environ, given)
 
 
-def log_level(settings: Settings, options: argparse.Namespace) -> str:
+def log_level(settings: "Settings", options: "argparse.Namespace") -> str:
     """The level of the log; one that does not serve logs errors only, unless it is set."""
-    quiet = options.run not in SERVING and "log_level" not in settings.model_fields_set
+    quiet = not options.serves and "log_level" not in settings.model_fields_set
     return "error" if quiet else settings.log_level
 
 
@@ -221,6 +163,8 @@ def run_loadtest(arguments: Sequence[str]) -> int:
 
     Imported only here: its tables and plots would cost every start of the service 0.3 s.
     """
+    from poster_service.commands.usage import HELP, CommandParser
+
     try:
         from poster_service.loadtest import command
     except ModuleNotFoundError as error:
@@ -230,20 +174,10 @@ def run_loadtest(arguments: Sequence[str]) -> int:
         return 1
 
     loadtest = CommandParser(
-        prog="poster-service loadtest", description=LOADTEST, usage="%(prog)s [options]"
+        prog="poster-service loadtest", description=HELP["loadtest"], usage="%(prog)s [options]"
     )
     command.add_options(loadtest)
     options, unknown = loadtest.parse_known_args(arguments)
     if unknown:
         loadtest.refuse(unknown)
     return command.run(options)
-
-
-def run_doctor(settings: Settings, options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Print what was found; 0 when a test picture could be rendered."""
-    from poster_service import doctor
-
-    if options.find_chrome:
-        print(doctor.chrome_path(settings))  # noqa: T201 - the command's own words
-        return 0
-    return run_to_end(doctor.examine(settings))

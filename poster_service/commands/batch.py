@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from poster_service.jobs.local_batch import LocalBatch, Tally, Target
     from poster_service.render.request import Limits
 
-HELP = "render many items of a file (NDJSON or CSV) into a folder or a bucket; goes on where it was"
 BUCKETS = ("s3://", "gs://", "az://")
 REPORT = "failures.ndjson"
 NOT_BEGUN = 2

@@ -5,15 +5,13 @@ import asyncio
 import ctypes
 import gc
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poster_service import __version__, logs, telemetry
-from poster_service.bytecode import compiled
 from poster_service.clock import PauseAwareLoop
+from poster_service.commands.under_init import ensure_init
 from poster_service.errors import InvalidSettings
 from poster_service.settings import Settings
 
@@ -24,12 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How long ending every Chrome may take after the renders are done, on a loaded machine.
-CLEAN_UP_SECONDS = 2.0
-#: The same after a second signal, before init kills the service, whose folder is left then. Init's
-#: own default of 2 s is short for a loaded machine.
-KILL_GRACE_SECONDS = 6.0
-INIT = Path(__file__).parents[1] / "init.py"
 #: M_ARENA_MAX, M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h: one arena, and what is 128 KiB
 #: or more goes back at once. The latter two are glibc's own first values, which it else raises.
 MALLOC_OPTIONS = {-8: 1, -1: 128 << 10, -3: 128 << 10}
@@ -54,7 +46,8 @@ def run_work(settings: Settings, _: argparse.Namespace, given: Sequence[str]) ->
 
 
 def _run(settings: Settings, given: Sequence[str], *, only_jobs: bool) -> int:
-    ensure_init(given, settings)
+    logs.flush()
+    ensure_init(given, settings.stop_grace_seconds, settings.work_dir)
     logs.take_streams()
     for warning in settings.warnings:  # here, because this process may just have replaced one
         logs.event(logger, logging.WARNING, warning)
@@ -90,46 +83,6 @@ def serve_until_stopped(
 
     with asyncio.Runner(loop_factory=PauseAwareLoop) as runner:
         runner.run(serve(settings, report, make))
-
-
-def ensure_init(given: Sequence[str], settings: Settings) -> None:
-    """Replace this process by poster-init, which runs this command, unless it runs already.
-
-    Init waits a little longer for the service than the service waits for its renders.
-    POSTER_TEST_NO_INIT=1 leaves it out, for the tests that show what it prevents.
-    """
-    if init_in_front() or os.environ.get("POSTER_TEST_NO_INIT") == "1":
-        return
-    grace = settings.stop_grace_seconds + CLEAN_UP_SECONDS
-    init = [sys.executable, "-I", "-S", "-E", compiled(INIT), f"--grace={grace:g}"]
-    init += [f"--kill-grace={KILL_GRACE_SECONDS:g}"]
-    init += ledger_options(settings.work_dir)
-    # -P: what lies in the folder we happen to be called from must not be imported as ours.
-    command = [sys.executable, "-P", "-m", "poster_service", *given]
-    logs.flush()
-    os.execv(sys.executable, [*init, "--", *command])  # noqa: S606 - replaces us, no shell
-
-
-def ledger_options(work_dir: Path) -> list[str]:
-    """Have init write its ledger to the work folder; none where that folder is not writable.
-
-    A fault of the folder is reported later, by the part that cannot do without it.
-    """
-    try:
-        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        usable = work_dir.stat().st_uid == os.getuid() and os.access(work_dir, os.W_OK)
-    except OSError:
-        usable = False
-    # The pid stays ours: init takes the place of this very process.
-    return [f"--status-file={work_dir}/init-{os.getpid()}.json", "-u"] if usable else []
-
-
-def init_in_front() -> bool:
-    """Whether poster-init is an ancestor of this process (it sets POSTER_INIT_PID)."""
-    import psutil
-
-    named = os.environ.get("POSTER_INIT_PID", "")
-    return named.isdigit() and int(named) in {one.pid for one in psutil.Process().parents()}
 
 
 def give_memory_back() -> None:

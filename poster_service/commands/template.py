@@ -11,16 +11,15 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from poster_service import __version__
+from poster_service import __version__, logs
 from poster_service.commands.inputs import nearest_path
-from poster_service.commands.serve import ensure_init, serve_until_stopped
+from poster_service.commands.under_init import ensure_init
 from poster_service.commands.usage import Detail, add_more_help
 from poster_service.errors import OperatorError
 from poster_service.settings import Settings
 from poster_service.settings.defaults import default_templates
 from poster_service.similar import did_you_mean
 
-HELP = "make a template, check it, look at it while you edit it"
 NEW = "make a folder with a template that renders at once"
 CHECK = "list what is wrong with templates, without Chrome: file, line and what to do"
 PREVIEW = "serve a template on this machine only and render it again whenever a file is saved"
@@ -30,14 +29,14 @@ STARTER = Path(__file__).parent / "starter"
 def add_template_options(
     template: argparse.ArgumentParser,
     settings: argparse.ArgumentParser,
-    made: Callable[[Detail], argparse.ArgumentParser],
+    made: Callable[[Detail, str], argparse.ArgumentParser],
 ) -> None:
     """The commands below `template`; only the one that serves takes the settings as flags.
 
     Args:
         template: Gets the commands.
         settings: Has the flags of the settings.
-        made: Makes the whole command line, with help of a size.
+        made: Makes the command line with help of a size, and with the flags of one command.
     """
     commands = template.add_subparsers(
         required=True, metavar="new | check | preview", prog=template.prog
@@ -231,7 +230,9 @@ def run_preview(settings: Settings, options: argparse.Namespace, given: Sequence
         raise OperatorError(
             "correct this first; from then on mistakes are shown beside the picture"
         ) from faulty
-    ensure_init(given, settings)
+    logs.flush()
+    ensure_init(given, settings.stop_grace_seconds, settings.work_dir)
+    from poster_service.commands.serve import serve_until_stopped
     from poster_service.web.preview import preview_app
 
     with tempfile.TemporaryDirectory(prefix="poster-preview-") as root:

@@ -14,6 +14,18 @@ from typing import Any, Literal, NoReturn
 from poster_service.render.other_names import meant, option_in
 from poster_service.similar import did_you_mean
 
+#: Every command, in the order of the list of them, and what it does.
+HELP = {
+    "serve": "serve HTTP until SIGTERM or Ctrl-C",
+    "work": "run jobs of POSTER_JOBS_REDIS until SIGTERM or Ctrl-C",
+    "render": "render one page to a file and leave",
+    "batch": "render many items of a file (NDJSON or CSV) into a folder or a bucket; goes on where"
+    " it was",
+    "sign": "print a signed URL of a template's picture, for <img>",
+    "template": "make a template, check it, look at it while you edit it",
+    "doctor": "say what was found on this machine, render a test picture",
+    "loadtest": "drive a service with posters and hostile pages, and count what is left behind",
+}
 #: What a help shows: what is common, the settings alone, or everything.
 Detail = Literal["common", "settings", "all"]
 #: The flags that show more, and what they show.
@@ -100,13 +112,13 @@ def worded(message: str) -> str:
 
 
 def add_more_help(
-    command: argparse.ArgumentParser, made: Callable[[Detail], argparse.ArgumentParser]
+    command: argparse.ArgumentParser, made: Callable[[Detail, str], argparse.ArgumentParser]
 ) -> None:
     """Give a command the flags that show more help.
 
     Args:
         command: Gets them.
-        made: Makes the whole command line, with help of a size.
+        made: Makes the command line with help of a size, and with the flags of one command.
     """
 
     class More(argparse.Action):
@@ -118,7 +130,7 @@ def add_more_help(
         ) -> None:  # fmt: skip
             detail, _help = MORE[option_string or "--help-all"]
             words = parser.prog.split()[1:]
-            made(detail).parse_args([*words, "--help"])
+            made(detail, words[0]).parse_args([*words, "--help"])
 
     for flag, (_, help_) in MORE.items():
         command.add_argument(flag, nargs=0, action=More, help=help_, default=argparse.SUPPRESS)

@@ -241,7 +241,7 @@ async def sweep(work_dir: Path) -> list[Swept]:
 
 
 def _remove_ledgers(work_dir: Path) -> None:
-    """Remove the ledgers of inits that were killed before they could (`commands/serve.py`)."""
+    """Remove the ledgers of inits that were killed before they could (`commands/under_init.py`)."""
     for file in work_dir.glob("init-*.json"):
         pid = file.stem.removeprefix("init-")
         with contextlib.suppress(OSError, OverflowError):

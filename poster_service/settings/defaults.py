@@ -2,7 +2,6 @@
 
 import math
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -11,11 +10,6 @@ def default_templates() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "templates"
     return inside if inside.is_dir() else package.parent / "templates"
-
-
-def default_work_dir() -> Path:
-    """Short, because full Chrome dies at start when its TMPDIR has 70 characters or more."""
-    return Path(tempfile.gettempdir()) / f"poster-{os.getuid()}"
 
 
 def processors(root: Path = Path("/sys/fs/cgroup")) -> int:

@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from poster_service.early_settings import default_work_dir
 from poster_service.isolation import HtmlIsolation, Isolation
-from poster_service.settings.defaults import default_templates, default_work_dir, processors
+from poster_service.settings.defaults import default_templates, processors
 from poster_service.settings.fields import in_group
 from poster_service.settings.types import (
     ChromeUser,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from poster_service.early_settings import MOST_STOP_GRACE_SECONDS, STOP_GRACE_SECONDS
 from poster_service.settings.fields import in_group
 from poster_service.settings.types import (
     CompatibleApis,
@@ -231,9 +232,9 @@ class Operation(BaseModel):
         " rediss:// or unix://path. While it does not answer, each replica works by itself.",
     )
     stop_grace_seconds: float = operation(
-        5.0,
+        STOP_GRACE_SECONDS,
         ge=0,
-        le=600,
+        le=MOST_STOP_GRACE_SECONDS,
         description="Time for running renders to finish after SIGTERM, in seconds; then they are"
         " cut off. The default fits the 10 s after which Docker sends SIGKILL: ending the Chromes"
         " takes up to 2 s more, and removing what is left another 2.",

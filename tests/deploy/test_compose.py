@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from poster_service import __version__, credentials
-from poster_service.commands.serve import CLEAN_UP_SECONDS
+from poster_service.commands.under_init import CLEAN_UP_SECONDS
 from poster_service.credentials import from_lines, owner_of
 from poster_service.settings import Settings
 from tests.compose import SPELLINGS, composer, is_installed

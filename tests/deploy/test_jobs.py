@@ -10,7 +10,7 @@ import docket
 import pytest
 import yaml
 
-from poster_service.commands.serve import CLEAN_UP_SECONDS
+from poster_service.commands.under_init import CLEAN_UP_SECONDS
 from poster_service.jobs.queue import NAME
 from poster_service.settings import Settings
 from tests.compose import SPELLINGS, is_installed

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from poster_service import init
-from poster_service.commands.serve import CLEAN_UP_SECONDS
+from poster_service.commands.under_init import CLEAN_UP_SECONDS
 from poster_service.settings import Settings
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS
 from tests.deploy.harness import (

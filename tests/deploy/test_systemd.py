@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from poster_service.commands.serve import CLEAN_UP_SECONDS
+from poster_service.commands.under_init import CLEAN_UP_SECONDS
 from poster_service.settings import Settings
 from tests.deploy.conftest import DOCKER, INIT_KILL_SECONDS, tool
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from poster_service.cli import COMMON as SETTINGS
 from poster_service.cli import main
+from poster_service.commands.command_flags import COMMON as SETTINGS
 from poster_service.render.flags import COMMON, flag_of, flags
 from poster_service.render.options import RenderOptions
 from poster_service.settings.describe import rows

@@ -1,17 +1,38 @@
 """The APIs of other services that there are, and those that the settings switch on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 
 from poster_service.web.compat.api import COMPAT, VARIANTS, CompatibleApi, Variant
-from poster_service.web.compat.browserless.api import Browserless
-from poster_service.web.compat.cloudflare.api import Cloudflare
-from poster_service.web.compat.gotenberg.api import Gotenberg
 
-#: By the name in POSTER_COMPAT.
-APIS: dict[str, type[CompatibleApi]] = {
-    one.name: one for one in (Browserless, Cloudflare, Gotenberg)
+# Each is imported when the settings name it, before the service is ready: the models of their
+# bodies took 0.1 s of CPU of each start, and most services have none of them.
+
+
+def _browserless() -> CompatibleApi:
+    from poster_service.web.compat.browserless.api import Browserless
+
+    return Browserless()
+
+
+def _cloudflare() -> CompatibleApi:
+    from poster_service.web.compat.cloudflare.api import Cloudflare
+
+    return Cloudflare()
+
+
+def _gotenberg() -> CompatibleApi:
+    from poster_service.web.compat.gotenberg.api import Gotenberg
+
+    return Gotenberg()
+
+
+#: What makes each, by the name in POSTER_COMPAT.
+APIS: Mapping[str, Callable[[], CompatibleApi]] = {
+    "browserless": _browserless,
+    "cloudflare": _cloudflare,
+    "gotenberg": _gotenberg,
 }
 
 
