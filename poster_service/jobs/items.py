@@ -24,9 +24,9 @@ from poster_service.errors import (
     Fault,
     InvalidField,
 )
+from poster_service.jobs.records import StoredOptions, StoredRequest
 from poster_service.jobs.used_names import UsedNames
 from poster_service.render.faults import kind_of_value, unknown_option, validated
-from poster_service.render.options import RenderOptions
 from poster_service.render.placeholders import PlaceholderPage
 from poster_service.render.request import OPTIONS, Limits, RenderRequest
 from poster_service.render.source import KINDS, Html
@@ -150,7 +150,7 @@ class Common:
                 message = f"must be an object, not {kind_of_value(data)}"
                 raise InvalidField.of(Fault("data", message, "an object"))
             merged[Html.kind] = self._page.fill(data)
-        return RenderRequest.parse(merged, self.limits)
+        return StoredRequest.parse(merged, self.limits)
 
     def _check(self) -> None:
         given = dict(self.given)
@@ -159,15 +159,15 @@ class Common:
                 belongs = Fault(name, "belongs to the items", f"{name} in each item")
                 raise InvalidField.of(belongs)
         if any(name in given for name in _SOURCES):
-            RenderRequest.parse(given, self.limits)
+            StoredRequest.parse(given, self.limits)
             if isinstance(page := given.get(Html.kind), str):
                 self._page = PlaceholderPage(page)
             return
-        known = {name: given[name] for name in given if name in RenderOptions.model_fields}
-        _, faults = validated(RenderOptions, known, strict=True)
+        known = {name: given[name] for name in given if name in StoredOptions.model_fields}
+        _, faults = validated(StoredOptions, known, strict=True)
         unknown = [str(name) for name in given if name not in OPTIONS]
         some = unknown[:MOST_FAULTS]
-        faults += [unknown_option(name, RenderOptions, OPTIONS) for name in some]
+        faults += [unknown_option(name, StoredOptions, OPTIONS) for name in some]
         if faults:
             raise InvalidField.of(*faults)
 

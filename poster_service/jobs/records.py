@@ -23,6 +23,7 @@ from poster_service.jobs.webhook_options import Webhook
 from poster_service.render.declaration import Option
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import Asset, RenderRequest
+from poster_service.render.storage_options import ObjectOptions
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 #: How a job may end.
@@ -34,8 +35,23 @@ Phase = Literal["rendering", "storing", "waiting"]
 ID_BYTES = 16
 
 
-class JobOptions(RenderOptions):
-    """The options of a render, and those that only a job has."""
+class StoredOptions(RenderOptions):
+    """The options of a render whose result is stored, whether it asks for that or not."""
+
+    object: Annotated[
+        ObjectOptions | None,
+        Option("How the stored result is named and served.", changes_output=False),
+    ] = None
+
+
+class StoredRequest(RenderRequest):
+    """A render request whose result is stored."""
+
+    declared: ClassVar[type[RenderOptions]] = StoredOptions
+
+
+class JobOptions(StoredOptions):
+    """The options of a stored render, and those that only a job has."""
 
     webhook: Annotated[
         Webhook | None,
@@ -43,7 +59,7 @@ class JobOptions(RenderOptions):
     ] = None
 
 
-class JobRequest(RenderRequest):
+class JobRequest(StoredRequest):
     """A render request with the options of a job."""
 
     declared: ClassVar[type[RenderOptions]] = JobOptions

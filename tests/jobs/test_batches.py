@@ -257,6 +257,16 @@ async def test_a_caller_may_have_some_batches(service: Service) -> None:
     await ended(service, await accepted(service, {"common": COMMON}, coloured("red")))
 
 
+async def test_results_of_items_have_the_names_that_are_wanted(service: Service) -> None:
+    """Without `store`, which all of them are: by the common part, and by an item's own."""
+    mine = {"object": {"name": "mine.png"}}
+    common = {**COMMON, "object": {"name": "common.png"}}
+    batch = await accepted(service, {"common": common}, coloured("red"), coloured("red", **mine))
+    await ended(service, batch)
+    urls = [one["url"] for one in await items_of(service, batch)]
+    assert [url.rpartition("/all/")[2] for url in urls] == ["common.png", "mine.png"]
+
+
 @pytest.mark.slow
 async def test_a_batch_holds_up_no_other_caller(
     work_dir: Any, monkeypatch: pytest.MonkeyPatch

@@ -132,6 +132,16 @@ async def test_forms_and_html_are_taken_too(service: Service) -> None:
     assert jobs[0]["result"]["object"] == jobs[1]["result"]["object"]
 
 
+@pytest.mark.parametrize("more", [{}, {"store": True}])
+async def test_a_result_has_the_name_that_its_caller_wants(
+    service: Service, more: dict[str, Any]
+) -> None:
+    """Whether it says that it is to be stored or not: the result of a job always is."""
+    options = {**more, "object": {"name": "cards/mine.{extension}"}}
+    job = await reached(service, await submitted(service, html=RED, **SMALL, **options))
+    assert job["result"]["object"] == "all/cards/mine.png"
+
+
 async def test_a_running_job_is_cancelled_at_once(service: Service) -> None:
     """Its Chrome is free, and no other job suffers; it stays cancelled."""
     identity = await submitted(service, **SLOW)
