@@ -105,6 +105,18 @@ async def test_one_field_that_is_wrong(
     assert found.kind == "text/plain; charset=UTF-8"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "least"), [("paperWidth", "-1", "0.1"), ("marginTop", "300", "0")]
+)
+async def test_a_length_that_cannot_be_is_told_in_inches(
+    service: Service, name: str, value: str, least: str
+) -> None:
+    """As it was sent, and not in the pixels that it became."""
+    found = await post(service, CONVERT, {"index.html": PAGE}, **{name: value})
+    why = f"it is out of range; allowed: {least} to 200 inches"
+    assert found.text == "Invalid form data: " + wrong(name, value, why)
+
+
 async def test_a_field_that_is_not_known_is_ignored(service: Service) -> None:
     """As Gotenberg does; of a field that is there twice the first counts."""
     assert (await shot(service, nothing="x", landscape="foo")).size == (800, 600)

@@ -3,6 +3,7 @@
 Values that a caller sent are shown to that caller alone: the log has the error itself, without.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
@@ -188,8 +189,16 @@ def _of_caller(error: CallerError, values: Mapping[str, str]) -> str:
     return "Invalid form data: " + "\n".join(_lines(error.faults, values))
 
 
+def in_inches(fault: Fault) -> Fault:
+    """The fault of a length in the unit of the form, where it is in CSS pixels."""
+    least = {"paper": "0.1", "margin": "0"}.get(re.sub("[A-Z].*", "", fault.field))
+    if least is None or not fault.message.endswith("is out of range"):
+        return fault
+    return Fault(fault.field, "it is out of range", f"{least} to 200 inches")
+
+
 def _lines(faults: tuple[Fault, ...], values: Mapping[str, str]) -> Iterator[str]:
-    for one in faults:
+    for one in map(in_inches, faults):
         if not one.field:
             yield str(one)
             continue
