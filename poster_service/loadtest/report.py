@@ -52,7 +52,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "checked": result.checked,
         "left": {kind: result.left_by_kind()[kind] for kind in ZEROS},
         "left_listed": [each.as_json() for each in result.left], "problems": result.problems,
-        "flatness": result.flatness(), "samples": result.numbers,
+        "flatness": result.flatness(), "resources": result.resources(), "samples": result.numbers,
     }  # fmt: skip
 
 

@@ -62,6 +62,8 @@ class Result:
         checked: False with --no-census: what is left is not known.
         left: What was left, at rest and after the end.
         problems: Everything else that is wrong, in sentences.
+        before: The service at rest, when it last started.
+        rest: The service at rest after the load.
     """
 
     target: str
@@ -75,6 +77,7 @@ class Result:
     hits: Counter[str] = field(default_factory=Counter)
     left: list[Left] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    before: Snapshot | None = None
     rest: Snapshot | None = None
 
     @property
@@ -93,6 +96,18 @@ class Result:
     def flatness(self) -> dict[str, tuple[float, float]]:
         """Medians of the first and the last tenth of the service's longest run."""
         return flatness(self.numbers)
+
+    def resources(self) -> dict[str, tuple[int, int]]:
+        """What the service holds at rest, before the load and after it, for each resource.
+
+        During the load descriptors vary by how many Chromes and callers there are: six for each
+        Chrome.
+        """
+        before, rest = (one.resources.get("service") if one else None
+                        for one in (self.before, self.rest))  # fmt: skip
+        if before is None or rest is None:
+            return {}
+        return {name: (before[name], rest[name]) for name in before if name in rest}
 
 
 Show = Callable[["Run"], Coroutine[Any, Any, None]]
@@ -163,6 +178,7 @@ class Run:
             if {one.key for one in before.rows} == {one.key for one in snapshot.rows}:
                 break
         self._rest = Rest(snapshot)
+        self.result.before = snapshot
 
     async def _load_with(self, show: Show) -> None:
         """Run the load, and everything that goes on during it."""
@@ -291,6 +307,18 @@ class Run:
             self.result.problems.append(str(error))
         else:
             self._add(left)
+            await self._close_what_is_open()
+
+    async def _close_what_is_open(self) -> None:
+        """Wait until the service has closed what belonged to the processes that have just gone."""
+        assert self.watch is not None
+        before = self.result.resources().get("fds", (0, 0))[0]
+
+        def more(snapshot: Snapshot) -> list[Left]:
+            now = snapshot.resources.get("service", {}).get("fds", 0)
+            return [Left("descriptor", 0, None, "")] * (now - before)
+
+        self.result.rest, _ = await self.watch.settle(more, self.plan.settle)
 
     def _judge(self) -> None:
         self.result.judged = self.outcomes.judged()
