@@ -299,7 +299,6 @@ class Pool:
         """Adapt to the demand and replace unfit Chromes, at intervals, for ever."""
         state = self._state
         check = HealthCheck(
-            self.spec.instance,
             self.spec.instance_dir,
             lambda: state.in_state(State.READY) + state.in_state(State.WARM),
         )

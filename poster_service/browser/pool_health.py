@@ -5,13 +5,13 @@ Its own file because it only looks: what to do with an unfit Chrome is the pool'
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from poster_service.browser.pool_state import PoolEntry
 from poster_service.errors import ChromeDied
-from poster_service.process.census import LEASE_BITS, unhealthy
+from poster_service.process.census import unhealthy_below
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,13 @@ class HealthCheck:
     and the dead part is a zombie for as long as the Chrome is ready.
     """
 
-    def __init__(self, instance: int, folder: Path, ready: Callable[[], list[PoolEntry]]) -> None:
+    def __init__(self, folder: Path, ready: Callable[[], list[PoolEntry]]) -> None:
         """Say which Chromes to check.
 
         Args:
-            instance: The instance that they belong to.
             folder: Where their lease folders are.
             ready: Returns those that are ready now; which they are changes during a check.
         """
-        self._instance = instance
         self._folder = folder
         self._ready = ready
         self._unhealthy: frozenset[tuple[int, int]] = frozenset()
@@ -42,25 +40,26 @@ class HealthCheck:
 
     async def unfit(self) -> list[PoolEntry]:
         """The ready Chromes that must be replaced; to be called at equal intervals."""
-        before = self._unhealthy
-        if self._ready():
+        before, homeless = self._unhealthy, frozenset[int]()
+        shims = {each.number: each.chrome.group.shim_pid for each in self._ready() if each.chrome}
+        if shims:
             try:
-                self._unhealthy = await asyncio.to_thread(unhealthy, self._instance)
+                self._unhealthy, homeless = await asyncio.to_thread(self._look, shims)
             except Exception:  # one check that failed is no reason to stop checking
                 logger.exception("checking the processes of ready Chromes failed")
         # Twice in a row, since every process is a zombie for the moment until it is reaped.
-        leases = {lease for lease, _ in before & self._unhealthy}
-        unfit = self._signs.missing(self._ready(), asyncio.get_running_loop().time())
-        unfit += await asyncio.to_thread(self._without_folder, self._ready())
-        return [
-            entry
-            for entry in self._ready()
-            if entry.number % (1 << LEASE_BITS) in leases or entry in unfit
-        ]
+        unfit = {number for number, _ in before & self._unhealthy} | homeless
+        silent = self._signs.missing(self._ready(), asyncio.get_running_loop().time())
+        return [entry for entry in self._ready() if entry.number in unfit or entry in silent]
 
-    def _without_folder(self, ready: list[PoolEntry]) -> list[PoolEntry]:
-        """Those whose lease folder was removed from outside: they may fail in any way."""
-        return [entry for entry in ready if not (self._folder / str(entry.number)).exists()]
+    def _look(self, shims: Mapping[int, int]) -> tuple[frozenset[tuple[int, int]], frozenset[int]]:
+        """Number and pid of what is stopped or dead, and the Chromes whose folder is gone.
+
+        A lease folder that was removed from outside may have its Chrome fail in any way.
+        """
+        bad = {(number, pid) for number, shim in shims.items() for pid in unhealthy_below(shim)}
+        gone = {number for number in shims if not (self._folder / str(number)).exists()}
+        return frozenset(bad), frozenset(gone)
 
 
 class SignsOfLife:

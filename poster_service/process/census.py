@@ -29,6 +29,8 @@ LEASE_BITS = 22
 #: How long a backstop waits for the processes that it killed, in seconds; under load one took 3.9 s
 #: to exit (docs/facts.md).
 SWEEP_SECONDS = 10.0
+#: Half of what one read of a file in /proc returns at most, in bytes.
+HALF_PAGE = 2048
 
 
 @dataclass(frozen=True)
@@ -155,15 +157,6 @@ def tagged(instance: int | None = None) -> Iterator[Seen]:
             yield seen
 
 
-def unhealthy(instance: int) -> frozenset[tuple[int, int]]:
-    """Lease and pid of every process of an instance that is stopped or a zombie.
-
-    Reads all of /proc: call it from a thread.
-    """
-    bad = (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
-    return frozenset((seen.lease, seen.pid) for seen in tagged(instance) if seen.state in bad)
-
-
 def inspect(pid: int, tag: int) -> Seen | None:
     """One process as it is now, with the tag that was read of it; None when it is gone."""
     try:
@@ -241,17 +234,40 @@ def _kill(seen: Seen) -> bool:
     return False
 
 
+def unhealthy_below(pid: int) -> frozenset[int]:
+    """Pids of a process and all its descendants of which each is stopped or a zombie.
+
+    What is left of a lease is below its shim, so this reads a few files of a Chrome, where a search
+    for its tag reads all of /proc: 0.6 instead of 11 ms of CPU on a machine with 2,800 processes.
+    """
+    return frozenset(each for each in (pid, *_descendants(pid)) if _state(each) in (b"T", b"Z"))
+
+
+def _state(pid: int) -> bytes:
+    """The state of a process as a letter (proc_pid_stat(5)); empty when it is gone."""
+    with contextlib.suppress(OSError):
+        # Its name, in brackets, may have any bytes in it.
+        return _content(f"/proc/{pid}/stat").rpartition(b") ")[2][:1]
+    return b""
+
+
 def memory_below(pid: int) -> int:
     """Bytes of anonymous and shared memory of all descendants of a process."""
-    total, todo = 0, _children(pid)
-    while todo:
-        child = todo.pop()
-        todo += _children(child)
+    total = 0
+    for each in _descendants(pid):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            for line in _content(f"/proc/{child}/status").splitlines():
+            for line in _content(f"/proc/{each}/status").splitlines():
                 if line.startswith((b"RssAnon:", b"RssShmem:")):
                     total += int(line.split()[1]) << 10
     return total
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """All descendants of a process, zombies too."""
+    todo = _children(pid)
+    while todo:
+        yield (child := todo.pop())
+        todo += _children(child)
 
 
 def _children(pid: int) -> list[int]:
@@ -271,11 +287,18 @@ def _children(pid: int) -> list[int]:
 def _content(file: str) -> bytes:
     """The content of a file of /proc, of which the kernel returns a page at a time.
 
+    A page that is not half full is the last one: the kernel cuts between entries, of which each is
+    short or a page of its own.
+
     Raises:
         OSError: It cannot be opened or read.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return b"".join(iter(lambda: os.read(descriptor, 1 << 16), b""))
+        found = part = os.read(descriptor, 1 << 16)
+        while len(part) > HALF_PAGE:
+            part = os.read(descriptor, 1 << 16)
+            found += part
+        return found
     finally:
         os.close(descriptor)

@@ -1,6 +1,7 @@
 """The witness: who is alive, who is a zombie, what is left on disk."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -218,3 +219,30 @@ def test_memory_is_what_descendants_hold_and_not_what_they_share_with_files() ->
     assert 80 << 20 < held < 160 << 20
     assert census.memory_below(os.getpid()) < 80 << 20
     assert census.memory_below(2**22 + 1) == 0
+
+
+def test_what_is_stopped_or_a_zombie_below_a_process_is_found_and_nothing_else() -> None:
+    """Also in a session of its own, and itself; of more children than one read of /proc returns."""
+    script = (
+        "import os, signal\n"
+        "for n in range(700):\n"
+        "    if os.fork() == 0: os._exit(0)\n"
+        "pid = os.fork()\n"
+        "if pid == 0: os.setsid(); signal.pause()\n"
+        "print(pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    with contextlib.ExitStack() as undo:
+        command = [sys.executable, "-c", script]
+        parent = undo.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+        undo.callback(parent.kill)
+        assert parent.stdout is not None
+        inner = int(parent.stdout.readline())
+        undo.callback(os.kill, inner, signal.SIGKILL)
+        wait_until(lambda: len(census.unhealthy_below(parent.pid)) == 700, "all are zombies")
+        assert not {parent.pid, inner} & census.unhealthy_below(parent.pid)
+        os.kill(inner, signal.SIGSTOP)
+        wait_until(lambda: inner in census.unhealthy_below(parent.pid), "it is stopped")
+        parent.send_signal(signal.SIGSTOP)
+        wait_until(lambda: parent.pid in census.unhealthy_below(parent.pid), "so is the parent")
+    assert census.unhealthy_below(parent.pid) == frozenset()
