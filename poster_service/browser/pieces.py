@@ -11,8 +11,9 @@ import pybase64
 #: Base64 as the pipe returns it: as text, or where it is large as a part of the message, or in
 #: pieces. Decoding empties the pieces.
 Base64 = str | memoryview | list[bytes]
-#: From this size on it is decoded in a thread, in characters: a tenth of a millisecond.
-LARGE = 1 << 18
+#: From this size on it is decoded in a thread, in characters: a tenth of a millisecond, which is
+#: about what a thread's turn takes.
+LARGE = 1 << 20
 
 
 async def decoded(data: Base64) -> bytes:
