@@ -108,7 +108,7 @@ async def test_one_field_that_is_wrong(
 @pytest.mark.parametrize(
     ("name", "value", "least"), [("paperWidth", "-1", "0.1"), ("marginTop", "300", "0")]
 )
-async def test_a_length_that_cannot_be_is_told_in_inches(
+async def test_a_length_that_cannot_be_is_refused_in_inches(
     service: Service, name: str, value: str, least: str
 ) -> None:
     """As it was sent, and not in the pixels that it became."""
