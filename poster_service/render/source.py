@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
+from yarl import URL
 
 from poster_service.errors import Fault
 from poster_service.origins import origin_of
@@ -96,7 +97,7 @@ class Markdown(OptionGroup):
 
 
 def _http_address(url: str) -> str:
-    """An address that a page can be loaded from, if it is one.
+    """An address that a page can be loaded from, if it is one; its host in ASCII.
 
     Raises:
         ValueError: With what is wrong; its text is for the caller, and does not show the address.
@@ -109,9 +110,25 @@ def _http_address(url: str) -> str:
         raise ValueError("has a user or password in it; use credentials")
     if not authority or authority.startswith(":"):
         raise ValueError("names no host")
+    if not authority.isascii():
+        url = f"{scheme}://{_ascii(authority)}{rest.removeprefix(authority)}"
     if not origin_of(url):
         raise ValueError("is not an http or https address")
     return url
+
+
+def _ascii(authority: str) -> str:
+    """Host and port of an address as the network knows them (RFC 5891, UTS #46).
+
+    What a browser would do with `bücher.example`, done before the policy looks at the host.
+
+    Raises:
+        ValueError: It is not a name of a host.
+    """
+    try:
+        return URL(f"http://{authority}").raw_authority
+    except ValueError:
+        raise ValueError("has a host that is not a domain name") from None
 
 
 class Url(OptionGroup):

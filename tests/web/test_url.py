@@ -216,7 +216,7 @@ async def test_redirects_without_an_end_end(service: Service, server: LocalServe
      "http://:80/", "https://a b/", "https://example.com/\n", " https://example.com/",
      "https://user@example.com/", "https://user:word@example.com/", "https://example.com:99999/",
      "https://x/" + "y" * 8_000, "blob:https://example.com/1", "http:example.com",
-     "https://good.example\\@10.0.0.1/"],
+     "https://good.example\\@10.0.0.1/", "http://a\u2100b.example/", "http://\xad/"],
 )  # fmt: skip
 async def test_what_is_no_address_of_the_web_is_400(service: Service, url: str) -> None:
     """Before a Chrome is leased; the error does not repeat it, for it may hold a secret."""
@@ -227,6 +227,18 @@ async def test_what_is_no_address_of_the_web_is_400(service: Service, url: str) 
         assert "credentials" in found["detail"]
         assert "word" not in json.dumps(found["errors"]).replace("password", "")
     assert renders(service) == before
+
+
+async def test_a_host_that_is_not_ascii_is_what_a_browser_makes_of_it(
+    service: Service, server: LocalServer
+) -> None:
+    """Full-width digits are an IPv4 address; the policy looks at what will be asked."""
+    wide = server.address.replace("127.", "\uff11\uff12\uff17.")
+    assert await colour(await shown(service, f"{wide}/page")) == await colour(
+        await shown(service, f"{server.address}/page")
+    )
+    found = await refused(service, "http://\uff11\uff10.0.0.1/")
+    assert (found["status"], found["code"]) == (422, "fetch_denied")
 
 
 async def test_pictures_and_text_are_rendered_as_chrome_displays_them(
