@@ -1,6 +1,8 @@
 """GET /openapi.json says what the service does, all of it, and nothing else."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from poster_service import errors
 from poster_service.errors import InvalidField
 from poster_service.problems import status_of
 from poster_service.render.declaration import entries
+from poster_service.render.json_schema import plain_schema
 from poster_service.render.network_options import CookieOptions
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import OPTIONS, Limits, RenderRequest
@@ -230,3 +233,30 @@ async def test_who_has_a_token_reads_it(start_service: StartService) -> None:
     async with service.client.get(f"{service.address}/openapi.json", headers=headers) as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
         assert "/render/{template}" not in (await answer.json())["paths"]
+
+
+async def test_renders_do_not_wait_until_it_is_made(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes half a second of CPU: in a thread, and for requests at once it is the same."""
+    threads: list[threading.Thread] = []
+    make = openapi.document
+
+    def made_and_noted(app: web.Application) -> dict[str, Any]:
+        threads.append(threading.current_thread())
+        return make(app)
+
+    monkeypatch.setattr(openapi, "document", made_and_noted)
+    service = await start_service(tokens="")
+    answers = await asyncio.gather(*(service.get("/openapi.json") for _ in range(4)))
+    found = {await answer.text() for answer in answers}
+    assert len(found) == 1
+    assert "/render" in json.loads(found.pop())["paths"]
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_a_schema_is_the_callers_own() -> None:
+    """It is made once, and what one caller makes of it is not seen by the next."""
+    plain_schema(RenderOptions)["properties"].clear()
+    assert plain_schema(RenderOptions)["properties"]
