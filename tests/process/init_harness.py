@@ -170,13 +170,20 @@ class Life:
         return read(self.err)
 
     def close(self) -> None:
-        """End the processes that the test has not ended itself."""
+        """End the processes that the test has not ended itself.
+
+        What forks while it is looked for has children that were not seen, so until none is left;
+        zombies are left to who reaps them.
+        """
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for pid in tagged(self.tag):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + LIMIT_S
+        while left := [pid for pid in tagged(self.tag) if state(pid) not in ("", "Z")]:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            assert time.monotonic() < end, f"processes outlived KILL: {left}"
 
 
 class Starter:
