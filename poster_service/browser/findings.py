@@ -4,19 +4,17 @@ One script waits for fonts and pictures and then reports, so that both take one 
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 from poster_service.browser import glyphs, page_setup
 from poster_service.browser.frames import STEADY, STILL
-from poster_service.browser.page_calls import PageCalls, evaluation
+from poster_service.browser.page_access import PageAccess
+from poster_service.browser.page_calls import evaluation
 from poster_service.browser.settle import settled
-from poster_service.browser.witness import MAX_ADDRESS, MAX_LOST_ELEMENTS, SEARCH, Witness
-from poster_service.browser.world import World
+from poster_service.browser.witness import MAX_ADDRESS, MAX_LOST_ELEMENTS, SEARCH
 
 logger = logging.getLogger(__name__)
 
@@ -35,25 +33,10 @@ class PageFindings:
         text: The less common characters that the page may show, each once; known once painted.
     """
 
-    def __init__(
-        self,
-        calls: PageCalls,
-        world: World,
-        witness: Witness,
-        frames: Callable[[float, float], contextlib.AbstractAsyncContextManager[None]],
-        *,
-        is_warm: bool,
-    ) -> None:
-        """Set up.
-
-        Args:
-            calls: To the page.
-            world: Its isolated world.
-            witness: Gets what the page did not load and what its scripts failed with.
-            frames: Has frames drawn while inside, after some seconds and then every so many.
-            is_warm: Whether the document was loaded for an earlier render.
-        """
-        self._calls, self._world, self._witness, self._frames = calls, world, witness, frames
+    def __init__(self, access: PageAccess, *, is_warm: bool) -> None:
+        """`is_warm` is whether the document was loaded for an earlier render."""
+        self._calls, self._world = access.calls, access.world
+        self._witness, self._frames = access.witness, access.frames
         #: Properties of the window; a page that does not know their names cannot replace them.
         self._errors_key = NO_KEY if is_warm else f"poster_{secrets.token_hex(4)}"
         self._seen_key = NO_KEY if is_warm else f"poster_{secrets.token_hex(4)}"

@@ -4,16 +4,15 @@ Its own file because several events of Chrome's may end it, and none of them is 
 """
 
 import asyncio
-import contextlib
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from poster_service.browser.frames import PATIENCE, SLOW, STILL
-from poster_service.browser.page_calls import PageCalls, retrieve_exception, settle
+from poster_service.browser.page_access import PageAccess
+from poster_service.browser.page_calls import retrieve_exception, settle
 from poster_service.browser.page_requests import PageRequests
 from poster_service.browser.types import ADDRESS, Request, Route, WaitUntil
-from poster_service.browser.witness import Witness
 from poster_service.errors import DISPLAYED, Fault, NotAPage, PageFailed
 
 #: How many requests may be under way on an idle network.
@@ -29,17 +28,10 @@ class Loading:
             names it; {} without one.
     """
 
-    def __init__(
-        self,
-        calls: PageCalls,
-        requests: PageRequests,
-        witness: Witness,
-        target: str,
-        frames: Callable[[float, float], contextlib.AbstractAsyncContextManager[None]],
-    ) -> None:
-        """`frames` has frames drawn while inside, after some seconds and then every so many."""
-        self._calls, self._requests, self._witness = calls, requests, witness
-        self._target, self._frames = target, frames
+    def __init__(self, access: PageAccess, requests: PageRequests, target: str) -> None:
+        """`requests` answers those of the page; `target` is the id of its main frame."""
+        self._calls, self._witness, self._frames = access.calls, access.witness, access.frames
+        self._requests, self._target = requests, target
         self.is_warm = False
         self.listener: dict[str, Any] = {}
         loop = asyncio.get_running_loop()

@@ -6,14 +6,12 @@ script, and again at the end, in case the page has replaced them.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Callable
 
 from poster_service.browser.frames import STEADY
-from poster_service.browser.page_calls import PageCalls
+from poster_service.browser.page_access import PageAccess
 from poster_service.browser.types import Look
-from poster_service.browser.world import NAME, World
+from poster_service.browser.world import NAME
 from poster_service.errors import Fault, InvalidField
 
 #: Rounds in which what moves is brought to its end; what ends may begin something else.
@@ -117,14 +115,8 @@ _INVALID = """((selectors) => {
 class PageLook:
     """Changes how one page looks."""
 
-    def __init__(
-        self,
-        calls: PageCalls,
-        world: World,
-        frames: Callable[[float, float], contextlib.AbstractAsyncContextManager[None]],
-    ) -> None:
-        """`frames` has frames drawn while inside, after some seconds and then every so many."""
-        self._calls, self._world, self._frames = calls, world, frames
+    def __init__(self, access: PageAccess) -> None:
+        self._calls, self._world, self._frames = access.calls, access.world, access.frames
         self._look = Look()
 
     async def check_selectors(self, selectors: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from poster_service.browser.frames import STEADY, Frames
 from poster_service.browser.header_footer import measured, overflows
 from poster_service.browser.loading import Loading
 from poster_service.browser.look import PageLook
+from poster_service.browser.page_access import PageAccess
 from poster_service.browser.page_calls import (
     PageCalls,
     errors_end_chrome,
@@ -109,12 +110,12 @@ class PosterPage:
         self._world = world = World(calls, attached.target)
         contents = Contents(calls.send, world, connection.allow_more)
         self._capture = Capture(calls.send, calls.expecting_much, self._frames, world, contents)
-        going = self._frames_going
-        self.findings = PageFindings(calls, world, witness, going, is_warm=is_warm)
-        self.look = PageLook(calls, world, going)
-        self.scrolling = Scrolling(calls, world, self._requests.traffic, going)
-        self.waits = PageWaits(calls, world, witness, going)
-        self.loading = Loading(calls, self._requests, witness, attached.target, going)
+        access = PageAccess(calls, world, witness, self._frames_going)
+        self.findings = PageFindings(access, is_warm=is_warm)
+        self.look = PageLook(access)
+        self.scrolling = Scrolling(access, self._requests.traffic)
+        self.waits = PageWaits(access)
+        self.loading = Loading(access, self._requests, attached.target)
         self.loading.is_warm = is_warm
         #: Where the memory of its picture is counted.
         self._share: Share | None = None

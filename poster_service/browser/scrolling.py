@@ -6,14 +6,12 @@ limited.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from poster_service.browser.frames import STEADY
-from poster_service.browser.page_calls import PageCalls
+from poster_service.browser.page_access import PageAccess
 from poster_service.browser.traffic import Traffic
-from poster_service.browser.world import World
 
 #: Steps of one viewport's height, and how often a page may grow.
 MOST_STEPS, MOST_GROWTHS = 500, 50
@@ -54,15 +52,10 @@ class Scrolling:
         has_grown: Whether the page became higher than it was.
     """
 
-    def __init__(
-        self,
-        calls: PageCalls,
-        world: World,
-        traffic: Traffic,
-        frames: Callable[[float, float], contextlib.AbstractAsyncContextManager[None]],
-    ) -> None:
-        """`frames` has frames drawn while inside, after some seconds and then every so many."""
-        self._calls, self._world, self._traffic, self._frames = calls, world, traffic, frames
+    def __init__(self, access: PageAccess, traffic: Traffic) -> None:
+        """`traffic` counts what the page requests."""
+        self._calls, self._world, self._frames = access.calls, access.world, access.frames
+        self._traffic = traffic
         self.has_grown = False
 
     async def through(self, seconds: float, most_height: float) -> Unfinished:

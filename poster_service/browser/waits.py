@@ -6,16 +6,12 @@ here has a time of its own: the render's deadline ends every wait.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 from poster_service.browser.frames import STEADY
-from poster_service.browser.page_calls import PageCalls
+from poster_service.browser.page_access import PageAccess
 from poster_service.browser.types import Awaited
-from poster_service.browser.witness import Witness
-from poster_service.browser.world import World
 from poster_service.errors import Fault, WaitFailed
 from poster_service.quoting import quoted
 
@@ -61,15 +57,9 @@ _ASK = """(async () => {
 class PageWaits:
     """Waits for one page."""
 
-    def __init__(
-        self,
-        calls: PageCalls,
-        world: World,
-        witness: Witness,
-        frames: Callable[[float, float], contextlib.AbstractAsyncContextManager[None]],
-    ) -> None:
-        """`frames` has frames drawn while inside, after some seconds and then every so many."""
-        self._calls, self._world, self._witness, self._frames = calls, world, witness, frames
+    def __init__(self, access: PageAccess) -> None:
+        self._calls, self._world = access.calls, access.world
+        self._witness, self._frames = access.witness, access.frames
 
     async def wait_for(self, awaited: Awaited) -> None:
         """Wait until all of what is awaited holds at once.
