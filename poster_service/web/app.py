@@ -62,7 +62,7 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=middlewares)
     app[SERVICE] = service
     app[BODY_LIMITS] = BodyLimits.of(service.settings)
-    app[openapi.MADE] = {}
+    app[openapi.DOCUMENT] = openapi.CachedDocument()
     app[fonts.FONTS] = FontList(service.engine.pool.spec.fonts)
     incoming.threads()  # created now and not in a request: it reads the number of processors
     app.add_routes([*handlers.routes(service.settings), openapi.ROUTE])

@@ -5,6 +5,7 @@ Made from what the service runs on: its routes and their docstrings, the declare
 (openapi_operations.py), which has what none of those knows.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from poster_service.problems import INTERNAL
 from poster_service.problems import status_of as problem_status
 from poster_service.render.json_schema import Json
 from poster_service.render.request import RenderRequest
+from poster_service.single_flight import Flights
 from poster_service.web import (
     batches,
     fonts,
@@ -58,19 +60,38 @@ PROBLEM_TYPE = "application/problem+json"
 ANYWHERE: Errors = (errors.HeadersTooLarge, errors.BadRequest, errors.Overloaded)
 
 
-#: The document, with tokens and without, and for the templates there are: both may change.
-MADE = web.AppKey("made", dict[tuple[bool, int], str])
+class CachedDocument:
+    """The document as JSON, until the tokens or the templates change."""
+
+    def __init__(self) -> None:
+        self._state: tuple[bool, int] | None = None
+        self._text = ""
+        self._flights: Flights[str, None] = Flights()
+
+    async def text(self, app: web.Application) -> str:
+        """The document of an application as it is now; requests at the same time share the work."""
+        service = app[SERVICE]
+        state = bool(service.tokens.entries), service.engine.templates.generation
+        if state == self._state:
+            return self._text
+        flight = self._flights.find(state) or self._flights.start(state, self._make(app), None)
+        with flight.aboard() as task:
+            await asyncio.wait({task})
+            text = self._text = task.result()
+        self._state = state
+        return text
+
+    async def _make(self, app: web.Application) -> str:
+        """Create it in a thread: renders must not wait for half a second of CPU."""
+        return await beside(LARGE, lambda: json.dumps(document(app), ensure_ascii=False))
+
+
+DOCUMENT = web.AppKey("document", CachedDocument)
 
 
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json: this document."""
-    made, service = request.app[MADE], request.app[SERVICE]
-    state = bool(service.tokens.entries), service.engine.templates.generation
-    text = made.get(state)
-    if text is None:  # half a second of CPU, which renders must not wait for
-        text = await beside(LARGE, lambda: json.dumps(document(request.app), ensure_ascii=False))
-        made.clear()
-        made[state] = text
+    text = await request.app[DOCUMENT].text(request.app)
     return web.Response(text=text, content_type=JSON_TYPE)
 
 
