@@ -62,15 +62,35 @@ class Deliverer:
         Raises:
             PosterError: It could not be sent or stored.
         """
-        status = None
-        if options.destination is not None:
-            with self._counted("destination"):
-                status = await self._sender.send(pictures[0], options.destination, caller)
-        if storage is None:
-            return Delivered((), status)
+        status = await self.send(pictures, options, caller)
+        stored = () if storage is None else await self.store(pictures, options, caller, storage)
+        return Delivered(stored, status)
+
+    async def send(
+        self, pictures: Sequence[Picture], options: RenderOptions, caller: str
+    ) -> int | None:
+        """Send a result where its options want it: the status of the answer, None for nowhere.
+
+        Raises:
+            DestinationDenied: The network policy forbids it.
+            DestinationFailed: It was not accepted.
+        """
+        if options.destination is None:
+            return None
+        with self._counted("destination"):
+            return await self._sender.send(pictures[0], options.destination, caller)
+
+    async def store(
+        self, pictures: Sequence[Picture], options: RenderOptions, caller: str, storage: Storage
+    ) -> tuple[StoredResult, ...]:
+        """Store a result.
+
+        Raises:
+            InvalidField: Two outputs would have the same name.
+            StorageFailed: It could not be stored.
+        """
         with self._counted("store"):
-            stored = await results.store(storage, pictures, options, caller)
-        return Delivered(tuple(stored), status)
+            return tuple(await results.store(storage, pictures, options, caller))
 
 
 def known(result: Result, delivered: Delivered) -> dict[str, Any]:

@@ -6,8 +6,8 @@ once: a worker that was thought dead goes on until its next sign of life. Then i
 dropped; objects are named by their content, so nothing is overwritten.
 
 No failure of Redis ends a job: what must be written is written again until it succeeds. If this
-process dies meanwhile, the ticket is delivered to another. A storage that fails for longer than the
-retries here take sends the job back to the queue, until it has failed for too long.
+process dies meanwhile, the ticket is delivered to another. A storage that is away for longer than
+a job waits for it (`storage_outage.py`) sends the job back to the queue, until that is too long.
 
 A job is lost only when workers died while they rendered it: neither a death while its result was
 being stored counts, nor a worker that was thought dead and is heard of again.
@@ -19,7 +19,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -38,12 +38,14 @@ from poster_service.errors import (
     StorageFailed,
 )
 from poster_service.jobs.batch_requests import BatchRequests
-from poster_service.jobs.delivery import Deliverer, known
+from poster_service.jobs.delivery import Delivered, Deliverer, known
 from poster_service.jobs.events import Events
 from poster_service.jobs.queue import JobQueue
 from poster_service.jobs.record_store import Claimed, Patience, RecordStore, Why
 from poster_service.jobs.records import Job, JobRequest, Outcome, Phase, files_of
+from poster_service.jobs.results import StoredResult
 from poster_service.jobs.storage import Storage
+from poster_service.jobs.storage_outage import StorageOutage
 from poster_service.logs import event, request_id
 from poster_service.problems import problem_of
 from poster_service.render.cache import Answer
@@ -64,6 +66,9 @@ BEAT_SECONDS = 1.0
 #: What may be different a moment later is tried again after so many seconds, in the same attempt.
 RETRY_SECONDS = (1.0, 5.0, 25.0)
 RETRIED = (LoadError, ChromeDied, StorageFailed, DestinationFailed)
+#: How long a job waits for a storage that is away before it goes back to the queue, in seconds: the
+#: start of a store takes less, and then its result is not rendered again.
+OUTAGE_SECONDS = 30.0
 #: For how long a job goes back to the queue after the storage has failed, in seconds: longer than
 #: the restart of a store or of its network takes, and no longer than a caller should wait in vain.
 STORAGE_SECONDS = 900.0
@@ -140,6 +145,7 @@ class Runner:
         self._workshop = workshop
         self._store = store
         self._queue = queue
+        self._outage = StorageOutage()
         self._works: dict[str, asyncio.Task[tuple[Outcome, Mapping[str, Any]]]] = {}
         self._stop_at: float | None = None
         self.active = InFlight()
@@ -262,17 +268,35 @@ class Runner:
     async def _delivered(
         self, one: Running, answer: Answer, request: RenderRequest
     ) -> dict[str, Any]:
-        workshop, pictures = self._workshop, answer.rendered.pictures
+        deliverer, storage = self._workshop.deliverer, self._workshop.storage
+        what = (answer.rendered.pictures, request.options, one.job.caller)
 
-        async def deliver() -> dict[str, Any]:
-            with workshop.engine.buffers.open() as share:
-                share.require(answer.rendered.size)
-                delivered = await workshop.deliverer.deliver(
-                    pictures, request.options, one.job.caller, workshop.storage
-                )
-                return known(await Result.of(answer, request), delivered)
+        async def send() -> int | None:
+            with self._room_for(answer):
+                return await deliverer.send(*what)
 
-        return await self._retried(one, "storing", deliver)
+        async def store() -> tuple[StoredResult, ...]:
+            one.phase = "storing"
+            with self._room_for(answer):
+                return await deliverer.store(*what, storage)
+
+        status = await self._retried(one, "storing", send)
+        # What was sent is not sent again because the storage fails.
+        stored = await self._retried(
+            one, "storing", lambda: self._outage.store(store, OUTAGE_SECONDS, lambda: waits(one))
+        )
+        return known(await Result.of(answer, request), Delivered(stored, status))
+
+    @contextlib.contextmanager
+    def _room_for(self, answer: Answer) -> Iterator[None]:
+        """Memory for the bytes of a result while they are sent or stored.
+
+        Raises:
+            LoadError: There is none.
+        """
+        with self._workshop.engine.buffers.open() as share:
+            share.require(answer.rendered.size)
+            yield
 
     async def _retried(self, one: Running, phase: Phase, what: Callable[[], Awaitable[T]]) -> T:
         """Do something, again where that makes sense.
@@ -285,7 +309,7 @@ class Runner:
             try:
                 return await what()
             except RETRIED as error:
-                if isinstance(error, Stopping):
+                if isinstance(error, Stopping) or is_outage(error):
                     raise
                 event(logger, logging.INFO, "a job is tried again", code=error.code)
                 one.phase = "waiting"
@@ -347,6 +371,17 @@ def why_lost(job: Job) -> str:
     if job.deaths >= PATIENCE.deaths:
         return f"{job.deaths} workers have died while they rendered it"
     return f"it was begun {PATIENCE.attempts} times, and no worker came to its end"
+
+
+def waits(one: Running) -> None:
+    """Note that a job waits for the storage."""
+    event(logger, logging.INFO, "a job waits for the storage", code=StorageFailed.code)
+    one.phase = "waiting"
+
+
+def is_outage(error: PosterError) -> bool:
+    """Whether the storage was away for as long as a job waits for it in one attempt."""
+    return isinstance(error, StorageFailed) and error.may_pass
 
 
 def may_be_stored_later(error: StorageFailed, job: Job) -> bool:
