@@ -15,6 +15,15 @@ in `open` from the moment in which its job is created; taking it out counts the 
 
 from poster_service.jobs.scripts import COMMON, ENDS
 
+#: Of a batch that is being received; those that its caller has already are known for longer.
+_RECEIVING = """
+local batch, seconds, caller, longer = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local B, own = P .. ':batch:' .. batch, P .. ':batches:' .. caller
+local function count_it()
+    redis.call('ZADD', own, now + tonumber(seconds), batch)
+    redis.call('EXPIRE', own, longer)
+end
+"""
 _BATCH = (
     COMMON
     + ENDS
@@ -36,42 +45,60 @@ end
 """
 )
 
-#: Begin to receive a batch. ARGV: batch, seconds, caller, most batches. Returns whether there is
-#: room for it.
+#: Begin to receive a batch. ARGV: batch, seconds, caller, seconds of accepted ones, most batches.
+#: Returns whether there is room for it; also where it has begun, and the answer to that was lost.
 BEGIN = (
     COMMON
+    + _RECEIVING
     + """
-local batch, seconds, caller = ARGV[3], ARGV[4], ARGV[5]
-local own = P .. ':batches:' .. caller
 redis.call('ZREMRANGEBYSCORE', own, '-inf', now)
-if redis.call('ZCARD', own) >= tonumber(ARGV[6]) then return 0 end
-redis.call('ZADD', own, now + tonumber(seconds), batch)
-redis.call('EXPIRE', own, seconds)
-redis.call('HSET', P .. ':batch:' .. batch, 'id', batch, 'caller', caller, 'state', 'receiving')
-redis.call('EXPIRE', P .. ':batch:' .. batch, seconds)
+if redis.call('ZSCORE', own, batch) then return 1 end
+if redis.call('ZCARD', own) >= tonumber(ARGV[7]) then return 0 end
+count_it()
+redis.call('HSET', B, 'id', batch, 'caller', caller, 'state', 'receiving')
+redis.call('EXPIRE', B, seconds)
 return 1
 """
 )
 
-#: Forget a batch that was not received to its end. ARGV: batch, seconds, caller.
+#: A sign of life of the receiver of a batch. ARGV: batch, seconds, caller, seconds of accepted
+#: ones. Returns whether it is known.
+RENEW = (
+    COMMON
+    + _RECEIVING
+    + """
+if redis.call('HGET', B, 'state') ~= 'receiving' then return 0 end
+redis.call('EXPIRE', B, seconds)
+redis.call('EXPIRE', B .. ':blocks', seconds)
+count_it()
+return 1
+"""
+)
+
+#: Forget a batch that was not received to its end. One of which there are jobs stays: it was
+#: accepted, and the answer to that was lost. ARGV: batch, seconds, caller.
 ABORT = (
     COMMON
+    + _RECEIVING
     + """
-local B = P .. ':batch:' .. ARGV[3]
+if tonumber(redis.call('HGET', B, 'begun') or '0') > 0 then return 0 end
 redis.call('DEL', B, B .. ':blocks')
-redis.call('ZREM', P .. ':batches:' .. ARGV[5], ARGV[3])
+redis.call('ZREM', P .. ':batches', batch)
+redis.call('ZREM', own, batch)
 return 1
 """
 )
 
 #: Accept a batch that was received. ARGV: batch, seconds, name of the idempotency key or '',
-#: fingerprint, fields and values. Returns {what, id}: new; or same or other, and nothing changed.
+#: fingerprint, fields and values. Returns {what, id}: new, also where the answer to that was lost;
+#: same, other or gone, and nothing changed.
 COMMIT = (
     _BATCH
     + """
 local name, fingerprint = ARGV[5], ARGV[6]
 local caller = redis.call('HGET', B, 'caller')
 if not caller then return {'gone', batch} end
+if redis.call('HGET', B, 'state') ~= 'receiving' then return {'new', batch} end
 local key = P .. ':key:' .. caller .. ':' .. name
 local known = name ~= '' and redis.call('GET', key)
 if known then

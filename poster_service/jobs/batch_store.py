@@ -10,8 +10,9 @@ from poster_service.jobs.batch_records import Batch, job_id
 from poster_service.jobs.record_store import PREFIX, Scripts, failures
 from poster_service.jobs.records import Job, packed, unpacked
 
-#: How long a batch may take to be received, in seconds.
-RECEIVE_SECONDS = 900
+#: How long a batch that is being received is known without a sign of life of its receiver, in
+#: seconds: for so long it counts among those of its caller after that has died.
+RECEIVE_SECONDS = 60
 #: The field of the common part, among blocks.
 COMMON = "common"
 
@@ -28,6 +29,7 @@ class BatchStore:
         """
         self._client = client
         self._seconds = seconds
+        self._longer = max(seconds, RECEIVE_SECONDS)
         self._scripts = Scripts(client)
 
     async def begin(self, batch: str, caller: str, most: int) -> bool:
@@ -36,7 +38,16 @@ class BatchStore:
         Raises:
             QueueUnavailable: Redis did not do it in time.
         """
-        return bool(await self._run(scripts.BEGIN, batch, caller, most, seconds=RECEIVE_SECONDS))
+        arguments = (batch, caller, self._longer, most)
+        return bool(await self._run(scripts.BEGIN, *arguments, seconds=RECEIVE_SECONDS))
+
+    async def renew(self, batch: str, caller: str) -> None:
+        """Say that a batch is still being received.
+
+        Raises:
+            QueueUnavailable: Redis did not do it in time.
+        """
+        await self._run(scripts.RENEW, batch, caller, self._longer, seconds=RECEIVE_SECONDS)
 
     async def add_block(self, batch: str, number: int, items: Sequence[Any]) -> None:
         """Store a block of a batch that is being received.
@@ -90,7 +101,7 @@ class BatchStore:
 
         Returns:
             "new" and its id; "same" and the id of the batch that came with this key before, or
-            "other" if that was a different one; "gone" if it took too long to receive it.
+            "other" if that was a different one; "gone" if Redis was away for too long meanwhile.
 
         Raises:
             QueueUnavailable: Redis did not do it in time.

@@ -1,13 +1,15 @@
 """A batch that is being received: its items go into compressed blocks as they come."""
 
+import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from poster_service import telemetry
+from poster_service.detached import detached
 from poster_service.errors import (
-    BodyTooSlow,
     Fault,
     InvalidField,
     KeyReused,
@@ -15,9 +17,13 @@ from poster_service.errors import (
     TooManyBatches,
 )
 from poster_service.jobs.batch_records import BLOCK_BYTES, BLOCK_ITEMS, Batch
-from poster_service.jobs.batch_store import RECEIVE_SECONDS, BatchStore
+from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.items import ItemData
 from poster_service.jobs.records import packed
+
+#: How often a batch that is being received is renewed, in seconds: a few times of those for which
+#: it is known (`batch_store.RECEIVE_SECONDS`).
+RENEW_SECONDS = 15.0
 
 
 class Intake:
@@ -29,6 +35,7 @@ class Intake:
         self._block: list[tuple[int, str, Mapping[str, Any]]] = []
         self._bytes = self._blocks = self._total = 0
         self._digest = hashlib.sha256()
+        self._renewing = detached(self._keep_renewing())
 
     @classmethod
     async def begin(cls, store: BatchStore, batch: str, caller: str, most: int) -> Self:
@@ -74,8 +81,7 @@ class Intake:
         Raises:
             InvalidField: It has no items.
             KeyReused: The key came with another batch before.
-            BodyTooSlow: It took too long.
-            QueueUnavailable: Redis does not answer.
+            QueueUnavailable: Redis does not answer, or was away for so long that what came is lost.
         """
         if not self._total:
             raise InvalidField.of(Fault("items", "is empty", "at least one item"))
@@ -94,12 +100,13 @@ class Intake:
         digest = self._digest.hexdigest()
         what, identity = await self._store.commit(self._batch, fields, key, digest)
         if what == "gone":
-            raise BodyTooSlow.of(Fault("", "the batch took too long", f"up to {RECEIVE_SECONDS} s"))
+            raise QueueUnavailable("the batch was lost while it was received; send it again")
         if what != "new":
             await self.abort()
         if what == "other":
             raise KeyReused("this Idempotency-Key has been used with another batch")
         batch = await self._store.get(identity)
+        self._renewing.cancel()
         if batch is None:
             raise QueueUnavailable("the batch is gone from the Redis of the jobs")
         return batch, what == "new"
@@ -110,7 +117,14 @@ class Intake:
         Raises:
             QueueUnavailable: Redis does not answer; it expires then.
         """
+        self._renewing.cancel()
         await self._store.abort(self._batch, self._caller)
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(QueueUnavailable):
+                await self._store.renew(self._batch, self._caller)
 
     async def _put(self) -> None:
         await self._store.add_block(self._batch, self._blocks, self._block)

@@ -1,5 +1,6 @@
 """POST /batches and what becomes of them: many renders of one kind in one request."""
 
+import contextlib
 import functools
 import json
 import time
@@ -9,7 +10,7 @@ from typing import Any, Literal, NotRequired
 from aiohttp import hdrs, web
 from typing_extensions import TypedDict
 
-from poster_service.errors import Fault, InvalidField
+from poster_service.errors import Fault, InvalidField, QueueUnavailable
 from poster_service.jobs.batch_records import Batch, BatchState, job_id
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.delivery import with_addresses
@@ -105,7 +106,8 @@ async def submit(request: web.Request) -> web.Response:
             is_received = True
         finally:
             if not is_received:
-                await intake.abort()
+                with contextlib.suppress(QueueUnavailable):  # what has come expires by itself then
+                    await intake.abort()
     if is_new:
         await service.batches.accepted(batch)
     answer = await _answer(service, batch)

@@ -8,8 +8,9 @@ import docket
 import pytest
 from redis.asyncio import Redis
 
-from poster_service.errors import InvalidField, KeyReused, TooManyBatches
-from poster_service.jobs import record_store
+from poster_service.errors import InvalidField, KeyReused, QueueUnavailable, TooManyBatches
+from poster_service.jobs import batch_store, record_store
+from poster_service.jobs import intake as intakes
 from poster_service.jobs.batch_records import Batch, job_id
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.intake import Intake
@@ -17,6 +18,7 @@ from poster_service.jobs.items import Common, ItemBounds, ItemReader
 from poster_service.jobs.record_store import Patience, RecordStore
 from poster_service.render.request import Limits
 from tests.conftest import short_folder
+from tests.jobs.waiting import until
 from tests.web.redis_server import Server
 
 COMMON = {"html": "<p>{{ n }}"}
@@ -60,7 +62,11 @@ def jobs(client: Any) -> RecordStore:
 
 async def accepted(store: BatchStore, number: int = 3, key: str = "", most: int = 9) -> Batch:
     """A batch of so many items."""
-    intake = await Intake.begin(store, secrets.token_hex(16), "anna", most)
+    return await added(await Intake.begin(store, secrets.token_hex(16), "anna", most), number, key)
+
+
+async def added(intake: Intake, number: int = 3, key: str = "") -> Batch:
+    """A batch that is being received, accepted with so many items."""
     reader = ItemReader(Common(COMMON, Limits()), ItemBounds())
     for place in range(1, number + 1):
         item: Any = reader.of_value(place, {"data": {"n": place}})
@@ -242,8 +248,45 @@ async def test_a_caller_has_a_number_of_batches(store: BatchStore) -> None:
     await accepted(store, 1, most=2)
 
 
+async def test_a_batch_whose_receiver_has_died_takes_no_room(
+    store: BatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon after; one whose receiver lives does, however long it takes."""
+    monkeypatch.setattr(batch_store, "RECEIVE_SECONDS", 1)
+    monkeypatch.setattr(intakes, "RENEW_SECONDS", 0.1)
+    living = await Intake.begin(store, "a" * 32, "ben", 1)
+    await accepted(store, 1, most=1)  # of anna
+    assert await store.begin("b" * 32, "anna", 2)
+
+    async def has_room() -> bool:
+        return await store.begin("c" * 32, "anna", 2)
+
+    await until(has_room)
+    assert not await store.begin("d" * 32, "anna", 2)
+    assert not await store.begin("e" * 32, "ben", 1)
+    await living.abort()
+    with pytest.raises(QueueUnavailable, match="send it again"):  # it is not known any more
+        await added(living)
+
+
+async def test_a_command_that_is_sent_twice_counts_once(store: BatchStore) -> None:
+    """The client of Redis sends it again where it had no answer."""
+    batch = "a" * 32
+    assert [await store.begin(batch, "anna", 1) for _ in range(2)] == [True, True]
+    await store.add_block(batch, 0, [(1, "1", {})])
+    for _ in range(2):
+        assert await store.commit(batch, {"total": "1", "blocks": "1"}, "k", "f") == ("new", batch)
+    assert await store.feed(batch, 0, [(1, {"item": {}})])
+    assert await store.commit(batch, {"total": "1", "blocks": "1"}, "k", "f") == ("new", batch)
+    assert not await store.feed(batch, 0, [(1, {"item": {}})])
+    await store.abort(batch, "anna")  # the answer to the acceptance had been lost
+    found = await store.get(batch)
+    assert found is not None
+    assert (found.state, found.open, await store.unfinished()) == ("running", 1, [batch])
+
+
 async def test_a_batch_without_items_is_refused(store: BatchStore) -> None:
-    """And one that took too long."""
+    """As a whole."""
     with pytest.raises(InvalidField, match="at least one item"):
         await accepted(store, 0)
 
