@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
+
 from tests.jobs.fleet import Fleet
 from tests.jobs.waiting import until
 
@@ -30,15 +32,21 @@ class Watch:
         if response.status == 503:  # its Redis is away
             return len(self.ended)
         assert response.status == 200, await response.text()
-        for line in (await response.read()).splitlines():
-            one = json.loads(line)
-            # A presigned address differs from answer to answer; what it is of stays.
-            one["url"] = (one.get("url") or "").partition("?")[0]
-            if one["state"] in ENDS:
-                assert self.ended.setdefault(one["id"], one) == one
-            else:
-                assert one["id"] not in self.ended, one
+        try:
+            lines = (await response.read()).splitlines()
+        except aiohttp.ClientPayloadError:  # its Redis went away meanwhile
+            return len(self.ended)
+        for line in lines:
+            self._note(json.loads(line))
         return len(self.ended)
+
+    def _note(self, item: dict[str, Any]) -> None:
+        # A presigned address differs from answer to answer; what it is of stays.
+        item["url"] = (item.get("url") or "").partition("?")[0]
+        if item["state"] in ENDS:
+            assert self.ended.setdefault(item["id"], item) == item
+        else:
+            assert item["id"] not in self.ended, item
 
     async def until_ended(self, count: int, seconds: float = 90.0) -> None:
         """Wait until so many items have ended."""

@@ -115,7 +115,7 @@ class Chaos:
         while self._workers:
             stack, worker = self._workers.pop()
             await stack.aclose()
-            assert worker.process.returncode == 0, self.done
+            assert (worker.process.returncode, self.done) == (0, self.done)
 
     async def kill_worker(self) -> None:
         """Without a warning; another one begins in its folder."""
@@ -129,7 +129,7 @@ class Chaos:
         """By TERM; another one begins in its folder."""
         stack, worker = self._workers.pop(self.dice.randrange(len(self._workers)))
         await stack.aclose()
-        assert worker.process.returncode == 0, self.done
+        assert (worker.process.returncode, self.done) == (0, self.done)
         await self.start_worker(worker.work_dir)
 
     async def suspend_worker(self) -> None:
@@ -174,6 +174,7 @@ async def chaotic(seed: int) -> AsyncIterator[Chaos]:
         front = Front(s3.endpoint)
         more = {
             "isolation": "context", "storage_timeout_ms": 10_000, "jobs_per_caller": 10_000,
+            "batches_per_caller": 1_000,
             "webhook_secrets": f"all={SECRET}", "webhook_retry_seconds": "0" + ",1" * 19,
         }  # fmt: skip
         async with receiving() as receiver, serving(front.answer) as front.address:

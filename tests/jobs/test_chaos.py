@@ -1,87 +1,41 @@
-"""Jobs while workers, their Redis and the storage are killed, stopped and started again."""
+"""Jobs and batches while workers, Redis and the storage are killed, stopped, started again."""
 
 import asyncio
-import collections
+import json
 import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from yarl import URL
 
-from tests.jobs.chaos import SECRET, Chaos, chaotic
+from tests.jobs.chaos import Chaos, chaotic
+from tests.jobs.chaos_watch import Observer, can_be_had
 from tests.jobs.waiting import until
 
-#: Jobs that are sent while one thing goes wrong: about as many as are rendered meanwhile.
-AT_A_STROKE = 25
-#: How many jobs are asked for at a time, half of them the oldest.
-LOOKED_AT = 20
-ENDED = ("done", "failed", "cancelled")
+#: Jobs that are sent while one thing goes wrong, about as many as are rendered meanwhile; and how
+#: many of them come alone: the others are a batch.
+AT_A_STROKE, ALONE = 25, 10
+#: A batch whose items do not become jobs all at once, in the longer form.
+LARGE_BATCH = 1_100
+SIZE = {"width": 40, "height": 20, "isolation": "context"}
 #: Names of docket's that are there for as long as there is a queue, after any jobs.
 LASTING = re.compile(
     r"poster-(jobs|webhooks):(stream|queue|workers|task-workers:\w+|leases:[\w-]+)"
 )
 
 
-class Observer:
-    """Looks at jobs again and again: one that has ended must never change."""
-
-    def __init__(self, chaos: Chaos) -> None:
-        self._chaos = chaos
-        self.jobs: list[str] = []
-        self.ended: dict[str, Any] = {}
-        #: The ids of the webhooks of each job.
-        self.reported: dict[str, set[str]] = collections.defaultdict(set)
-
-    @property
-    def left(self) -> list[str]:
-        """The jobs that are not known to have ended, in their order."""
-        return [one for one in self.jobs if one not in self.ended]
-
-    async def look(self, identity: str) -> None:
-        """Look at a job."""
-        chaos = self._chaos
-        response = await chaos.fleet.service.get(f"/jobs/{identity}")
-        if response.status == 503:  # its Redis is away
-            return
-        job = await response.json()
-        assert response.status == 200, (identity, job, chaos.done)
-        known = {name: job[name] for name in ("state", "finished", "attempts", "problem")}
-        known["object"] = (job["result"] or {}).get("object")
-        if job["state"] in ENDED:
-            assert self.ended.setdefault(identity, known) == known, chaos.done
-        else:
-            assert identity not in self.ended, (job, chaos.done)
-
-    def take_webhooks(self) -> None:
-        """Take what has been received; soon, because signatures are good for some minutes."""
-        got = self._chaos.receiver.got
-        while got:
-            one = got.pop()
-            message = one.verified(SECRET)
-            self.reported[message["data"]["job"]].add(one.id)
-
-    async def keep_looking(self) -> None:
-        """Look at some of the jobs, old and new, ended or not."""
-        while True:
-            self.take_webhooks()
-            dice, left, half = self._chaos.dice, self.left, LOOKED_AT // 2
-            some = [*left[:half], *dice.sample(self.jobs, min(half, len(self.jobs)))]
-            for identity in some:
-                await self.look(identity)
-            await asyncio.sleep(0.5)
-
-
-async def accepted(chaos: Chaos, place: int) -> str:
-    """The id of a job, sent again with its key for as long as its Redis is away."""
-    fleet = chaos.fleet
-    body = {
-        "html": f"<p>{place}", "width": 40, "height": 20, "isolation": "context",
-        "webhook": {"url": chaos.receiver.address},
-    }  # fmt: skip
-    headers = {"Idempotency-Key": f"job-{place}"}
+async def accepted(chaos: Chaos, path: str, key: str, body: Mapping[str, Any]) -> str:
+    """The id of a job or batch, sent again with its key for as long as its Redis is away."""
+    service = chaos.fleet.service
+    is_stream = path == "/batches" and "common" in body
+    headers = {"Idempotency-Key": key}
+    if is_stream:
+        headers["Content-Type"] = "application/x-ndjson"
     while True:
-        async with fleet.service.client.post(
-            f"{fleet.service.address}/jobs", json=body, headers=headers
+        given: dict[str, Any] = {"data": lines_of(body)} if is_stream else {"json": body}
+        async with service.client.post(
+            f"{service.address}{path}", headers=headers, **given
         ) as response:
             if response.status == 202:
                 return str((await response.json())["id"])
@@ -89,20 +43,46 @@ async def accepted(chaos: Chaos, place: int) -> str:
         await asyncio.sleep(0.2)
 
 
+async def lines_of(body: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """A batch as NDJSON that comes in pieces, so that things go wrong in the middle of it."""
+    yield json.dumps({"common": body["common"]}).encode() + b"\n"
+    for place, item in enumerate(body["items"]):
+        yield json.dumps(item).encode() + b"\n"
+        if place % 5 == 0:
+            await asyncio.sleep(0.02)
+
+
+async def send_batch(chaos: Chaos, observer: Observer, places: Sequence[int]) -> None:
+    """Send a batch, by turns inline and as NDJSON."""
+    common = {"html": "<p>{{ n }}", **SIZE, "webhook": {"url": chaos.receiver.address}}
+    items = [{"id": f"item-{place}", "data": {"n": place}} for place in places]
+    is_stream = len(observer.batches) % 2 == 0
+    body = {"common": common, "items": items} if is_stream else {**common, "items": items}
+    key = f"batch-{places[0]}"
+    observer.accept(await accepted(chaos, "/batches", key, body), len(items))
+
+
+async def send(chaos: Chaos, observer: Observer, places: Sequence[int]) -> None:
+    """Send jobs: some alone, the others as a batch."""
+    if places[ALONE:]:
+        await send_batch(chaos, observer, places[ALONE:])
+    for place in places[:ALONE]:
+        body = {"html": f"<p>{place}", **SIZE, "webhook": {"url": chaos.receiver.address}}
+        observer.jobs.append(await accepted(chaos, "/jobs", f"job-{place}", body))
+
+
 async def struck(chaos: Chaos, observer: Observer, count: int) -> None:
     """Send so many jobs while things go wrong, and go on until all have ended."""
-
-    async def send(places: range) -> None:
-        for place in places:
-            observer.jobs.append(await accepted(chaos, place))
-
     looking = asyncio.create_task(observer.keep_looking())
+    first = LARGE_BATCH if count > LARGE_BATCH else 0
     try:
-        for first in range(0, count, AT_A_STROKE):
-            places = range(first, min(first + AT_A_STROKE, count))
-            await asyncio.gather(chaos.strike(), send(places))
+        if first:
+            await asyncio.gather(chaos.strike(), send_batch(chaos, observer, range(first)))
+        for begin in range(first, count, AT_A_STROKE):
+            places = range(begin, min(begin + AT_A_STROKE, count))
+            await asyncio.gather(chaos.strike(), send(chaos, observer, places))
             assert not looking.done(), looking.exception()
-        while observer.left:
+        while observer.left or observer.batches_left:
             assert not looking.done(), looking.exception()
             await chaos.strike()
             await asyncio.sleep(1)
@@ -117,42 +97,41 @@ async def struck(chaos: Chaos, observer: Observer, count: int) -> None:
     [pytest.param(200, marks=pytest.mark.slow), pytest.param(2_000, marks=pytest.mark.endurance)],
 )
 async def test_every_job_ends_once(count: int) -> None:
-    """With one result and one webhook; nothing is left of the workers, and every key expires."""
+    """With one result and one webhook; nothing is left of the workers, and every key expires.
+
+    Some come alone, the others as items of batches.
+    """
     async with chaotic(count) as chaos:
         observer = Observer(chaos)
         await struck(chaos, observer, count)
         assert {kind.__name__ for kind in chaos.kinds} <= set(chaos.done)
-        assert len(set(observer.jobs)) == count
-        for identity in observer.jobs:
-            await observer.look(identity)
-        failed = [one["problem"] for one in observer.ended.values() if one["state"] != "done"]
-        assert failed == [], chaos.done
-        await can_be_had(chaos, observer.jobs[:: max(1, count // 200)])
+        await observer.look_at_all()
+        items = [one["job"] for batch in observer.batches for one in observer.items(batch).values()]
+        assert len({*observer.jobs, *items}) == len(observer.jobs) + len(items) == count
+        assert observer.problems() == [], chaos.done
+        await can_be_had(chaos, [*observer.jobs, *items][:: max(1, count // 200)])
         await have_been_reported(observer)
-        await nothing_stays(chaos, observer.jobs)
-
-
-async def can_be_had(chaos: Chaos, jobs: list[str]) -> None:
-    """The result of each of these jobs is in the store."""
-    for identity in jobs:
-        url = URL((await chaos.fleet.job(identity))["result"]["url"], encoded=True)
-        async with chaos.fleet.service.client.get(url) as response:
-            assert response.status == 200, (identity, chaos.done)
+        await nothing_stays(chaos, [*observer.jobs, *observer.batches])
 
 
 async def have_been_reported(observer: Observer) -> None:
-    """Each job under one id, which may come more than once."""
+    """Each job that came alone, and each batch, under one id, which may come more than once."""
+    expected = {*observer.jobs, *observer.batches}
 
     async def all_have_come() -> bool:
         observer.take_webhooks()
-        return len(observer.reported) >= len(observer.jobs)
+        return len(observer.reported) >= len(expected)
 
     await until(all_have_come)
-    assert observer.reported.keys() == set(observer.jobs)
+    assert observer.reported.keys() == expected
     assert [ids for ids in observer.reported.values() if len(ids) > 1] == []
+    for batch, items in observer.batches.items():
+        said = observer.finished[batch]
+        assert (said["items"], said["round"]) == (items, 0), said
+        assert said["counts"] == {"done": items, "failed": 0, "cancelled": 0}, said
 
 
-async def nothing_stays(chaos: Chaos, jobs: list[str]) -> None:
+async def nothing_stays(chaos: Chaos, jobs: Sequence[str]) -> None:
     """No job waits, no ticket is left, and each key that is not the queue's own expires."""
     with chaos.fleet.redis.client() as client:
 
@@ -160,8 +139,13 @@ async def nothing_stays(chaos: Chaos, jobs: list[str]) -> None:
             streams = ("poster-jobs:stream", "poster-webhooks:stream")
             return not any(client.xlen(one) for one in streams)
 
+        async def no_reception_counts() -> bool:  # of those that were broken off
+            return not client.zcount("poster-job:batches:", time.time(), "+inf")
+
         await until(are_delivered)
-        assert client.zcard("poster-job:queued") == client.zcard("poster-job:running") == 0
+        await until(no_reception_counts)
+        for waiting in ("queued", "running", "batches", "unfinished:"):
+            assert client.zcard(f"poster-job:{waiting}") == 0, (waiting, chaos.done)
         keys = [key.decode() for key in client.scan_iter()]
         lasting = [key for key in keys if client.ttl(key) == -1]
         assert [key for key in lasting if not LASTING.fullmatch(key)] == [], chaos.done
