@@ -6,13 +6,15 @@ reports which characters the fonts cover. A machine without `fc-list` renders al
 without warnings of missing glyphs.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import threading
+import time
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -62,6 +64,8 @@ _IGNORABLE = (
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zs", "Zl", "Zp"))
 #: Characters that the text shaper replaces where a font lacks them (HarfBuzz, hb-ot-shape).
 _STAND_INS = {"\u2011": "\u2010"}
+#: Within so many ns of a change another may leave the same time.
+SETTLED_NS = 1_000_000_000
 #: So many drawn characters are remembered before none is added; a text has fewer by far.
 MAX_DRAWN = 50_000
 
@@ -131,7 +135,10 @@ class Fonts:
     options: FontOptions = field(default_factory=FontOptions)
     cache: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _seen: tuple[object, ...] | None = None
+    #: Each folder, and when an entry of it was last added or removed.
+    _seen: tuple[tuple[str, int], ...] | None = None
+    #: Whether a later change of these folders would show in their times.
+    _is_settled: bool = False
     _identity: str = ""
     _coverage: Coverage | None = None
     _is_known: bool = False
@@ -172,12 +179,22 @@ class Fonts:
         It depends on folders, names and sizes, so that replicas with the same fonts share it.
         """
         with self._lock:
+            if self._is_unchanged():
+                return self._identity
             folders = (*SYSTEM_FOLDERS, *self.options.folders)
-            seen = tuple(_times_of(folders))
+            now, seen = time.time_ns(), tuple(_times_of(folders))
+            self._is_settled = all(changed < now - SETTLED_NS for _, changed in seen)
             if seen != self._seen:
                 self._seen, self._is_known = seen, False
                 self._identity = _digest(folders, self.options.language)
             return self._identity
+
+    def _is_unchanged(self) -> bool:
+        """Whether the folders are as they were when all of them were last looked through.
+
+        A folder that has not changed has the same folders in it, so none is listed.
+        """
+        return self._is_settled and all(_time_of(at) == changed for at, changed in self._seen or ())
 
     def coverage(self) -> Coverage | None:
         """What the fonts draw; None if `fc-list` fails. Blocks, the first time for long."""
@@ -310,14 +327,25 @@ def _is_readable_font(at: str, name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and os.access(Path(at) / name, os.R_OK)
 
 
-def _times_of(folders: Sequence[Path]) -> Iterable[tuple[str, int]]:
-    """Each folder in these, with the time at which an entry was last added or removed."""
-    for folder in folders:
-        for at, _, _ in os.walk(folder):
-            try:
-                yield at, Path(at).stat().st_mtime_ns
-            except OSError:
-                continue
+def _times_of(folders: Iterable[Path]) -> Iterator[tuple[str, int]]:
+    """Each folder in these, with the time at which an entry was last added or removed.
+
+    That is read before the folder is listed: what changes meanwhile shows the next time.
+    """
+    pending = [str(folder) for folder in folders]
+    while pending:
+        at = pending.pop()
+        yield at, _time_of(at)
+        with contextlib.suppress(OSError), os.scandir(at) as entries:
+            pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _time_of(folder: str) -> int:
+    """When an entry was last added or removed, in ns since the epoch; -1 without the folder."""
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116 - half the time of a Path's
+    except OSError:
+        return -1
 
 
 def _digest(folders: Sequence[Path], language: str) -> str:

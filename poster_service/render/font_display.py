@@ -15,6 +15,8 @@ from poster_service.browser.types import Reply, Request, Route
 
 _DECLARATION = re.compile(rb"(font-display\s{0,20}:\s{0,20})optional(?![\w-])", re.IGNORECASE)
 _BLOCK = b"block   "
+#: What each has; to look for that alone takes a tenth of the time of the expression.
+_PROPERTY = b"font-display"
 #: Declarations replaced in one document; each is a step of the interpreter.
 MAX_DECLARATIONS = 10_000
 #: Marks of a page with digests of its style sheets: Chrome would reject those that are changed.
@@ -62,7 +64,7 @@ def names_digests(document: Reply) -> bool:
 
 def in_css(css: bytes) -> bytes:
     """A style sheet of the same length; the same object where there is nothing to replace."""
-    if b"ptional" not in css and b"PTIONAL" not in css:
+    if _PROPERTY not in css.lower():
         return css
     return _DECLARATION.sub(rb"\1" + _BLOCK, css, count=MAX_DECLARATIONS)
 
@@ -72,6 +74,8 @@ def in_html(html: bytes) -> bytes:
 
     Only the first `MAX_DECLARATIONS`; the steps between them are searches in C, not Python loops.
     """
+    if _PROPERTY not in html.lower():
+        return html
     found = list(islice(_DECLARATION.finditer(html), MAX_DECLARATIONS))
     if not found:
         return html

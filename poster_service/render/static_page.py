@@ -15,10 +15,15 @@ DYNAMIC_MARKERS = (
 )  # fmt: skip
 #: What runs in a page.
 SCRIPT_MARKERS = ("<script", "javascript:")
-#: An event handler's attribute. Bounded and possessive, so that no text makes it slow.
-EVENT_HANDLER_ATTRIBUTE = re.compile(r"[\s\"'/]on[a-z]{1,40}+\s*+=")
-#: Characters searched in one step, and those that two steps share: the search holds the GIL (20 ns
-#: a character), and 16 MB at once would hold up all requests.
+_DYNAMIC, _SCRIPT = (
+    tuple(marker.encode() for marker in markers) for markers in (DYNAMIC_MARKERS, SCRIPT_MARKERS)
+)
+#: An event handler's attribute, and what stands before one. Bounded and possessive, so that no text
+#: makes it slow. It begins with letters, for which a search is ten times as fast as for a set.
+_EVENT_HANDLER = re.compile(rb"on[a-z]{1,40}+\s*+=")
+_BEFORE_AN_ATTRIBUTE = frozenset(b" \t\n\r\f\v\"'/")
+#: Bytes searched in one step, and those that two steps share: the search holds the GIL, and 16 MB
+#: at once would hold up all requests.
 CHUNK, OVERLAP = 1 << 16, 1 << 10
 
 
@@ -29,17 +34,20 @@ def is_static(html: str, *, runs_scripts: bool = True) -> bool:
         html: The page.
         runs_scripts: Whether scripts and handlers run, if there are any.
     """
-    text = html.lower()
-    if any(marker in text for marker in DYNAMIC_MARKERS):
+    # As bytes: markup is ASCII, and one character beyond Unicode's first plane would make the
+    # whole text four times as wide.
+    text = html.encode("utf-8", "surrogatepass").lower()
+    if any(marker in text for marker in _DYNAMIC):
         return False
     return not runs_scripts or not _has_scripts(text)
 
 
-def _has_scripts(text: str) -> bool:
+def _has_scripts(text: bytes) -> bool:
     """Whether a page, in lower case, has scripts or event handlers."""
-    return any(marker in text for marker in SCRIPT_MARKERS) or any(
-        EVENT_HANDLER_ATTRIBUTE.search(text, at, at + CHUNK + OVERLAP)
+    return any(marker in text for marker in _SCRIPT) or any(
+        found.start() > 0 and text[found.start() - 1] in _BEFORE_AN_ATTRIBUTE
         for at in range(0, len(text), CHUNK)
+        for found in _EVENT_HANDLER.finditer(text, at, at + CHUNK + OVERLAP)
     )
 
 

@@ -124,6 +124,30 @@ def test_the_digest_of_fonts_changes_with_them_and_with_the_language(tmp_path: P
     assert Fonts(FontOptions((tmp_path,), "ja")).identity() != after
 
 
+def test_a_font_in_a_folder_that_is_new_or_gone_changes_the_digest(tmp_path: Path) -> None:
+    """Also where all other folders are as they were long ago, and are not listed again."""
+    old = (1_000_000_000, 1_000_000_000)
+    top, deep, later = tmp_path / "top", tmp_path / "top" / "deep", tmp_path / "later"
+    deep.mkdir(parents=True)
+    for folder in (deep, top):
+        os.utime(folder, old)
+    fonts = Fonts(FontOptions((top, later)))
+    seen = [fonts.identity(), fonts.identity()]
+    assert seen[0] == seen[1]
+    (deep / "newer").mkdir()
+    (deep / "newer" / "a.ttf").write_bytes(font_file(0xE000))
+    seen.append(fonts.identity())
+    (deep / "newer" / "b.ttf").write_bytes(font_file(0xE000))
+    seen.append(fonts.identity())
+    later.mkdir()
+    (later / "c.ttf").write_bytes(font_file(0xE000))
+    seen.append(fonts.identity())
+    (later / "c.ttf").unlink()
+    later.rmdir()
+    assert fonts.identity() == seen[-2]
+    assert len(set(seen)) == 4
+
+
 def test_a_font_added_while_the_service_runs_is_covered(tmp_path: Path) -> None:
     """The coverage is asked for again when a folder has changed."""
     (tmp_path / "a.ttf").write_bytes(font_file(0xF8F0))
