@@ -59,3 +59,7 @@ def modes(full_and_shared: pytest.MarkDecorator) -> list[Any]:
 #: For a test that `make test` runs in full Chromium too, with a context for each render: at least
 #: one of each file whose `service` is in modes, and each test of what a render leaves to the next.
 in_both_chromes = pytest.mark.parametrize("service", modes(pytest.mark.slow), indirect=True)
+
+#: For a test that is in full Chromium only, with a context for each render: some lines of a table
+#: of which another test has all in headless-shell.
+in_full_chromium = pytest.mark.parametrize("service", modes(pytest.mark.slow)[-1:], indirect=True)

@@ -1,5 +1,6 @@
 """A whole service in this process, over real Chrome, and the search for what it leaves."""
 
+import base64
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from blockbuster import BlockBuster
 
 from poster_service.engine import Engine
 from poster_service.process import census
+from poster_service.render.markup import Entry, Templates
 from poster_service.settings import Settings
 from poster_service.web.app import make_app
 from poster_service.web.protocol import address_of, open_site
@@ -39,6 +42,16 @@ class Service:
         response = await self.render(**options)
         assert response.status == 200, await response.text()
         return await response.read()
+
+    async def pictures(self, outputs: list[dict[str, Any]], **options: Any) -> list[bytes]:
+        """Several outputs of one render that must succeed, in their order."""
+        answer = await self.client.post(
+            f"{self.address}/render",
+            json={**options, "outputs": outputs},
+            headers={"Accept": "application/json"},
+        )
+        assert answer.status == 200, await answer.text()
+        return [base64.b64decode(one["data"]) for one in (await answer.json())["outputs"]]
 
     async def get(self, path: str) -> aiohttp.ClientResponse:
         """GET; the body is read already."""
@@ -129,6 +142,27 @@ def _no_blocking() -> BlockBuster:
 
 
 GUARD = LoopGuard()
+#: What reading the templates of `FEW` came to, by their names.
+_READ: dict[str, Entry] = {}
+_read = Templates._read
+
+
+def _read_once(templates: Templates, name: str, known: Entry | None) -> None:
+    """Read a template of `FEW` for the first service only: all of them have what that one read.
+
+    Nobody changes these files, and reading them took two thirds of the CPU that a start takes in
+    this process, of which there are hundreds.
+    """
+    is_again = templates._root == FEW and known is None and name in _READ
+    if is_again:
+        templates._put(name, _READ[name])
+        return
+    _read(templates, name, known)
+    if templates._root == FEW:
+        _READ[name] = templates._entries[name]
+
+
+pytest.MonkeyPatch().setattr(Templates, "_read", _read_once)
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ Each in headless-shell and full Chromium, with a Chrome for each render and with
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.web.conftest import Service
-from tests.web.modes import in_both_chromes, service_in_modes
+from tests.web.modes import in_full_chromium, service_in_modes
 from tests.web.pictures import BLUE, CLEAR, GREEN, RED, WHITE, at, decode, near
 
 ROOT = "<!doctype html><style>html, body { margin: 0 }</style>"
@@ -35,7 +36,12 @@ async def full(service: Service, page: str, **options: Any) -> Image.Image:
 async def sheets(service: Service, page: str, **options: Any) -> list[Image.Image]:
     """The sheets of a PDF for 600 x 400, one pixel of them to a CSS pixel; clear if unpainted."""
     given = {"width": 600, "height": 400, "format": "pdf", **options}
-    document = pypdfium2.PdfDocument(io.BytesIO(await service.picture(html=page, **given)))
+    return sheets_of(await service.picture(html=page, **given))
+
+
+def sheets_of(body: bytes) -> list[Image.Image]:
+    """The sheets of a PDF."""
+    document = pypdfium2.PdfDocument(io.BytesIO(body))
     try:
         return [
             sheet.render(scale=96 / 72, fill_color=(0, 0, 0, 0), maybe_alpha=True)
@@ -87,7 +93,6 @@ BOX = "width:200px;height:200px;background:"
 THREE = "".join(f"<div style='{BOX}{one}'></div>" for one in ("#f00", "#008000", "#00f"))
 
 
-@pytest.mark.parametrize("form", ["png", "pdf"])
 @pytest.mark.parametrize(
     ("page", "size", "expected"),
     [
@@ -124,16 +129,15 @@ THREE = "".join(f"<div style='{BOX}{one}'></div>" for one in ("#f00", "#008000",
     ids=["rtl", "rtl wide", "vertical-rl", "vertical-lr", "of the body"],
 )
 async def test_a_full_page_has_what_lies_to_the_left_too(
-    service: Service, page: str, size: tuple[int, int], expected: dict[Any, Any], form: str
+    service: Service, page: str, size: tuple[int, int], expected: dict[Any, Any]
 ) -> None:
-    """Right-to-left and vertical writing go where scroll offsets are negative."""
-    if form == "pdf":
-        (picture,) = await sheets(service, page, full_page=True)
-    else:
-        picture = await full(service, page)
-    assert abs(picture.width - size[0]) <= 1
-    assert abs(picture.height - size[1]) <= 1
-    assert {place: at(picture, *place) for place in expected} == expected
+    """Right-to-left and vertical writing go where scroll offsets are negative; on paper too."""
+    outputs = [{"full_page": True, "background": "#ffffff"}, {"full_page": True, "format": "pdf"}]
+    body, printed = await service.pictures(outputs, html=page, width=600, height=400)
+    for picture in (decode(body), *sheets_of(printed)):
+        assert abs(picture.width - size[0]) <= 1
+        assert abs(picture.height - size[1]) <= 1
+        assert {place: at(picture, *place) for place in expected} == expected
 
 
 #: By name: a page, how high its one sheet is, and colours in the middle by height.
@@ -205,17 +209,28 @@ ONE_SHEET: dict[str, tuple[str, int, dict[int, tuple[int, ...]]]] = {
 
 
 @pytest.mark.slow
-@in_both_chromes
 async def test_a_full_page_pdf_is_one_sheet_without_a_tail(service: Service) -> None:
     """As high as what is printed, against the page's own viewports, media and sheets."""
+    assert await wrong_sheets(service, list(ONE_SHEET)) == {}
+
+
+@in_full_chromium
+async def test_so_it_is_in_full_chromium(service: Service) -> None:
+    """Some of them."""
+    assert await wrong_sheets(service, list(ONE_SHEET)[::4]) == {}
+
+
+async def wrong_sheets(service: Service, names: Sequence[str]) -> dict[str, Any]:
+    """Those of these pages that have another number of sheets, height or colour."""
     wrong = {}
-    for name, (page, height, expected) in ONE_SHEET.items():
+    for name in names:
+        page, height, expected = ONE_SHEET[name]
         printed = await sheets(service, page, full_page=True)
         sizes = [one.size for one in printed]
         seen = {y: at(printed[0], 300, y) for y in expected if y < printed[0].height}
         if len(sizes) != 1 or not -1 <= sizes[0][1] - height <= 2 or seen != expected:
             wrong[name] = (sizes, seen)
-    assert wrong == {}
+    return wrong
 
 
 @pytest.mark.slow
@@ -225,12 +240,18 @@ async def test_a_pdf_has_its_background_everywhere(service: Service, whole: bool
     long = "<div style='height:500px'></div>"
     margins = "<style>@page { margin: 50px }</style>"
     csp = "<meta http-equiv=Content-Security-Policy content=\"style-src 'none'\">"
-    for options, expected in (
+    colours: tuple[tuple[dict[str, Any], tuple[int, ...]], ...] = (
         ({}, WHITE), ({"background": "#ffffff"}, WHITE), ({"background": "#0000ff"}, BLUE),
         ({"background": "transparent"}, CLEAR),
-    ):  # fmt: skip
-        for page in (ROOT + long, ROOT + margins + long, ROOT + csp + long):
-            for sheet in await sheets(service, page, full_page=whole, **options):
+    )  # fmt: skip
+    for page in (ROOT + long, ROOT + margins + long, ROOT + csp + long):
+        outputs = [{"format": "pdf", "full_page": whole, **options} for options, _ in colours]
+        # A render prints one full page only.
+        asked = [[one] for one in outputs] if whole else [outputs]
+        found = [await service.pictures(some, html=page, width=600, height=400) for some in asked]
+        bodies = [body for some in found for body in some]
+        for body, (options, expected) in zip(bodies, colours, strict=True):
+            for sheet in sheets_of(body):
                 corners = {at(sheet, x, y) for x in (9, 590) for y in (9, 390)}
                 assert corners == {expected}, (page, options)
     own = f"{ROOT}<style>@page {{ background: lime }}</style><body style='height:500px'>"
@@ -279,24 +300,46 @@ HIDDEN = {
 }
 
 
+def stacked(names: Sequence[str]) -> str:
+    """A page with these, one below the other; each photograph has an address of its own."""
+    parts = (
+        HIDDEN[name].replace("data:image/png;", f"data:image/png;n={place};")
+        for place, name in enumerate(names)
+    )
+    return "".join(f"<div style='height:200px'>{part}</div>" for part in parts)
+
+
+RUNNING = [name for name in HIDDEN if "<script" in HIDDEN[name]]
+STILL = [name for name in HIDDEN if name not in RUNNING]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(STILL, id="where nothing runs"),
+        pytest.param(RUNNING, id="where scripts run"),
+        *(pytest.param([name], id=name, marks=pytest.mark.endurance) for name in HIDDEN),
+    ],
+)
 @pytest.mark.parametrize("where", ["viewport", "full page", "pdf"])
-async def test_what_is_lazy_or_skipped_is_painted(service: Service, where: str) -> None:
+async def test_what_is_lazy_or_skipped_is_painted(
+    service: Service, where: str, names: list[str]
+) -> None:
     """In shadow trees, closed ones too, in frames, and where nothing runs in the page."""
-    wrong = {}
-    for name, part in HIDDEN.items():
-        if where == "viewport":
-            picture, down = decode(await service.picture(html=ROOT + part, width=400)), 0
+    part, height = stacked(names), 200 * len(names)
+    if where == "viewport":
+        body = await service.picture(html=ROOT + part, width=400, height=height)
+        picture, down = decode(body), 0
+    else:
+        page, down = f"{ROOT}<div style='height:6000px'></div>{part}", 6000
+        if where == "pdf":
+            (picture,) = await sheets(service, page, full_page=True)
         else:
-            page, down = f"{ROOT}<div style='height:6000px'></div>{part}", 6000
-            if where == "pdf":
-                (picture,) = await sheets(service, page, full_page=True)
-            else:
-                picture = await full(service, page)
-        seen = at(picture, 100, down + 60) if picture.height > down + 60 else None
-        if seen != BLUE:
-            wrong[name] = seen
-    assert wrong == {}
+            picture = await full(service, page)
+    assert picture.height >= down + height - 1
+    seen = {name: at(picture, 100, down + 200 * n + 60) for n, name in enumerate(names)}
+    assert seen == dict.fromkeys(names, BLUE)
 
 
 #: Each would close its window.
@@ -326,14 +369,25 @@ CLOSING = {
 }
 
 
-@in_both_chromes
 async def test_a_page_cannot_close_its_window(service: Service) -> None:
     """It is painted all the same, and its Chrome has not died of it."""
+    assert await closed(service, list(CLOSING)) == {}
+
+
+@in_full_chromium
+async def test_nor_can_it_in_full_chromium(service: Service) -> None:
+    """Some of them, one after the other in the same Chrome."""
+    assert await closed(service, list(CLOSING)[::3]) == {}
+
+
+async def closed(service: Service, names: Sequence[str]) -> dict[str, Any]:
+    """Those of these pages that are not painted."""
     wrong = {}
-    for name, part in CLOSING.items():
+    for name in names:
+        part = CLOSING[name]
         page = f"<!doctype html><style>body {{ background: blue }}</style>{part}"
         answer = await service.render(html=page, width=60, height=60)
         reported = await answer.read()
         if answer.status != 200 or at(decode(reported), 30, 30) != BLUE:
             wrong[name] = (answer.status, reported[:200])
-    assert wrong == {}
+    return wrong

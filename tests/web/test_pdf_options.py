@@ -53,6 +53,14 @@ async def pdf(service: Service, html: str, **options: Any) -> bytes:
     return await service.picture(html=html, format="pdf", pdf=options, **around)
 
 
+async def pdfs(
+    service: Service, html: str, some: list[dict[str, Any]], **around: Any
+) -> list[bytes]:
+    """PDFs of one page by one render, each with its options of the group `pdf`."""
+    outputs = [{"format": "pdf", "pdf": options} for options in some]
+    return await service.pictures(outputs, html=html, **around)
+
+
 async def fault(service: Service, html: str = "<p>x", **options: Any) -> tuple[int, str, str]:
     """Status, field and detail of a refusal."""
     around = options.pop("around", {})
@@ -66,55 +74,62 @@ def same_size(found: tuple[float, float], expected: tuple[float, float]) -> bool
     return all(-0.13 <= one - other < 1.13 for one, other in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize(
-    "name", ["A4", *(pytest.param(name, marks=pytest.mark.slow) for name in PAPERS)]
-)
-async def test_paper_has_the_size_of_its_name(service: Service, name: str) -> None:
-    """In upper case, too; turned by `landscape`."""
-    across, down = (side * 72 for side in PAPERS[name.lower()])  # type: ignore[index]
-    (found,) = sizes(await pdf(service, "<p>x", paper=name))
+async def test_paper_has_the_size_of_its_name_in_upper_case_too(service: Service) -> None:
+    """As in lower case."""
+    across, down = (side * 72 for side in PAPERS["a4"])
+    (found,) = sizes(await pdf(service, "<p>x", paper="A4"))
     assert same_size(found, (across, down))
-    (found,) = sizes(await pdf(service, "<p>x", paper=name, landscape=True))
-    assert same_size(found, (down, across))
 
 
-@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit])
-async def test_a_length_has_any_unit(service: Service, unit: str) -> None:
+@pytest.mark.slow
+async def test_paper_has_the_size_of_its_name(service: Service) -> None:
+    """Turned by `landscape`."""
+    for landscape in (False, True):
+        for names in (list(PAPERS)[:6], list(PAPERS)[6:]):
+            some = [{"paper": name, "landscape": landscape} for name in names]
+            for name, body in zip(names, await pdfs(service, "<p>x", some), strict=True):
+                across, down = (side * 72 for side in PAPERS[name])
+                (found,) = sizes(body)
+                assert same_size(found, (down, across) if landscape else (across, down)), name
+
+
+async def test_a_length_has_any_unit(service: Service) -> None:
     """For sides and margins."""
-    paper = {"width": f"{600 / UNITS[unit]:.4f}{unit}", "height": 300}
-    margin = {"left": f"{100 / UNITS[unit]:.4f}{unit}"}
-    body = await pdf(service, "<body style='margin: 0'>Text", paper=paper, margin=margin)
-    assert same_size(sizes(body)[0], (450, 225))
-    assert 99 < place(body, "Text").left < 103
+    units = [unit for unit in UNITS if unit]
+    some = [
+        {
+            "paper": {"width": f"{600 / UNITS[unit]:.4f}{unit}", "height": 300},
+            "margin": {"left": f"{100 / UNITS[unit]:.4f}{unit}"},
+        }
+        for unit in units
+    ]
+    found = await pdfs(service, "<body style='margin: 0'>Text", some)
+    for unit, body in zip(units, found, strict=True):
+        assert same_size(sizes(body)[0], (450, 225)), unit
+        assert 99 < place(body, "Text").left < 103, unit
 
 
 async def test_sheets_without_a_size_are_those_of_the_viewport(service: Service) -> None:
     """Also beside other options; `landscape` turns them."""
-    around = {"width": 400, "height": 800}
-    for options, expected in (
-        ({}, (300, 600)),
-        ({"scale": 0.5}, (300, 600)),
-        ({"landscape": True}, (600, 300)),
-    ):
-        assert sizes(await pdf(service, "<p>x", **options, around=around)) == [expected]
+    some: list[dict[str, Any]] = [{}, {"scale": 0.5}, {"landscape": True}]
+    found = await pdfs(service, "<p>x", some, width=400, height=800)
+    assert [sizes(body) for body in found] == [[(300, 600)], [(300, 600)], [(600, 300)]]
 
 
 async def test_each_margin_is_on_its_side(service: Service) -> None:
     """Of a sheet that lies, too; scale changes what is inside only."""
     html = "<style>html, body { margin: 0; height: 100%; background: red }</style>"
     margin = {"top": 20, "right": 40, "bottom": 60, "left": 80}
-    for landscape, scale in ((False, 1), (True, 1), (True, 0.5)):
-        body = await pdf(
-            service,
-            f"{html}<div style='height: 100vh; background: lime'></div>",
-            paper={"width": 400, "height": 600},
-            landscape=landscape,
-            margin=margin,
-            scale=scale,
-        )
+    given_ = {"paper": {"width": 400, "height": 600}, "margin": margin}
+    some = [
+        {**given_, "landscape": landscape, "scale": scale}
+        for landscape, scale in ((False, 1), (True, 1), (True, 0.5))
+    ]
+    page = f"{html}<div style='height: 100vh; background: lime'></div>"
+    for options, body in zip(some, await pdfs(service, page, some), strict=True):
         sheet = picture(body)
         width, height = sheet.size
-        assert (width, height) == ((600, 400) if landscape else (400, 600))
+        assert (width, height) == ((600, 400) if options["landscape"] else (400, 600))
         green = [
             (x, y) for x in range(0, width, 5) for y in range(0, height, 5)
             if sheet.getpixel((x, y)) == LIME
@@ -129,7 +144,7 @@ async def test_each_margin_is_on_its_side(service: Service) -> None:
 async def test_scale_is_that_of_the_text(service: Service) -> None:
     """Twice as large, and so many more lines."""
     html = "<body style='margin: 0; font: 40px serif'>H<br>H"
-    plain, double = await pdf(service, html), await pdf(service, html, scale=2)
+    plain, double = await pdfs(service, html, [{}, {"scale": 2}])
     first, second = place(plain, "H"), place(double, "H")
     assert 1.9 < (second.bottom - second.top) / (first.bottom - first.top) < 2.1
 
@@ -138,11 +153,11 @@ async def test_the_size_of_the_page_itself_comes_first(service: Service) -> None
     """Unless `prefer_css_page_size` is false; its margins count in both cases."""
     html = "<style>@page { size: A5; margin: 50px } body { margin: 0 }</style>Text"
     a5, a4 = (419.5, 595), (595, 842)
-    body = await pdf(service, html, paper="a4")
-    assert same_size(sizes(body)[0], a5)
-    assert 49 < place(body, "Text").left < 53
-    body = await pdf(service, html, paper="a4", prefer_css_page_size=False)
-    assert same_size(sizes(body)[0], a4)
+    some: list[dict[str, Any]] = [{"paper": "a4"}, {"paper": "a4", "prefer_css_page_size": False}]
+    own, asked_for = await pdfs(service, html, some)
+    assert same_size(sizes(own)[0], a5)
+    assert 49 < place(own, "Text").left < 53
+    assert same_size(sizes(asked_for)[0], a4)
 
 
 @pytest.mark.parametrize("background", [None, "#00ff00"])
@@ -183,19 +198,15 @@ async def test_a_full_page_has_its_margins_around_it(service: Service) -> None:
     assert same_size(sizes(huge)[0], (300 * 0.75, 1500 * 0.75))
 
 
-@pytest.mark.parametrize(
-    ("ranges", "expected"),
-    [
-        ("1", [1]), ("2-3", [2, 3]), ("1, 3-4", [1, 3, 4]), ("3-", [3, 4]), ("-2", [1, 2]),
-        ("4,1", [1, 4]), ("2-99", [2, 3, 4]), ("1,99", [1]),
-    ],
-)  # fmt: skip
-async def test_pages_are_those_asked_for(
-    service: Service, ranges: str, expected: list[int]
-) -> None:
+async def test_pages_are_those_asked_for(service: Service) -> None:
     """In the order of the document, as far as it has them."""
-    body = await pdf(service, pages(4), pages=ranges)
-    assert texts(body) == [f"Head{number} word{number}" for number in expected]
+    ranges = {
+        "1": [1], "2-3": [2, 3], "1, 3-4": [1, 3, 4], "3-": [3, 4], "-2": [1, 2],
+        "4,1": [1, 4], "2-99": [2, 3, 4], "1,99": [1],
+    }  # fmt: skip
+    found = await pdfs(service, pages(4), [{"pages": one} for one in ranges])
+    for body, (asked, expected) in zip(found, ranges.items(), strict=True):
+        assert texts(body) == [f"Head{number} word{number}" for number in expected], asked
 
 
 async def test_pages_that_the_document_does_not_have_are_the_callers_fault(
@@ -212,13 +223,13 @@ async def test_pages_that_the_document_does_not_have_are_the_callers_fault(
 
 async def test_tags_and_outline(service: Service) -> None:
     """Tagged by itself; an outline of the headings only if it is asked for."""
-    plain = PdfReader(io.BytesIO(await pdf(service, pages(2))))
+    some: list[dict[str, Any]] = [{}, {"tagged": False}, {"outline": True}]
+    found = await pdfs(service, pages(2), some)
+    plain, bare, full = (PdfReader(io.BytesIO(body)) for body in found)
     assert plain.root_object["/MarkInfo"]["/Marked"].value  # type: ignore[index]
     assert "/StructTreeRoot" in plain.root_object
     assert plain.outline == []
-    bare = PdfReader(io.BytesIO(await pdf(service, pages(2), tagged=False)))
     assert "/StructTreeRoot" not in bare.root_object
-    full = PdfReader(io.BytesIO(await pdf(service, pages(2), outline=True)))
     assert titles(full) == ["Head1", "Head2"]
     assert "/StructTreeRoot" in full.root_object
 
@@ -405,8 +416,8 @@ async def test_one_of_both_alone_brings_nothing_else(service: Service, side: str
 async def test_scale_and_own_styles(service: Service) -> None:
     """A header is as large as it says at any scale; colours are printed."""
     header = "<style>b { font: 20px serif; background: #00ff00 }</style><b>H</b>"
-    for scale in (1, 0.5, 2):
-        body = await pdf(service, "<p>x", margin=MARGIN, scale=scale, header=header)
+    some = [{"margin": MARGIN, "scale": scale, "header": header} for scale in (1, 0.5, 2)]
+    for body in await pdfs(service, "<p>x", some):
         word = place(body, "H")
         assert 12 < word.bottom - word.top < 15
         sheet = picture(body)
@@ -562,8 +573,8 @@ async def test_the_first_sheet_may_be_without_header_and_footer(service: Service
     """Numbers, layout, tags, outline and links are as with them."""
     html = pages(3).replace("word1", "<a href='#x'>word1</a>").replace("word2", "<b id=x>word2</b>")
     options = {"margin": MARGIN, "header": "Acme", "footer": NUMBERS, "outline": True}
-    plain = await pdf(service, html, **options)
-    body = await pdf(service, html, skip_first=True, **options)
+    some: list[dict[str, Any]] = [options, {**options, "skip_first": True}, {"margin": MARGIN}]
+    plain, body, bare = await pdfs(service, html, some)
     assert texts(body) == [
         "Head1 word1",
         "Head2 word2 Acme Page 2 of 3",
@@ -575,27 +586,20 @@ async def test_the_first_sheet_may_be_without_header_and_footer(service: Service
     assert titles(second) == titles(first) == ["Head1", "Head2", "Head3"]
     assert len(second.pages[0]["/Annots"]) == len(first.pages[0]["/Annots"]) == 1  # type: ignore[arg-type]
     assert picture(body, 1).tobytes() == picture(plain, 1).tobytes()
-    bare = await pdf(service, html, margin=MARGIN)
     assert picture(body, 0).tobytes() == picture(bare, 0).tobytes()
 
 
-@pytest.mark.parametrize(
-    ("ranges", "expected"),
-    [
-        ("1", ["Head1 word1"]),
-        ("-2", ["Head1 word1", "Head2 word2 Page 2 of 3"]),
-        ("3,1", ["Head1 word1", "Head3 word3 Page 3 of 3"]),
-        ("2-", ["Head2 word2 Page 2 of 3", "Head3 word3 Page 3 of 3"]),
-    ],
-)
-async def test_the_first_page_is_that_of_the_document(
-    service: Service, ranges: str, expected: list[str]
-) -> None:
+async def test_the_first_page_is_that_of_the_document(service: Service) -> None:
     """Not the first of those that are printed."""
-    body = await pdf(
-        service, pages(3), margin=MARGIN, footer=NUMBERS, skip_first=True, pages=ranges
-    )
-    assert texts(body) == expected
+    ranges = {
+        "1": ["Head1 word1"],
+        "-2": ["Head1 word1", "Head2 word2 Page 2 of 3"],
+        "3,1": ["Head1 word1", "Head3 word3 Page 3 of 3"],
+        "2-": ["Head2 word2 Page 2 of 3", "Head3 word3 Page 3 of 3"],
+    }
+    around = {"margin": MARGIN, "footer": NUMBERS, "skip_first": True}
+    found = await pdfs(service, pages(3), [{**around, "pages": one} for one in ranges])
+    assert [texts(body) for body in found] == list(ranges.values())
 
 
 async def test_a_first_sheet_needs_something_to_be_without(service: Service) -> None:
@@ -629,21 +633,19 @@ async def test_metadata(service: Service, *, full_page: bool) -> None:
         assert document.get_metadata_dict()["Title"] == WORDS["title"]
 
 
-@pytest.mark.parametrize(
-    ("given_date", "expected"),
-    [
-        ("2026-01-31", "20260131000000"),
-        ("2026-01-31T09:30:00+01:00", "20260131083000"),
-        ("2026-01-31T09:30:00Z", "20260131093000"),
-    ],
-)
-async def test_a_creation_date(service: Service, given_date: str, expected: str) -> None:
+async def test_a_creation_date(service: Service) -> None:
     """Of the change, too; the rest is the page's."""
-    body = await pdf(service, pages(1), metadata={"creation_date": given_date})
-    found: Any = PdfReader(io.BytesIO(body), strict=True).metadata
-    assert found["/CreationDate"] == found["/ModDate"] == f"D:{expected}Z"
-    assert found.creation_date is not None
-    assert found["/Title"] == "Pages"
+    dates = {
+        "2026-01-31": "20260131000000",
+        "2026-01-31T09:30:00+01:00": "20260131083000",
+        "2026-01-31T09:30:00Z": "20260131093000",
+    }
+    some = [{"metadata": {"creation_date": one}} for one in dates]
+    for body, expected in zip(await pdfs(service, pages(1), some), dates.values(), strict=True):
+        found: Any = PdfReader(io.BytesIO(body), strict=True).metadata
+        assert found["/CreationDate"] == found["/ModDate"] == f"D:{expected}Z"
+        assert found.creation_date is not None
+        assert found["/Title"] == "Pages"
 
 
 @pytest.mark.parametrize(
@@ -754,21 +756,23 @@ async def test_several_pdfs_of_one_load_have_each_its_own(service: Service) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "one", [{"scale": 0.5}, {"pages": "1"}, {"header": "a"}, {"metadata": {"title": "t"}}]
-)
-async def test_an_option_of_a_pdf_is_part_of_the_cache_key(
-    start_service: StartService, one: dict[str, Any]
-) -> None:
+async def test_an_option_of_a_pdf_is_part_of_the_cache_key(start_service: StartService) -> None:
     """A PDF with it is not one without."""
     service = await start_service(cache_bytes=1 << 20)
-    body = {"html": "<title>x</title><p>x", "format": "pdf", "pdf": {"margin": MARGIN}}
-    found = []
-    for more in ({}, one, one, {}):
-        answer = await service.render(**{**body, "pdf": {"margin": MARGIN, **more}})
+
+    async def is_hit(**options: Any) -> bool:
+        pdf = {"margin": MARGIN, **options}
+        answer = await service.render(html="<title>x</title><p>x", format="pdf", pdf=pdf)
         assert answer.status == 200
-        found.append(answer.headers["X-Cache"] == "hit")
-    assert found == [False, False, True, True]
+        return answer.headers["X-Cache"] == "hit"
+
+    assert not await is_hit()
+    some: list[dict[str, Any]] = [
+        {"scale": 0.5}, {"pages": "1"}, {"header": "a"}, {"metadata": {"title": "t"}},
+    ]  # fmt: skip
+    for options in some:
+        assert [await is_hit(**options) for _ in range(2)] == [False, True], options
+    assert await is_hit()
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,20 @@ service = service_in_modes()
 HEAD = "<!doctype html><style>html { background: red } body { margin: 0 }</style>"
 
 
+VIEWPORT = {"width": 600, "height": 400}
+
+
 async def part(service: Service, page: str, **options: Any) -> Image.Image:
     """A part of a page with a viewport of 600 x 400."""
-    given = {"width": 600, "height": 400, "background": "#ffffff", **options}
+    given = {**VIEWPORT, "background": "#ffffff", **options}
     return decode(await service.picture(html=page, **given))
+
+
+async def parts(
+    service: Service, page: str, some: list[dict[str, Any]], **options: Any
+) -> list[Image.Image]:
+    """Several parts of such a page, by one render."""
+    return [decode(one) for one in await service.pictures(some, html=page, **VIEWPORT, **options)]
 
 
 def colours(picture: Image.Image) -> set[tuple[int, ...]]:
@@ -180,8 +190,16 @@ PLACES: dict[str, tuple[str, tuple[int, int]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("scale", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    ("scale", "name"),
+    [
+        *((1, name) for name in PLACES),
+        *(
+            pytest.param(2, name, marks=pytest.mark.endurance if place % 3 else pytest.mark.slow)
+            for place, name in enumerate(PLACES)
+        ),
+    ],
+)
 async def test_an_element_is_all_of_the_picture(service: Service, name: str, scale: int) -> None:
     """Nothing of it is missing and nothing else is there, at any place on the page."""
     page, (width, height) = PLACES[name]
@@ -213,11 +231,7 @@ async def test_what_was_scrolled_for_an_element_is_scrolled_back(service: Servic
         f"{HEAD}<div style='overflow:auto;width:300px;height:200px;background:blue'>{SPACE}{lazy}"
         f"{SPACE}</div>"
     )
-    given = {"html": page, "width": 600, "height": 400, "outputs": [{"selector": "#e"}, {}]}
-    accept = {"Accept": "application/json"}
-    answer = await service.client.post(f"{service.address}/render", json=given, headers=accept)
-    found = (await answer.json())["outputs"]
-    element, whole = (decode(base64.b64decode(one["data"])) for one in found)
+    element, whole = await parts(service, page, [{"selector": "#e"}, {}])
     assert (element.size, colours(element)) == ((80, 60), {LIME})
     assert at(whole, 100, 100) == BLUE
 
@@ -234,54 +248,60 @@ async def test_padding_shows_what_is_around_an_element(service: Service, scale: 
         assert at(picture, x * scale, y * scale) == LIME
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("edges", "size"),
-    [
-        ((10.25, 20.25, 30.5, 40.5), (31, 41)),
-        ((10.5, 20.5, 30, 40), (31, 41)),
-        ((10.99, 20.99, 30, 40), (31, 41)),
-        ((10.001, 20.01, 30, 40), (30, 40)),
-        ((10.001, 19.99, 30, 40), (30, 41)),
-        ((10, 20, 0.25, 0.25), (1, 1)),
-        ((10, 20, 0.004, 40), None),
-    ],
-)
-async def test_fractional_edges_grow_outward(
-    service: Service, edges: tuple[float, ...], size: tuple[int, int] | None
-) -> None:
-    """To whole CSS pixels; what Chrome cannot lay out is no size."""
+#: By left, top, width and height in CSS pixels: the size of the picture.
+FRACTIONS = {
+    (10.25, 20.25, 30.5, 40.5): (31, 41),
+    (10.5, 20.5, 30, 40): (31, 41),
+    (10.99, 20.99, 30, 40): (31, 41),
+    (10.001, 20.01, 30, 40): (30, 40),
+    (10.001, 19.99, 30, 40): (30, 41),
+    (10, 20, 0.25, 0.25): (1, 1),
+}
+
+
+def placed(edges: tuple[float, ...], name: str = "e") -> str:
+    """A box at these edges."""
     left, top, width, height = edges
-    page = HEAD + box(
-        f"position:absolute;left:{left}px;top:{top}px;width:{width}px;height:{height}px"
-    )
-    if size is None:
-        answer = await service.render(html=page, selector="#e")
-        assert (answer.status, (await answer.json())["code"]) == (422, "selector_empty")
-        return
-    picture = await part(service, page, selector="#e")
-    assert picture.size == size
-    for scale in (2, 3):
-        larger = await part(service, page, selector="#e", device_scale_factor=scale)
-        assert larger.size == (size[0] * scale, size[1] * scale)
+    where = f"left:{left}px;top:{top}px;width:{width}px;height:{height}px"
+    return box(f"position:absolute;{where}", name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1, 2, 3])
+async def test_fractional_edges_grow_outward(service: Service, scale: int) -> None:
+    """To whole CSS pixels."""
+    page = HEAD + "".join(placed(edges, f"e{at}") for at, edges in enumerate(FRACTIONS))
+    some = [{"selector": f"#e{at}"} for at in range(len(FRACTIONS))]
+    found = await parts(service, page, some, device_scale_factor=scale)
+    assert [one.size for one in found] == [
+        (width * scale, height * scale) for width, height in FRACTIONS.values()
+    ]
+
+
+@pytest.mark.slow
+async def test_what_chrome_cannot_lay_out_is_no_size(service: Service) -> None:
+    """A width below the 64th of a CSS pixel."""
+    answer = await service.render(html=HEAD + placed((10, 20, 0.004, 40)), selector="#e")
+    assert (answer.status, (await answer.json())["code"]) == (422, "selector_empty")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.5, 1, 1.1, 1.5, 2, 2.7])
-@pytest.mark.parametrize("zoom", [0.3, 1, 2])
-async def test_a_picture_has_the_pixels_that_its_size_needs(
-    service: Service, scale: float, zoom: float
-) -> None:
+async def test_a_picture_has_the_pixels_that_its_size_needs(service: Service, scale: float) -> None:
     """The size by both scales, rounded up; without what a computer adds to 1.1 times 100."""
     page = f"{HEAD}{SPACE}{box('margin-left:7px;width:100px;height:33px')}{SPACE}"
-    picture = await part(service, page, selector="#e", device_scale_factor=scale)
-    assert picture.size == (math.ceil(round(100 * scale, 6)), math.ceil(round(33 * scale, 6)))
-    given = {"x": 7, "y": 3000, "width": 100, "height": 33, "scale": zoom}
-    picture = await part(service, page, clip=given, device_scale_factor=scale)
-    density = scale * zoom
-    width, height = (math.ceil(round(one * density, 6)) for one in (100, 33))
-    assert picture.size == (width, height)
-    assert at(picture, width // 2, height // 2) == LIME
+    zooms = (0.3, 1, 2)
+    clip = {"x": 7, "y": 3000, "width": 100, "height": 33}
+    some: list[dict[str, Any]] = [
+        {"selector": "#e"},
+        *({"clip": {**clip, "scale": zoom}} for zoom in zooms),
+    ]
+    found = await parts(service, page, some, device_scale_factor=scale)
+    for picture, zoom in zip(found, (1, *zooms), strict=True):
+        density = scale * zoom
+        width, height = (math.ceil(round(one * density, 6)) for one in (100, 33))
+        assert picture.size == (width, height)
+        assert at(picture, width // 2, height // 2) == LIME
 
 
 GRID = HEAD + "".join(
@@ -299,20 +319,20 @@ def cell(x: int, y: int) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("scroll", ["", "<script>scrollTo(333, 777)</script>"])
 @pytest.mark.parametrize("scale", [1, 2])
-@pytest.mark.parametrize(
-    "zoom", [0.5, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 3))]
-)
 async def test_a_clip_is_that_part_of_the_document(
-    service: Service, scale: int, zoom: float, scroll: str
+    service: Service, scale: int, scroll: str
 ) -> None:
-    """At each scale, where the page is scrolled too."""
-    clip = {"x": 450, "y": 1180, "width": 340, "height": 260, "scale": zoom}
-    picture = await part(service, GRID + scroll, clip=clip, device_scale_factor=scale)
-    density = scale * zoom
-    assert picture.size == (round(340 * density), round(260 * density))
-    for x, y in ((2, 2), (47, 17), (53, 23), (337, 257), (170, 130), (2, 257)):
-        found = at(picture, int(x * density), int(y * density))
-        assert found == cell(450 + x, 1180 + y), (x, y)
+    """At each scale and each enlargement, where the page is scrolled too."""
+    clip = {"x": 450, "y": 1180, "width": 340, "height": 260}
+    zooms = (0.5, 1, 3)
+    some = [{"clip": {**clip, "scale": zoom}} for zoom in zooms]
+    found = await parts(service, GRID + scroll, some, device_scale_factor=scale)
+    for picture, zoom in zip(found, zooms, strict=True):
+        density = scale * zoom
+        assert picture.size == (round(340 * density), round(260 * density))
+        for x, y in ((2, 2), (47, 17), (53, 23), (337, 257), (170, 130), (2, 257)):
+            colour = at(picture, int(x * density), int(y * density))
+            assert colour == cell(450 + x, 1180 + y), (zoom, x, y)
 
 
 async def test_a_clip_begins_at_the_left_of_what_there_is(service: Service) -> None:

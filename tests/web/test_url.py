@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 import aiohttp
 import pytest
 
+from tests.marks import some_in_make_test
 from tests.web.caching import ask, renders, word
 from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, local_server
@@ -77,7 +78,7 @@ async def test_the_part_that_a_url_names_is_scrolled_to(
     assert [one.path for one in server.received] == ["/long", "/long"]
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", some_in_make_test([301, 302, 303, 307, 308], 2))
 async def test_redirects_are_followed_to_the_final_address(
     service: Service, server: LocalServer, status: int
 ) -> None:
@@ -140,7 +141,7 @@ async def test_a_title_is_bounded_and_a_page_that_lies_about_it_is_rendered(
         assert len(answer.headers.get("X-Page-Title", "")) <= 900
 
 
-@pytest.mark.parametrize("code", [400, 401, 404, 500, 503])
+@pytest.mark.parametrize("code", some_in_make_test([400, 401, 404, 500, 503], 2))
 async def test_an_error_status_fails_unless_it_is_allowed(
     service: Service, server: LocalServer, code: int
 ) -> None:
@@ -184,13 +185,12 @@ async def test_a_page_may_take_longer_than_what_it_loads(
     )
 
 
-@pytest.mark.parametrize(
-    "target",
-    ["http://10.0.0.1/", "https://169.254.169.254/", "http://[::1]/", "http://[::ffff:10.0.0.1]/",
-     "file:///etc/passwd", "data:text/html,x", "javascript:alert(1)", "about:blank",
-     "view-source:http://127.0.0.1/", "chrome://version/", "ftp://127.0.0.1/", "blob:null/x",
-     "//10.0.0.1/"],
-)  # fmt: skip
+@pytest.mark.parametrize("target", some_in_make_test((
+    "http://10.0.0.1/", "https://169.254.169.254/", "http://[::1]/", "http://[::ffff:10.0.0.1]/",
+    "file:///etc/passwd", "data:text/html,x", "javascript:alert(1)", "about:blank",
+    "view-source:http://127.0.0.1/", "chrome://version/", "ftp://127.0.0.1/", "blob:null/x",
+    "//10.0.0.1/",
+), 2))  # fmt: skip
 async def test_a_redirect_leads_where_the_policy_allows(
     service: Service, server: LocalServer, target: str
 ) -> None:
@@ -264,8 +264,10 @@ async def test_pictures_and_text_are_rendered_as_chrome_displays_them(
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("application/pdf", "%PDF-1.7"), ("application/zip", "PK"), ("video/mp4", "x"),
-     ("application/octet-stream", "x"), ("text/csv", "a,b"), ("multipart/form-data", "x")],
+    [("application/pdf", "%PDF-1.7"), ("video/mp4", "x"), ("text/csv", "a,b"),
+     *(pytest.param(kind, body, marks=pytest.mark.endurance) for kind, body in (
+         ("application/zip", "PK"), ("application/octet-stream", "x"), ("multipart/form-data", "x")
+     ))],
 )  # fmt: skip
 async def test_what_is_no_page_is_refused(
     service: Service, server: LocalServer, kind: str, body: str
