@@ -35,28 +35,45 @@ def warned(response: Any) -> str:
     return str(response.headers.get("X-Render-Warnings", ""))
 
 
+#: What no font draws and nobody sees, and what a font of the page draws.
+NO_BOX = (
+    "plain text, “quotes” – € → … \u00ad\u200d\ufe0f",
+    f"<p style='display:none'>{BOX}</p><b style='visibility:hidden'>{BOX}</b>",
+    f"<title>{BOX}</title><script>'{BOX}'</script><!-- {BOX} -->",
+    f"<input type=hidden value='{BOX}'><input type=password value='{BOX}'>",
+    f"{FACE}<p class=w>{SQUARE}</p>",
+    f"{FACE}<style>i::before{{font-family:W;content:'{SQUARE}'}}</style><i></i>",
+)
+#: Where a box is displayed; each has a character of its own.
+BOXES = {
+    "\u0378": "a\u0378b",
+    "\u0379": "<p>\u0379</p>\u0379",
+    "\u0380": "<div><template shadowrootmode=open><p>\u0380</template></div>",
+    "\u0381": "<iframe srcdoc='\u0381'></iframe>",
+    "\u0382": "<input value='\u0382'>",
+    "\u0383": "<input placeholder='\u0383'>",
+    "\u038b": "<style>p::before{content:'\u038b'} u::after{content:'\u038d'}</style><p>x",
+    "\u03a2": "<script>document.write('\u03a2')</script>",
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "missing"),
     [
-        ("plain text, “quotes” – € → … \u00ad\u200d\ufe0f", ""),
-        (f"a{BOX}b", "U+0378"),
-        ("<p>\u0378\u0379</p>\u0378", "U+0378 U+0379"),
-        (f"<p style='display:none'>{BOX}</p><b style='visibility:hidden'>{BOX}</b>", ""),
-        (f"<title>{BOX}</title><script>'{BOX}'</script><!-- {BOX} -->", ""),
-        (f"<div><template shadowrootmode=open><p>{BOX}</template></div>", "U+0378"),
-        (f"<iframe srcdoc='{BOX}'></iframe>", "U+0378"),
-        (f"<input value='{BOX}'><input placeholder='\u0379'>", "U+0378 U+0379"),
-        (f"<input type=hidden value='{BOX}'><input type=password value='{BOX}'>", ""),
-        (f"<style>p::before{{content:'{BOX}'}} u::after{{content:'\u0379'}}</style><p>x", "U+0378"),
-        (f"{FACE}<p class=w>{SQUARE}</p>", ""),
+        ("".join(NO_BOX), ""),
+        ("".join(BOXES.values()), " ".join(f"U+{ord(one):04X}" for one in BOXES)),
+        (BOXES["\u0381"], "U+0381"),
         (f"{FACE}<p class=w>{SQUARE}{OTHER}</p>", "U+F8F1"),
         (f"{FACE}<p>{SQUARE}</p><p class=w>{SQUARE}", "U+F8F0"),
-        (f"{FACE}<style>i::before{{font-family:W;content:'{SQUARE}'}}</style><i></i>", ""),
         (f"{FACE}<style>i::before{{content:'{SQUARE}'}}</style><i></i><p class=w>x", "U+F8F0"),
-        (f"<script>document.write('{BOX}')</script>", "U+0378"),
+        *(pytest.param(page, "", marks=pytest.mark.endurance) for page in NO_BOX),
+        *(
+            pytest.param(page, f"U+{ord(one):04X}", marks=pytest.mark.endurance)
+            for one, page in BOXES.items()
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_character_that_is_shown_as_a_box_is_named(
     service: Service, page: str, missing: str
 ) -> None:
@@ -220,8 +237,14 @@ async def test_the_operator_can_switch_webgl_on(start_service: StartService, pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", EITHER)
-@pytest.mark.parametrize("seconds", [0, pytest.param(0.3, marks=pytest.mark.endurance), 1])
+@pytest.mark.parametrize(
+    ("program", "seconds"),
+    [
+        (PROGRAMS[0], 0), (PROGRAMS[0], 1), (PROGRAMS[1], 1),
+        *(pytest.param(program, seconds, marks=pytest.mark.endurance)
+          for program, seconds in ((PROGRAMS[0], 0.3), (PROGRAMS[1], 0), (PROGRAMS[1], 0.3))),
+    ],
+)  # fmt: skip
 async def test_an_optional_font_that_comes_late_is_the_one_in_the_picture(
     start_service: StartService, serve_pages: Callable[..., Any], program: str, seconds: float
 ) -> None:
