@@ -9,7 +9,10 @@ from poster_service.process import census
 from tests.conftest import is_shim, settled
 from tests.web.conftest import Service
 
+#: A page that computes for ever.
 ENDLESS = "<!doctype html><script>for (;;) {}</script>"
+#: What a render waits for, for as long as it may, and computes nothing.
+WAITS = {"wait_for": {"expression": "new Promise(() => {})"}}
 
 
 def chrome_of(service: Service, kind: str | None) -> psutil.Process:
@@ -36,9 +39,13 @@ async def leased(service: Service) -> None:
     assert await settled(lambda: service.counts()["leased"] == 1)
 
 
-async def busy(service: Service, html: str = ENDLESS, **options: Any) -> "asyncio.Task[Any]":
-    """A render that has the only leased Chrome and does not end by itself."""
+async def busy(service: Service, **options: Any) -> "asyncio.Task[Any]":
+    """A render that has the only leased Chrome and does not end by itself.
+
+    It waits, unless `html` is a page that computes.
+    """
     assert await service.at_rest()
-    task = asyncio.create_task(service.render(html=html, **options))
+    given = options if "html" in options else {"html": "<p>waits", **WAITS, **options}
+    task = asyncio.create_task(service.render(**given))
     await leased(service)
     return task

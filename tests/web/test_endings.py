@@ -114,7 +114,7 @@ async def test_a_stopped_chrome_is_killed_at_the_deadline(service: Service) -> N
 
 async def test_a_caller_who_hangs_up_frees_its_chrome_at_once(service: Service) -> None:
     """In the middle of a render of a minute the caller leaves; Chrome goes then and there."""
-    render = await busy(service, timeout_ms=60_000)
+    render = await busy(service, html=ENDLESS, timeout_ms=60_000)
     render.cancel()
     assert await service.at_rest()
 
@@ -171,7 +171,7 @@ async def test_a_ready_chrome_that_dies_is_replaced(fresh_service: Service) -> N
 
 async def test_stopping_ends_running_renders_and_leaves_nothing(fresh_service: Service) -> None:
     """The service goes while a render runs: 503, and no Chrome of any state."""
-    render = await busy(fresh_service, timeout_ms=60_000)
+    render = await busy(fresh_service, html=ENDLESS, timeout_ms=60_000)
     await fresh_service.server.stop()
     response = await render
     assert response.status == 503

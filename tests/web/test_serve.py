@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +16,7 @@ import pytest
 
 from poster_service.browser import installed, page_cache
 from poster_service.settings import default_templates
-from tests.conftest import is_shim, settled
+from tests.conftest import is_shim, settled, short_folder
 from tests.processes import running
 from tests.web.pictures import at, decode
 from tests.web.served import START_SECONDS, Served, entries, environment, fed, left_of, run, serving
@@ -27,37 +28,43 @@ SLOW = """<!doctype html><script>
     document.write('<body style="background: green">')</script>"""
 
 
+@pytest.fixture(scope="module")
+async def untouched() -> AsyncIterator[Served]:
+    """A service that the tests of this file look at, and leave as it is."""
+    with short_folder() as work_dir:
+        async with serving(work_dir) as served:
+            yield served
+
+
 @pytest.mark.slow
-async def test_chromes_program_is_read_in_first(work_dir: Path) -> None:
+def test_chromes_program_is_read_in_first(untouched: Served) -> None:
     """Once in a life, from end to end; see `page_cache`."""
-    async with serving(work_dir) as served:
-        _, service, *_ = served.tree()
-        read = service.io_counters().read_chars
-        assert read >= min(installed.find(None).stat().st_size, page_cache.WINDOW)
+    _, service, *_ = untouched.tree()
+    read = service.io_counters().read_chars
+    assert read >= min(installed.find(None).stat().st_size, page_cache.WINDOW)
 
 
-async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(work_dir: Path) -> None:
+async def test_serve_puts_init_in_front_and_one_shim_over_each_chrome(untouched: Served) -> None:
     """The tree of docs/architecture.md: init, the service, shims, and under each shim one Chrome.
 
     Beside the shims, childless, what forks them.
     """
-    async with serving(work_dir) as served:
-        init, *_ = served.tree()
-        assert "init." in " ".join(init.cmdline())
-        (service,) = init.children()
+    init, *_ = untouched.tree()
+    assert "init." in " ".join(init.cmdline())
+    (service,) = init.children()
 
-        def at_rest() -> bool:  # the Chrome that proved itself at the start has gone by then
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, ValueError):
-                (shim,) = [one for one in service.children() if is_shim(one.pid)]
-                (server,) = [one for one in service.children() if one != shim]
-                (chrome,) = shim.children()
-                assert "serve=" in " ".join(server.cmdline())
-                assert server.children() == []
-                leads = os.getpgid(chrome.pid) == os.getsid(chrome.pid) == chrome.pid
-                return leads and is_shim(shim.pid)
-            return False
+    def at_rest() -> bool:  # the Chrome that proved itself at the start has gone by then
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, ValueError):
+            (shim,) = [one for one in service.children() if is_shim(one.pid)]
+            (server,) = [one for one in service.children() if one != shim]
+            (chrome,) = shim.children()
+            assert "serve=" in " ".join(server.cmdline())
+            assert server.children() == []
+            leads = os.getpgid(chrome.pid) == os.getsid(chrome.pid) == chrome.pid
+            return leads and is_shim(shim.pid)
+        return False
 
-        assert await settled(at_rest)
+    assert await settled(at_rest)
 
 
 @pytest.mark.slow
@@ -86,18 +93,17 @@ async def test_init_keeps_its_ledger_while_the_service_runs(work_dir: Path) -> N
 
 
 @pytest.mark.slow
-async def test_a_pasted_curl_line_gets_a_picture(work_dir: Path, tmp_path: Path) -> None:
+async def test_a_pasted_curl_line_gets_a_picture(untouched: Served, tmp_path: Path) -> None:
     """What `serve` prints can be pasted into a shell, and the pages that it names are there."""
-    async with serving(work_dir) as served:
-        assert served.process.stdout is not None
-        lines = [(await served.process.stdout.readline()).decode() for _ in range(4)]
-        for page in lines[:3]:
-            async with served.client.get(page.split()[0]) as answer:
-                assert answer.status == 200, page
-        line = lines[3].removeprefix("try: ")
-        shell = await asyncio.create_subprocess_shell(line, cwd=tmp_path)
-        assert await shell.wait() == 0
-        assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
+    assert untouched.process.stdout is not None
+    lines = [(await untouched.process.stdout.readline()).decode() for _ in range(4)]
+    for page in lines[:3]:
+        async with untouched.client.get(page.split()[0]) as answer:
+            assert answer.status == 200, page
+    line = lines[3].removeprefix("try: ")
+    shell = await asyncio.create_subprocess_shell(line, cwd=tmp_path)
+    assert await shell.wait() == 0
+    assert (tmp_path / "poster.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

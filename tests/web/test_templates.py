@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from PIL import Image
 
 from poster_service.settings import default_templates
 from tests.conftest import settled
-from tests.marks import some_in_quick
 from tests.web.conftest import Service, StartService
 from tests.web.pictures import BLUE, GREEN, RED, at, decode
 from tests.web.served import run
@@ -315,24 +314,34 @@ const s = document.createElement('script'); s.src = 'evil.png'; document.body.ap
 """
 
 
-@pytest.mark.parametrize("markup", some_in_quick(ASKED, 5))
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(ASKED[::5], id="some"),
+        pytest.param(
+            [one for one in ASKED if one not in ASKED[::5]], id="others", marks=pytest.mark.slow
+        ),
+    ],
+)
 async def test_a_callers_file_is_never_code_or_style_of_a_templates_page(
-    start_service: StartService, tmp_path: Path, markup: str
+    start_service: StartService, tmp_path: Path, asked: Sequence[str]
 ) -> None:
     """With any content, and in any way in which a careless template asks for it: a picture."""
-    page = '<!doctype html><link rel="stylesheet" href="style.css">' + markup
     own = "@import 'evil.png';"
-    make(tmp_path, page=page, own__js=OWN_JS, own__css=own)
+    for place, markup in enumerate(asked):
+        page = '<!doctype html><link rel="stylesheet" href="style.css">' + markup
+        make(tmp_path, f"t{place}", page, own__js=OWN_JS, own__css=own)
     service = await start_service(templates=tmp_path)
     evil = b"body { background: blue !important } /*"
     script = b"document.body.style.background = 'blue'"
-    for body in (evil, script, b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"):
-        data = form(
-            ("template", "plain"), ("data", '{"title": "", "photo": "evil.png"}'), evil__png=body
-        )
-        status, shown = await post(service, data)
-        assert status == 200, shown
-        assert at(decode(shown), 55, 55) == RED
+    drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"
+    data = ("data", '{"title": "", "photo": "evil.png"}')
+    for place, markup in enumerate(asked):
+        for body in (evil, script, drawing):
+            sent = form(("template", f"t{place}"), data, evil__png=body)
+            status, shown = await post(service, sent)
+            assert status == 200, shown
+            assert at(decode(shown), 55, 55) == RED, (markup, body)
 
 
 async def test_a_templates_own_file_goes_before_one_of_the_callers(
