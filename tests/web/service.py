@@ -150,8 +150,8 @@ _read = Templates._read
 def _read_once(templates: Templates, name: str, known: Entry | None) -> None:
     """Read a template of `FEW` for the first service only: all of them have what that one read.
 
-    Nobody changes these files, and reading them took two thirds of the CPU that a start takes in
-    this process, of which there are hundreds.
+    These files do not change meanwhile, and reading them took two thirds of the CPU that a start
+    takes in this process; there are hundreds of starts.
     """
     is_again = templates._root == FEW and known is None and name in _READ
     if is_again:

@@ -35,7 +35,7 @@ def warned(response: Any) -> str:
     return str(response.headers.get("X-Render-Warnings", ""))
 
 
-#: What no font draws and nobody sees, and what a font of the page draws.
+#: What no font draws and is not displayed, and what a font of the page draws.
 NO_BOX = (
     "plain text, “quotes” – € → … \u00ad\u200d\ufe0f",
     f"<p style='display:none'>{BOX}</p><b style='visibility:hidden'>{BOX}</b>",
