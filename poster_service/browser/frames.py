@@ -11,11 +11,12 @@ they come while it loads and settles, only more slowly.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from poster_service.browser.pieces import Base64
 from poster_service.errors import RenderFailed
+from poster_service.later import Later
 
 #: Switches that headless-shell needs for this; the second makes a frame wait until it is complete.
 SWITCHES = ("--enable-begin-frame-control", "--run-all-compositor-stages-before-draw")
@@ -70,40 +71,45 @@ class Frames:
                 return data
         return ""
 
-    @contextlib.asynccontextmanager
-    async def going(self, after: float, every: float) -> AsyncIterator[None]:
+    def going(self, after: float, every: float) -> "Going":
         """While inside, draw a frame after `after` seconds and then every `every` seconds.
 
         After a normal exit no frame is under way; after an error one may be, since a render that
         was cut off does not wait for Chrome.
         """
-        enough = asyncio.Event()
-        ticking = asyncio.ensure_future(self._tick(enough, after, every))
-        # After an error nothing waits for it any more.
-        ticking.add_done_callback(_retrieve_exception)
-        try:
-            yield
-        except BaseException:
-            ticking.cancel()
-            raise
-        enough.set()
-        await ticking
+        return Going(self, after, every)
 
-    async def _tick(self, enough: asyncio.Event, pause: float, every: float) -> None:
-        """Draw until `enough` is set. The call that waits for the page reports its failure."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await enough.wait()
-                    return
+
+class Going:
+    """Draws frames of a page while inside; see `Frames.going`."""
+
+    def __init__(self, frames: Frames, after: float, every: float) -> None:
+        self._frames, self._after, self._every = frames, after, every
+        self._enough = asyncio.Event()
+        self._ticking: Later | None = None
+
+    async def __aenter__(self) -> None:
+        """Begin."""
+        self._ticking = Later(self._after, self._tick)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End; without an error, wait until no frame is under way."""
+        if self._ticking is None:
+            return
+        task = self._ticking.task
+        if task is None or kind is not None:
+            self._ticking.cancel()
+        else:
+            self._enough.set()
+            await task
+
+    async def _tick(self) -> None:
+        """Draw until there is enough. The call that waits for the page reports its failure."""
+        while not self._enough.is_set():
             try:
-                await self.draw()
+                await self._frames.draw()
             except RenderFailed:
                 return  # also after a frame that Chrome refused: the page goes on without frames
-            pause = every
-
-
-def _retrieve_exception(ticking: "asyncio.Task[None]") -> None:
-    """Retrieve its exception, so that asyncio does not log it as never retrieved."""
-    if not ticking.cancelled():
-        ticking.exception()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await self._enough.wait()

@@ -21,11 +21,7 @@ from poster_service.browser.header_footer import measured, overflows
 from poster_service.browser.loading import Loading
 from poster_service.browser.look import PageLook
 from poster_service.browser.page_access import PageAccess
-from poster_service.browser.page_calls import (
-    PageCalls,
-    errors_end_chrome,
-    settle,
-)
+from poster_service.browser.page_calls import PageCalls, errors_end_chrome
 from poster_service.browser.page_requests import PageRequests
 from poster_service.browser.pipe import FlatSession, PipeConnection, ProtocolError
 from poster_service.browser.scrolling import Scrolling
@@ -53,6 +49,16 @@ EMPTY = "<!doctype html><body>"
 COOKIES = "cookies that a browser takes: `secure` and names that begin with __ need https"
 #: Windows that the page opens; workers and frames are of no interest.
 PAGES = [{"type": "page"}]
+
+
+def _refusal(command: page_setup.Command, error: PageFailed) -> InvalidField | None:
+    """The caller's fault in a command that Chrome has refused: only Chrome knows all values."""
+    method, parameters = command
+    name = page_setup.CHECKED_BY_CHROME.get(method)
+    if name is None or not isinstance(error.__cause__, ProtocolError):
+        return None
+    (value,) = parameters.values()
+    return InvalidField.of(Fault(name, f'Chrome knows no {name} "{value}"'))
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class PosterPage:
     def _page_handlers(self) -> dict[str, Callable[[dict[str, Any]], object]]:
         """What listens to events of the page's own session; it ends with the session."""
         return {
-            "Inspector.targetCrashed": lambda _: settle(self._calls.crashed),
+            "Inspector.targetCrashed": lambda _: self._calls.note_crash(),
             "Page.javascriptDialogOpening": lambda _: self._requests.spawn(self._dismiss()),
             **self.loading.handlers(),
             "Log.entryAdded": self.witness.read,
@@ -185,19 +191,12 @@ class PosterPage:
             self._viewport = options.viewport
             self._capture.note_set_up()
             commands += page_setup.commands(options.viewport)
-        if commands:
-            await asyncio.gather(*itertools.starmap(self._set, commands))
-
-    async def _set(self, method: str, parameters: dict[str, Any]) -> None:
-        """Set one thing; what it is set to may be a value that only Chrome can check."""
-        try:
-            await self._calls.send(method, parameters)
-        except PageFailed as error:
-            name = page_setup.CHECKED_BY_CHROME.get(method)
-            if name is None or not isinstance(error.__cause__, ProtocolError):
-                raise
-            (value,) = parameters.values()
-            raise InvalidField.of(Fault(name, f'Chrome knows no {name} "{value}"')) from error
+        calls = [(command, self._session.send(*command)) for command in commands]
+        for command, call in calls:
+            try:
+                await self._calls.answer(call)
+            except PageFailed as error:
+                raise _refusal(command, error) or error from error.__cause__
 
     async def set_cookies(self, cookies: Sequence[Cookie]) -> None:
         """Give the page cookies before it loads; they are gone once it is redirected elsewhere.
@@ -240,8 +239,8 @@ class PosterPage:
 
     def _read_messages(self) -> None:
         """Have Chrome send what it has noted of the page; it comes while the page is captured."""
-        calls = map(self._session.send, ("Log.enable", "Log.disable"))
-        self._messages = asyncio.gather(*calls, return_exceptions=True)
+        self._session.send("Log.enable")
+        self._messages = self._session.send("Log.disable")
 
     async def capture(self, options: CaptureOptions) -> bytes:
         """Capture the page; returns the picture, the PDF or the text.
@@ -256,7 +255,7 @@ class PosterPage:
             options = replace(options, is_cut=True)
         picture = await self._capture.take(options, self._share)
         if self._messages is not None:
-            await self._calls.wait(self._messages)
+            await self._calls.until_done(self._messages)
         if self._viewport is not None and options.format != "pdf":
             self._hint.note(self._viewport)
         return picture
@@ -348,13 +347,10 @@ class PosterPage:
                 for is_off in (True, False):
                     parameters = {"cacheDisabled": is_off}
                     await self._calls.send("Network.setCacheDisabled", parameters)
-            answer, _ = await self._calls.wait(
-                asyncio.gather(
-                    self._calls.evaluate(CLEAN),
-                    # Or the next render would report what this one did not get.
-                    self._calls.send("Log.clear"),
-                )
-            )
+            # Or the next render would report what this one did not get.
+            cleared = self._session.send("Log.clear")
+            answer = await self._calls.evaluate(CLEAN)
+            await self._calls.wait(cleared)
         return answer.get("result", {}).get("value")
 
     def successor(self) -> "PosterPage":

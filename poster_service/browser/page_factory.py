@@ -47,7 +47,7 @@ class PageFactory:
             ChromeDied: The pipe closed before Chrome answered.
         """
         with errors_end_chrome():
-            await connection.open()
+            connection.open()
             await connection.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
         return cls(connection, hint, supports_begin_frame=supports_begin_frame)
 

@@ -9,8 +9,8 @@ import asyncio
 import pybase64
 
 #: Base64 as the pipe returns it: as text, or where it is large as a part of the message, or in
-#: pieces. Decoding empties the pieces.
-Base64 = str | memoryview | list[bytes]
+#: pieces, or decoded already. Decoding empties the pieces.
+Base64 = str | bytes | memoryview | list[bytes]
 #: From this size on it is decoded in a thread, in characters: a tenth of a millisecond, which is
 #: about what a thread's turn takes.
 LARGE = 1 << 20
@@ -22,6 +22,8 @@ async def decoded(data: Base64) -> bytes:
     Raises:
         ValueError: It is not base64.
     """
+    if isinstance(data, bytes):
+        return data
     if isinstance(data, list):
         return await asyncio.to_thread(_joined, data)
     if len(data) < LARGE:

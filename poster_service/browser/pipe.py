@@ -17,15 +17,16 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from fcntl import F_SETPIPE_SZ, fcntl
-from typing import IO, Any
+from typing import Any
 
 import orjson
-from pyee import EventEmitter
+import pybase64
 from pyppeteer.connection import CDPSession, Connection
 from pyppeteer.errors import NetworkError, PyppeteerError
 
+from poster_service.browser.pipe_ends import HUGE_BYTES, PIPE_BYTES, ReadEnd, WriteEnd
 from poster_service.browser.types import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
@@ -36,26 +37,52 @@ ProtocolError = PyppeteerError
 CLOSED = "Chrome's debugging pipe is closed"
 GONE = "the target is gone"
 
-#: How Chrome's answer to a call begins; an event, which it sends unasked, begins with `{"method"`.
-ANSWER = b'{"id":'
-#: Capacity of the pipe of Chrome's replies, in bytes, so that a picture comes in few pieces: as
-#: much as asyncio reads at once. All pipes of a user without privilege share 64 MiB (pipe(7)).
-PIPE_BYTES = 1 << 18
 #: From this size on an answer is large, in bytes.
 LARGE_BYTES = 1 << 16
-#: From this size on the pieces of an answer are not joined, in bytes: the time for that grows with
-#: the size.
-HUGE_BYTES = 1 << 20
 #: How an answer with a picture or a PDF begins. That is base64, without a quote or an escape, so it
 #: need not be read as JSON, which takes longer than decoding it.
 PICTURE = re.compile(
     rb'\{"id":\d+,"result":\{(?:"hasDamage":(?:true|false),)?"(data|screenshotData)":"'
 )
+#: What follows the picture in it is shorter than this, in bytes.
+TAIL_BYTES = 256
 #: Messages that Chrome may send unasked before a render has its page.
 STARTUP_MESSAGES = 10_000
 
 
-class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no types
+class Listeners:
+    """What listens to the events of a session, in place of pyee's emitter.
+
+    That takes a lock and makes two lists for each event, also for one that nothing listens to.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Callable[..., object]]] = {}
+
+    def on(self, event: str, handler: Callable[..., object]) -> None:
+        """Call a handler with the parameters of each event of that name."""
+        self._listeners.setdefault(event, []).append(handler)
+
+    def remove_listener(self, event: str, handler: Callable[..., object]) -> None:
+        """Call it no more."""
+        self._listeners[event].remove(handler)
+
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Call none of them any more, or none of that event."""
+        if event is None:
+            self._listeners.clear()
+        else:
+            self._listeners.pop(event, None)
+
+    def emit(self, event: str, *parameters: Any) -> bool:
+        """Call the handlers of an event; whether there were any."""
+        handlers = self._listeners.get(event)
+        for handler in tuple(handlers or ()):
+            handler(*parameters)
+        return bool(handlers)
+
+
+class PipeConnection(Listeners, Connection):  # type: ignore[misc]  # pyppeteer ships no types
     """One Chrome's browser-level session, which opens the sessions of its targets."""
 
     def __init__(self, replies: int, commands: int) -> None:
@@ -64,23 +91,23 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         `open` connects them. pyppeteer's own constructor opens a web socket and is deliberately
         not called.
         """
-        EventEmitter.__init__(self)
+        Listeners.__init__(self)
         self._url = "pipe:"
         self._loop = loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):  # more than this user may have: it stays as it is
             fcntl(replies, F_SETPIPE_SZ, PIPE_BYTES)
-        self._descriptors = [(replies, "rb"), (commands, "wb")]
-        self._unsent: list[bytes] = []
+        self._descriptors = [replies, commands]
         self._lastId = 0
         self._callbacks: dict[int, asyncio.Future[Any]] = {}
         self._sessions: dict[str, FlatSession] = {}
         self._closeCallback = None
         self._connected = False
-        self._writer: asyncio.WriteTransport | None = None
-        self._reader: asyncio.ReadTransport | None = None
+        self._ends: tuple[ReadEnd, WriteEnd] | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
         #: Done when Chrome has sent more, unasked, than allowed.
         self.flooded: asyncio.Future[None] = loop.create_future()
+        #: What is waited for now, and would be in vain once the pipe has closed or is flooded.
+        self.waiting: set[asyncio.Future[Any]] = set()
         self._messages_left = STARTUP_MESSAGES
         self._bytes_left = MAX_MESSAGE_BYTES
         #: Whether an answer may be of any size: a picture is awaited.
@@ -116,36 +143,24 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         self._messages_left -= whole
         if self._bytes_left < 0 or self._messages_left < 0:
             self.flooded.set_result(None)
+            interrupt(self.waiting)
             return False
         return True
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Begin to read and write.
 
         Raises:
             OSError: A descriptor cannot be used.
         """
-        self._reader, _ = await self._loop.connect_read_pipe(
-            lambda: _Receiver(self), self._next_file()
-        )
-        if not self.closed.done():
-            self._writer, _ = await self._loop.connect_write_pipe(
-                asyncio.BaseProtocol, self._next_file()
-            )
-        if self.closed.done():  # Chrome left meanwhile: close what was opened since
-            self.lost()
-            return
+        replies, commands = self._descriptors
+        self._ends = ReadEnd(replies, self, self.lost), WriteEnd(commands, self.lost)
+        self._descriptors = []
         self._connected = True
 
-    def _next_file(self) -> IO[bytes]:
-        """The next descriptor as a file; the transport that gets it closes it."""
-        descriptor, mode = self._descriptors.pop(0)
-        return os.fdopen(descriptor, mode, 0)
-
-    def _unopened(self) -> Iterator[tuple[int, str]]:
-        """The descriptors that no transport has taken over; each is yielded once."""
-        while self._descriptors:
-            yield self._descriptors.pop(0)
+    def metered(self, size: int) -> "asyncio.Future[None] | None":
+        """Count what came of a picture; a future that is to be awaited before more is read."""
+        return self.meter(size)
 
     def send(
         self, method: str, params: dict[str, Any] | None = None, session_id: str | None = None
@@ -162,10 +177,9 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
                 it may be before the pipe is closed, or the pipe is closed.
         """
         callback: asyncio.Future[Any] = self._loop.create_future()
-        callback.add_done_callback(_retrieve_exception)
-        is_open = self._connected and self._writer is not None
-        if not is_open or (session_id is not None and session_id not in self._sessions):
-            callback.set_exception(NetworkError(GONE if is_open else CLOSED))
+        ends = self._ends
+        if ends is None or (session_id is not None and session_id not in self._sessions):
+            _fail(callback, CLOSED if ends is None else GONE)
             return callback
         self._lastId += 1
         message = {"id": self._lastId, "method": method, "params": params or {}}
@@ -175,47 +189,20 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         callback.session_id = session_id  # type: ignore[attr-defined]
         # The method is for the error's text, as pyppeteer has it.
         callback.method = method  # type: ignore[attr-defined]
-        self._write(_packed(message))
+        ends[1].write(_packed(message))
         return callback
-
-    def _write(self, message: bytes) -> None:
-        """Send it with all that is sent in the same turn of the loop: one write, one wake-up."""
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(message)
-
-    def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        if self._writer is None:
-            return
-        if sum(map(len, unsent)) < HUGE_BYTES:
-            self._writer.write(b"\0".join((*unsent, b"")))
-            return
-        for message in unsent:  # megabytes are not copied once more
-            self._writer.write(message)
-            self._writer.write(b"\0")
-
-    def pause_until(self, room: "asyncio.Future[None]") -> None:
-        """Read nothing more until there is room for it; meanwhile the data stays in Chrome."""
-        if self._reader is not None:
-            self._reader.pause_reading()
-            room.add_done_callback(self._resume)
-
-    def _resume(self, _: object) -> None:
-        if self._reader is not None:
-            self._reader.resume_reading()
 
     def receive_pieces(self, pieces: list[bytes]) -> None:
         """Handle a message that came in pieces; those of a large picture are not joined."""
-        message = _large_picture(pieces)
+        message = _large_picture(pieces) if len(pieces) > 1 else None
         if message is None:
             self.receive(b"".join(pieces))
         else:
             self._answer(message)
 
-    def receive(self, raw: bytes) -> None:
+    def receive(self, raw: bytes | memoryview) -> None:
         """Pass one message to its call or session; an error in a handler does not stop the pipe."""
-        message = _unpacked(raw)
+        message = _unpacked(raw) if isinstance(raw, bytes) else _with_picture(raw)
         if "id" in message:
             self._answer(message)
             return
@@ -238,7 +225,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         if error := message.get("error"):
             method = getattr(callback, "method", "?")
             text = f"Protocol error ({method}): {error.get('message')} {error.get('data', '')}"
-            callback.set_exception(NetworkError(text.rstrip()))
+            _fail(callback, text.rstrip())
         else:
             callback.set_result(message.get("result"))
 
@@ -250,8 +237,7 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         for number, callback in list(self._callbacks.items()):
             if getattr(callback, "session_id", None) == session_id:
                 del self._callbacks[number]
-                if not callback.done():
-                    callback.set_exception(NetworkError(GONE))
+                _fail(callback, GONE)
 
     async def createSession(self, targetInfo: dict[str, Any]) -> "FlatSession":  # noqa: N802, N803 - pyppeteer's names
         """Attach to a target; the name is pyppeteer's."""
@@ -266,32 +252,31 @@ class PipeConnection(Connection):  # type: ignore[misc]  # pyppeteer ships no ty
         """End every pending call; called when either side closes the pipe, or both do."""
         self._connected = False
         for callback in self._callbacks.values():
-            if not callback.done():
-                callback.set_exception(NetworkError(CLOSED))
+            _fail(callback, CLOSED)
         self._callbacks.clear()
         for session_id in list(self._sessions):
             self._forget(session_id)
-        reader, self._reader, writer, self._writer = self._reader, None, self._writer, None
-        if reader is not None:
-            reader.close()
-        if writer is not None and not writer.is_closing():  # asyncio fails when it is aborted twice
-            writer.abort()  # not `close`: a stopped Chrome never reads what is buffered
-        for descriptor, _ in self._unopened():
+        ends, self._ends, unopened, self._descriptors = self._ends, None, self._descriptors, []
+        for end in ends or ():
+            end.close()
+        for descriptor in unopened:
             os.close(descriptor)
         if not self.closed.done():
             self.closed.set_result(None)
+        interrupt(self.waiting)
 
     async def dispose(self) -> None:
         """Close the pipe; the name is pyppeteer's."""
         self.lost()
 
 
-class FlatSession(CDPSession):  # type: ignore[misc]  # pyppeteer ships no types
+class FlatSession(Listeners, CDPSession):  # type: ignore[misc]  # pyppeteer ships no types
     """A target's session whose messages travel unwrapped."""
 
     def __init__(self, connection: PipeConnection, kind: str, identity: str) -> None:
         """A session of a target of a kind (CDP: Target.TargetInfo), by its id."""
-        super().__init__(connection, kind, identity, connection._loop)
+        Listeners.__init__(self)
+        CDPSession.__init__(self, connection, kind, identity, connection._loop)
         self._pipe = connection
 
     @property
@@ -328,6 +313,27 @@ def _unpacked(raw: bytes) -> dict[str, Any]:
     return message
 
 
+def _with_picture(raw: memoryview) -> dict[str, Any]:
+    """An answer with a picture, or another message, from bytes that are soon overwritten.
+
+    A picture is decoded at once: that takes less than copying it, and its size is bounded
+    (`pipe_ends.HUGE_BYTES`).
+    """
+    picture = PICTURE.match(raw)
+    if picture is None:
+        return _unpacked(bytes(raw))
+    begin = picture.end()
+    tail = max(begin, len(raw) - TAIL_BYTES)
+    end = tail + bytes(raw[tail:]).find(b'"')
+    try:
+        decoded = pybase64.b64decode(raw[begin:end], validate=True)
+    except ValueError:  # it is no picture, but a page's own words
+        return _unpacked(bytes(raw))
+    message: dict[str, Any] = orjson.loads(bytes(raw[:begin]) + bytes(raw[end:]))
+    message["result"][picture[1].decode()] = decoded
+    return message
+
+
 def _large_picture(pieces: list[bytes]) -> dict[str, Any] | None:
     """An answer with a large picture, which stays in pieces; None for any other message."""
     if sum(map(len, pieces)) < HUGE_BYTES:
@@ -342,41 +348,18 @@ def _large_picture(pieces: list[bytes]) -> dict[str, Any] | None:
     return message
 
 
-class _Receiver(asyncio.Protocol):
-    """Cuts the byte stream into messages; each ends with a zero byte."""
+def _fail(call: "asyncio.Future[Any]", text: str) -> None:
+    """Have a call raise a ProtocolError, unless it is done already.
 
-    def __init__(self, connection: PipeConnection) -> None:
-        self._connection = connection
-        self._parts: list[bytes] = []
-
-    def data_received(self, data: bytes) -> None:
-        *whole, rest = data.split(b"\0") if b"\0" in data else (data,)  # most pieces have no end
-        for part in whole:
-            if not self._take(part, whole=True):
-                return
-            pieces, self._parts = self._parts, []
-            self._connection.receive_pieces(pieces)
-        if rest:
-            self._take(rest, whole=False)
-
-    def _take(self, part: bytes, *, whole: bool) -> bool:
-        """Store a part of a message; False, and nothing stored, if that is more than allowed."""
-        is_answer = (self._parts[0] if self._parts else part).startswith(ANSWER)
-        if not self._connection.charge(len(part), whole=whole, is_answer=is_answer):
-            self._parts.clear()
-            return False
-        self._parts.append(part)
-        if is_answer and self._connection.expects_much:
-            room = self._connection.meter(len(part))
-            if room is not None and not whole:
-                self._connection.pause_until(room)
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.lost()
+    Its exception counts as retrieved, so that asyncio does not log that of a call which nothing
+    waits for.
+    """
+    if not call.done():
+        call.set_exception(NetworkError(text))
+        call.exception()
 
 
-def _retrieve_exception(callback: "asyncio.Future[Any]") -> None:
-    """Retrieve the exception, so that asyncio does not log it as never retrieved."""
-    if not callback.cancelled():
-        callback.exception()
+def interrupt(waiting: Iterable["asyncio.Future[Any]"]) -> None:
+    """End all these waits with a ProtocolError: what they wait for has no source any more."""
+    for call in list(waiting):
+        _fail(call, GONE)

@@ -5,6 +5,7 @@ Its own file because it only looks: what to do with an unfit Chrome is the pool'
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from poster_service.process.census import unhealthy_below
 
 logger = logging.getLogger(__name__)
 
+#: A Chrome whose page answered so recently is not checked, in seconds: while renders follow each
+#: other there is none to check, and their CPU is theirs.
+FRESH_SECONDS = 1.0
 #: How long the page of a ready Chrome may be silent, in seconds; it answers within milliseconds.
 SILENT_SECONDS = 2.5
 
@@ -31,7 +35,8 @@ class HealthCheck:
 
         Args:
             folder: Where their lease folders are.
-            ready: Returns those that are ready now; which they are changes during a check.
+            ready: Returns those that are ready now; which they are changes during a check. Those
+                whose page has answered a moment ago are passed over.
         """
         self._folder = folder
         self._ready = ready
@@ -40,8 +45,9 @@ class HealthCheck:
 
     async def unfit(self) -> list[PoolEntry]:
         """The ready Chromes that must be replaced; to be called at equal intervals."""
-        before, homeless = self._unhealthy, frozenset[int]()
-        shims = {each.number: each.chrome.group.shim_pid for each in self._ready() if each.chrome}
+        before, self._unhealthy, homeless = self._unhealthy, frozenset(), frozenset[int]()
+        aged = self._aged()
+        shims = {each.number: each.chrome.group.shim_pid for each in aged if each.chrome}
         if shims:
             try:
                 self._unhealthy, homeless = await asyncio.to_thread(self._look, shims)
@@ -49,8 +55,14 @@ class HealthCheck:
                 logger.exception("checking the processes of ready Chromes failed")
         # Twice in a row, since every process is a zombie for the moment until it is reaped.
         unfit = {number for number, _ in before & self._unhealthy} | homeless
-        silent = self._signs.missing(self._ready(), asyncio.get_running_loop().time())
-        return [entry for entry in self._ready() if entry.number in unfit or entry in silent]
+        aged = self._aged()
+        silent = self._signs.missing(aged, asyncio.get_running_loop().time())
+        return [entry for entry in aged if entry.number in unfit or entry in silent]
+
+    def _aged(self) -> list[PoolEntry]:
+        """The ready Chromes whose page has not answered for a while."""
+        late = time.monotonic() - FRESH_SECONDS
+        return [each for each in self._ready() if each.since <= late]
 
     def _look(self, shims: Mapping[int, int]) -> tuple[frozenset[tuple[int, int]], frozenset[int]]:
         """Number and pid of what is stopped or dead, and the Chromes whose folder is gone.

@@ -7,6 +7,7 @@ its own so that tests can try every order of events without a single Chrome.
 
 import asyncio
 import itertools
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class PoolEntry:
         chrome: None until it is ready for the first time.
         served: Leases that it has served to their end.
         warm: Its page, where that is used again; None for a page that is not.
+        since: When its page last proved that it answers, on the monotonic clock: it became ready,
+            or clean after a render.
         on_gone: Called by the pool once nothing of it is left.
     """
 
@@ -64,6 +67,7 @@ class PoolEntry:
         self.chrome: Chrome | None = None
         self.served = 0
         self.warm: WarmPage | None = None
+        self.since = 0.0
         self.on_gone: list[Callable[[], None]] = []
 
     def move(self, to: State) -> None:
@@ -209,7 +213,7 @@ class PoolState:
 
     def became_ready(self, entry: PoolEntry, chrome: Chrome) -> None:
         """Note that a Chrome was started or renewed, and give it to the first waiter."""
-        entry.chrome = chrome
+        entry.chrome, entry.since = chrome, time.monotonic()
         entry.move(State.READY)
         self.entries[entry.number] = self.entries.pop(entry.number)  # `take` uses this order
         self.serve_waiters()
@@ -237,6 +241,7 @@ class PoolState:
 
     def became_warm(self, entry: PoolEntry) -> None:
         """Note that a page is clean."""
+        entry.since = time.monotonic()
         entry.move(State.WARM)
         self.entries[entry.number] = self.entries.pop(entry.number)  # the last one used is the last
 

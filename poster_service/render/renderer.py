@@ -6,7 +6,6 @@ Cancelling `render` at any point frees its Chrome at once.
 import asyncio
 import contextlib
 import functools
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -30,11 +29,13 @@ from poster_service.fetch.client import Fetcher
 from poster_service.fetch.http_cache import CacheLifetime
 from poster_service.fetch.own import Scopes, Secrets
 from poster_service.isolation import LEVELS, Isolation
+from poster_service.later import Later
 from poster_service.logs import event
 from poster_service.render.admission import TIMED_OUT_QUEUED, Admission, Slot
 from poster_service.render.conditions import check_conditions
 from poster_service.render.encode import (
     check_encoder,
+    checksum,
     encoded,
     is_encoded_again,
     memory_of,
@@ -67,8 +68,8 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.25
 #: How long before its time is up a page is asked what its scripts have failed with, in seconds.
 LISTEN_SECONDS = 0.2
-#: From here on hashing takes longer than a millisecond.
-LARGE_BYTES = 1 << 20
+#: From here on a checksum takes longer than half a millisecond.
+LARGE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,8 @@ class Renderer:
             self.renders[job.isolation] += 1
             page = lease.chrome.page
             page.meter(painting.share)
-            undo.callback(asyncio.ensure_future(self._watch_memory(lease.chrome)).cancel)
+            watching = functools.partial(self._watch_memory, lease.chrome)
+            undo.callback(Later(MEMORY_SECONDS, watching).cancel)
             undo.callback(_note_findings, page, observations)
             undo.callback(_listen_late(page, job.deadline).cancel)
             address = painting.visit.address if painting.visit else ADDRESS
@@ -298,7 +300,6 @@ class Renderer:
         a moment; a control group (POSTER_CHROME_MEMORY_MIB) is the hard limit.
         """
         while True:
-            await asyncio.sleep(MEMORY_SECONDS)
             used = await asyncio.to_thread(chrome.memory)
             chrome.trim()
             if used > self._limits.memory:
@@ -307,6 +308,7 @@ class Renderer:
                     f"the page takes more memory than the {self._limits.memory >> 20} MiB allowed"
                 )
                 return
+            await asyncio.sleep(MEMORY_SECONDS)
 
 
 def visit_of(job: RenderJob) -> Visit | None:
@@ -354,9 +356,5 @@ async def pictures_of(options: RenderOptions, bodies: Sequence[bytes]) -> tuple[
 async def etag_of(body: bytes) -> str:
     """The strong ETag of a picture's bytes, quotes included (RFC 9110, 8.8.3)."""
     if len(body) < LARGE_BYTES:
-        return _etag(body)
-    return await asyncio.to_thread(_etag, body)
-
-
-def _etag(body: bytes) -> str:
-    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'  # half the time of BLAKE2 (measured)
+        return f'"{checksum(body)}"'
+    return f'"{await asyncio.to_thread(checksum, body)}"'

@@ -1,11 +1,12 @@
 """The debugging pipe: cut into messages, answers to whom they belong, and nothing stops it."""
 
 import asyncio
+import base64
 import contextlib
 import gc
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyppeteer.errors import NetworkError
 
-from poster_service.browser.pipe import FlatSession, PipeConnection, _Receiver
+from poster_service.browser.page_calls import PageCalls
+from poster_service.browser.pieces import decoded
+from poster_service.browser.pipe import FlatSession, PipeConnection
+from poster_service.browser.pipe_ends import HUGE_BYTES, PIPE_BYTES
 from poster_service.browser.types import MAX_MESSAGE_BYTES
+from poster_service.errors import ChromeDied, PageCrashed, PageFailed, RenderFailed
 
 
 class Chrome:
@@ -31,7 +36,7 @@ class Chrome:
     async def connect(self) -> PipeConnection:
         """Open the connection under test."""
         self.connection = PipeConnection(self.replies, self.commands)
-        await self.connection.open()
+        self.connection.open()
         return self.connection
 
     def say(self, *messages: dict[str, Any]) -> None:
@@ -316,46 +321,27 @@ async def test_both_descriptors_are_closed_in_the_end(opened: bool) -> None:
     chrome = Chrome()
     connection = PipeConnection(chrome.replies, chrome.commands)
     if opened:
-        await connection.open()
+        connection.open()
     connection.lost()
     chrome.close()
     await turns()
     assert _ours() == before
 
 
-async def test_a_chrome_that_left_before_the_pipe_was_opened_is_noticed() -> None:
-    """Its end may come at any step of opening; no call may wait for it after that."""
+@pytest.mark.parametrize("sends", [True, False])
+async def test_a_chrome_that_left_before_the_pipe_was_opened_is_noticed(sends: bool) -> None:
+    """By what cannot be written, or by the end of its replies; no call may wait after that."""
     before = _ours()
-    for turns_before in range(8):
-        chrome = Chrome()
-        connection = PipeConnection(chrome.replies, chrome.commands)
-        opening = asyncio.ensure_future(connection.open())
-        await turns(turns_before)
-        chrome.close()
-        await asyncio.wait([opening])  # it may say so itself
-        opening.exception()
-        with pytest.raises(NetworkError):
-            await asyncio.wait_for(connection.send("A.a"), 60)
-        await asyncio.wait_for(connection.closed, 60)
-        connection.lost()
-    await turns()
+    chrome = Chrome()
+    connection = PipeConnection(chrome.replies, chrome.commands)
+    chrome.close()
+    connection.open()
+    call = connection.send("A.a") if sends else None
+    await asyncio.wait_for(connection.closed, 60)
+    with pytest.raises(NetworkError):
+        await asyncio.wait_for(call or connection.send("A.a"), 60)
+    connection.lost()
     assert _ours() == before
-
-
-async def test_opening_that_is_cut_off_leaves_no_descriptor_open() -> None:
-    """A start that is cancelled in the middle of it is given up by `lost`."""
-    before = _ours()
-    for turns_before in range(6):
-        chrome = Chrome()
-        connection = PipeConnection(chrome.replies, chrome.commands)
-        opening = asyncio.ensure_future(connection.open())
-        await turns(turns_before)
-        opening.cancel()
-        await asyncio.wait([opening])
-        connection.lost()
-        chrome.close()
-        await turns()
-        assert _ours() == before, f"cut off after {turns_before} turns"
 
 
 # --- no more than so much ----------------------------------------------------------------------
@@ -398,12 +384,18 @@ async def test_a_message_without_an_end_is_a_flood(
 ) -> None:
     """Nothing but a picture may be large; what was kept of the rest is let go."""
     chrome.connection.expects_much = expects_much
-    receiver = _Receiver(chrome.connection)
-    receiver.data_received(begin)
-    for _ in range(MAX_MESSAGE_BYTES // (1 << 20) + 2):
-        receiver.data_received(b"x" * (1 << 20))
+    await asyncio.to_thread(_say_much, chrome, begin, MAX_MESSAGE_BYTES + (2 << 20))
+    await turns()
     assert chrome.connection.flooded.done() == floods
-    assert (sum(map(len, receiver._parts)) == 0) == floods
+    assert chrome.connection._ends is not None
+    assert (sum(map(len, chrome.connection._ends[0].parts)) == 0) == floods
+
+
+def _say_much(chrome: Chrome, begin: bytes, size: int) -> None:
+    """Write a message that does not end, so large that Chrome's pipe is emptied again and again."""
+    _write_all(chrome, begin)
+    for _ in range(size >> 20):
+        _write_all(chrome, b"x" * (1 << 20))
 
 
 async def test_what_is_sent_in_one_turn_is_written_at_once(chrome: Chrome) -> None:
@@ -427,24 +419,52 @@ async def test_half_a_surrogate_pair_passes_both_ways(chrome: Chrome) -> None:
     assert heard == [{"title": "a\ud800b"}]
 
 
-@pytest.mark.parametrize("size", [10, 200_000])
+SIZES = (12, 200_000, HUGE_BYTES, HUGE_BYTES + PIPE_BYTES, 3 * HUGE_BYTES)
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("beside", [{}, {"hasDamage": True}])
 async def test_a_picture_comes_whole_however_large(
     chrome: Chrome, size: int, beside: dict[str, Any]
 ) -> None:
-    """A large one is not read as JSON; what stands beside it is."""
+    """Between other messages; it is not read as JSON, and what stands beside it is."""
     key = "screenshotData" if beside else "data"
+    seen: list[Any] = []
+    chrome.connection.on("A.b", seen.append)
+    picture = os.urandom(size // 4 * 3)
     answer = chrome.connection.send("Page.capture")
     chrome.connection.expects_much = True
-    noted = {"id": 1, "result": {**beside, key: "A" * size}}
-    await asyncio.to_thread(chrome.raw, json.dumps(noted, separators=(",", ":")).encode() + b"\0")
+    noted = {"id": 1, "result": {**beside, key: base64.b64encode(picture).decode()}}
+    around = [b'{"method":"A.b","params":{"n":%d}}\0' % n for n in range(2)]
+    whole = json.dumps(noted, separators=(",", ":")).encode() + b"\0"
+    await asyncio.to_thread(_write_all, chrome, around[0] + whole + around[1])
     got = await answer
-    assert len(got.pop(key)) == size
+    assert await decoded(got.pop(key)) == picture
     assert got == beside
+    await turns(20)
+    assert seen == [{"n": 0}, {"n": 1}]
 
 
-async def test_what_only_looks_like_a_picture_is_read_as_it_is(chrome: Chrome) -> None:
+async def test_a_buffer_is_read_to_again_only_when_its_picture_was_taken(chrome: Chrome) -> None:
+    """Two pictures, the second of which comes before anyone has looked at the first."""
+    pictures = [os.urandom(300_000) for _ in range(2)]
+    answers = [chrome.connection.send("Page.capture") for _ in pictures]
+    chrome.connection.expects_much = True
+    data = b"".join(
+        b'{"id":%d,"result":{"data":"%s"}}\0' % (at, base64.b64encode(picture))
+        for at, picture in enumerate(pictures, 1)
+    )
+    await asyncio.to_thread(_write_all, chrome, data)
+    await asyncio.wait(answers)
+    assert [await decoded(one.result()["data"]) for one in answers] == pictures
+
+
+@pytest.mark.parametrize("expects_much", [False, True])
+async def test_what_only_looks_like_a_picture_is_read_as_it_is(
+    chrome: Chrome, expects_much: bool
+) -> None:
     """A page's own words, with quotes in them, where a picture would be."""
+    chrome.connection.expects_much = expects_much
     words = 'x"data":"' + "y" * 100_000
     for number, result in enumerate(({"result": {"value": {"data": words}}}, {"data": words}), 1):
         answer = chrome.connection.send("Runtime.evaluate")
@@ -453,3 +473,62 @@ async def test_what_only_looks_like_a_picture_is_read_as_it_is(chrome: Chrome) -
             chrome.raw, json.dumps(noted, separators=(",", ":")).encode() + b"\0"
         )
         assert await answer == result
+
+
+# --- waits of a page, and its end ---------------------------------------------------------------
+
+
+def _flood(chrome: Chrome, _: PageCalls) -> None:
+    chrome.connection.allow(0)
+    chrome.say({"method": "A.b", "params": {}})
+
+
+#: How a page may end, and what its waits raise then.
+ENDS: Mapping[str, tuple[Callable[[Chrome, PageCalls], object], type[RenderFailed]]] = {
+    "crash": (lambda _, calls: calls.note_crash(), PageCrashed),
+    "given up": (lambda _, calls: calls.give_up("of a test"), PageFailed),
+    "closed by Chrome": (lambda chrome, _: chrome.close(), ChromeDied),
+    "closed by us": (lambda chrome, _: chrome.connection.lost(), ChromeDied),
+    "flood": (_flood, PageFailed),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_the_end_of_a_page_ends_all_its_waits(chrome: Chrome, end: str) -> None:
+    """Those for answers, for events and for what runs; later ones too. Nothing stays behind."""
+    calls, event = PageCalls(chrome.connection, await session(chrome)), asyncio.Event()
+    unset: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    running = asyncio.ensure_future(event.wait())
+    begun = (
+        calls.send("Page.do"),
+        calls.wait(unset),
+        calls.wait(running),
+        calls.until_done(unset),
+    )
+    waits = [asyncio.ensure_future(one) for one in begun]
+    await turns()
+    assert not any(one.done() for one in waits)
+    act, error = ENDS[end]
+    act(chrome, calls)
+    for wait in (*waits, calls.send("Page.late"), calls.wait(unset)):
+        with pytest.raises(error):
+            await asyncio.wait_for(wait, 60)
+    assert [one.done() for one in (unset, running)] == [False, False]
+    assert calls._waiting | chrome.connection.waiting == set()
+    event.set()
+    await running
+
+
+async def test_a_wait_that_is_cancelled_leaves_what_it_waited_for(chrome: Chrome) -> None:
+    """And is cancelled itself, also when the page ends in the same turn."""
+    calls = PageCalls(chrome.connection, await session(chrome))
+    unset: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waits = [asyncio.ensure_future(one) for one in (calls.send("Page.do"), calls.wait(unset))]
+    await turns()
+    for wait in waits:
+        wait.cancel()
+    calls.give_up("of a test")
+    await asyncio.wait(waits)
+    assert all(one.cancelled() for one in waits)
+    assert unset.done() is False
+    assert calls._waiting | chrome.connection.waiting == set()
