@@ -75,10 +75,14 @@ class HealthCheck:
 
 
 class SignsOfLife:
-    """Asks the pages of ready Chromes for a sign of life and finds those that do not answer."""
+    """Asks the pages of ready Chromes for a sign of life and finds those that do not answer.
+
+    The first time a page is there it is not asked: it answered when it became ready, and where
+    renders follow each other it has its render before the second time.
+    """
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[int, int], tuple[asyncio.Future[Any], float]] = {}
+        self._asked: dict[tuple[int, int], tuple[asyncio.Future[Any] | None, float]] = {}
 
     def missing(self, ready: list[PoolEntry], now: float) -> list[PoolEntry]:
         """Those whose sign has been missing for too long; asks all others for the next one."""
@@ -88,7 +92,9 @@ class SignsOfLife:
                 continue
             key = (entry.number, entry.served)  # after a lease the page is another
             sign, since = before.get(key, (None, now))
-            if sign is None or sign.done():
+            if key not in before:
+                self._asked[key] = (None, now)
+            elif sign is None or sign.done():
                 try:
                     self._asked[key] = (entry.chrome.page.ping(), now)
                 except ChromeDied:
