@@ -266,6 +266,7 @@ def _pools(settings: Settings, program: Path, observers: Observers) -> Pools:
         capacity=settings.max_chromes,
         most_ready=settings.max_ready_chromes,
         starts=max(2, processors()),
+        leases=settings.concurrency,
         warm=settings.warm_pages,
     )
     spec = chrome_spec(settings, program)

@@ -26,10 +26,15 @@ class Demand:
     ready as are leased during a start, and some more since leases do not come evenly.
     """
 
-    def __init__(self, least: int, most: int) -> None:
-        """`ready` never returns fewer than `least` nor more than `most`."""
+    def __init__(self, least: int, most: int, leases: int | None = None) -> None:
+        """`ready` never returns fewer than `least` nor more than `most`.
+
+        `leases` is how many there are at most at once, each until nothing of its page is left; None
+        for any number.
+        """
         self._least = least
         self._most = most
+        self._leases = leases
         self._rate = 0.0
         self._last_lease = 0.0
         self._start = START_SECONDS
@@ -50,18 +55,20 @@ class Demand:
         """Note that a Chrome took so many seconds after a lease to be ready again."""
         self._renewal += (seconds - self._renewal) / 8
 
-    def spare(self, now: float) -> int:
+    def spare(self, busy: int, now: float) -> int:
         """How many to keep ready, at this time, of Chromes that come back from their leases.
 
         One beside those in use, while leases follow each other so quickly that they would wait;
-        and never fewer than the least.
+        and never fewer than the least. None where as many are `busy` as there may be leases: the
+        next lease begins when one of these is back.
         """
         if now - self._last_lease > IDLE_SECONDS:
             self._keeps_spare = False
         else:
             in_a_renewal = self._decayed(now) * self._renewal
             self._keeps_spare = in_a_renewal > (FEW if self._keeps_spare else MANY)
-        return max(self._least, min(self._most, int(self._keeps_spare)))
+        is_of_use = self._keeps_spare and (self._leases is None or busy < self._leases)
+        return max(self._least, min(self._most, int(is_of_use)))
 
     def ready(self, now: float) -> int:
         """How many Chromes to keep ready at this time."""

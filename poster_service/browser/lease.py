@@ -16,6 +16,7 @@ class PoolSize:
         most_ready: Kept ready when there are many requests (see `Demand`); `ready` if None.
         starts: Chromes that may start at once, so that starts do not slow renders down; None for
             any number.
+        leases: Leases at most at once, each until nothing of its page is left; None for any number.
         warm: Warm pages at most that wait for a render, each with a Chrome, beside `capacity`.
     """
 
@@ -23,6 +24,7 @@ class PoolSize:
     capacity: int
     most_ready: int | None = None
     starts: int | None = None
+    leases: int | None = None
     warm: int = 0
 
 

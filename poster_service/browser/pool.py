@@ -65,7 +65,7 @@ class Pool:
         self._owns_premises = premises is None
         self._premises.pools.append(self)
         self._state = PoolState(self._premises.capacity, size.ready, size.starts)
-        self._demand = Demand(size.ready, max(size.ready, size.most_ready or 0))
+        self._demand = Demand(size.ready, max(size.ready, size.most_ready or 0), size.leases)
         self.warm_pages = WarmPages(self._state, size.warm)
         self._record = PoolRecord()
         self._tasks = PoolTasks()
@@ -207,7 +207,7 @@ class Pool:
         state, now = self._state, asyncio.get_running_loop().time()
         if self.spec.renders > 1:  # they return, mostly sooner than others would start
             state.busy = self._demand.busy(state.count(State.LEASED), now)
-            state.ready = self._demand.spare(now)
+            state.ready = self._demand.spare(state.busy, now)
         else:
             state.ready = self._demand.ready(now)
         self.balance()

@@ -67,39 +67,49 @@ def test_leases_that_would_wait_for_a_chrome_on_its_way_back_have_a_spare_one() 
     """At 10 a second half of them would where the way back takes 50 ms; at one in 5 s none does."""
     demand = Demand(0, 4)
     after(demand, 10, 60)
-    assert demand.spare(60) == 1
+    assert demand.spare(1, 60) == 1
     assert after(slow := Demand(0, 4), 0.2, 600) >= 0
-    assert slow.spare(600) == 0
+    assert slow.spare(1, 600) == 0
 
 
 def test_a_way_back_that_takes_longer_needs_a_spare_one_sooner() -> None:
     """What it takes is a running mean; so the same leases ask for one, or for none."""
     demand = Demand(0, 4)
     after(demand, 1, 60)
-    assert demand.spare(60) == 0
+    assert demand.spare(1, 60) == 0
     for _ in range(50):
         demand.renewed(0.5)
-    assert demand.spare(60) == 1
+    assert demand.spare(1, 60) == 1
 
 
 def test_the_spare_one_is_let_go_when_no_lease_comes() -> None:
     """And at every rate it is kept within the bounds."""
     demand = Demand(0, 4)
     after(demand, 10, 60)
-    assert demand.spare(60) == 1
-    assert demand.spare(60 + IDLE_SECONDS + 0.1) == 0
+    assert demand.spare(1, 60) == 1
+    assert demand.spare(1, 60 + IDLE_SECONDS + 0.1) == 0
     assert after(bound := Demand(0, 0), 10, 60) == 0
-    assert bound.spare(60) == 0
-    assert Demand(2, 4).spare(0) == 2
+    assert bound.spare(1, 60) == 0
+    assert Demand(2, 4).spare(1, 0) == 2
 
 
 def test_a_rate_near_the_edge_does_not_start_and_end_one_again_and_again() -> None:
     """It is kept at a rate at which none would be started."""
     demand, fresh = Demand(0, 4), Demand(0, 4)
     after(demand, 3, 60)
-    assert demand.spare(60) == 1
+    assert demand.spare(1, 60) == 1
     after(fresh, 1, 60)
-    assert fresh.spare(60) == 0
+    assert fresh.spare(1, 60) == 0
     for number in range(30):
         demand.leased(60 + number)
-    assert demand.spare(90) == 1
+    assert demand.spare(1, 90) == 1
+
+
+def test_none_is_spare_beside_as_many_as_there_are_leases() -> None:
+    """The next lease begins when one of them is back, so that another would wait for ever."""
+    demand = Demand(0, 4, leases=2)
+    after(demand, 10, 60)
+    assert [demand.spare(busy, 60) for busy in (1, 2, 1, 3)] == [1, 0, 1, 0]
+    bound = Demand(1, 4, leases=2)
+    after(bound, 10, 60)
+    assert bound.spare(2, 60) == 1
