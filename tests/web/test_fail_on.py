@@ -81,14 +81,15 @@ async def test_a_condition_fails_what_it_names_and_nothing_else(
 ) -> None:
     """With any of the others beside it; the sentence names place, address or character."""
     html = html.replace("{remote}", remote)
+    others = [one for one in CONDITIONS if one not in failing]
     for condition in sorted(failing):
-        found, named, detail = await outcome(service, html, condition)
+        found, named, detail = await outcome(service, html, condition, *others)
         assert (found, named) == (status, code), (condition, detail)
         assert says in detail
         assert "secret" not in detail
-    others = [one for one in CONDITIONS if one not in failing]
     assert (await outcome(service, html, *others))[0] == 200
-    assert (await outcome(service, html, *CONDITIONS))[0] == status
+    if len(failing) > 2:
+        assert (await outcome(service, html, *CONDITIONS))[0] == status
 
 
 async def test_strict_is_one_of_the_conditions(service: Service, remote: str) -> None:

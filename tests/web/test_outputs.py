@@ -633,21 +633,43 @@ def expected(output: dict[str, Any], page_scale: float) -> tuple[int, int] | Non
     return width, height
 
 
-@pytest.mark.slow
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
+ANY_OUTPUTS = given(
     outputs=st.lists(PARTS, min_size=1, max_size=5),
     page_scale=st.sampled_from([1, 2]),
     accept=st.sampled_from(TYPES),
 )
+
+
+def examples(number: int) -> settings:
+    """So many of them, with one service for all."""
+    ignored = [HealthCheck.function_scoped_fixture]
+    return settings(max_examples=number, deadline=None, suppress_health_check=ignored)
+
+
+@pytest.mark.slow
+@examples(20)
+@ANY_OUTPUTS
 async def test_any_outputs_are_made_or_refused(
     service: Service, outputs: list[dict[str, Any]], page_scale: float, accept: str
 ) -> None:
     """Never a fault of the service's own, never a leak; sizes as computed."""
+    await check_any(service, outputs, page_scale, accept)
+
+
+@pytest.mark.endurance
+@examples(200)
+@ANY_OUTPUTS
+async def test_many_outputs_are_made_or_refused(
+    service: Service, outputs: list[dict[str, Any]], page_scale: float, accept: str
+) -> None:
+    """The same for more of them."""
+    await check_any(service, outputs, page_scale, accept)
+
+
+async def check_any(
+    service: Service, outputs: list[dict[str, Any]], page_scale: float, accept: str
+) -> None:
+    """Ask for these outputs, and look at what comes."""
     given_: dict[str, Any] = {"outputs": outputs, "device_scale_factor": page_scale}
     answer = await ask(service, accept, html=PAGE, **given_)
     body = await answer.read()

@@ -316,49 +316,57 @@ LENGTHS = st.one_of(
 SIDES = st.one_of(st.floats(9.6, 3000), st.integers(10, 400).map("{}mm".format))
 
 
-@pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    paper=st.one_of(
-        st.none(),
-        st.sampled_from(sorted(PAPERS)),
-        st.fixed_dictionaries({"width": SIDES, "height": SIDES}),
-    ),
-    margin=st.dictionaries(st.sampled_from(["top", "right", "bottom", "left"]), LENGTHS),
-    scale=st.floats(0.1, 2),
-    landscape=st.booleans(),
+SHEETS = st.fixed_dictionaries(
+    {
+        "paper": st.one_of(
+            st.none(),
+            st.sampled_from(sorted(PAPERS)),
+            st.fixed_dictionaries({"width": SIDES, "height": SIDES}),
+        ),
+        "margin": st.dictionaries(st.sampled_from(["top", "right", "bottom", "left"]), LENGTHS),
+        "scale": st.floats(0.1, 2),
+        "landscape": st.booleans(),
+    }
 )
-async def test_a_sheet_is_as_large_as_computed(
-    service: Service,
-    paper: Any,
-    margin: dict[str, Any],
-    scale: float,
-    *,
-    landscape: bool,
-) -> None:
-    """With any options beside it; only margins that leave nothing are refused."""
-    pixels = {name: _pixels(value) for name, value in margin.items()}
+
+
+def computed(sheet: dict[str, Any]) -> tuple[float, float] | None:
+    """The size of a sheet in points; None where its margins leave nothing."""
+    paper, margin = sheet["paper"], {name: _pixels(one) for name, one in sheet["margin"].items()}
     if paper is None:
         across, down = 400.0, 500.0
     elif isinstance(paper, str):
         across, down = (side * 96 for side in PAPERS[paper])  # type: ignore[index]
     else:
         across, down = _pixels(paper["width"]), _pixels(paper["height"])
-    if landscape:
+    if sheet["landscape"]:
         across, down = down, across
-    wide = across - pixels.get("left", 0) - pixels.get("right", 0)
-    high = down - pixels.get("top", 0) - pixels.get("bottom", 0)
-    options = {"margin": margin, "scale": scale, "landscape": landscape}
-    if paper is not None:
-        options["paper"] = paper
-    body = {"html": "<p>", "format": "pdf", "width": 400, "height": 500, "pdf": options}
-    answer = await service.render(**body)
-    if min(wide, high) < 1:
-        assert answer.status == 400
-        assert (await answer.json())["field"] == "pdf.margin"
-        return
-    assert answer.status == 200, await answer.text()
-    assert same_size(sizes(await answer.read())[0], (across * 0.75, down * 0.75))
+    wide = across - margin.get("left", 0) - margin.get("right", 0)
+    high = down - margin.get("top", 0) - margin.get("bottom", 0)
+    return None if min(wide, high) < 1 else (across * 0.75, down * 0.75)
+
+
+@pytest.mark.slow
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(SHEETS, min_size=1, max_size=8))
+async def test_a_sheet_is_as_large_as_computed(
+    service: Service, sheets: list[dict[str, Any]]
+) -> None:
+    """With any options beside it; only margins that leave nothing are refused."""
+    around = {"width": 400, "height": 500}
+    some, wanted = [], []
+    for sheet in sheets:
+        options = {name: value for name, value in sheet.items() if value is not None}
+        if size := computed(sheet):
+            some.append(options)
+            wanted.append(size)
+        else:
+            status, field, _ = await fault(service, "<p>", around=around, **options)
+            assert (status, field) == (400, "pdf.margin")
+    if some:
+        found = await pdfs(service, "<p>", some, **around)
+        for options, body, size in zip(some, found, wanted, strict=True):
+            assert same_size(sizes(body)[0], size), options
 
 
 def _pixels(length: float | str) -> float:

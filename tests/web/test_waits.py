@@ -91,11 +91,15 @@ ELEMENTS = (
 
 @pytest.mark.parametrize("name", some_in_quick(list(CONDITIONS), 3))
 async def test_what_is_waited_for_is_there(service: Service, name: str) -> None:
-    """And without the wait it is not."""
+    """Before the picture is taken."""
     awaited, script = CONDITIONS[name]
-    html = ELEMENTS + later(script)
-    assert await colour(service, html, wait_for=awaited) == LIME
-    assert await colour(service, html) == RED
+    assert await colour(service, ELEMENTS + later(script), wait_for=awaited) == LIME
+
+
+async def test_without_a_wait_it_is_not(service: Service) -> None:
+    """Or the pages of the test above would show nothing: all of them turn lime at one time."""
+    _, script = CONDITIONS["attached"]
+    assert await colour(service, ELEMENTS + later(script)) == RED
 
 
 @in_both_chromes
