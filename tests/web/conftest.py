@@ -71,11 +71,8 @@ async def service(shared_service: SharedService) -> AsyncIterator[Service]:
     At rest, one Chrome is ready and no other process, zombie or folder is there. After a test that
     leaves more, the test fails and the next one gets another service.
     """
-    found = await shared_service.get()
-    yield found
-    if not await found.at_rest():
-        await shared_service.stop()
-        pytest.fail("the test did not leave its service at rest")
+    async with shared_service.lent() as found:
+        yield found
 
 
 @pytest.fixture

@@ -207,17 +207,32 @@ async def running_in_own_folder(**changes: Any) -> AsyncIterator[Service]:
 
 
 class SharedService:
-    """A service for all tests of a file; started when first needed."""
+    """A service for many tests of a file; started when first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
         self._stack = contextlib.AsyncExitStack()
         self._service: Service | None = None
 
     async def get(self) -> Service:
         """The running service."""
         if self._service is None:
-            self._service = await self._stack.enter_async_context(running_in_own_folder())
+            running_ = running_in_own_folder(**self._changes)
+            self._service = await self._stack.enter_async_context(running_)
         return self._service
+
+    @contextlib.asynccontextmanager
+    async def lent(self) -> AsyncIterator[Service]:
+        """The service for one test, which must leave it at rest.
+
+        After a test that leaves more than a ready Chrome, the test fails and the next one gets
+        another service.
+        """
+        found = await self.get()
+        yield found
+        if not await found.at_rest():
+            await self.stop()
+            pytest.fail("the test did not leave its service at rest")
 
     async def stop(self) -> None:
         """Stop it, if it runs; the next test gets another."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from tests.conftest import settled
 from tests.web.caching import PAGE, ask, renders, word
 from tests.web.conftest import Service, StartService
 from tests.web.leases import ENDLESS, chrome_of
+from tests.web.service import SharedService
 from tests.web.signing import DATA, KEYS, address
 from tests.web.tokens import TOKENS, WEB, bearer
 
@@ -26,18 +28,37 @@ def after(milliseconds: int) -> dict[str, Any]:
     return {"wait_for": {"expression": promise}}
 
 
+#: Caches are on, and pages may fetch from this machine.
+KEEPING: dict[str, Any] = {"cache_bytes": 1 << 20, "allow_private": "127.0.0.0/8"}
+
+
+@pytest.fixture(scope="module")
+async def shared_keeping() -> AsyncIterator[SharedService]:
+    """The service behind the fixture `keeping`; stopped after the last test of the file."""
+    shared = SharedService(**KEEPING)
+    yield shared
+    await shared.stop()
+
+
 @pytest.fixture
-async def keeping(start_service: StartService) -> Service:
-    """A service with its caches on, whose pages may fetch from this machine."""
-    return await start_service(cache_bytes=1 << 20, allow_private="127.0.0.0/8")
+async def keeping(shared_keeping: SharedService) -> AsyncIterator[Service]:
+    """A service that keeps pictures, those of other tests too."""
+    async with shared_keeping.lent() as found:
+        yield found
 
 
-async def test_an_equal_request_gets_the_picture_of_the_first(keeping: Service) -> None:
+@pytest.fixture
+async def empty(start_service: StartService) -> Service:
+    """One that has kept nothing yet, for a test that counts or that stops it."""
+    return await start_service(**KEEPING)
+
+
+async def test_an_equal_request_gets_the_picture_of_the_first(empty: Service) -> None:
     """However it is written; nothing is painted for it, and it says how old it is."""
-    first = await ask(keeping, PAGE)
-    before = renders(keeping)
+    first = await ask(empty, PAGE)
+    before = renders(empty)
     other_words = {"strict": False, "height": 40, "width": 40, **PAGE, "format": "png"}
-    second = await ask(keeping, other_words | {"timeout_ms": 9000, "device_scale_factor": 1})
+    second = await ask(empty, other_words | {"timeout_ms": 9000, "device_scale_factor": 1})
     assert (word(first), word(second)) == ("miss", "hit")
     assert await first.read() == await second.read()
     assert first.headers["ETag"] == second.headers["ETag"]
@@ -45,9 +66,9 @@ async def test_an_equal_request_gets_the_picture_of_the_first(keeping: Service) 
     assert 0 <= int(second.headers["Age"]) < 60
     assert second.headers["Server-Timing"].startswith("cache;dur=")
     assert first.headers["Cache-Control"] == "private, no-cache"
-    assert renders(keeping) == before
-    assert word(await ask(keeping, PAGE | {"width": 41})) == "miss"
-    assert await keeping.at_rest()
+    assert renders(empty) == before
+    assert word(await ask(empty, PAGE | {"width": 41})) == "miss"
+    assert await empty.at_rest()
 
 
 async def test_who_has_the_bytes_is_not_sent_them_again(keeping: Service) -> None:
@@ -61,15 +82,15 @@ async def test_who_has_the_bytes_is_not_sent_them_again(keeping: Service) -> Non
     assert other.status == 200
 
 
-async def test_no_cache_paints_again_and_no_store_passes_by(keeping: Service) -> None:
+async def test_no_cache_paints_again_and_no_store_passes_by(empty: Service) -> None:
     """The first keeps what it painted, the second neither looks nor keeps; max-age is heeded."""
-    assert word(await ask(keeping, PAGE, Cache_Control="no-store")) == "bypass"
-    assert word(await ask(keeping, PAGE, Cache_Control="no-cache")) == "miss"
-    assert word(await ask(keeping, PAGE)) == "hit"
-    before = renders(keeping)
-    assert word(await ask(keeping, PAGE, Cache_Control="max-age=0")) == "miss"
-    assert word(await ask(keeping, PAGE, Cache_Control="no-store")) == "bypass"
-    assert renders(keeping) == before + 2
+    assert word(await ask(empty, PAGE, Cache_Control="no-store")) == "bypass"
+    assert word(await ask(empty, PAGE, Cache_Control="no-cache")) == "miss"
+    assert word(await ask(empty, PAGE)) == "hit"
+    before = renders(empty)
+    assert word(await ask(empty, PAGE, Cache_Control="max-age=0")) == "miss"
+    assert word(await ask(empty, PAGE, Cache_Control="no-store")) == "bypass"
+    assert renders(empty) == before + 2
 
 
 @pytest.mark.slow
@@ -141,7 +162,7 @@ async def test_a_picture_with_remote_parts_lasts_as_long_as_they_do(
 
 
 async def test_a_remote_part_is_fetched_once_for_many_pages(
-    keeping: Service, serve_pages: Any
+    empty: Service, serve_pages: Any
 ) -> None:
     """A fresh Chrome has no cache of its own; the service has one."""
     asked: list[str] = []
@@ -155,9 +176,9 @@ async def test_a_remote_part_is_fetched_once_for_many_pages(
     async with serve_pages(style=style) as remote:
         for text in "abc":
             page = f"<link rel=stylesheet href={remote}/style><p>{text}"
-            assert word(await ask(keeping, PAGE | {"html": page})) == "miss"
+            assert word(await ask(empty, PAGE | {"html": page})) == "miss"
     assert len(asked) == 1
-    reported = (await (await keeping.get("/status")).json())["asset_cache"]
+    reported = (await (await empty.get("/status")).json())["asset_cache"]
     assert reported["fetches"]["hit"] == 2
     assert reported["bytes"] > 0
 
@@ -241,7 +262,7 @@ async def test_the_first_may_hang_up_and_the_others_get_their_picture(
     """It was theirs too; the log tells of both."""
     caplog.set_level(logging.INFO)
     before = renders(keeping)
-    first, *others = await started(keeping, *[slow()] * 3)
+    first, *others = await started(keeping, *[slow(html="<p>hangs up")] * 3)
     first.cancel()
     assert [word(await one) for one in others] == ["coalesced", "coalesced"]
     assert renders(keeping) == before + 1
@@ -279,12 +300,13 @@ async def test_each_caller_has_a_time_of_its_own(keeping: Service) -> None:
 @pytest.mark.slow
 async def test_when_all_times_are_up_it_is_a_timeout_of_the_render(keeping: Service) -> None:
     """Counted and reported as such."""
+    before = renders(keeping)
     job = slow(**NEVER)
     first, second = await started(keeping, job | {"timeout_ms": 5000}, job | {"timeout_ms": 5300})
     for one in (first, second):
         assert (await (await one).json())["code"] == "render_timeout"
     assert await keeping.at_rest()
-    assert renders(keeping) == 2  # the first probe, and this
+    assert renders(keeping) == before + 1
 
 
 async def test_an_error_of_the_render_is_that_of_all_callers(keeping: Service) -> None:
@@ -318,11 +340,11 @@ async def test_what_was_not_for_others_is_painted_for_each(
     assert count == 3
 
 
-async def test_the_service_stops_with_a_shared_render_under_way(keeping: Service) -> None:
+async def test_the_service_stops_with_a_shared_render_under_way(empty: Service) -> None:
     """All who wait get an error, and nothing is left."""
     job = slow(html=ENDLESS, timeout_ms=60_000)
-    tasks = await started(keeping, job, job)
-    await keeping.server.stop()
+    tasks = await started(empty, job, job)
+    await empty.server.stop()
     assert [(await (await task).json())["code"] for task in tasks] == ["stopping", "stopping"]
 
 
@@ -365,22 +387,22 @@ async def test_the_cache_is_off_at_zero(start_service: StartService) -> None:
 
 
 async def test_log_and_numbers_tell_of_each_request(
-    keeping: Service, caplog: pytest.LogCaptureFixture
+    empty: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line each, with the cache's word; counters by the word, and the bytes held."""
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            await ask(keeping, PAGE)
+            await ask(empty, PAGE)
     lines = [vars(one)["fields"] for one in caplog.records if one.message == "render"]
     assert [one["cache"] for one in lines] == ["miss", "hit"]
     assert lines[1]["outcome"] == "ok"
     assert lines[1]["bytes"] == lines[0]["bytes"] > 0
-    text = await (await keeping.get("/metrics")).text()
+    text = await (await empty.get("/metrics")).text()
     assert 'poster_cache_responses_total{outcome="hit"} 1.0' in text
     assert 'poster_cache_responses_total{outcome="miss"} 1.0' in text
     assert 'poster_cache_responses_total{outcome="coalesced"} 0.0' in text
-    reported = (await (await keeping.get("/status")).json())["cache"]
+    reported = (await (await empty.get("/status")).json())["cache"]
     assert reported["pictures"] == 1
     assert 0 < reported["bytes"] <= reported["max_bytes"]
     assert json.dumps(reported["answers"])
-    assert (await keeping.get("/status?format=html")).status == 200
+    assert (await empty.get("/status?format=html")).status == 200
