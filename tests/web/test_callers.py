@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,7 @@ from tests.conftest import settled
 from tests.web.conftest import Service, StartService
 from tests.web.raw_http import answer, connected, request
 from tests.web.served import run
+from tests.web.service import SharedService
 from tests.web.tokens import APP, TOKENS, WEB, bearer
 
 OPEN = {"/", "/docs", "/healthz", "/readyz"}
@@ -24,6 +26,21 @@ OPEN = {"/", "/docs", "/healthz", "/readyz"}
 
 #: These answer a browser with a page that needs no token; its script asks for it.
 PAGES = {"/status", "/fonts"}
+
+
+@pytest.fixture(scope="module")
+async def shared_guarded() -> AsyncIterator[SharedService]:
+    """The service behind the fixture `guarded`; stopped after the last test of the file."""
+    shared = SharedService(tokens=TOKENS)
+    yield shared
+    await shared.stop()
+
+
+@pytest.fixture
+async def guarded(shared_guarded: SharedService) -> AsyncIterator[Service]:
+    """A service with tokens, for tests that count nothing."""
+    async with shared_guarded.lent() as found:
+        yield found
 
 
 async def status_of(service: Service, path: str, method: str = "GET", **headers: str) -> int:
@@ -41,11 +58,9 @@ async def post(service: Service, token: str, **job: object) -> aiohttp.ClientRes
     return answer
 
 
-async def test_every_address_needs_a_token_but_the_open_ones(
-    start_service: StartService,
-) -> None:
+async def test_every_address_needs_a_token_but_the_open_ones(guarded: Service) -> None:
     """Closed by default, so that a new address is closed too; with a token all are there."""
-    service = await start_service(tokens=TOKENS)
+    service = guarded
     for route in routes(service.engine.settings):
         path, method = route.path.replace("{template}", "share-poster"), route.method
         if "{" in route.path:
@@ -60,21 +75,17 @@ async def test_every_address_needs_a_token_but_the_open_ones(
     assert await status_of(service, "/render") == 405
 
 
-async def test_an_encoded_letter_opens_no_address(start_service: StartService) -> None:
+async def test_an_encoded_letter_opens_no_address(guarded: Service) -> None:
     """What counts is the address that was matched."""
-    service = await start_service(tokens=TOKENS)
     for path in ("/%73tatus", "/status?/healthz", "/./status", "/healthz/../status"):
-        async with connected(service) as streams:
+        async with connected(guarded) as streams:
             streams[1].write(request(path))
             assert (await answer(streams))[0] in (401, 404), path
 
 
-async def test_who_has_no_token_is_reported_before_the_body_has_come(
-    start_service: StartService,
-) -> None:
+async def test_who_has_no_token_is_reported_before_the_body_has_come(guarded: Service) -> None:
     """Of a body that is announced with megabytes nothing is kept, and the connection is closed."""
-    service = await start_service(tokens=TOKENS)
-    async with connected(service) as streams:
+    async with connected(guarded) as streams:
         whole = request("/render", "POST", b"x" * 5_000_000, {"Content-Type": "text/html"})
         streams[1].write(whole[:2000])
         status, problem, head = await answer(streams)
@@ -104,13 +115,12 @@ async def test_metrics_and_status_can_be_opened(start_service: StartService) -> 
     ],
 )  # fmt: skip
 async def test_no_token_and_a_wrong_one_are_401_with_the_challenge(
-    start_service: StartService, headers: dict[str, str], challenge: str
+    guarded: Service, headers: dict[str, str], challenge: str
 ) -> None:
     """As RFC 6750 has it; a digest is not the token; the answer does not tell what was sent."""
-    service = await start_service(tokens=TOKENS)
     job = {"html": "<p>x"}
-    where = f"{service.address}/render"
-    async with service.client.post(where, json=job, headers=headers) as answer:
+    where = f"{guarded.address}/render"
+    async with guarded.client.post(where, json=job, headers=headers) as answer:
         problem = await answer.json()
     assert (answer.status, problem["code"]) == (401, "unauthorized")
     assert answer.headers["WWW-Authenticate"] == challenge
