@@ -47,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+#: The response to a request whose head has been sent, or is about to be.
+BEGUN = web.RequestKey("begun", web.StreamResponse)
+
 #: A caller's own request id is kept when it is plain enough to stand in a log line.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
@@ -60,6 +63,7 @@ def make_app(service: Service) -> web.Application:
     traced = [with_span] if telemetry.is_on() else []
     middlewares = [*traced, with_request_id, with_cors, with_problems, with_caller]
     app = web.Application(middlewares=middlewares)
+    app.on_response_prepare.append(begin_answer)
     app[SERVICE] = service
     app[BODY_LIMITS] = BodyLimits.of(service.settings)
     app[openapi.DOCUMENT] = openapi.CachedDocument()
@@ -81,8 +85,6 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
     with service.answers.track():
         with service.engine.buffers.open() as request[incoming.SHARE]:
             response = await handler(request)
-        response.headers.update(EVERY_ANSWER)
-        response.headers.update(dict.fromkeys(names, identity))
         if ends_connection(request):
             response.force_close()
             request.protocol.close()
@@ -92,6 +94,13 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
             method_of(request), route_of(request), response.status, seconds
         )
         return response
+
+
+async def begin_answer(request: web.Request, response: web.StreamResponse) -> None:
+    """Give an answer the headers that each has, whoever sends it, and note that it has begun."""
+    request[BEGUN] = response
+    response.headers.update(EVERY_ANSWER)
+    response.headers.update(dict.fromkeys(id_headers(request), request_id.get()))
 
 
 def id_headers(request: web.Request) -> tuple[str, ...]:
@@ -111,6 +120,12 @@ async def _send(request: web.Request, response: web.StreamResponse) -> None:
     """Send from here and not after the return, so that a stop can wait for it; bounded in time."""
     service = request.app[SERVICE]
     milliseconds = service.settings.send_timeout_ms
+    if request.get(BEGUN, response) is not response:
+        # An error after the head of an answer that is sent as it is made. Only the end of the
+        # connection tells the client that it is cut off: a second head would be a part of it.
+        if request.transport is not None:
+            request.transport.abort()
+        return
     try:
         async with asyncio.timeout(milliseconds / 1000):
             with contextlib.suppress(ConnectionError):
@@ -232,6 +247,7 @@ def check_guarded(settings: Settings, address: str) -> None:
 def make_worker_app(service: Service) -> web.Application:
     """The application of a worker: whether it is well, and what it does, but no renders."""
     app = web.Application(middlewares=[with_request_id, with_problems, with_caller])
+    app.on_response_prepare.append(begin_answer)
     app[SERVICE] = service
     app.add_routes(handlers.watching_routes())
     registry.add_to(app, ())

@@ -28,15 +28,14 @@ class Watch:
 
     async def look(self) -> int:
         """Look at all items; how many have ended, also of those seen before."""
-        response = await self.fleet.service.get(f"/batches/{self.batch}/items")
+        try:
+            response = await self.fleet.service.get(f"/batches/{self.batch}/items")
+        except aiohttp.ClientPayloadError:  # its Redis went away meanwhile
+            return len(self.ended)
         if response.status == 503:  # its Redis is away
             return len(self.ended)
         assert response.status == 200, await response.text()
-        try:
-            lines = (await response.read()).splitlines()
-        except aiohttp.ClientPayloadError:  # its Redis went away meanwhile
-            return len(self.ended)
-        for line in lines:
+        for line in (await response.read()).splitlines():
             self._note(json.loads(line))
         return len(self.ended)
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from PIL import Image
 
@@ -96,6 +97,8 @@ async def items_of(service: Service, batch: str, query: str = "") -> list[dict[s
     response = await service.get(f"/batches/{batch}/items{query}")
     assert response.status == 200
     assert response.content_type == "application/x-ndjson"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["X-Request-Id"]
     return [json.loads(line) for line in (await response.text()).splitlines()]
 
 
@@ -323,6 +326,26 @@ async def test_a_batch_whose_service_died_is_begun_by_another(
                 batch, _ = await intake.commit(COMMON, None, "")
                 found = await ended(service, batch.id)
             assert found["counts"]["done"] == 1
+
+
+@pytest.mark.slow
+async def test_a_list_of_items_that_cannot_go_on_is_cut_off() -> None:
+    """Its client sees that; it waited for the rest for ever where Redis went away meanwhile."""
+    with short_folder() as folder, contextlib.ExitStack() as ending:
+        redis = Server(folder)
+        ending.callback(redis.stop)
+        async with running_in_own_folder(
+            jobs_redis=redis.address, jobs_concurrency=0, storage="memory://"
+        ) as service:
+            with GUARD.paused():
+                batch = await accepted(service, {"common": COMMON}, *[coloured("red")] * 3_000)
+                url = f"{service.address}/batches/{batch}/items"
+                async with service.client.get(url) as response:
+                    assert response.status == 200
+                    await response.content.readline()
+                    redis.stop()
+                    with pytest.raises(aiohttp.ClientPayloadError):
+                        await response.read()
 
 
 @pytest.mark.slow
