@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from poster_service.process import reaper
+from tests.collecting import drop_parameters, is_for_endurance, leaves_out_endurance
 from tests.leftovers import left
 from tests.long_files import FilesTogether, place_of
 from tests.quick import mark_all_but_the_first
@@ -29,6 +30,25 @@ for _name in ("POSTER_INIT_PID", "POSTER_INIT_STATUS"):
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, obj: object
+) -> list[pytest.Item] | None:
+    """Collect no test that is wholly for `make endurance`, unless that is what runs."""
+    marks = getattr(obj, "pytestmark", ())
+    if is_for_endurance(marks) and leaves_out_endurance(collector.config):
+        return []
+    return None
+
+
+@pytest.hookimpl(wrapper=True)  # around all that parametrize, fixtures too
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+    """Collect no parameter of that suite either."""
+    yield
+    if leaves_out_endurance(metafunc.config):
+        drop_parameters(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` leaves out what is marked

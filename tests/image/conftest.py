@@ -11,13 +11,13 @@ import pytest
 
 from tests.image.harness import IMAGE, ROOT, Engine, find_engine
 
-HERE = Path(__file__).parent
+HERE = f"{Path(__file__).parent}/"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Building and running containers takes minutes."""
     for item in items:
-        if HERE in item.path.parents:
+        if str(item.path).startswith(HERE):
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("timeout") is None:
                 # The first of them builds the image, on a new engine from nothing: minutes, and

@@ -18,7 +18,7 @@ from poster_service.render.job_builder import JobBuilder, PaintIdentity, cache_k
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import Asset, Limits, RenderRequest
 from poster_service.render.static_page import CHUNK, DYNAMIC_MARKERS, OVERLAP, is_static
-from tests.unit.jobs import TEMPLATES, build
+from tests.unit.jobs import build, templates
 
 
 def key(**options: Any) -> bytes:
@@ -107,7 +107,7 @@ def test_an_upgraded_chrome_has_other_keys(tmp_path: Path) -> None:
 
 def test_data_is_the_same_in_any_order() -> None:
     """What counts is the page that comes of it."""
-    reported = TEMPLATES.find("article-card").sample
+    reported = templates().find("article-card").sample
     backwards = dict(reversed(list(reported.items())))
     one = key(template="article-card", data=dict(reported))
     assert one == key(template="article-card", data=backwards)
@@ -192,7 +192,7 @@ async def test_the_event_loop_reads_no_file_even_if_the_identity_grows_old_meanw
     looks = itertools.count()
     # Far apart, so that the identity is recent at the first looks and old at all that follow.
     clock = SimpleNamespace(monotonic=lambda: -1e9 if next(looks) < first else 1e9)
-    builder = JobBuilder(TEMPLATES, Limits(), identity, shares_pictures=False)
+    builder = JobBuilder(templates(), Limits(), identity, shares_pictures=False)
     request = RenderRequest.parse({"html": "<p>x"}, Limits())
     monkeypatch.setattr(job_builder, "time", clock)
     job = await builder.build(request, RenderContext("caller"))

@@ -1,6 +1,7 @@
 """Templates: found at the start, their data checked, rendered without trusting either."""
 
 import copy
+import functools
 import json
 import re
 import time
@@ -20,9 +21,20 @@ from poster_service.render.qr import qr_svg
 from poster_service.settings import default_templates
 from tests.bundled import NAMES, filled, main_text
 
-OURS = Templates(default_templates())
 SCHEMA = {"type": "object", "properties": {"title": {"type": "string", "maxLength": 5}},
           "required": ["title"], "additionalProperties": False}  # fmt: skip
+
+
+@functools.cache
+def ours() -> Templates:
+    """The bundled ones; to compile them takes longer than to collect all of a suite's units."""
+    return Templates(default_templates())
+
+
+def required_of(name: str) -> list[str]:
+    """The fields that the schema of a bundled template requires."""
+    schema = json.loads((default_templates() / name / "schema.json").read_text("utf-8"))
+    return list(schema["required"])
 
 
 def make(
@@ -53,7 +65,7 @@ def without(sample: dict[str, Any], field: str) -> dict[str, Any]:
 
 def test_every_template_is_listed_with_all_that_a_caller_needs() -> None:
     """By name, with size, schema, sample, title and description; as JSON."""
-    listed = OURS.list()
+    listed = ours().list()
     assert [one["name"] for one in listed] == NAMES
     assert all(one["width"] and one["height"] for one in listed)
     (card,) = (one for one in listed if one["name"] == "quote-card")
@@ -65,8 +77,8 @@ def test_every_template_is_listed_with_all_that_a_caller_needs() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sample_renders_with_every_text_of_it(name: str) -> None:
     """What is in the data is in the page."""
-    template = OURS.find(name)
-    page = OURS.render(template, template.sample)
+    template = ours().find(name)
+    page = ours().render(template, template.sample)
     assert page.lstrip().lower().startswith("<!doctype html>")
     texts = list(texts_of(template.schema, template.sample))
     assert len(texts) > 3
@@ -88,22 +100,22 @@ def texts_of(schema: Any, data: Any) -> Iterator[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_required_data_alone_is_enough(name: str) -> None:
     """Everything else may be left out."""
-    template = OURS.find(name)
+    template = ours().find(name)
     required = template.schema["required"]
-    page = OURS.render(template, {field: template.sample[field] for field in required})
+    page = ours().render(template, {field: template.sample[field] for field in required})
     assert str(escape(template.sample[main_text(name)])) in page
     assert "undefined" not in page.lower()
 
 
 @pytest.mark.parametrize(
     ("name", "field"),
-    [(name, field) for name in NAMES for field in OURS.find(name).schema["required"]],
+    [(name, field) for name in NAMES for field in required_of(name)],
 )
 def test_what_is_required_and_missing_is_named(name: str, field: str) -> None:
     """In the fault's own words and in what it allows."""
-    template = OURS.find(name)
+    template = ours().find(name)
     with pytest.raises(InvalidData) as caught:
-        OURS.render(template, without(dict(template.sample), field))
+        ours().render(template, without(dict(template.sample), field))
     (fault,) = caught.value.faults
     assert f"'{field}'" in fault.message or fault.field.endswith(field)
     assert field in (fault.allowed or "")
@@ -124,10 +136,10 @@ def test_data_that_does_not_fit_names_the_field_and_what_is_allowed(
     name: str, change: dict[str, Any], field: str, in_allowed: str
 ) -> None:
     """Dotted from `data`; the message is not the size of a picture."""
-    template = OURS.find(name)
+    template = ours().find(name)
     change = {key.replace("MAIN", main_text(name)): value for key, value in change.items()}
     with pytest.raises(InvalidData) as caught:
-        OURS.render(template, {**template.sample, **change})
+        ours().render(template, {**template.sample, **change})
     fault = caught.value.faults[0]
     assert fault.field == field.replace("MAIN", main_text(name))
     assert in_allowed.replace("MAIN", main_text(name)) in (fault.allowed or "")
@@ -136,15 +148,15 @@ def test_data_that_does_not_fit_names_the_field_and_what_is_allowed(
 
 def test_every_place_that_does_not_fit_is_reported_up_to_twenty() -> None:
     """A list full of faults does not become a page of them."""
-    template = OURS.find("article-card")
+    template = ours().find("article-card")
     with pytest.raises(InvalidData) as caught:
-        OURS.render(template, {"title": 1, "author": {"name": 2, "avatar": "ftp://x"}})
+        ours().render(template, {"title": 1, "author": {"name": 2, "avatar": "ftp://x"}})
     fields = [fault.field for fault in caught.value.faults]
     assert fields == ["data.author.avatar", "data.author.name", "data.title"]
     many: dict[str, Any] = {f"x{number}": {} for number in range(50)}
     schema = {"type": "object", "additionalProperties": {"type": "string"}}
     with pytest.raises(InvalidData) as caught:
-        OURS.render(Template("card", Path(), schema, {}, None, None), many)
+        ours().render(Template("card", Path(), schema, {}, None, None), many)
     assert len(caught.value.faults) == 20
 
 
@@ -156,9 +168,9 @@ def test_every_place_that_does_not_fit_is_reported_up_to_twenty() -> None:
 )  # fmt: skip
 def test_pictures_are_https_or_data_or_come_along_and_nothing_else(address: str) -> None:
     """The schema says so, before Chrome is asked."""
-    template = OURS.find("share-poster")
+    template = ours().find("share-poster")
     with pytest.raises(InvalidData):
-        OURS.render(template, {**template.sample, "image": address})
+        ours().render(template, {**template.sample, "image": address})
 
 
 @pytest.mark.parametrize(
@@ -166,9 +178,9 @@ def test_pictures_are_https_or_data_or_come_along_and_nothing_else(address: str)
 )
 def test_a_link_that_no_phone_would_follow_is_refused(link: str) -> None:
     """It would be in the QR code."""
-    template = OURS.find("share-poster")
+    template = ours().find("share-poster")
     with pytest.raises(InvalidData):
-        OURS.render(template, {**template.sample, "link": link})
+        ours().render(template, {**template.sample, "link": link})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,7 +189,7 @@ def test_a_link_that_no_phone_would_follow_is_refused(link: str) -> None:
 )
 def test_data_is_text_and_never_markup(name: str, evil: str) -> None:
     """Escaped in every place, and not rendered a second time."""
-    page = OURS.render(OURS.find(name), filled(name, evil))
+    page = ours().render(ours().find(name), filled(name, evil))
     assert "<script>alert" not in page
     assert "<img src=x>" not in page
     assert "49" not in re.sub(r"<svg.*?</svg>|base64,\S*", "", page, flags=re.DOTALL)
@@ -186,7 +198,7 @@ def test_data_is_text_and_never_markup(name: str, evil: str) -> None:
 def test_an_unknown_template_names_those_there_are() -> None:
     """The remedy is in the fault."""
     with pytest.raises(UnknownTemplate) as caught:
-        OURS.find("poster")
+        ours().find("poster")
     (fault,) = caught.value.faults
     assert (fault.field, fault.allowed) == ("template", ", ".join(NAMES))
 
@@ -194,7 +206,7 @@ def test_an_unknown_template_names_those_there_are() -> None:
 def test_an_unknown_template_names_the_one_that_was_meant() -> None:
     """Before all others."""
     with pytest.raises(UnknownTemplate, match=r"'tiket'; did you mean ticket\?"):
-        OURS.find("tiket")
+        ours().find("tiket")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +215,7 @@ def test_an_unknown_template_names_the_one_that_was_meant() -> None:
 def test_a_name_is_no_path(name: str) -> None:
     """Only what was found at the start is ever opened."""
     with pytest.raises(UnknownTemplate):
-        OURS.find(name)
+        ours().find(name)
 
 
 def test_the_qr_code_is_inline_svg_without_the_links_text() -> None:
@@ -401,12 +413,12 @@ def skeleton(page: str) -> list[object]:
 @given(data=st.data())
 def test_with_any_texts_the_page_has_the_same_tags(name: str, data: st.DataObject) -> None:
     """No tag, attribute, address or comment of a page is the caller's; only its texts are."""
-    template = OURS.find(name)
+    template = ours().find(name)
     try:
-        page = OURS.render(template, filled(name, data.draw(EVIL)))
+        page = ours().render(template, filled(name, data.draw(EVIL)))
     except InvalidData:
         return  # the schema was quicker
-    assert skeleton(page) == skeleton(OURS.render(template, filled(name, "harmless")))
+    assert skeleton(page) == skeleton(ours().render(template, filled(name, "harmless")))
 
 
 #: The field with a picture of each template, as a path.
@@ -421,7 +433,7 @@ PICTURES = {
 @given(address=st.one_of(EVIL, EVIL.map("https://a.example/".__add__), EVIL.map("data:".__add__)))
 def test_an_address_is_a_picture_of_the_web_or_refused(name: str, address: str) -> None:
     """What comes through begins as it must, and has no blank, quote or angle."""
-    template = OURS.find(name)
+    template = ours().find(name)
     hostile = copy.deepcopy(dict(template.sample))
     *path, last = PICTURES[name]
     at = hostile
@@ -429,7 +441,7 @@ def test_an_address_is_a_picture_of_the_web_or_refused(name: str, address: str) 
         at = at[step]
     at[last] = address
     try:
-        page = OURS.render(template, hostile)
+        page = ours().render(template, hostile)
     except InvalidData:
         return
     assert re.match(r"https://|data:image/|[^:]+\.(png|jpe?g|webp|gif|svg|avif)\Z", address)
@@ -440,11 +452,11 @@ def test_an_address_is_a_picture_of_the_web_or_refused(name: str, address: str) 
 @pytest.mark.parametrize("field", ["price", "original_price", "link", "image"])
 def test_an_end_of_line_is_no_end_of_a_pattern(field: str) -> None:
     """Python's `$` matches before a last newline; JSON Schema's does not."""
-    template = OURS.find("share-poster")
+    template = ours().find("share-poster")
     data = {"original_price": "1", **template.sample}
-    OURS.render(template, data)
+    ours().render(template, data)
     with pytest.raises(InvalidData):
-        OURS.render(template, {**data, field: data[field] + "\n"})
+        ours().render(template, {**data, field: data[field] + "\n"})
 
 
 def test_a_dollar_that_is_no_end_stays_what_it_is(tmp_path: Path) -> None:
@@ -464,10 +476,10 @@ def test_a_dollar_that_is_no_end_stays_what_it_is(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_much_data_is_refused_before_it_costs_time(tags: list[Any]) -> None:
     """All would be compared with all, and an error made of each: minutes, for every caller."""
-    template = OURS.find("article-card")
+    template = ours().find("article-card")
     begin = time.process_time()
     with pytest.raises(InvalidData) as caught:
-        OURS.render(template, {**template.sample, "tags": tags})
+        ours().render(template, {**template.sample, "tags": tags})
     assert time.process_time() - begin < 5
     assert len(caught.value.faults) <= 20
 
