@@ -94,7 +94,7 @@ DIALOGS = {
 }  # fmt: skip
 
 
-#: Those that may share a page with others, which they all do in the quick suite.
+#: Those that may share a page with others, which they all do; each alone is for `make endurance`.
 SOCIABLE = ("alert", "confirm", "print", "in-a-frame", "in-a-hostile-frame", "in-a-window",
             "file-chooser", "password", "password-in-the-address", "permissions", "payment",
             "download", "pdf", "wrong-types", "odd-headers")  # fmt: skip
@@ -104,7 +104,8 @@ DIALOGS["all"] = "".join(DIALOGS[name] for name in SOCIABLE)
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in SOCIABLE)) for one in DIALOGS]
+    "name",
+    [pytest.param(one, marks=[pytest.mark.endurance] * (one in SOCIABLE)) for one in DIALOGS],
 )
 def test_nothing_that_asks_a_person_holds_up_a_render(world: World, name: str) -> None:
     """No person can answer: it is dismissed, denied or ignored, and the picture is made."""
@@ -193,30 +194,34 @@ FLOODS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+#: Limits that a flood reaches soon; other pages are far from them.
+NARROW = {"page_max_messages": 1_000, "page_memory_mib": 512}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_with_a_promised_answer(any_world: World, name: str) -> None:
     """Each flood ends in its time, and the next render is as good as ever."""
     page, codes = FLOODS[name]
-    settings = {"page_max_messages": 5_000, "page_memory_mib": 1_024}
     # One that must end by a limit and not by its time gets time enough on a loaded machine.
     timeout_ms = 20_000
     if "render_timeout" in codes:
         timeout_ms = 3_000 if len(codes) > 1 else 1_500
     begin = time.monotonic()
-    seen = any_world.render(page, hold=LONG, timeout_ms=timeout_ms, settings=settings)
+    seen = any_world.render(page, hold=LONG, timeout_ms=timeout_ms, settings=NARROW)
     assert time.monotonic() - begin < SETTLE_SECONDS + timeout_ms / 1_000
     ended(seen, *codes)
-    assert any_world.render("<p>x", hold=0, settings=settings).status == 200
+    assert any_world.render("<p>x", hold=0, settings=NARROW).status == 200
 
 
-@in_either_mode
-@pytest.mark.parametrize("name", some_in_quick(["array-buffers", "dialogs", "one-huge-body"], 3))
-def test_a_flood_of_each_kind_ends(either_world: World, name: str) -> None:
-    """One by messages, one by bytes, one by memory; the rest are slow tests."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["array-buffers", "dialogs", "one-huge-body"])
+def test_a_flood_of_each_kind_ends_where_chromes_are_shared(shared_world: World, name: str) -> None:
+    """One by messages, one by bytes, one by memory; the others are above, in a Chrome each."""
     page, codes = FLOODS[name]
-    settings = {"page_max_messages": 1_000, "page_memory_mib": 512}
-    ended(either_world.render(page, hold=LONG, timeout_ms=20_000, settings=settings), *codes)
+    seen = shared_world.render(page, hold=LONG, timeout_ms=20_000, settings=NARROW)
+    ended(seen, *codes)
+    assert shared_world.render("<p>x", hold=0, settings=NARROW).status == 200
 
 
 HARMLESS = {
