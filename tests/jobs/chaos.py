@@ -175,6 +175,8 @@ async def chaotic(seed: int) -> AsyncIterator[Chaos]:
         more = {
             "isolation": "context", "storage_timeout_ms": 10_000, "jobs_per_caller": 10_000,
             "batches_per_caller": 1_000,
+            # Of a loaded machine: init kills a worker that takes two seconds more than this.
+            "stop_grace_seconds": 20,
             "webhook_secrets": f"all={SECRET}", "webhook_retry_seconds": "0" + ",1" * 19,
         }  # fmt: skip
         async with receiving() as receiver, serving(front.answer) as front.address:
