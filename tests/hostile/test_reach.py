@@ -16,14 +16,29 @@ from tests.hostile.elements import (
     HOSTS,
     PAGES,
     SCHEMES,
+    TOGETHER,
     Element,
     names_of,
 )
+from tests.hostile.network import FORBIDDEN
 from tests.marks import some_in_make_test, some_in_quick
 
 URLS = [f"https://{host}/x" for host in HOSTS]
 PLAIN = [f"http://{host}/x" for host in HOSTS]
 OPEN = "0.0.0.0/0, ::/0"
+#: Canaries that differ in where they are; at the two addresses left out others answer.
+OWN_CANARIES = [
+    f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    for port in (443, 8080)
+    for host in FORBIDDEN
+    if host not in ("0.0.0.0", "fe80::5")
+]
+
+
+def reached(place: str) -> str:
+    """Host and port as the world reports them."""
+    host, _, port = place.rpartition(":")
+    return f"{host.strip('[]')} {port}"
 
 
 @pytest.mark.parametrize(
@@ -73,13 +88,31 @@ def test_the_canaries_do_hear_of_it_where_the_policy_allows_it(world: World) -> 
         assert any(line.startswith("tcp 10.0.0.1") for line in seen.packets)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(3))
+def test_each_element_does_ask(shared_world: World, number: int) -> None:
+    """None of the tables above is empty words: where it is let, each gets to its canary."""
+    elements = [one for one in TOGETHER if one.asks][number::3]
+    assert len(elements) <= len(OWN_CANARIES)
+    pairs = list(zip(elements, OWN_CANARIES, strict=False))
+    page = "<body>" + "".join(one.page([f"https://{there}/x"]) for one, there in pairs)
+    settings = {"allow_private": OPEN, "fetch_timeout_ms": 10_000}
+    seen = shared_world.render(page, hold=3000, settings=settings, wait_until="networkidle0")
+    asked = {one.name for one, there in pairs if reached(there) in seen.canaries}
+    assert asked == {one.name for one in elements}, seen
+
+
 @pytest.mark.parametrize(
     "element",
-    some_in_make_test([one for one in ELEMENTS if one.asks], 4, pytest.mark.slow),
+    [
+        pytest.param(one, marks=pytest.mark.slow if one.alone else pytest.mark.endurance)
+        for one in ELEMENTS
+        if one.asks
+    ],
     ids=lambda e: e.name,
 )
-def test_each_element_does_ask(shared_world: World, element: Element) -> None:
-    """None of the tables above is empty words: where it is let, each gets to a canary."""
+def test_each_element_does_ask_on_its_own(shared_world: World, element: Element) -> None:
+    """So do those that disturb others, and each without the others."""
     settings = {"allow_private": OPEN, "fetch_timeout_ms": 500}
     urls = ["https://10.0.0.1/x", "http://127.0.0.1/x"]
     seen = shared_world.render("<body>" + element.page(urls), hold=500, settings=settings)

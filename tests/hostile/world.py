@@ -35,6 +35,8 @@ from tests.hostile.services import Running, Services
 
 PORTS = (80, 443, 8080, 9222)
 DNS_PORT = 53
+#: With this byte a client begins that wants TLS.
+TLS = b"\x16"
 #: Ends of packets that need no excuse: hostile servers' web, and our own questions for names.
 ALLOWED = {(PUBLIC, 80), (PUBLIC, 443), (PUBLIC_6, 80), (PUBLIC_6, 443), ("127.0.0.1", DNS_PORT)}
 
@@ -113,6 +115,8 @@ class Canaries:
         address, port = writer.get_extra_info("sockname")[:2]
         self.reached[f"{address} {port}"] += 1
         with contextlib.suppress(OSError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
+            if await reader.readexactly(1) == TLS:  # it has no certificate
+                raise ConnectionAbortedError
             await reader.readuntil(b"\r\n\r\n")
             body = servers.GREEN_SVG.encode()
             writer.write(
