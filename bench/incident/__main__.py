@@ -28,7 +28,7 @@ def at_least_one(text: str) -> int:
     return number
 
 
-at_least_one.__name__ = "whole number from 1 on"  # argparse says it in its complaint
+at_least_one.__name__ = "whole number from 1 on"  # for the error message of argparse
 
 
 def options() -> argparse.ArgumentParser:
@@ -60,7 +60,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def tell(words: str) -> None:
+def print_progress(words: str) -> None:
     """A line of progress."""
     print(words, file=sys.stderr, flush=True)
 
@@ -68,7 +68,7 @@ def tell(words: str) -> None:
 def one(row: Row, renders: int, pids_limit: int) -> Result:
     """Measure a row and say what was found."""
     result = measure(row, renders, pids_limit)
-    tell(
+    print_progress(
         f"{row.name}: {result.closed.per_render(renders):.1f} zombies per render closed,"
         f" {result.killed.per_render(renders):.1f} killed;"
         f" {report.failure(result.killed, short=True)}; TERM {result.reported},"
@@ -80,7 +80,7 @@ def one(row: Row, renders: int, pids_limit: int) -> Result:
 def run(given: argparse.Namespace) -> str:
     """Build, measure, write; the table. Raises engine.Failed."""
     if not given.no_build:
-        tell(f"building the image {engine.IMAGE} (minutes the first time)")
+        print_progress(f"building the image {engine.IMAGE} (minutes the first time)")
         engine.build()
     facts = {
         "renders": given.renders, "pids_limit": given.pids_limit, "versions": engine.versions(),
@@ -98,12 +98,12 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the containers go all the same
     if not engine.answers():
-        tell(engine.NO_ENGINE)
+        print_progress(engine.NO_ENGINE)
         return 2
     try:
         print(run(given), end="")
     except engine.Failed as failed:
-        tell(str(failed))
+        print_progress(str(failed))
         return 1
     return 0
 

@@ -20,8 +20,9 @@ HEAD = (
     "TERM: the application", "`docker stop -t {stop}`, s", "status",
     "killed, `--pids-limit {limit}`",
 )  # fmt: skip
-HEARD = {
-    "finished": "cleaned up", "cut off": "told, **cut off**", "never told": "**never told**",
+SIGTERM_WORDS = {
+    "finished": "cleaned up", "cut off": "received, **clean-up cut off**",
+    "never told": "**not received**",
 }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def cells(result: Result, renders: int) -> tuple[str, ...]:
         result.row.title,
         f"{closed.per_render(renders):.1f} / {killed.per_render(renders):.1f}",
         f"{closed.after(renders)} / {killed.after(renders)}",
-        HEARD[result.reported],
+        SIGTERM_WORDS[result.reported],
         f"{result.stop_s:.1f}",
         str(result.status),
         failure(killed),

@@ -37,20 +37,20 @@ def thread_times(pid: int) -> dict[str, tuple[str, float]]:
     return found
 
 
-async def measured(wish: dict[str, Any], renders: int, *prefix: str) -> list[tuple[str, float]]:
+async def measured(body: dict[str, Any], renders: int, *prefix: str) -> list[tuple[str, float]]:
     """CPU in ms a render of each thread, with the service started by a module and its arguments."""
     command = (sys.executable, "-P", "-m", *(prefix or ("poster_service",)), "serve", "--port=0")
     env = {"POSTER_CHROME": environments.CHROME, "PYTHONPATH": str(ROOT)}
     async with Service(command, env, ROOT) as service:
         for _ in range(WARMING):
-            await service.ask(wish)
+            await service.ask(body)
         await service.at_rest()
         before = thread_times(service.own)
         for _ in range(renders):
-            await service.ask(wish)
+            await service.ask(body)
         await service.at_rest()
         after = thread_times(service.own)
-        await service.ask(wish)  # ends the profile
+        await service.ask(body)  # ends the profile
     spent = [(title, ms - before.get(key, ("", 0.0))[1]) for key, (title, ms) in after.items()]
     return [(title, ms / renders) for title, ms in spent if ms / renders > 0.05]
 
@@ -88,13 +88,13 @@ def shares(profile: Path, renders: int) -> list[str]:
 
 async def run(poster: Poster, renders: int) -> None:
     """Measure and print."""
-    wish = {**poster.wish, "png_compression": "fast"}
+    body = {**poster.body, "png_compression": "fast"}
     print("| thread | ms of CPU a render |\n|---|--:|")
-    for title, ms in await measured(wish, renders):
+    for title, ms in await measured(body, renders):
         print(f"| {title} | {ms:.1f} |")
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder) / "profile"
-        await measured(wish, renders, "bench.own.profiled", str(profile), str(renders))
+        await measured(body, renders, "bench.own.profiled", str(profile), str(renders))
         print("\n| part of the event loop's thread | share | calls a render |\n|---|--:|--:|")
         print("\n".join(shares(profile, renders)))
 

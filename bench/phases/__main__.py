@@ -53,11 +53,11 @@ async def lives(driver: tuple[str, ...], number: int) -> list[dict[str, Step]]:
 
 async def served(service: Service, renders: int) -> Step:
     """Milliseconds of CPU of a render over HTTP, from rest to rest, and what it took."""
-    wish = {**REFERENCE.wish, "png_compression": "fast"}
+    body = {**REFERENCE.body, "png_compression": "fast"}
     await service.at_rest()
     cpu, own, begin = service.cpu_seconds(), service.own_seconds(), time.perf_counter()
     for _ in range(renders):
-        await service.ask(wish)
+        await service.ask(body)
     wall = time.perf_counter() - begin
     await service.at_rest()
     own = service.own_seconds() - own

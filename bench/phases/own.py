@@ -34,7 +34,7 @@ PICTURE = CaptureOptions(
     max_pixels=10_000_000,
 )  # fmt: skip
 Done = Callable[[str], Awaitable[None]]
-HTML = REFERENCE.wish["html"].encode()
+HTML = REFERENCE.body["html"].encode()
 
 
 async def document(_: Request) -> Reply:

@@ -65,7 +65,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def tell(words: str) -> None:
+def print_progress(words: str) -> None:
     """A line of progress."""
     print(words, file=sys.stderr, flush=True)
 
@@ -92,13 +92,13 @@ async def all_lives(
         whole = number <= ROUNDS_OF_OTHERS and not (given.quick or given.profile)
         posters = list(POSTERS) if whole else [REFERENCE]
         posters = list(SCALED) if given.scaled else posters
-        tell(f"round {number} of {rounds}")
+        print_progress(f"round {number} of {rounds}")
         for candidate in candidates:
             if candidate.name in refused:
                 continue
             life = await measurement.live(candidate, number, posters)
             lives.append(life)
-            tell(reported(life))
+            print_progress(reported(life))
             if life.refused:
                 refused.add(candidate.name)
     return lives, measurement
@@ -135,7 +135,7 @@ async def run(given: argparse.Namespace) -> str:
     candidates = [candidate for candidate in CANDIDATES if candidate.name in wanted]
     programs = {candidate.program for candidate in candidates}
     for program in sorted(programs):
-        tell(f"setting up {program}")
+        print_progress(f"setting up {program}")
         environments.set_up(program, given.cache)
     began, begin = datetime.now(UTC), time.monotonic()
     rounds = given.rounds or (1 if given.profile else 2 if given.quick else 3)
@@ -165,7 +165,7 @@ def main() -> int:
         try:
             print(asyncio.run(until_signal(run(given))), end="")
         except environments.CannotSetUp as missing:
-            tell(str(missing))
+            print_progress(str(missing))
             return 1
         return 0
     return 143

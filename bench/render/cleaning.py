@@ -33,7 +33,7 @@ QUIET_SECONDS = 0.2
 
 async def page(_: Request) -> Reply:
     """The reference poster."""
-    html = REFERENCE.wish["html"].encode()
+    html = REFERENCE.body["html"].encode()
     return Reply(200, (("Content-Type", "text/html; charset=utf-8"),), html)
 
 

@@ -82,18 +82,18 @@ def command(candidate: Candidate, cache: Path) -> tuple[str, ...]:
 
 def versions(programs: set[str], cache: Path) -> dict[str, str]:
     """What was measured, by name."""
-    found = {"chrome": _says([CHROME, "--version"]), "python": sys.version.split()[0]}
+    found = {"chrome": _output_of([CHROME, "--version"]), "python": sys.version.split()[0]}
     if "puppeteer" in programs:
-        found["node"] = _says(["node", "--version"])
-        tell = "console.log(require('puppeteer-core/package.json').version)"
-        found["puppeteer-core"] = _says(["node", "-e", tell], cache / "puppeteer")
+        found["node"] = _output_of(["node", "--version"])
+        script = "console.log(require('puppeteer-core/package.json').version)"
+        found["puppeteer-core"] = _output_of(["node", "-e", script], cache / "puppeteer")
     for program in sorted(programs & {"playwright", "pyppeteer"}):
-        tell = f"import importlib.metadata as m; print(m.version('{program}'))"
-        found[program] = _says([str(cache / program / "bin" / "python"), "-c", tell])
+        script = f"import importlib.metadata as m; print(m.version('{program}'))"
+        found[program] = _output_of([str(cache / program / "bin" / "python"), "-c", script])
     return found
 
 
-def _says(command: list[str], folder: Path | None = None) -> str:
+def _output_of(command: list[str], folder: Path | None = None) -> str:
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()

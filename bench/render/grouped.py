@@ -12,7 +12,7 @@ from poster_service import init
 
 ROOT = Path(__file__).parents[2]
 #: Characters of the end of its errors that a refusal shows.
-MAX_COMPLAINT = 800
+MAX_STDERR = 800
 
 
 async def run_in_group(module: str, *arguments: str) -> Any:
@@ -40,5 +40,5 @@ async def run_in_group(module: str, *arguments: str) -> Any:
     finally:
         group.close()
     if process.returncode:
-        raise Refused(errors.decode(errors="replace")[-MAX_COMPLAINT:])
+        raise Refused(errors.decode(errors="replace")[-MAX_STDERR:])
     return json.loads(printed)

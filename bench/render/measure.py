@@ -59,7 +59,7 @@ class Window:
     latencies: list[float] = field(default_factory=list)
     size: int = 0
     phases: dict[str, float] = field(default_factory=dict)  # medians in milliseconds
-    complaint: str = ""
+    stderr_tail: str = ""
 
     @property
     def rate(self) -> float:
@@ -114,17 +114,17 @@ async def each(callers: int, renders: int, act: Callable[[], Awaitable[None]]) -
 
 
 async def window(
-    service: Service, wish: Mapping[str, Any], window: Window, renders: int
+    service: Service, request_body: Mapping[str, Any], window: Window, renders: int
 ) -> list[Picture]:
     """Fill a window; the pictures. A render that fails is counted, and its words are kept."""
     pictures: list[Picture] = []
 
     async def act() -> None:
         try:
-            pictures.append(await service.ask(wish))
+            pictures.append(await service.ask(request_body))
         except Refused as refused:
             window.failed += 1
-            window.complaint = str(refused)
+            window.stderr_tail = str(refused)
 
     await service.at_rest()
     cpu, tree, own = service.cpu_seconds(), service.tree_seconds(), service.own_seconds()
@@ -187,7 +187,7 @@ class Measurement:
         try:
             async with service_of(candidate, self._cache) as service:
                 life.grouped = service.grouped
-                first = await service.ask_first(self._wish(candidate, REFERENCE))
+                first = await service.ask_first(self._body(candidate, REFERENCE))
                 if candidate.level not in ("", first.level):
                     raise Refused(f"it renders at level {first.level}")
                 life.first = service.first_seconds
@@ -203,31 +203,31 @@ class Measurement:
         return life
 
     @staticmethod
-    def _wish(candidate: Candidate, poster: Poster) -> dict[str, Any]:
-        wish = poster.wish
+    def _body(candidate: Candidate, poster: Poster) -> dict[str, Any]:
+        request_body = poster.body
         if candidate.is_template:
-            wish = {"template": poster.name, "data": {}}
-        return {**wish, **candidate.options}
+            request_body = {"template": poster.name, "data": {}}
+        return {**request_body, **candidate.options}
 
     async def _windows(
         self, service: Service, candidate: Candidate, poster: Poster, life: Life
     ) -> None:
-        plan, wish = self._plan, self._wish(candidate, poster)
+        plan, request_body = self._plan, self._body(candidate, poster)
         if poster is REFERENCE or plan.alike:
             wanted = [(1, plan.renders), *((n, n * plan.share) for n in plan.levels)]
         else:
             wanted = [(1, plan.other_renders), (2, plan.other_renders)]
         for callers, renders in wanted:
-            await each(callers, 2 * callers, lambda: warm(service, wish))
+            await each(callers, 2 * callers, lambda: warm(service, request_body))
             one = Window(poster.name, callers)
             life.windows.append(one)
-            pictures = await window(service, wish, one, renders)
+            pictures = await window(service, request_body, one, renders)
             if pictures:
                 self.pictures[candidate.name, poster.name] = pictures[0].body
 
     async def _memory(self, service: Service, candidate: Candidate, life: Life) -> None:
         """At rest, and the most while two callers render; apart from CPU, which looking costs."""
-        wish = self._wish(candidate, REFERENCE)
+        request_body = self._body(candidate, REFERENCE)
         await service.at_rest()
         life.rest_pss = service.pss()
         seen = [life.rest_pss]
@@ -238,7 +238,7 @@ class Measurement:
                 await asyncio.sleep(SAMPLE_SECONDS)
 
         task = asyncio.create_task(look())
-        await each(2, 8, lambda: warm(service, wish))
+        await each(2, 8, lambda: warm(service, request_body))
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -248,13 +248,13 @@ class Measurement:
         """Renders each of which begins at rest: no cleaning and no start goes on beside them."""
         for _ in range(self._plan.other_renders):
             await service.at_rest()
-            life.paced.append((await service.ask(self._wish(candidate, REFERENCE))).seconds)
+            life.paced.append((await service.ask(self._body(candidate, REFERENCE))).seconds)
 
 
-async def warm(service: Service, wish: Mapping[str, Any]) -> None:
+async def warm(service: Service, request_body: Mapping[str, Any]) -> None:
     """A render that is not counted."""
     with suppress(Refused):
-        await service.ask(wish)
+        await service.ask(request_body)
 
 
 async def ready_memory(candidate: Candidate, cache: Path) -> float:

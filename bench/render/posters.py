@@ -59,7 +59,7 @@ class Poster:
     is_template: bool = False
 
     @property
-    def wish(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """The body of the request, the same for all peers."""
         scaled = {"device_scale_factor": self.scale} if self.scale != 1 else {}
         page = self.page or self.name

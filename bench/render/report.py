@@ -117,21 +117,21 @@ def phases(name: str, mine: Figures) -> str:
 
 def notes(found: Summary) -> str:
     """What a table does not tell: who was not measured, whose picture differs."""
-    said = [f"Not measured: {name}: {why}\n" for name, why in found.refused.items()]
-    said += [
+    remarks = [f"Not measured: {name}: {why}\n" for name, why in found.refused.items()]
+    remarks += [
         f"{name}, {poster}: its picture differs from {SHARED[0]}'s by {mean:.1f} of 255 a pixel.\n"
         for (name, poster), mean in found.differs.items()
         if mean > 1
     ]
-    said += [
+    remarks += [
         f"{name}: from rest p50 {paced:.0f} ms, back to back {mine.p50:.0f} ms.\n"
         for name, paced in found.paced.items()
         if name.startswith("ours") and paced and (mine := found.of(name))
     ]
     if not isinstance(found.cleaning, str):
         cpu, wall = (1000 * found.cleaning[key] for key in ("cpu", "wall"))
-        said.append(f"Ending a Chrome that has painted: {cpu:.1f} ms of CPU, {wall:.1f} ms.\n")
-    return "\n".join(said)
+        remarks.append(f"Ending a Chrome that has painted: {cpu:.1f} ms of CPU, {wall:.1f} ms.\n")
+    return "\n".join(remarks)
 
 
 def plain(title: str) -> str:

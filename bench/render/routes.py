@@ -12,49 +12,49 @@ import aiohttp
 Sent = tuple[str, dict[str, Any]]
 
 
-def own(wish: Mapping[str, Any]) -> Sent:
+def own(options: Mapping[str, Any]) -> Sent:
     """Our own API."""
-    return "/render", {"json": wish}
+    return "/render", {"json": options}
 
 
-def gotenberg(wish: Mapping[str, Any]) -> Sent:
+def gotenberg(options: Mapping[str, Any]) -> Sent:
     """Gotenberg's: a form with the page as a file."""
     form = aiohttp.FormData(default_to_multipart=True)
-    form.add_field("files", wish["html"], filename="index.html")
+    form.add_field("files", options["html"], filename="index.html")
     fields = {
-        "width": wish["width"], "height": wish["height"],
-        "clip": "false" if wish["full_page"] else "true",
-        "deviceScaleFactor": wish.get("device_scale_factor", 1),
-        "optimizeForSpeed": "true" if wish.get("png_compression") == "fast" else "false",
+        "width": options["width"], "height": options["height"],
+        "clip": "false" if options["full_page"] else "true",
+        "deviceScaleFactor": options.get("device_scale_factor", 1),
+        "optimizeForSpeed": "true" if options.get("png_compression") == "fast" else "false",
     }  # fmt: skip
     for name, value in fields.items():
         form.add_field(name, str(value))
     return "/forms/chromium/screenshot/html", {"data": form}
 
 
-def _puppeteer(wish: Mapping[str, Any]) -> dict[str, Any]:
+def _puppeteer(options: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a body that browserless and Cloudflare have in common: puppeteer's names."""
     return {
-        "html": wish["html"],
+        "html": options["html"],
         "viewport": {
-            "width": wish["width"], "height": wish["height"],
-            "deviceScaleFactor": wish.get("device_scale_factor", 1),
+            "width": options["width"], "height": options["height"],
+            "deviceScaleFactor": options.get("device_scale_factor", 1),
         },
     }  # fmt: skip
 
 
-def _screenshot(wish: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "png", "fullPage": bool(wish["full_page"])}
+def _screenshot(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "png", "fullPage": bool(options["full_page"])}
 
 
-def browserless(wish: Mapping[str, Any]) -> Sent:
+def browserless(options: Mapping[str, Any]) -> Sent:
     """browserless': JSON."""
-    return "/screenshot", {"json": {**_puppeteer(wish), "options": _screenshot(wish)}}
+    return "/screenshot", {"json": {**_puppeteer(options), "options": _screenshot(options)}}
 
 
-def cloudflare(wish: Mapping[str, Any]) -> Sent:
+def cloudflare(options: Mapping[str, Any]) -> Sent:
     """Cloudflare Browser Run's: JSON; a `cacheTTL` of 0, since what is cached costs nothing."""
-    body = {**_puppeteer(wish), "screenshotOptions": _screenshot(wish)}
+    body = {**_puppeteer(options), "screenshotOptions": _screenshot(options)}
     path = "/client/v4/accounts/bench/browser-rendering/screenshot?cacheTTL=0"
     return path, {"json": body}
 

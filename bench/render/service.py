@@ -157,7 +157,7 @@ class Service:
         try:
             self._address = await asyncio.wait_for(self._find_address(), START_SECONDS)
         except TimeoutError:
-            raise Refused(f"no address in {START_SECONDS:.0f} s: {self.complaint()}") from None
+            raise Refused(f"no address in {START_SECONDS:.0f} s: {self.stderr_tail()}") from None
         self._announced = time.perf_counter()
         self._drain = asyncio.create_task(self._read_on())
         self._session = aiohttp.ClientSession(
@@ -170,7 +170,7 @@ class Service:
         async for line in self._process.stdout:
             if found := ADDRESS.search(line.decode(errors="replace")):
                 return found.group()
-        raise Refused(f"it ended: {self.complaint()}")
+        raise Refused(f"it ended: {self.stderr_tail()}")
 
     async def _read_on(self) -> None:
         assert self._process
@@ -178,7 +178,7 @@ class Service:
         while await self._process.stdout.read(1 << 16):
             pass
 
-    def complaint(self) -> str:
+    def stderr_tail(self) -> str:
         """The last words on stderr."""
         with (self._made / "stderr").open(errors="replace") as errors:
             return " / ".join(line.strip() for line in deque(errors, 3))
@@ -206,13 +206,13 @@ class Service:
                 os.kill(pid, signal.SIGKILL)
             await process.wait()
 
-    async def ask(self, wish: Mapping[str, Any]) -> Picture:
+    async def ask(self, options: Mapping[str, Any]) -> Picture:
         """One render. Raises Refused with the answer where it is no picture."""
         assert self._session
         begin = time.perf_counter()
         headers = {"Cache-Control": "no-cache"}  # a render is measured, not a cache
         try:
-            path, body_of = self._sent(wish)
+            path, body_of = self._sent(options)
             async with self._session.post(
                 self._address + path, headers=headers, **body_of
             ) as answer:
@@ -226,9 +226,9 @@ class Service:
         check_picture(body)
         return Picture(seconds, body, timing, answer.headers.get("X-Isolation", ""))
 
-    async def ask_first(self, wish: Mapping[str, Any]) -> Picture:
+    async def ask_first(self, options: Mapping[str, Any]) -> Picture:
         """The first render, timed from the moment the address was announced."""
-        picture = await self.ask(wish)
+        picture = await self.ask(options)
         self.first_seconds = time.perf_counter() - self._announced
         return picture
 

@@ -42,7 +42,7 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-pair.__name__ = "NAME=VALUE"  # argparse says it in its complaint
+pair.__name__ = "NAME=VALUE"  # for the error message of argparse
 
 
 def options() -> argparse.ArgumentParser:
@@ -72,7 +72,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def tell(words: str) -> None:
+def print_progress(words: str) -> None:
     """A line of progress."""
     print(words, file=sys.stderr, flush=True)
 
@@ -107,20 +107,20 @@ async def measure(series: Series, rounds: int, address: str, given: argparse.Nam
     async with service_of(ours, environments.default_cache()) as service:
         for _ in range(min(rounds, series.most_rounds)):
             for point in points:
-                wish: Mapping[str, object] = {**point.wish, **dict(given.option)}
+                body: Mapping[str, object] = {**point.body, **dict(given.option)}
                 some = min(point.callers, WARMING)
-                await each(some, some, lambda wish=wish: warm(service, wish))  # type: ignore[misc]
+                await each(some, some, lambda body=body: warm(service, body))  # type: ignore[misc]
                 one = Window(series.name, point.callers)
-                await window(service, wish, one, point.renders)
+                await window(service, body, one, point.renders)
                 found[point.x].append(one)
-                tell(reported(series, point.x, one))
+                print_progress(reported(series, point.x, one))
     return found
 
 
 def reported(series: Series, x: float, one: Window) -> str:
     """A window in a line."""
     words = f"  {series.name} {x:g}: CPU {one.cpu_each * 1000:.0f} ms, {one.rate:.1f}/s"
-    return words + (f", {one.failed} failed: {one.complaint}" if one.failed else "")
+    return words + (f", {one.failed} failed: {one.stderr_tail}" if one.failed else "")
 
 
 async def run(given: argparse.Namespace) -> str:
@@ -133,12 +133,12 @@ async def run(given: argparse.Namespace) -> str:
         for series in SERIES:
             if given.only and series.name not in given.only:
                 continue
-            tell(series.title)
+            print_progress(series.title)
             try:
                 measured.append((series, await measure(series, rounds, address, given)))
             except Refused as why:
                 refused[series.name] = str(why)
-                tell(f"  {why}")
+                print_progress(f"  {why}")
     raw = {
         "chrome": environments.versions(set(), Path())["chrome"],
         "began": began.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - begin),

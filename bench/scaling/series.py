@@ -23,13 +23,13 @@ class Point:
 
     Attributes:
         x: The size, in the unit of its series.
-        wish: The body of the request.
+        body: Of the request.
         callers: At once.
         renders: Renders of one window.
     """
 
     x: float
-    wish: Mapping[str, Any]
+    body: Mapping[str, Any]
     callers: int = 1
     renders: int = 6
 
@@ -68,7 +68,7 @@ def area(_: str) -> list[Point]:
 def square(megapixels: float) -> dict[str, Any]:
     """A request for a square picture of that size, all of it painted."""
     side = round((megapixels * 1e6) ** 0.5)
-    page = REFERENCE.wish["html"].replace("width: 750px; height: 1334px", "min-height: 100vh")
+    page = REFERENCE.body["html"].replace("width: 750px; height: 1334px", "min-height: 100vh")
     return {"html": page, "width": side, "height": side}
 
 
@@ -113,15 +113,15 @@ def fetched(address: str) -> list[Point]:
 def callers(_: str) -> list[Point]:
     """The reference poster for ever more callers, each asking again when it has its picture."""
     return [
-        Point(count, REFERENCE.wish, count, max(12, 2 * count))
+        Point(count, REFERENCE.body, count, max(12, 2 * count))
         for count in (1, 2, 4, 8, 16, 32, 64)
     ]
 
 
 def queue(_: str) -> list[Point]:
     """So many at one instant, each once: all but the running ones wait."""
-    wish = {"html": CARD, "width": 200, "height": 200, "timeout_ms": 600_000}
-    return [Point(count, wish, count, count) for count in (10, 100, 1000)]
+    body = {"html": CARD, "width": 200, "height": 200, "timeout_ms": 600_000}
+    return [Point(count, body, count, count) for count in (10, 100, 1000)]
 
 
 SERIES = (

@@ -51,10 +51,10 @@ async def end(browser: Any, ending: str) -> None:
 
 async def answer(request: web.Request) -> web.Response:
     """POST /render."""
-    wish = await request.json()
+    options = await request.json()
     ending = request.query.get("ending", "")
     try:
-        picture = await render(wish["html"], wish["width"], wish["height"], ending)
+        picture = await render(options["html"], options["width"], options["height"], ending)
     except Exception:
         return web.Response(status=500, text=traceback.format_exc())
     return web.Response(body=picture, content_type="image/png")

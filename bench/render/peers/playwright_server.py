@@ -14,14 +14,14 @@ BROWSER = web.AppKey("BROWSER", object)
 
 async def answer(request):
     """POST /render."""
-    wish = await request.json()
-    size = {"width": wish["width"], "height": wish["height"]}
+    options = await request.json()
+    size = {"width": options["width"], "height": options["height"]}
     try:
         context = await request.app[BROWSER].new_context(viewport=size)
         try:
             page = await context.new_page()
-            await page.set_content(wish["html"], wait_until="load")
-            full_page = bool(wish.get("full_page"))
+            await page.set_content(options["html"], wait_until="load")
+            full_page = bool(options.get("full_page"))
             picture = await page.screenshot(type="png", full_page=full_page)
         finally:
             await context.close()

@@ -29,24 +29,24 @@ async function paint(page, { html, width, height, full_page: fullPage, ...more }
 }
 
 const designs = {
-  async context(wish) {
+  async context(body) {
     const context = await shared.createBrowserContext();
     try {
-      return await paint(await context.newPage(), wish);
+      return await paint(await context.newPage(), body);
     } finally {
       await context.close();
     }
   },
-  async page(wish) {
+  async page(body) {
     const page = idle.pop() || (await shared.newPage());
-    const picture = await paint(page, wish);
+    const picture = await paint(page, body);
     idle.push(page);
     return picture;
   },
-  async launch(wish) {
+  async launch(body) {
     const browser = await puppeteer.launch(OPTIONS);
     try {
-      return await paint(await browser.newPage(), wish);
+      return await paint(await browser.newPage(), body);
     } finally {
       await browser.close();
     }

@@ -12,7 +12,7 @@ from pyppeteer import launch
 
 async def answer(request):
     """POST /render."""
-    wish = await request.json()
+    options = await request.json()
     try:
         # Its signal handlers would stand in the way of aiohttp's.
         browser = await launch(
@@ -25,9 +25,9 @@ async def answer(request):
         )
         try:
             page = await browser.newPage()
-            await page.setViewport({"width": wish["width"], "height": wish["height"]})
-            await page.setContent(wish["html"])
-            picture = await page.screenshot(type="png", fullPage=bool(wish.get("full_page")))
+            await page.setViewport({"width": options["width"], "height": options["height"]})
+            await page.setContent(options["html"])
+            picture = await page.screenshot(type="png", fullPage=bool(options.get("full_page")))
         finally:
             await browser.close()
     except Exception:
