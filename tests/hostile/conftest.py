@@ -84,8 +84,8 @@ class World:
         if not self._read().get("ready"):
             pytest.fail("the hostile world does not come up")
 
-    def tell(self, **order: Any) -> dict[str, Any]:
-        """Give an order; what came of it."""
+    def command(self, **order: Any) -> dict[str, Any]:
+        """Send a command; returns its result."""
         order["settings"] = {**self._settings, **order.get("settings", {})}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -101,7 +101,7 @@ class World:
         if hold:
             page += HOLD.format(hold)
         given = {"html": page, "width": 200, "height": 100, "timeout_ms": 60_000, **options}
-        reported = self.tell(render=given, settings=settings or {})
+        reported = self.command(render=given, settings=settings or {})
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def send_form(
@@ -114,7 +114,7 @@ class World:
     ) -> Seen:
         """Send a form to a route of another service's API; a webhook in its headers is tried."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        reported = self.tell(
+        reported = self.command(
             do="form", path=path, fields=fields, files=files, headers=named, settings=settings
         )
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
@@ -126,17 +126,17 @@ class World:
     def paint(self, **options: Any) -> Seen:
         """Render a source of any kind in a small picture."""
         given = {"width": 200, "height": 100, "timeout_ms": 60_000, **options}
-        reported = self.tell(render=given)
+        reported = self.command(render=given)
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def post(self, path: str, body: dict[str, Any], **settings: Any) -> Seen:
         """Send JSON to a route, of an API that the settings switch on."""
-        reported = self.tell(render=body, path=path, settings=settings)
+        reported = self.command(render=body, path=path, settings=settings)
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def submit(self, settings: dict[str, Any], **options: Any) -> Seen:
         """Submit a job; its webhook is tried."""
-        reported = self.tell(
+        reported = self.command(
             do="job", job={"width": 20, "height": 20, **options}, settings=settings
         )
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
@@ -144,7 +144,7 @@ class World:
     def job(self, **options: Any) -> Seen:
         """Have a job done; what is answered to the question for it when it has ended."""
         given = {"width": 200, "height": 100, "timeout_ms": 60_000, **options}
-        reported = self.tell(do="ended", job=given)
+        reported = self.command(do="ended", job=given)
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def batch(
@@ -152,7 +152,7 @@ class World:
     ) -> Seen:
         """Have a batch done; its items, a line of JSON for each, when it has ended."""
         given = {"width": 200, "height": 100, "timeout_ms": 60_000, **common, "items": items}
-        reported = self.tell(do="batch", batch=given, settings=settings or {})
+        reported = self.command(do="batch", batch=given, settings=settings or {})
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def visit_page(
@@ -162,7 +162,7 @@ class World:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         pages = {"/page": (page + HOLD.format(hold), named)}
         given = {"url": f"{at}/page", "width": 200, "height": 100, "timeout_ms": 60_000}
-        reported = self.tell(render=given, pages=pages)
+        reported = self.command(render=given, pages=pages)
         return Seen(**{**reported, "body": base64.b64decode(reported["body"])})
 
     def render_beside(
@@ -170,7 +170,7 @@ class World:
     ) -> Seen:
         """Render a page while a crowd of pages is rendered, whose callers then hang up."""
         size = {"width": 200, "height": 100, "timeout_ms": 60_000}
-        reported = self.tell(
+        reported = self.command(
             do="crowd",
             crowd=[{"html": one, **size} for one in crowd],
             render={"html": page, **size},
@@ -186,7 +186,7 @@ class World:
 
     def renewed(self) -> int:
         """Leases after which a Chrome was made ready for another, so far."""
-        return int(self.tell(do="look")["renewed"])
+        return int(self.command(do="look")["renewed"])
 
     def end(self) -> None:
         """Have it stop, which checks that no process and no folder is left."""

@@ -256,7 +256,7 @@ def test_what_is_merely_loud_costs_its_own_render_at_most(either_world: World, n
 @pytest.mark.parametrize("name", ["console", "errors"])
 def test_a_console_goes_nowhere(world: World, name: str) -> None:
     """Neither through the pipe nor to a file: headless-shell wrote 440 MB of it in 2.5 s."""
-    reported = world.tell(render={"html": HARMLESS[name] + HOLD.format(1000)}, do="measure")
+    reported = world.command(render={"html": HARMLESS[name] + HOLD.format(1000)}, do="measure")
     assert reported["status"] == 200
     assert reported["disk"] < 8 << 20
 

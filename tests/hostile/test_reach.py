@@ -382,7 +382,7 @@ def test_strict_fails_where_something_is_missing(
 def look(world: World) -> None:
     """No Chrome listens anywhere, and none knows a secret."""
     world.render("<p>", hold=0)
-    reported = world.tell(do="look")
+    reported = world.command(do="look")
     assert reported["sockets"] == []
     assert reported["environments"]
     for environment in reported["environments"].values():

@@ -76,11 +76,11 @@ def test_the_image_is_of_that_architecture(engine: Engine, arm64: str) -> None:
     """Its programs too: Chrome's and Python's are Debian's for arm64."""
     assert engine.inspect(arm64, ".Architecture") == "arm64"
     of_chrome = "dpkg-query -Wf '${Architecture}' chromium-headless-shell"
-    said = engine.ask(
+    output = engine.ask(
         "run", "--rm", *PLATFORM, arm64, "sh", "-c",
         f"uname -m; dpkg --print-architecture; {of_chrome}",
     )  # fmt: skip
-    assert said.split() == ["aarch64", "arm64", "arm64"]
+    assert output.split() == ["aarch64", "arm64", "arm64"]
 
 
 @pytest.mark.parametrize(

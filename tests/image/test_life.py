@@ -151,28 +151,28 @@ def test_a_shell_on_a_terminal_has_job_control(engine: Engine, image: str) -> No
     )  # fmt: skip
     os.close(theirs)
     try:
-        said = talk(ours, "$ ", b"sleep 300\n")
-        said += talk(ours, "sleep 300", b"\x03")
-        said += talk(ours, "$ ", b"echo one-$((1 + 1)); exit 7\n")
-        said += talk(ours, "one-2", b"")
+        output = talk(ours, "$ ", b"sleep 300\n")
+        output += talk(ours, "sleep 300", b"\x03")
+        output += talk(ours, "$ ", b"echo one-$((1 + 1)); exit 7\n")
+        output += talk(ours, "one-2", b"")
         assert shell.wait(20) == 7
     finally:
         shell.kill()
         shell.wait()
         os.close(ours)
-    assert "job control" not in said
+    assert "job control" not in output
 
 
 def talk(terminal: int, until: str, then: bytes) -> str:
     """Read from a terminal until something was said, then type; what was read."""
-    said, give_up = "", time.monotonic() + 20
-    while until not in said:
+    output, give_up = "", time.monotonic() + 20
+    while until not in output:
         ready, _, _ = select.select([terminal], [], [], 0.5)
-        assert time.monotonic() < give_up, f"waited for {until!r}, read {said!r}"
+        assert time.monotonic() < give_up, f"waited for {until!r}, read {output!r}"
         if ready:
             with contextlib.suppress(OSError):  # the other side of the terminal is gone
-                said += os.read(terminal, 4096).decode(errors="replace")
+                output += os.read(terminal, 4096).decode(errors="replace")
     if then:
         time.sleep(0.3)  # the shell hands the terminal over; there is no sign of it to wait for
         os.write(terminal, then)
-    return said
+    return output

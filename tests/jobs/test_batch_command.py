@@ -85,10 +85,10 @@ async def test_each_item_becomes_a_file_and_is_rendered_once(batch: Batch) -> No
         coloured("slow", "red", wait_for={"selector": "#never"}, timeout_ms=2_000),
         "no JSON",
     ]
-    status, said = await batch.run(items)
-    assert (status, said) == (1, said)
-    assert said.startswith("2 rendered, ")
-    assert f"3 failed, listed in {batch.report}" in said
+    status, output = await batch.run(items)
+    assert (status, output) == (1, output)
+    assert output.startswith("2 rendered, ")
+    assert f"3 failed, listed in {batch.report}" in output
     first = batch.files()
     assert first.keys() == {"red.webp", "blue.png"}
     (blue,) = batch.out.glob("blue-*.png")
@@ -100,16 +100,16 @@ async def test_each_item_becomes_a_file_and_is_rendered_once(batch: Batch) -> No
     assert failures["6"]["problem"]["code"] == "bad_request"
 
     items[2:] = [coloured("blue", "#0000fe", format="png"), coloured("wrong", "#00ff00")]
-    status, said = await batch.run(items)
+    status, output = await batch.run(items)
     assert status == 0
-    assert said.startswith("2 rendered, ")
-    assert "; 1 were there; 0 failed" in said
+    assert output.startswith("2 rendered, ")
+    assert "; 1 were there; 0 failed" in output
     assert batch.failures() == []
     assert batch.files()["red.webp"] == first["red.webp"]
     assert len(list(batch.out.glob("blue-*.png"))) == 2
 
-    status, said = await batch.run(items, "--again")
-    assert said.startswith("3 rendered, ")
+    status, output = await batch.run(items, "--again")
+    assert output.startswith("3 rendered, ")
     assert batch.files()["red.webp"] > first["red.webp"]
 
 
@@ -138,8 +138,8 @@ async def test_each_output_of_an_item_is_a_file(batch: Batch) -> None:
     assert small.name.endswith("-small.png")
     assert paper.name.endswith("-paper.pdf")
     paper.unlink()
-    _, said = await batch.run(items)
-    assert said.startswith("1 rendered, ")
+    _, output = await batch.run(items)
+    assert output.startswith("1 rendered, ")
     assert paper.exists()
 
 
@@ -168,9 +168,9 @@ async def test_a_signal_ends_it_and_the_same_command_goes_on(
     before = batch.files()
     assert len(before) == 3
     del lines[3]
-    status, said = await batch.run(lines)
+    status, output = await batch.run(lines)
     assert status == 0
-    assert said.startswith("9 rendered, ")
+    assert output.startswith("9 rendered, ")
     assert before.items() <= batch.files().items()
 
 
@@ -193,12 +193,12 @@ async def test_results_in_a_bucket(batch: Batch, s3: S3Server) -> None:
     """With their media type; what is there is not rendered again; the exit status is right."""
     items = [coloured("a", "red"), coloured("b", "blue")]
     out = ("--out", f"s3://{BUCKET}/campaign")
-    status, said = await batch.run(items, *out, **s3.variables)
-    assert (status, said) == (0, said)
-    assert said.startswith("2 rendered, ")
-    status, said = await batch.run(items, *out, **s3.variables)
+    status, output = await batch.run(items, *out, **s3.variables)
+    assert (status, output) == (0, output)
+    assert output.startswith("2 rendered, ")
+    status, output = await batch.run(items, *out, **s3.variables)
     assert status == 0
-    assert "; 2 were there; 0 failed" in said
+    assert "; 2 were there; 0 failed" in output
     keys = {name.lower(): value for name, value in s3.variables.items()}
     store = S3Store(
         BUCKET, endpoint=s3.endpoint, access_key_id=keys["aws_access_key_id"],
@@ -215,9 +215,9 @@ async def test_a_folder_that_cannot_be_written_ends_it(batch: Batch) -> None:
     batch.out.mkdir()
     (batch.out / "x").write_text("a file, where a folder is needed")
     items = [coloured(f"n{place}", "red") for place in range(5)]
-    status, said = await batch.run(items, "--name", "x/{id}.png")
+    status, output = await batch.run(items, "--name", "x/{id}.png")
     assert status == 1
-    assert said.startswith("poster-service: cannot write x/n")
+    assert output.startswith("poster-service: cannot write x/n")
     assert batch.failures() == []
 
 
@@ -242,22 +242,22 @@ async def test_a_service_renders_the_items(batch: Batch, work_dir: Path) -> None
     items += [coloured("two", "red", outputs=outputs), coloured("late", "red", selector="#none")]
     async with running_in_own_folder(tokens=TOKENS) as service:
         token = {"POSTER_CLIENT_TOKEN": APP}
-        status, said = await batch.run(items, "--url", service.address, **token)
+        status, output = await batch.run(items, "--url", service.address, **token)
         assert status == 1
-        assert said.startswith("3 rendered, ")
-        assert "; 2 failed, listed in" in said
+        assert output.startswith("3 rendered, ")
+        assert "; 2 failed, listed in" in output
         assert batch.files().keys() == {"red.png", "blue.webp", "two.png", "two.pdf"}
         (red,) = batch.out.glob("red-*.png")
         assert decode(red.read_bytes()).size == (20, 10)
         failures = {one["id"]: (one["line"], one["problem"]["code"]) for one in batch.failures()}
         assert failures == {"3": (3, "bad_request"), "late": (5, "selector_not_found")}
-        status, said = await batch.run(items[:2], "--url", service.address, **token)
+        status, output = await batch.run(items[:2], "--url", service.address, **token)
         assert status == 0
-        assert said.startswith("0 rendered, ")
-        assert "; 2 were there; 0 failed" in said
-        status, said = await batch.run(items, "--again", "--url", service.address)
+        assert output.startswith("0 rendered, ")
+        assert "; 2 were there; 0 failed" in output
+        status, output = await batch.run(items, "--again", "--url", service.address)
         assert status == 1
-        assert "refuses the batch: " in said or "4 left" in said
+        assert "refuses the batch: " in output or "4 left" in output
     assert left_of(work_dir) == []
 
 

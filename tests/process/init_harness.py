@@ -131,7 +131,7 @@ def require_namespace() -> None:
         pytest.skip(f"no PID namespace on this machine: {fault}")
 
 
-class Life:
+class InitRun:
     """One run of init, seen from outside."""
 
     def __init__(self, process: subprocess.Popen[bytes], place: str, tag: int, err: Path) -> None:
@@ -192,7 +192,7 @@ class Starter:
     def __init__(self, place: str, folder: Path) -> None:
         self.place = place
         self.folder = folder
-        self.lives: list[Life] = []
+        self.runs: list[InitRun] = []
 
     def __call__(
         self,
@@ -204,10 +204,10 @@ class Starter:
         stdin: Redirection = subprocess.DEVNULL,
         stdout: Redirection | None = None,
         stderr: Redirection | None = None,
-    ) -> Life:
+    ) -> InitRun:
         """Start init with these arguments; `before` is a command that execs the rest."""
         tag = next(_tags)
-        err = self.folder / f"stderr-{len(self.lives)}"
+        err = self.folder / f"stderr-{len(self.runs)}"
         tagger = ["prlimit", f"--locks={tag}:unlimited", "--"]
         place = list(UNSHARE) if self.place == "pid 1" else []
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("POSTER_", "TINI_"))}
@@ -220,24 +220,24 @@ class Starter:
                 env=environ if env is None else dict(env),
                 cwd=cwd,
             )
-        life = Life(process, self.place, tag, err)
-        self.lives.append(life)
-        return life
+        init_run = InitRun(process, self.place, tag, err)
+        self.runs.append(init_run)
+        return init_run
 
     def run(self, *arguments: object, **how: object) -> tuple[int, str]:
-        """A whole life: the status, and what was written to stdout and stderr."""
-        life = self(*arguments, **how)  # type: ignore[arg-type]  # the same keywords as above
-        return life.wait(), life.stderr()
+        """A whole run: the status, and what was written to stdout and stderr."""
+        init_run = self(*arguments, **how)  # type: ignore[arg-type]  # the same keywords as above
+        return init_run.wait(), init_run.stderr()
 
 
 @contextlib.contextmanager
 def starter(place: str, folder: Path) -> Iterator[Starter]:
-    """A starter whose lives all end with it."""
+    """A starter that ends all of its runs."""
     if place == "pid 1":
         require_namespace()
     start = Starter(place, folder)
     try:
         yield start
     finally:
-        for life in start.lives:
-            life.close()
+        for init_run in start.runs:
+            init_run.close()

@@ -42,7 +42,7 @@ def _line(parent: "subprocess.Popen[str]") -> str:
     return parent.stdout.readline().strip()
 
 
-def _tell(parent: "subprocess.Popen[str]") -> None:
+def _send_line(parent: "subprocess.Popen[str]") -> None:
     assert parent.stdin is not None
     parent.stdin.write("\n")
     parent.stdin.flush()
@@ -60,7 +60,7 @@ async def test_a_zombie_is_dead_and_not_gone(parent: "subprocess.Popen[str]") ->
     going = asyncio.ensure_future(wait_reaped([pid]))
     await asyncio.sleep(0.05)
     assert not going.done()
-    _tell(parent)
+    _send_line(parent)
     await asyncio.wait_for(going, 60)
     assert not is_there(pid)
     await asyncio.wait_for(wait_exit(pid), 60)  # of one that is not there, at once
@@ -80,7 +80,7 @@ async def test_without_descriptors_it_is_looked_at(
     os.kill(pid, 9)
     await asyncio.sleep(0.05)
     assert not died.done()
-    _tell(parent)
+    _send_line(parent)
     await asyncio.wait_for(died, 60)
 
 
@@ -95,4 +95,4 @@ async def test_a_caller_that_stops_waiting_gives_the_descriptor_back(
     await asyncio.sleep(0)
     assert _descriptors() == before
     os.kill(pid, 9)
-    _tell(parent)
+    _send_line(parent)

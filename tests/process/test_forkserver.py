@@ -384,8 +384,8 @@ async def test_a_service_without_stderr_hears_its_programs_all_the_same(work_dir
     )
     line = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", script, str(work_dir / "1")]
     done = await asyncio.create_subprocess_exec(*line, stdout=subprocess.PIPE)
-    said, _ = await done.communicate()
-    assert said == b"heard\n"
+    output, _ = await done.communicate()
+    assert output == b"heard\n"
 
 
 async def test_a_closed_one_is_gone_and_closing_may_be_repeated(server: ForkServer) -> None:

@@ -28,10 +28,10 @@ def check(start: Starter, made: int, *options: object) -> tuple[int, str]:
     look = " ".join([*INIT, "--check", *map(str, options)])
     ready = f"while ! grep -q ready {out}; do sleep 0.01; done"
     script = f'"$@" & {ready}; {look}; echo status $? > {done}; exit 0'
-    life = start("sh", "-c", script, "sh", *program("zombie_maker", made, out))
-    status = life.wait()
+    init_run = start("sh", "-c", script, "sh", *program("zombie_maker", made, out))
+    status = init_run.wait()
     assert status == 0
-    return int(read(done).split()[1]), life.stderr()
+    return int(read(done).split()[1]), init_run.stderr()
 
 
 @pytest.mark.parametrize(("made", "status"), [(0, 0), (10, 0), (11, 1)])
@@ -72,14 +72,14 @@ def test_a_thread_leader_that_left_before_its_threads_is_no_zombie(
     )
     look = " ".join([*INIT, "--check", "--max-zombies", "0"])
     script = f'"$@" & while ! test -e {done}; do sleep 0.02; done; {look}'
-    life = start_init_first("sh", "-c", script, "sh", *PYTHON, "-c", code)
+    init_run = start_init_first("sh", "-c", script, "sh", *PYTHON, "-c", code)
     wait_for_text(out, "ready")
-    shell = life.main
+    shell = init_run.main
     leader = next(pid for pid in children(shell) if read(Path(f"/proc/{pid}/comm")) != "sleep\n")
     wait_until(lambda: init.read_stat(leader)[1] == "Z", "the leader looks like a zombie")
     done.touch()
-    assert life.wait() == 0
-    assert "0 zombies (at most 0)" in life.stderr()
+    assert init_run.wait() == 0
+    assert "0 zombies (at most 0)" in init_run.stderr()
 
 
 def test_it_tells_how_many_pids_are_in_use(start_init_first: Starter) -> None:
@@ -179,5 +179,5 @@ def test_the_console_command_is_the_same_program(start_init: Starter) -> None:
     code = "import sys; sys.path.insert(0, {!r}); from poster_service.init import main; main()"
     root = str(Path(init.__file__).parents[1])
     command = [*PYTHON, "-c", code.format(root)]
-    life = start_init("sh", "-c", "exit 9", init=command)
-    assert life.wait() == 9
+    init_run = start_init("sh", "-c", "exit 9", init=command)
+    assert init_run.wait() == 9

@@ -28,10 +28,10 @@ def test_orphans_are_booked_by_name_and_by_how_they_ended(start_init: Starter) -
     path = start_init.folder / "status.json"
     orphans = "(sh -c 'exit 3' &); (sh -c 'exit 3' &); (sh -c 'kill -9 $$' &); (sleep 0 &)"
     # It stays until all four have ended by themselves: what is left at its end gets TERM.
-    life = start_init("--status-file", path, "sh", "-c", f"{orphans}; {until(f'{path}.go')}")
+    init = start_init("--status-file", path, "sh", "-c", f"{orphans}; {until(f'{path}.go')}")
     wait_until(lambda: ledger(path).get("orphans_reaped") == 4, "all are booked")
     Path(f"{path}.go").touch()
-    assert life.wait() == 0
+    assert init.wait() == 0
     found = ledger(path)
     assert found["orphans_reaped"] == 4
     assert found["by_command"]["sh"]["endings"] == {"exit 3": 2, "KILL": 1}
@@ -46,10 +46,10 @@ def test_cpu_time_and_peak_memory_are_booked(start_init: Starter) -> None:
     path = start_init.folder / "status.json"
     burn = "x = bytearray(40_000_000); import time\nwhile time.process_time() < 0.2: pass"
     script = f"('{PYTHON[0]}' -I -S -c '{burn}' &); {until(f'{path}.go')}"
-    life = start_init("-o", path, "sh", "-c", script)
+    init = start_init("-o", path, "sh", "-c", script)
     wait_until(lambda: ledger(path).get("orphans_reaped") == 1, "it has been booked")
     Path(f"{path}.go").touch()
-    life.wait()
+    init.wait()
     (account,) = ledger(path)["by_command"].values()
     assert 0.2 <= account["cpu_seconds"] < 2
     assert 40_000 < account["peak_rss_kib"] < 100_000
@@ -61,10 +61,10 @@ def test_those_killed_at_the_end_are_booked_apart(start_init: Starter) -> None:
     stubborn = " ".join(program("stubborn", out))
     ready = f"while ! grep -q ready {out}; do sleep 0.01; done"
     script = f"(sh -c 'kill -9 $$' &); setsid {stubborn} & {ready}; {until(f'{path}.go')}; exit 4"
-    life = start_init("-k", "0.1", "-o", path, "sh", "-c", script)
+    init = start_init("-k", "0.1", "-o", path, "sh", "-c", script)
     wait_until(lambda: ledger(path).get("orphans_reaped") == 1, "the one that ends is booked")
     Path(f"{path}.go").touch()
-    assert life.wait() == 4
+    assert init.wait() == 4
     found = ledger(path)
     assert (found["orphans_reaped"], found["orphans_killed"]) == (2, 1)
     assert found["by_command"]["sh"]["killed"] == 0
@@ -75,15 +75,15 @@ def test_the_file_is_there_while_init_runs_and_follows_it(start_init: Starter) -
     """The service reads it for its metrics; its path is in the child's environment."""
     path = start_init.folder / "status.json"
     script = f'cp "$POSTER_INIT_STATUS" {path}.first; (exit 1 &) ; exec sleep 1000'
-    life = start_init("-o", path, "sh", "-c", script)
+    init = start_init("-o", path, "sh", "-c", script)
     wait_until(lambda: ledger(path).get("orphans_reaped") == 1, "the orphan is booked")
     found = ledger(path)
     assert found["phase"] == "running"
     assert found["main_pid"] > 0
     assert found["subreaper"] is (start_init.place == "subreaper")
     assert ledger(Path(f"{path}.first"))["orphans_reaped"] == 0
-    life.signal(signal.SIGTERM)
-    life.wait()
+    init.signal(signal.SIGTERM)
+    init.wait()
     assert ledger(path)["asked_by"] == "TERM"
 
 
@@ -93,7 +93,7 @@ def test_a_reader_never_sees_half_a_file(start_init: Starter) -> None:
     folder = start_init.folder / "kept"
     folder.mkdir()
     path = folder / "status.json"
-    life = start_init("-o", path, *program("orphan_maker", 4000, start_init.folder / "out"))
+    init = start_init("-o", path, *program("orphan_maker", 4000, start_init.folder / "out"))
     seen = set()
 
     def storm_is_over() -> bool:
@@ -102,8 +102,8 @@ def test_a_reader_never_sees_half_a_file(start_init: Starter) -> None:
         return (start_init.folder / "out").exists()
 
     wait_until(storm_is_over, "all are made")
-    life.signal(signal.SIGTERM)
-    life.wait()
+    init.signal(signal.SIGTERM)
+    init.wait()
     assert ledger(path)["orphans_reaped"] == 4000
     assert len(seen) >= 1
     assert os.listdir(folder) == ["status.json"]  # noqa: PTH208
@@ -157,22 +157,22 @@ def test_a_file_that_can_no_longer_be_written_is_reported_once_and_survived(
     folder.mkdir()
     go = start_init.folder / "go"
     script = f"{until(go)}; (exit 1 &); sleep 0.1; exit 3"
-    life = start_init("-o", folder / "status.json", "sh", "-c", script)
+    init = start_init("-o", folder / "status.json", "sh", "-c", script)
     wait_until(lambda: ledger(folder / "status.json").get("main_pid"), "it is written at first")
     (folder / "status.json").unlink()
     folder.rmdir()
     go.touch()
-    assert life.wait() == 3
-    assert life.stderr().count("cannot write") == 1
+    assert init.wait() == 3
+    assert init.stderr().count("cannot write") == 1
 
 
 def test_the_printed_line_and_the_file_agree(start_init: Starter) -> None:
     """One ledger, two ways to read it."""
     path, out = start_init.folder / "status.json", start_init.folder / "out"
-    life = start_init("-o", path, *program("orphan_maker", 40, out))
+    init = start_init("-o", path, *program("orphan_maker", 40, out))
     wait_for_text(out, "made 40")
-    life.signal(signal.SIGTERM)
-    life.wait()
-    assert "ended after TERM (exit 0)" in life.stderr()
-    assert "reaped 40 orphans" in life.stderr()
+    init.signal(signal.SIGTERM)
+    init.wait()
+    assert "ended after TERM (exit 0)" in init.stderr()
+    assert "reaped 40 orphans" in init.stderr()
     assert ledger(path)["orphans_reaped"] == 40

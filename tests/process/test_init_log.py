@@ -11,7 +11,7 @@ import pytest
 
 from tests.process.init_harness import (
     PYTHON,
-    Life,
+    InitRun,
     Starter,
     children,
     program,
@@ -27,19 +27,19 @@ ORPHANS = 400
 
 
 def busy_life(start: Starter, stderr: int) -> int:
-    """A life with much to say about its orphans; the status, after a TERM that got through."""
+    """A run with many log lines about orphans; the status, after a TERM that got through."""
     out = start.folder / "out"
-    life = start("-vvv", "-w", *program("orphan_maker", ORPHANS, out), stderr=stderr)
+    init = start("-vvv", "-w", *program("orphan_maker", ORPHANS, out), stderr=stderr)
     wait_for_text(out, f"made {ORPHANS}")
-    wait_until(lambda: not orphans(life), "all orphans are reaped")
-    life.signal(signal.SIGTERM)
-    return life.wait()
+    wait_until(lambda: not orphans(init), "all orphans are reaped")
+    init.signal(signal.SIGTERM)
+    return init.wait()
 
 
-def orphans(life: Life) -> list[int]:
+def orphans(init: InitRun) -> list[int]:
     """What is there beside init and its main child."""
-    known = {life.process.pid, life.pid, *children(life.pid)[:1]}
-    return [pid for pid in tagged(life.tag) if pid not in known]
+    known = {init.process.pid, init.pid, *children(init.pid)[:1]}
+    return [pid for pid in tagged(init.tag) if pid not in known]
 
 
 def test_a_full_pipe_stops_neither_reaping_nor_signals(start_init: Starter) -> None:
@@ -74,8 +74,8 @@ def test_a_closed_stderr_is_survived(start_init: Starter) -> None:
     """And no other file that init opens is taken for it."""
     ledger = start_init.folder / "ledger"
     closed = ("sh", "-c", 'exec "$@" 2>&- <&-', "sh")
-    life = start_init("-vvv", "-o", ledger, "sh", "-c", "(exit 1 &); exit 8", before=closed)
-    assert life.wait() == 8
+    init = start_init("-vvv", "-o", ledger, "sh", "-c", "(exit 1 &); exit 8", before=closed)
+    assert init.wait() == 8
     assert read(ledger).startswith("{")
     assert read(ledger).count("\n") == 1
 
@@ -101,11 +101,11 @@ def test_the_childs_stderr_stays_blocking(start_init: Starter) -> None:
     """O_NONBLOCK is shared by all who hold the same open file; init must not set it."""
     reader, writer = os.pipe()
     out = start_init.folder / "signals"
-    life = start_init("-vvv", *program("signal_printer", out, 15), stderr=writer)
+    init = start_init("-vvv", *program("signal_printer", out, 15), stderr=writer)
     wait_for_text(out, "ready")
     assert not fcntl.fcntl(writer, fcntl.F_GETFL) & os.O_NONBLOCK
-    life.signal(signal.SIGTERM)
-    life.process.wait()
+    init.signal(signal.SIGTERM)
+    init.process.wait()
     os.close(writer)
     os.close(reader)
 
@@ -116,14 +116,14 @@ def test_lost_lines_are_counted_and_the_count_is_reported(start_init: Starter) -
     size = fcntl.fcntl(writer, 1031, 4096)  # F_SETPIPE_SZ: one page
     os.write(writer, b"x" * size)
     out = start_init.folder / "signals"
-    life = start_init("-vvv", *program("signal_printer", out, 15), stderr=writer)
+    init = start_init("-vvv", *program("signal_printer", out, 15), stderr=writer)
     wait_for_text(out, "ready")
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        life.signal(number)
+        init.signal(number)
         wait_for_text(out, f"got {int(number)}\n")
     assert os.read(reader, size) == b"x" * size
-    life.signal(signal.SIGTERM)
-    life.wait()
+    init.signal(signal.SIGTERM)
+    init.wait()
     os.close(writer)
     with os.fdopen(reader) as pipe:
         text = pipe.read()
@@ -171,12 +171,12 @@ def test_reaped_orphans_are_reported_if_asked(start_init: Starter) -> None:
 def test_a_storm_is_summed_up_in_a_line_a_second(start_init: Starter) -> None:
     """A few one by one, then a sum; together all of them."""
     out = start_init.folder / "out"
-    life = start_init("-w", *program("orphan_maker", 3000, out))
+    init = start_init("-w", *program("orphan_maker", 3000, out))
     wait_for_text(out, "made 3000")
-    wait_for_text(life.err, "more orphans: python")  # logged by the clock, not only at the end
-    life.signal(signal.SIGTERM)
-    life.wait()
-    lines = life.stderr().splitlines()
+    wait_for_text(init.err, "more orphans: python")  # logged by the clock, not only at the end
+    init.signal(signal.SIGTERM)
+    init.wait()
+    lines = init.stderr().splitlines()
     single = [line for line in lines if "reaped orphan " in line]
     sums = [int(line.split()[2]) for line in lines if " more orphans" in line]
     assert len(single) + sum(sums) == 3000

@@ -9,7 +9,7 @@ import pytest
 
 from tests.process.init_harness import (
     INIT,
-    Life,
+    InitRun,
     Starter,
     children,
     proc_field,
@@ -24,67 +24,67 @@ from tests.process.init_harness import (
 pytest_plugins = ("tests.process.init_fixtures",)
 
 
-def reaped(life: Life) -> int:
+def reaped(init: InitRun) -> int:
     """How many orphans init says, as it leaves, that it has reaped."""
-    _, found, tail = life.stderr().rpartition(", reaped ")
+    _, found, tail = init.stderr().rpartition(", reaped ")
     words = tail.split()
     return int(words[0]) if found and words[0].isdigit() else 0
 
 
-def zombies(life: Life) -> list[int]:
-    """The zombies among all that this life has started."""
-    return [pid for pid in tagged(life.tag) if state(pid) == "Z"]
+def zombies(init: InitRun) -> list[int]:
+    """The zombies among all processes of this run."""
+    return [pid for pid in tagged(init.tag) if state(pid) == "Z"]
 
 
 def test_the_search_for_zombies_finds_them(start_init_below: Starter) -> None:
     """Otherwise the tests here would promise nothing."""
     out = start_init_below.folder / "out"
-    life = start_init_below(*program("zombie_maker", 7, out))
+    init = start_init_below(*program("zombie_maker", 7, out))
     wait_for_text(out, "ready")
-    assert len(zombies(life)) == 7  # their parent lives and does not wait: no other process can
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 128 + signal.SIGTERM
+    assert len(zombies(init)) == 7  # their parent lives and does not wait: no other process can
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 128 + signal.SIGTERM
 
 
 def test_zombies_are_reaped_when_the_parent_that_made_them_goes(start_init: Starter) -> None:
     """They become orphans, dead already when init adopts them."""
     out = start_init.folder / "out"
     maker = " ".join(program("zombie_maker", 25, out))
-    life = start_init("sh", "-c", f"{maker} & echo $! > {out}.pid; wait; exec sleep 1000")
+    init = start_init("sh", "-c", f"{maker} & echo $! > {out}.pid; wait; exec sleep 1000")
     wait_for_text(out, "ready")
-    wait_until(lambda: len(zombies(life)) == 25, "all are zombies")
-    os.kill(next(pid for pid in children(life.main)), signal.SIGKILL)
-    wait_until(lambda: not zombies(life), "init has reaped them")
-    life.signal(signal.SIGTERM)
-    life.wait()
-    assert reaped(life) == 25
+    wait_until(lambda: len(zombies(init)) == 25, "all are zombies")
+    os.kill(next(pid for pid in children(init.main)), signal.SIGKILL)
+    wait_until(lambda: not zombies(init), "init has reaped them")
+    init.signal(signal.SIGTERM)
+    init.wait()
+    assert reaped(init) == 25
 
 
 def test_orphans_are_reaped_while_the_main_child_lives(start_init: Starter) -> None:
     """One after the other, for as long as it takes."""
     out = start_init.folder / "out"
-    life = start_init(*program("orphan_maker", 300, out))
+    init = start_init(*program("orphan_maker", 300, out))
     wait_for_text(out, "made 300")
-    wait_until(lambda: len(tagged(life.tag)) == expected(life), "all orphans are gone")
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 0
-    assert reaped(life) == 300
+    wait_until(lambda: len(tagged(init.tag)) == expected(init), "all orphans are gone")
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 0
+    assert reaped(init) == 300
 
 
-def expected(life: Life) -> int:
+def expected(init: InitRun) -> int:
     """How many of ours there are at rest: unshare where it is used, init, the main child."""
-    return 3 if life.place == "pid 1" else 2
+    return 3 if init.place == "pid 1" else 2
 
 
 def test_orphans_that_die_at_the_same_instant_are_all_reaped(start_init: Starter) -> None:
     """SIGCHLD says once what happened many times."""
     out = start_init.folder / "out"
-    life = start_init(*program("orphan_maker", 600, out, 200))
+    init = start_init(*program("orphan_maker", 600, out, 200))
     wait_for_text(out, "made 600")
-    wait_until(lambda: len(tagged(life.tag)) == expected(life), "all orphans are gone")
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 0
-    assert reaped(life) == 600
+    wait_until(lambda: len(tagged(init.tag)) == expected(init), "all orphans are gone")
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 0
+    assert reaped(init) == 600
 
 
 def test_three_forks_make_seven_children_and_init_waits_for_all(start_init: Starter) -> None:
@@ -98,15 +98,15 @@ def test_three_forks_make_seven_children_and_init_waits_for_all(start_init: Star
 
 def test_an_orphan_that_leaves_group_and_session_is_adopted(start_init: Starter) -> None:
     """As Chrome's crash handlers do."""
-    life = start_init("sh", "-c", "(setsid sleep 1000 &); exec sleep 1000")
+    init = start_init("sh", "-c", "(setsid sleep 1000 &); exec sleep 1000")
 
     def names() -> list[str]:
-        return [proc_field(pid, "Name") for pid in children(life.pid)]
+        return [proc_field(pid, "Name") for pid in children(init.pid)]
 
     wait_until(lambda: names() == ["sleep", "sleep"], "the hidden one is init's own child")
-    life.signal(signal.SIGTERM)
-    life.wait()
-    assert "(sleep 1)" in life.stderr()
+    init.signal(signal.SIGTERM)
+    init.wait()
+    assert "(sleep 1)" in init.stderr()
 
 
 @pytest.mark.slow
@@ -114,23 +114,23 @@ def test_term_is_passed_on_in_the_middle_of_a_storm(start_init: Starter) -> None
     """Signals get through while orphans come without end, and nothing is left afterwards."""
     beside = start_init.folder / "signals"
     maker = " ".join(program("orphan_maker", 10**9))
-    life = start_init(
+    init = start_init(
         "sh", "-c", f'{maker} & exec "$@"', "sh", *program("signal_printer", beside, 15)
     )
     wait_for_text(beside, "ready")
-    wait_until(lambda: children_made(life) > 500, "the storm is under way")
+    wait_until(lambda: children_made(init) > 500, "the storm is under way")
     for number in (signal.SIGUSR1, signal.SIGRTMIN + 1):
-        life.signal(number)
+        init.signal(number)
         wait_for_text(beside, f"got {int(number)}\n")
-        assert [state(pid) != "Z" for pid in children(life.main)] == [True]  # the storm goes on
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 42
+        assert [state(pid) != "Z" for pid in children(init.main)] == [True]  # the storm goes on
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 42
     assert "got 15" in read(beside)
 
 
-def children_made(life: Life) -> int:
+def children_made(init: InitRun) -> int:
     """How far the storm is: the CPU time of init tells that it reaps (clock ticks, times 100)."""
-    fields = read(Path(f"/proc/{life.pid}/stat")).rpartition(")")[2].split()
+    fields = read(Path(f"/proc/{init.pid}/stat")).rpartition(")")[2].split()
     return 100 * (int(fields[11]) + int(fields[12])) if fields else 0
 
 
@@ -139,22 +139,22 @@ def children_made(life: Life) -> int:
 def test_a_storm_leaves_nothing(start_init: Starter, orphans: int) -> None:
     """Every one is reaped and counted."""
     out = start_init.folder / "out"
-    life = start_init(*program("orphan_maker", orphans, out))
+    init = start_init(*program("orphan_maker", orphans, out))
     wait_until(lambda: f"made {orphans}" in read(out), "all are made", 600)
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 0
-    assert reaped(life) == orphans
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 0
+    assert reaped(init) == orphans
 
 
 def test_it_adopts_without_flags_also_inside_another_init(start_init: Starter) -> None:
     """The inner one is a subreaper, the outer one sees nothing of its orphans."""
     out = start_init.folder / "out"
     maker = program("orphan_maker", 50, out)
-    life = start_init(*INIT, *maker)
+    init = start_init(*INIT, *maker)
     wait_for_text(out, "made 50")
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 0
-    inner, _, outer = life.stderr().partition("exiting with 0")
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 0
+    inner, _, outer = init.stderr().partition("exiting with 0")
     assert "reaped 50 orphans" in inner
     assert "reaped no orphans" in outer
 
@@ -169,12 +169,12 @@ def test_children_from_before_are_reaped_too(start_init: Starter) -> None:
     """A shell that became init by exec has left it what it had started."""
     out = start_init.folder / "out"
     before = ("sh", "-c", 'sh -c "exit 3" & sleep 1000 & exec "$@"', "sh")
-    life = start_init("sh", "-c", f"echo ready > {out}; exec sleep 1000", before=before)
+    init = start_init("sh", "-c", f"echo ready > {out}; exec sleep 1000", before=before)
     wait_for_text(out, "ready")
-    wait_until(lambda: not zombies(life), "the zombie of before is reaped")
-    life.signal(signal.SIGTERM)
-    life.wait()
-    assert reaped(life) == 2
+    wait_until(lambda: not zombies(init), "the zombie of before is reaped")
+    init.signal(signal.SIGTERM)
+    init.wait()
+    assert reaped(init) == 2
 
 
 @pytest.mark.slow
@@ -189,17 +189,17 @@ def test_memory_stays_flat_over_many_orphans(start_init: Starter, orphans: int) 
         f'"$@" {first}; touch {ready}; while test -e {ready}; do sleep 0.05; done; "$@" {rest}; '
         f"echo done > {out}; exec sleep 1000"
     )
-    life = start_init("sh", "-c", script, "sh", *program("orphan_maker"))
+    init = start_init("sh", "-c", script, "sh", *program("orphan_maker"))
     wait_until(ready.exists, f"the first {first} are made", 300)
-    wait_until(lambda: not zombies(life), "and reaped")
-    before = private_kib(life.pid)
+    wait_until(lambda: not zombies(init), "and reaped")
+    before = private_kib(init.pid)
     ready.unlink()
     wait_until(lambda: "done" in read(out), f"{rest} more are made", 900)
-    wait_until(lambda: not zombies(life), "and reaped")
-    assert private_kib(life.pid) - before <= 128
-    life.signal(signal.SIGTERM)
-    life.wait()
-    assert reaped(life) >= orphans
+    wait_until(lambda: not zombies(init), "and reaped")
+    assert private_kib(init.pid) - before <= 128
+    init.signal(signal.SIGTERM)
+    init.wait()
+    assert reaped(init) >= orphans
 
 
 def private_kib(pid: int) -> int:

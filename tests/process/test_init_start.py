@@ -63,12 +63,12 @@ def test_init_goes_to_the_root_folder_and_the_child_stays_in_the_callers(
     inside = tmp_path / "inside"
     inside.mkdir()
     out = tmp_path / "out"
-    life = start_init("sh", "-c", f"pwd > {out}; exec sleep 1000", cwd=inside)
+    init_run = start_init("sh", "-c", f"pwd > {out}; exec sleep 1000", cwd=inside)
     wait_for_text(out, "\n")
     assert read(out).strip() == str(inside)
-    wait_until(lambda: Path(f"/proc/{life.pid}/cwd").readlink() == Path("/"), "init is in /")
-    life.signal(signal.SIGTERM)
-    assert life.wait() == 128 + signal.SIGTERM
+    wait_until(lambda: Path(f"/proc/{init_run.pid}/cwd").readlink() == Path("/"), "init is in /")
+    init_run.signal(signal.SIGTERM)
+    assert init_run.wait() == 128 + signal.SIGTERM
 
 
 def test_init_holds_no_pipe_open_that_the_child_has_closed(
@@ -78,11 +78,11 @@ def test_init_holds_no_pipe_open_that_the_child_has_closed(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     into_pipe = ("sh", "-c", f'exec "$@" >{pipe}', "sh")  # below unshare, which keeps its own
-    life = start_init("sh", "-c", "exec >&-; exec sleep 1000", before=into_pipe)
+    init_run = start_init("sh", "-c", "exec >&-; exec sleep 1000", before=into_pipe)
     assert read(pipe) == ""  # ends when the last writer has gone; the suite's timeout is the limit
-    assert life.process.poll() is None
-    life.signal(signal.SIGTERM)
-    life.wait()
+    assert init_run.process.poll() is None
+    init_run.signal(signal.SIGTERM)
+    init_run.wait()
 
 
 def environment(text: str) -> dict[str, str]:
@@ -164,9 +164,9 @@ def test_the_status_is_127_also_when_no_one_reads_the_reason(start_init: Starter
     """A closed stderr makes it neither 141 nor anything else."""
     reader, writer = os.pipe()
     os.close(reader)
-    life = start_init("no-such-command", stderr=writer)
+    init_run = start_init("no-such-command", stderr=writer)
     os.close(writer)
-    assert life.wait() == 127
+    assert init_run.wait() == 127
 
 
 def test_a_script_without_a_first_line_runs_under_sh(start_init: Starter, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from tests.process.init_harness import (
     INIT,
     PYTHON,
-    Life,
+    InitRun,
     Starter,
     children,
     program,
@@ -44,14 +44,14 @@ class Terminal:
         os.set_blocking(self.master, False)
         self.text = ""
 
-    def start(self, start: Starter, *arguments: object, init: tuple[str, ...] = INIT) -> Life:
+    def start(self, start: Starter, *arguments: object, init: tuple[str, ...] = INIT) -> InitRun:
         """Start something with this as its controlling terminal."""
-        life = start(
+        run = start(
             *arguments, init=init, before=("setsid", "--ctty"), env=BASH_ENV,
             stdin=self.slave, stdout=self.slave, stderr=self.slave,
         )  # fmt: skip
         os.close(self.slave)
-        return life
+        return run
 
     def expect(self, text: str) -> None:
         """Read on until a text has come; what is behind it stays to be read."""
@@ -101,17 +101,17 @@ def test_child_is_the_foreground_of_the_terminal(start_init: Starter, terminal: 
 
 def test_ctrl_c_ends_the_child_and_init_says_130(start_init: Starter, terminal: Terminal) -> None:
     """Once, by the terminal itself."""
-    life = terminal.start(start_init, "sleep", "1000")
+    run = terminal.start(start_init, "sleep", "1000")
     terminal.wait_for_foreground("sleep")
     terminal.type(CTRL_C)
-    assert life.wait() == 130
+    assert run.wait() == 130
 
 
 def test_an_interactive_shell_keeps_its_job_control(
     start_init: Starter, terminal: Terminal
 ) -> None:
     """`docker run -it ... bash`: Ctrl-Z, fg, Ctrl-C, and out."""
-    life = terminal.start(start_init, *BASH)
+    run = terminal.start(start_init, *BASH)
     terminal.expect("here> ")
     terminal.type("sleep 1000\n")
     sleep = terminal.wait_for_foreground("sleep")
@@ -126,7 +126,7 @@ def test_an_interactive_shell_keeps_its_job_control(
     terminal.type("echo it=$?=\n")
     terminal.expect("it=130=")
     terminal.type("exit 7\n")
-    assert life.wait() == 7
+    assert run.wait() == 7
 
 
 def job(*command: str) -> str:
@@ -138,7 +138,7 @@ def test_as_a_shells_job_init_stops_and_goes_on_with_its_child(
     start_init_below: Starter, terminal: Terminal
 ) -> None:
     """Ctrl-Z stops the child's group only; the shell waits for init, so init has to stop, too."""
-    life = terminal.start(start_init_below, *BASH, init=())
+    run = terminal.start(start_init_below, *BASH, init=())
     terminal.expect("here> ")
     terminal.type(job("cat") + "\n")
     for word in ("first", "second", "third"):
@@ -155,7 +155,7 @@ def test_as_a_shells_job_init_stops_and_goes_on_with_its_child(
     terminal.expect("here> ")
     terminal.type("echo it=$?=; exit 6\n")
     terminal.expect("it=130=")
-    assert life.wait() == 6
+    assert run.wait() == 6
 
 
 def test_a_stopped_job_can_go_on_in_the_background(
@@ -163,20 +163,20 @@ def test_a_stopped_job_can_go_on_in_the_background(
 ) -> None:
     """The shell keeps the terminal, also when the job ends there."""
     out = start_init_below.folder / "out"
-    life = terminal.start(start_init_below, *BASH, init=())
+    run = terminal.start(start_init_below, *BASH, init=())
     terminal.expect("here> ")
     terminal.type(job(*program("signal_printer", out, 15)) + "\n")
     wait_for_text(out, "ready")
     terminal.type(CTRL_Z)
     wait_for_text(out, "got 20")  # it only writes it down
-    os.kill(children(children(life.pid)[0])[0], signal.SIGSTOP)
+    os.kill(children(children(run.pid)[0])[0], signal.SIGSTOP)
     terminal.expect("Stopped")
     terminal.type("bg; echo it=$?=\n")
     terminal.expect("it=0=")
     terminal.type("kill %1; wait; echo over''now\n")
     terminal.expect("overnow")
     terminal.type("exit 5\n")
-    assert life.wait() == 5
+    assert run.wait() == 5
 
 
 def test_a_background_job_does_not_steal_the_terminal(
@@ -184,14 +184,14 @@ def test_a_background_job_does_not_steal_the_terminal(
 ) -> None:
     """Tini does; the shell would be stopped or thrown out at its next read."""
     out = start_init_below.folder / "out"
-    life = terminal.start(start_init_below, *BASH, init=())
+    run = terminal.start(start_init_below, *BASH, init=())
     terminal.expect("here> ")
     terminal.type(job("sh", "-c", f"echo ready > {out}; exec sleep 1000") + " &\n")
     wait_for_text(out, "ready")
     terminal.type("echo still''here\n")
     terminal.expect("stillhere")
     terminal.type("kill %1; wait; exit 3\n")
-    assert life.wait() == 3
+    assert run.wait() == 3
 
 
 def test_a_script_goes_on_in_the_foreground_behind_init(
@@ -206,8 +206,8 @@ def test_a_script_goes_on_in_the_foreground_behind_init(
 def test_a_hangup_is_passed_on(start_init: Starter, terminal: Terminal) -> None:
     """Init leads the session, so the kernel tells init."""
     out = start_init.folder / "out"
-    life = terminal.start(start_init, "-vvv", *program("signal_printer", out, 1))
+    run = terminal.start(start_init, "-vvv", *program("signal_printer", out, 1))
     wait_for_text(out, "ready")
     terminal.hang_up()
-    assert life.wait() == 42
+    assert run.wait() == 42
     assert "got 1\n" in read(out)

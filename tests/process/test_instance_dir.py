@@ -1,4 +1,4 @@
-"""Each life of the service has its folder; what earlier lives left is swept, the living are not."""
+"""Each instance has a folder; leftovers of ended ones are swept, running ones are not touched."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def start_tagged(instance: int) -> "subprocess.Popen[bytes]":
 
 
 def abandon(work_dir: Path, instance: int) -> Path:
-    """What a life that was killed leaves: its folder, two leases in it, an unlocked lock."""
+    """What a killed instance leaves: its folder, two leases in it, an unlocked lock."""
     home = InstanceDir.open(work_dir / f"{instance:x}")
     for lease in ("7", "8"):
         (home.path / lease / "profile").mkdir(parents=True)
@@ -44,7 +44,7 @@ def abandon(work_dir: Path, instance: int) -> Path:
     return home.path
 
 
-async def test_what_a_dead_life_left_is_swept(work_dir: Path) -> None:
+async def test_leftovers_of_a_dead_instance_are_swept(work_dir: Path) -> None:
     """Its processes, its folders, its lock; the sweep says what it found."""
     instance = 0x51E47
     abandon(work_dir, instance)
@@ -56,7 +56,7 @@ async def test_what_a_dead_life_left_is_swept(work_dir: Path) -> None:
     process.communicate()
 
 
-async def test_a_life_that_is_alive_is_not_touched(work_dir: Path) -> None:
+async def test_a_running_instance_is_not_touched(work_dir: Path) -> None:
     """It holds its lock, so neither its folder nor its processes are swept."""
     instance = 0xA11FE
     home = InstanceDir.open(work_dir / f"{instance:x}")
@@ -72,7 +72,7 @@ async def test_a_life_that_is_alive_is_not_touched(work_dir: Path) -> None:
     assert list(work_dir.iterdir()) == []
 
 
-async def test_a_folder_without_its_lock_is_a_dead_life(work_dir: Path) -> None:
+async def test_a_folder_without_its_lock_is_a_dead_instance(work_dir: Path) -> None:
     """The lock is made first and removed last, so its absence is proof enough."""
     folder = abandon(work_dir, 0xF01)
     lock_of(folder).unlink()
@@ -90,7 +90,7 @@ async def test_what_is_not_ours_in_the_folder_stays(work_dir: Path) -> None:
     assert instances(work_dir / "missing") == []
 
 
-def test_two_lives_cannot_have_the_same_folder(work_dir: Path) -> None:
+def test_two_instances_cannot_have_the_same_folder(work_dir: Path) -> None:
     """The second gets an error."""
     home = InstanceDir.open(work_dir / "abc")
     with pytest.raises(OSError, match="another instance"):
@@ -124,7 +124,7 @@ async def test_an_earlier_life_killed_with_all_its_helpers_is_swept_at_the_next_
 
 
 @pytest.mark.parametrize("missing", ["lock", "folder", "both", "replaced"])
-async def test_a_life_whose_lock_or_folder_was_removed_still_lives(
+async def test_an_instance_whose_lock_or_folder_was_removed_is_still_running(
     work_dir: Path, missing: str
 ) -> None:
     """Its processes are not ended, what is there of its folder is not removed."""
@@ -150,7 +150,7 @@ async def test_a_life_whose_lock_or_folder_was_removed_still_lives(
 
 
 @pytest.mark.parametrize("witness", ["_socket", "_lock", "_folder"])
-async def test_each_witness_alone_says_that_a_life_lives(work_dir: Path, witness: str) -> None:
+async def test_each_lock_alone_shows_that_an_instance_runs(work_dir: Path, witness: str) -> None:
     """Another network namespace, a removed lock file, a removed folder: one is enough."""
     home = InstanceDir.open(work_dir / "a11fe")
     kept, home_fds = getattr(home, witness), (home._folder, home._lock)
@@ -170,7 +170,7 @@ async def test_each_witness_alone_says_that_a_life_lives(work_dir: Path, witness
 
 
 async def test_a_folder_that_was_removed_is_made_again_with_its_locks(work_dir: Path) -> None:
-    """By the same life, which is as safe from a sweep as before."""
+    """By the same instance, which is as safe from a sweep as before."""
     home = InstanceDir.open(work_dir / "w" / "a11fe", shared=True)
     lock_of(home.path).unlink()
     home.path.rmdir()
@@ -184,7 +184,7 @@ async def test_a_folder_that_was_removed_is_made_again_with_its_locks(work_dir: 
     assert list(home.path.parent.iterdir()) == []
 
 
-async def test_a_deep_tree_of_a_dead_life_keeps_no_instance_from_starting(
+async def test_a_deep_tree_of_a_dead_instance_keeps_no_other_from_starting(
     work_dir: Path,
 ) -> None:
     """It is removed like anything else."""

@@ -625,10 +625,10 @@ def test_a_program_that_cannot_be_started_is_reported(run: Run, path: str, reaso
     """127, with the program and the reason on stderr, and nothing is left."""
     words = run.start([path]).gone()
     assert (words["reason"], words["status"]) == ("exited", "127")
-    said = run.stderr.read_text()
-    assert path in said
-    assert os.strerror(reason) in said
-    assert len(said.splitlines()) == 1
+    output = run.stderr.read_text()
+    assert path in output
+    assert os.strerror(reason) in output
+    assert len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -235,11 +235,11 @@ async def test_errors_gives_the_last_of_stderr_in_life_and_after_it(start: Start
     """As text, for any bytes; the folder that they were written to is gone by then."""
     group = start.sh(r"printf 'first\377 line\nthe last line \n' >&2; exec sleep 86400")
     assert await settled(lambda: "the last line" in group.errors())
-    said = "first\N{REPLACEMENT CHARACTER} line\nthe last line"
-    assert group.errors() == said
+    output = "first\N{REPLACEMENT CHARACTER} line\nthe last line"
+    assert group.errors() == output
     group.end()
     await gone(group)
-    assert group.errors() == said
+    assert group.errors() == output
 
 
 async def test_errors_is_bounded(start: Starter) -> None:
@@ -359,9 +359,9 @@ class Service:
             pass_fds=[self.nowhere],
             env={"PATH": os.environ["PATH"]},
         )
-        self.shim = int(self.tell()["shim"])
+        self.shim = int(self.read_message()["shim"])
 
-    def tell(self) -> dict[str, Any]:
+    def read_message(self) -> dict[str, Any]:
         """The next line it prints."""
         assert self.process.stdout is not None
         reported: dict[str, Any] = json.loads(self.process.stdout.readline())
@@ -400,7 +400,7 @@ async def test_a_killed_shim_is_an_unclean_ending_that_is_swept(
     in_place = 1 if kind == "nothing" else 2
     assert await settled(lambda: len(pids()) >= in_place and _in_place(kind))
     os.kill(service.shim, signal.SIGKILL)
-    reported = await asyncio.to_thread(service.tell)
+    reported = await asyncio.to_thread(service.read_message)
     assert not service.folder.exists()
     assert (reported["clean"], reported["reason"], reported["leader_status"]) == (
         False,
@@ -426,7 +426,7 @@ async def test_the_backstop_does_not_touch_another_lease(
     service = serve(*program("group_hide", "escaped"))
     assert await settled(lambda: len(pids()) == 3)
     os.kill(service.shim, signal.SIGKILL)
-    await asyncio.to_thread(service.tell)
+    await asyncio.to_thread(service.read_message)
     assert await settled(
         lambda: {seen.tag for seen in census.tagged(INSTANCE)} == {other.command.tag}
     )

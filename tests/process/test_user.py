@@ -75,7 +75,7 @@ async def gone(group: Group) -> Ending:
         return await group.wait_gone()
 
 
-async def said(group: Group) -> list[str]:
+async def output_of(group: Group) -> list[str]:
     """What a script that leaves by itself wrote to stderr."""
     await gone(group)
     return group.errors().splitlines()
@@ -106,7 +106,7 @@ def owner(pid: int) -> int:
 
 async def test_it_is_the_user_and_nothing_more(start: Start) -> None:
     """All four uids and gids, no group, no capability, and no set-uid program gives one back."""
-    words = await said(start("cat /proc/self/status >&2"))
+    words = await output_of(start("cat /proc/self/status >&2"))
     status = dict(line.split(":", 1) for line in words if ":" in line)
     assert status["Uid"].split() == [str(UNUSED.uid)] * 4
     assert status["Gid"].split() == [str(UNUSED.gid)] * 4
@@ -135,7 +135,7 @@ async def test_it_reaches_nothing_of_the_services(start: Start, work_dir: Path, 
     secret = work_dir / "secret"
     secret.write_text("x")
     secret.chmod(0o600)
-    words = await said(start(f"if {deed}; then echo DONE >&2; fi; echo end >&2"))
+    words = await output_of(start(f"if {deed}; then echo DONE >&2; fi; echo end >&2"))
     assert words[-1] == "end"
     assert "DONE" not in words
     refusals = ("Permission denied", "Operation not permitted")
@@ -145,7 +145,7 @@ async def test_it_reaches_nothing_of_the_services(start: Start, work_dir: Path, 
 async def test_its_folder_is_its_own(start: Start) -> None:
     """It may write there, no other user may read, and all of it is removed with its rights."""
     group = start("stat -c '%u %a' . >&2; mkdir -p a/b && echo x >a/b/c && ls a/b >&2")
-    assert await said(group) == [f"{UNUSED.uid} 700", "c"]
+    assert await output_of(group) == [f"{UNUSED.uid} 700", "c"]
     assert (await gone(group)).clean
     assert not group.command.folder.exists()
 
@@ -224,7 +224,7 @@ def test_a_process_without_a_limit_has_no_tag() -> None:
 async def test_a_folder_it_cannot_enter_is_reported(start: Start, work_dir: Path) -> None:
     """In one line of the shim's, before the program begins."""
     work_dir.chmod(0o700)
-    words = await said(start("echo RAN >&2"))
+    words = await output_of(start("echo RAN >&2"))
     assert len(words) == 1
     assert words[0].startswith("shim: cannot start /bin/sh")
     assert "Permission denied" in words[0]

@@ -31,7 +31,7 @@ audit = load()
 
 
 @pytest.mark.parametrize(
-    ("packages", "status", "said"),
+    ("packages", "status", "output"),
     [
         ([SOUND], 0, "1 Python packages were asked about, 0 advisories"),
         ([SOUND, HOLE], 1, "urllib3 1.26.20: CVE-2099-1, mended in 2.0"),
@@ -41,11 +41,11 @@ audit = load()
     ],
 )
 def test_what_the_advisories_say(
-    packages: list[dict[str, Any]], status: int, said: str, capsys: pytest.CaptureFixture[str]
+    packages: list[dict[str, Any]], status: int, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Sound, a hole, one package left out, none asked at all."""
     assert audit.judge_report({"dependencies": packages}, "") == status
-    assert said in capsys.readouterr().out
+    assert output in capsys.readouterr().out
 
 
 def test_without_a_report_the_last_line_of_the_log_is_the_reason(

@@ -31,7 +31,7 @@ def ring(file: Path | None, *fixed: Token) -> CredentialFile[Token]:
     return made
 
 
-def said(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
+def messages(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
     """What was logged at a level since it was last asked."""
     found = [one.getMessage() for one in caplog.records if one.levelname == level]
     assert OLD not in caplog.text
@@ -95,7 +95,7 @@ def test_a_broken_new_file_keeps_the_old_tokens_and_says_so_once(
     one.look()
     one.look()
     assert one.entries == (token("web", OLD),)
-    [reported] = said(caplog, "ERROR")
+    [reported] = messages(caplog, "ERROR")
     assert why in reported
     assert str(file) in reported
     file.write_text(f"web {NEW}\n")
@@ -112,7 +112,7 @@ def test_a_file_that_is_gone_keeps_the_old_tokens_too(
     one.look()
     one.look()
     assert one.names() == ["web"]
-    assert len(said(caplog, "ERROR")) == 1
+    assert len(messages(caplog, "ERROR")) == 1
     file.write_text(f"app {NEW}\n")
     one.look()
     assert one.names() == ["app"]
@@ -142,7 +142,7 @@ def test_secrets_that_every_user_can_read_are_reported_loudly(
     file.write_text(text)
     file.chmod(mode)
     ring(file)
-    assert bool(said(caplog, "WARNING")) == loud
+    assert bool(messages(caplog, "WARNING")) == loud
 
 
 async def test_it_looks_once_a_second_beside_everything_else(

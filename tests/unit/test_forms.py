@@ -129,7 +129,7 @@ def test_a_file_is_nowhere_else(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "kind"),
+    ("name", "shown", "kind"),
     [
         ("a.css", "application/octet-stream", "text/css"),
         ("a.css", "", "text/css"),
@@ -140,10 +140,10 @@ def test_a_file_is_nowhere_else(name: str) -> None:
     ],
 )
 def test_a_file_is_what_its_name_says_else_what_its_sender_does(
-    name: str, said: str, kind: str
+    name: str, shown: str, kind: str
 ) -> None:
     """Curl knows few types, and calls the others octets."""
-    assert Part(name, True, said, None, b"").asset().content_type == kind
+    assert Part(name, True, shown, None, b"").asset().content_type == kind
 
 
 @pytest.mark.parametrize(

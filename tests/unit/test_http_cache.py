@@ -86,11 +86,11 @@ TEXT = st.text(st.characters(max_codepoint=0x17F), max_size=60)
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_no_header_breaks_it(control: str, expires: str, made: str, age: str) -> None:
     """For all headers of an untrusted server the lifetime is a number in bounds."""
-    said = freshness(
+    found = freshness(
         reply(cache_control=control, expires=expires, date=made, age=age), NOW, NOW
     )  # fmt: skip
-    assert 0 <= said.left <= MAX_DELTA_SECONDS
-    assert said.age >= 0
+    assert 0 <= found.left <= MAX_DELTA_SECONDS
+    assert found.age >= 0
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z-]{1,9}", fullmatch=True), st.integers(0, 9)))

@@ -27,10 +27,10 @@ class Chrome:
     """The other end of the pipe."""
 
     def __init__(self) -> None:
-        self.replies, self._say = os.pipe()
-        self._hear, self.commands = os.pipe()
-        os.set_blocking(self._hear, False)
-        self._heard = b""
+        self.replies, self._reply_end = os.pipe()
+        self._command_end, self.commands = os.pipe()
+        os.set_blocking(self._command_end, False)
+        self._buffer = b""
         self.connection: PipeConnection
 
     async def connect(self) -> PipeConnection:
@@ -39,37 +39,37 @@ class Chrome:
         self.connection.open()
         return self.connection
 
-    def say(self, *messages: dict[str, Any]) -> None:
+    def send_to_client(self, *messages: dict[str, Any]) -> None:
         """Send whole messages."""
         self.raw(b"".join(json.dumps(message).encode() + b"\0" for message in messages))
 
     def raw(self, data: bytes) -> None:
         """Send bytes."""
-        os.write(self._say, data)
+        os.write(self._reply_end, data)
 
-    async def heard(self) -> dict[str, Any]:
+    async def received(self) -> dict[str, Any]:
         """The next command."""
-        while b"\0" not in self._heard:
+        while b"\0" not in self._buffer:
             try:
-                self._heard += os.read(self._hear, 1 << 20)
+                self._buffer += os.read(self._command_end, 1 << 20)
             except BlockingIOError:
                 await asyncio.sleep(0)
-        first, _, self._heard = self._heard.partition(b"\0")
+        first, _, self._buffer = self._buffer.partition(b"\0")
         noted: dict[str, Any] = json.loads(first)
         return noted
 
-    def unheard(self) -> bytes:
+    def unread(self) -> bytes:
         """What has come and was not taken."""
         with contextlib.suppress(BlockingIOError):
-            self._heard += os.read(self._hear, 1 << 20)
-        return self._heard
+            self._buffer += os.read(self._command_end, 1 << 20)
+        return self._buffer
 
     def close(self) -> None:
         """End our side."""
-        for descriptor in (self._say, self._hear):
+        for descriptor in (self._reply_end, self._command_end):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._say = self._hear = -1
+        self._reply_end = self._command_end = -1
 
 
 @pytest.fixture
@@ -100,18 +100,18 @@ async def session(chrome: Chrome, name: str = "S1") -> FlatSession:
     making = asyncio.ensure_future(
         chrome.connection.createSession({"targetId": "T1", "type": "page"})
     )
-    command = await chrome.heard()
+    command = await chrome.received()
     assert command["params"] == {"targetId": "T1", "flatten": True}
-    chrome.say({"id": command["id"], "result": {"sessionId": name}})
+    chrome.send_to_client({"id": command["id"], "result": {"sessionId": name}})
     return await asyncio.wait_for(making, 60)
 
 
 async def test_a_call_is_answered_by_its_number(chrome: Chrome) -> None:
     """In any order of the answers."""
     calls = [asyncio.ensure_future(chrome.connection.send(f"A.m{n}", {"n": n})) for n in range(5)]
-    commands = [await chrome.heard() for _ in calls]
+    commands = [await chrome.received() for _ in calls]
     assert [command["method"] for command in commands] == [f"A.m{n}" for n in range(5)]
-    chrome.say(*({"id": c["id"], "result": c["params"]} for c in reversed(commands)))
+    chrome.send_to_client(*({"id": c["id"], "result": c["params"]} for c in reversed(commands)))
     assert [await call for call in calls] == [{"n": n} for n in range(5)]
 
 
@@ -150,7 +150,7 @@ async def test_a_message_larger_than_any_buffer_comes_whole(chrome: Chrome) -> N
     """A picture of 5 MB as base64, both ways."""
     text = "x" * 5_000_000
     call = asyncio.ensure_future(chrome.connection.send("A.b", {"text": text}))
-    command = await asyncio.wait_for(chrome.heard(), 60)
+    command = await asyncio.wait_for(chrome.received(), 60)
     assert command["params"]["text"] == text
     message = json.dumps({"id": command["id"], "result": {"text": text}}).encode() + b"\0"
     await asyncio.to_thread(_write_all, chrome, message)
@@ -159,14 +159,14 @@ async def test_a_message_larger_than_any_buffer_comes_whole(chrome: Chrome) -> N
 
 def _write_all(chrome: Chrome, data: bytes) -> None:
     while data:
-        written = os.write(chrome._say, data)
+        written = os.write(chrome._reply_end, data)
         data = data[written:]
 
 
 async def test_an_error_answer_is_an_error_that_names_the_method(chrome: Chrome) -> None:
     """And the next call works."""
     call = asyncio.ensure_future(chrome.connection.send("Page.fly"))
-    chrome.say({"id": (await chrome.heard())["id"],
+    chrome.send_to_client({"id": (await chrome.received())["id"],
                 "error": {"message": "no such method", "data": "really"}})  # fmt: skip
     with pytest.raises(NetworkError, match=r"Page\.fly.*no such method really"):
         await call
@@ -175,17 +175,17 @@ async def test_an_error_answer_is_an_error_that_names_the_method(chrome: Chrome)
 
 async def _works(chrome: Chrome) -> None:
     call = asyncio.ensure_future(chrome.connection.send("A.works"))
-    chrome.say({"id": (await chrome.heard())["id"], "result": {"yes": 1}})
+    chrome.send_to_client({"id": (await chrome.received())["id"], "result": {"yes": 1}})
     assert await asyncio.wait_for(call, 60) == {"yes": 1}
 
 
 async def test_a_cancelled_call_ends_there(chrome: Chrome) -> None:
     """Its answer comes too late and does no harm (pyppeteer's loop died of it)."""
     call = asyncio.ensure_future(chrome.connection.send("A.slow"))
-    command = await chrome.heard()
+    command = await chrome.received()
     call.cancel()
     await turns()
-    chrome.say({"id": command["id"], "result": {}})
+    chrome.send_to_client({"id": command["id"], "result": {}})
     await _works(chrome)
 
 
@@ -206,7 +206,7 @@ async def test_what_belongs_to_no_session_is_passed_over(
     chrome: Chrome, message: dict[str, Any]
 ) -> None:
     """The pipe goes on."""
-    chrome.say(message)
+    chrome.send_to_client(message)
     await _works(chrome)
 
 
@@ -219,7 +219,9 @@ async def test_a_handler_that_fails_stops_nothing(chrome: Chrome) -> None:
 
     chrome.connection.on("A.bad", fail)
     chrome.connection.on("A.good", got.append)
-    chrome.say({"method": "A.bad", "params": {}}, {"method": "A.good", "params": {"n": 1}})
+    chrome.send_to_client(
+        {"method": "A.bad", "params": {}}, {"method": "A.good", "params": {"n": 1}}
+    )
     await _works(chrome)
     assert got == [{"n": 1}]
 
@@ -231,9 +233,9 @@ async def test_a_sessions_messages_travel_unwrapped_and_stay_its_own(chrome: Chr
     page.on("A.event", seen["page"].append)
     chrome.connection.on("A.event", seen["browser"].append)
     call = asyncio.ensure_future(page.send("Page.go", {"x": 1}))
-    command = await chrome.heard()
+    command = await chrome.received()
     assert (command["sessionId"], command["method"]) == ("S1", "Page.go")
-    chrome.say(
+    chrome.send_to_client(
         {"method": "A.event", "params": {"n": 1}, "sessionId": "S1"},
         {"id": command["id"], "sessionId": "S1", "result": {"ok": 1}},
     )
@@ -244,7 +246,7 @@ async def test_a_sessions_messages_travel_unwrapped_and_stay_its_own(chrome: Chr
 async def test_a_session_whose_target_is_gone_says_so_at_once(chrome: Chrome) -> None:
     """By the future, and nothing is sent; the browser's own session goes on."""
     page = await session(chrome)
-    chrome.say({"method": "Target.detachedFromTarget", "params": {"sessionId": "S1"}})
+    chrome.send_to_client({"method": "Target.detachedFromTarget", "params": {"sessionId": "S1"}})
     await _works(chrome)
     call = page.send("Page.go")
     assert call.done()
@@ -257,8 +259,8 @@ async def test_a_target_that_goes_ends_the_calls_that_wait_for_it(chrome: Chrome
     """As pyppeteer's own session does: no answer will come any more."""
     page = await session(chrome)
     call = asyncio.ensure_future(page.send("Page.go"))
-    await chrome.heard()
-    chrome.say({"method": "Target.detachedFromTarget", "params": {"sessionId": "S1"}})
+    await chrome.received()
+    chrome.send_to_client({"method": "Target.detachedFromTarget", "params": {"sessionId": "S1"}})
     with pytest.raises(NetworkError):
         await asyncio.wait_for(call, 60)
 
@@ -286,7 +288,7 @@ async def test_calls_without_a_waiter_are_not_reported_as_lost(chrome: Chrome) -
     """A render that was cut off leaves some; the fixture looks at what the loop logged."""
     for number in range(5):
         chrome.connection.send(f"A.m{number}")
-    chrome.say({"id": 1, "error": {"message": "x"}})
+    chrome.send_to_client({"id": 1, "error": {"message": "x"}})
     await turns()
     chrome.connection.lost()
     chrome.connection.send("A.late")
@@ -352,7 +354,7 @@ async def test_more_messages_than_allowed_are_a_flood(chrome: Chrome) -> None:
     seen: list[int] = []
     chrome.connection.on("A.b", lambda event: seen.append(event["n"]))
     chrome.connection.allow(5)
-    chrome.say(*({"method": "A.b", "params": {"n": n}} for n in range(9)))
+    chrome.send_to_client(*({"method": "A.b", "params": {"n": n}} for n in range(9)))
     await asyncio.wait_for(chrome.connection.flooded, 60)
     await turns()
     assert seen == [0, 1, 2, 3, 4]
@@ -363,8 +365,8 @@ async def test_answers_are_no_flood(chrome: Chrome) -> None:
     chrome.connection.allow(1)
     for _ in range(9):
         call = asyncio.ensure_future(chrome.connection.send("A.b"))
-        command = await chrome.heard()
-        chrome.say({"id": command["id"], "result": {}})
+        command = await chrome.received()
+        chrome.send_to_client({"id": command["id"], "result": {}})
         await asyncio.wait_for(call, 60)
     assert not chrome.connection.flooded.done()
 
@@ -402,21 +404,21 @@ async def test_what_is_sent_in_one_turn_is_written_at_once(chrome: Chrome) -> No
     """In order, and each a message of its own; Chrome wakes once for all of them."""
     for name in ("A.a", "B.b", "C.c"):
         chrome.connection.send(name)
-    assert chrome.unheard() == b""
+    assert chrome.unread() == b""
     await turns(1)
-    assert chrome.unheard().count(b"\0") == 3
-    assert [(await chrome.heard())["method"] for _ in range(3)] == ["A.a", "B.b", "C.c"]
+    assert chrome.unread().count(b"\0") == 3
+    assert [(await chrome.received())["method"] for _ in range(3)] == ["A.a", "B.b", "C.c"]
 
 
 async def test_half_a_surrogate_pair_passes_both_ways(chrome: Chrome) -> None:
     """A page may have one in its title, a caller in their HTML; JSON has a word for it."""
-    heard: list[Any] = []
-    chrome.connection.on("Page.said", heard.append)
-    chrome.say({"method": "Page.said", "params": {"title": "a\ud800b"}})
+    received: list[Any] = []
+    chrome.connection.on("Page.said", received.append)
+    chrome.send_to_client({"method": "Page.said", "params": {"title": "a\ud800b"}})
     chrome.connection.send("Page.do", {"text": "\udc00"})
-    assert (await chrome.heard())["params"] == {"text": "\udc00"}
+    assert (await chrome.received())["params"] == {"text": "\udc00"}
     await turns(20)
-    assert heard == [{"title": "a\ud800b"}]
+    assert received == [{"title": "a\ud800b"}]
 
 
 SIZES = (12, 200_000, HUGE_BYTES, HUGE_BYTES + PIPE_BYTES, 3 * HUGE_BYTES)

@@ -305,7 +305,7 @@ def spec(home: Path, program: str, start_timeout: float = 20.0) -> ChromeSpec:
 
 
 @pytest.mark.parametrize(
-    ("program", "seconds", "said"),
+    ("program", "seconds", "message"),
     [
         ("/nonexistent/chrome", 20.0, "cannot start /nonexistent/chrome"),
         ("/bin/false", 20.0, "it exited at once"),
@@ -313,11 +313,11 @@ def spec(home: Path, program: str, start_timeout: float = 20.0) -> ChromeSpec:
     ],
 )
 async def test_a_chrome_that_does_not_come_up_leaves_nothing(
-    work_dir: Path, program: str, seconds: float, said: str
+    work_dir: Path, program: str, seconds: float, message: str
 ) -> None:
     """Neither process nor folder nor entry in the state; the error says what it said."""
     pool = Pool(spec(work_dir / f"{INSTANCE:x}", program, seconds), PoolSize(ready=1, capacity=2))
-    with pytest.raises(ChromeNotStarted, match=said):
+    with pytest.raises(ChromeNotStarted, match=message):
         await pool.start()
     assert left(INSTANCE, work_dir / f"{INSTANCE:x}") == []
     statistics = pool.statistics()

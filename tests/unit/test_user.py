@@ -26,12 +26,12 @@ def test_a_name_is_looked_up_with_its_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("nobody-of-the-kind", "no user"), ("root", "root"), ("0", "root"), ("0:7", "root")],
 )
-def test_an_unknown_user_and_root_are_refused(text: str, said: str) -> None:
+def test_an_unknown_user_and_root_are_refused(text: str, message: str) -> None:
     """Root is never another user; who means it says so by a word of its own."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         named(text)
 
 

@@ -27,7 +27,7 @@ def renders(service: Service) -> int:
     ))  # fmt: skip
 
 
-def word(answer: aiohttp.ClientResponse) -> str:
+def cache_status(answer: aiohttp.ClientResponse) -> str:
     """The X-Cache header of an answer that succeeded."""
     assert answer.status in (200, 304), answer.status
     return answer.headers["X-Cache"]

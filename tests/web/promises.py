@@ -74,11 +74,11 @@ async def hold(
         cwd=folder, env={**os.environ, **(environment or {})},
     )  # fmt: skip
     try:
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, said.decode()
-    assert re.search(rb"Tested: [1-9]", said), said.decode()
+    assert process.returncode == 0, output.decode()
+    assert re.search(rb"Tested: [1-9]", output), output.decode()
     assert await service.at_rest()

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import settled
-from tests.web.caching import PAGE, ask, renders, word
+from tests.web.caching import PAGE, ask, cache_status, renders
 from tests.web.conftest import Service, StartService
 from tests.web.leases import ENDLESS, chrome_of
 from tests.web.service import SharedService
@@ -59,7 +59,7 @@ async def test_an_equal_request_gets_the_picture_of_the_first(empty: Service) ->
     before = renders(empty)
     other_words = {"strict": False, "height": 40, "width": 40, **PAGE, "format": "png"}
     second = await ask(empty, other_words | {"timeout_ms": 9000, "device_scale_factor": 1})
-    assert (word(first), word(second)) == ("miss", "hit")
+    assert (cache_status(first), cache_status(second)) == ("miss", "hit")
     assert await first.read() == await second.read()
     assert first.headers["ETag"] == second.headers["ETag"]
     assert "Age" not in first.headers
@@ -67,7 +67,7 @@ async def test_an_equal_request_gets_the_picture_of_the_first(empty: Service) ->
     assert second.headers["Server-Timing"].startswith("cache;dur=")
     assert first.headers["Cache-Control"] == "private, no-cache"
     assert renders(empty) == before
-    assert word(await ask(empty, PAGE | {"width": 41})) == "miss"
+    assert cache_status(await ask(empty, PAGE | {"width": 41})) == "miss"
     assert await empty.at_rest()
 
 
@@ -84,12 +84,12 @@ async def test_who_has_the_bytes_is_not_sent_them_again(keeping: Service) -> Non
 
 async def test_no_cache_paints_again_and_no_store_passes_by(empty: Service) -> None:
     """The first keeps what it painted, the second neither looks nor keeps; max-age is heeded."""
-    assert word(await ask(empty, PAGE, Cache_Control="no-store")) == "bypass"
-    assert word(await ask(empty, PAGE, Cache_Control="no-cache")) == "miss"
-    assert word(await ask(empty, PAGE)) == "hit"
+    assert cache_status(await ask(empty, PAGE, Cache_Control="no-store")) == "bypass"
+    assert cache_status(await ask(empty, PAGE, Cache_Control="no-cache")) == "miss"
+    assert cache_status(await ask(empty, PAGE)) == "hit"
     before = renders(empty)
-    assert word(await ask(empty, PAGE, Cache_Control="max-age=0")) == "miss"
-    assert word(await ask(empty, PAGE, Cache_Control="no-store")) == "bypass"
+    assert cache_status(await ask(empty, PAGE, Cache_Control="max-age=0")) == "miss"
+    assert cache_status(await ask(empty, PAGE, Cache_Control="no-store")) == "bypass"
     assert renders(empty) == before + 2
 
 
@@ -104,24 +104,24 @@ async def test_a_page_that_may_come_out_differently_is_painted_each_time(
 ) -> None:
     """Unless the caller says that it does not matter, and for how long."""
     for _ in range(2):
-        assert word(await ask(keeping, PAGE | {"html": page})) == "bypass"
+        assert cache_status(await ask(keeping, PAGE | {"html": page})) == "bypass"
     lasting = PAGE | {"html": page, "cache_ttl": 600}
-    assert word(await ask(keeping, PAGE | {"html": "<p>", "cache_ttl": 0})) == "bypass"
+    assert cache_status(await ask(keeping, PAGE | {"html": "<p>", "cache_ttl": 0})) == "bypass"
     first = await ask(keeping, lasting)
     if "onload" in page:  # its script fails, so it may be another picture next time
-        assert word(first) == "bypass"
+        assert cache_status(first) == "bypass"
         return
-    assert [word(first), word(await ask(keeping, lasting))] == ["miss", "hit"]
-    assert word(await ask(keeping, PAGE | {"html": page})) == "bypass"
+    assert [cache_status(first), cache_status(await ask(keeping, lasting))] == ["miss", "hit"]
+    assert cache_status(await ask(keeping, PAGE | {"html": page})) == "bypass"
 
 
 @pytest.mark.slow
 async def test_a_picture_lasts_as_long_as_its_caller_said(keeping: Service) -> None:
     """And then it is painted again."""
     job = PAGE | {"html": "<script>1</script>", "cache_ttl": 1}
-    assert word(await ask(keeping, job)) == "miss"
+    assert cache_status(await ask(keeping, job)) == "miss"
     for _ in range(200):
-        if (answer := word(await ask(keeping, job))) == "miss":
+        if (answer := cache_status(await ask(keeping, job))) == "miss":
             break
         await asyncio.sleep(0.1)
     assert answer == "miss"
@@ -146,19 +146,19 @@ async def test_a_picture_with_remote_parts_lasts_as_long_as_they_do(
 
     async with serve_pages(lasting=lasting, silent=silent) as remote:
         good = page(f"{remote}/lasting")
-        assert [word(await ask(keeping, good)) for _ in range(2)] == ["miss", "hit"]
+        assert [cache_status(await ask(keeping, good)) for _ in range(2)] == ["miss", "hit"]
         unknown = page(f"{remote}/silent")
-        assert [word(await ask(keeping, unknown)) for _ in range(2)] == ["bypass", "bypass"]
-        assert word(await ask(keeping, unknown | {"cache_ttl": 60})) == "miss"
-        assert word(await ask(keeping, unknown | {"cache_ttl": 60})) == "hit"
-        assert word(await ask(keeping, unknown)) == "bypass"
+        assert [cache_status(await ask(keeping, unknown)) for _ in range(2)] == ["bypass", "bypass"]
+        assert cache_status(await ask(keeping, unknown | {"cache_ttl": 60})) == "miss"
+        assert cache_status(await ask(keeping, unknown | {"cache_ttl": 60})) == "hit"
+        assert cache_status(await ask(keeping, unknown)) == "bypass"
         missing = page(f"{remote}/missing") | {"cache_ttl": 60}
-        assert [word(await ask(keeping, missing)) for _ in range(2)] == ["bypass", "bypass"]
+        assert [cache_status(await ask(keeping, missing)) for _ in range(2)] == ["bypass", "bypass"]
     broken = page("http://127.0.0.1:1/")
     for _ in range(2):
         answer = await ask(keeping, broken | {"cache_ttl": 60})
         assert "X-Render-Warnings" in answer.headers
-        assert word(answer) == "bypass"
+        assert cache_status(answer) == "bypass"
 
 
 async def test_a_remote_part_is_fetched_once_for_many_pages(
@@ -176,7 +176,7 @@ async def test_a_remote_part_is_fetched_once_for_many_pages(
     async with serve_pages(style=style) as remote:
         for text in "abc":
             page = f"<link rel=stylesheet href={remote}/style><p>{text}"
-            assert word(await ask(empty, PAGE | {"html": page})) == "miss"
+            assert cache_status(await ask(empty, PAGE | {"html": page})) == "miss"
     assert len(asked) == 1
     reported = (await (await empty.get("/status")).json())["asset_cache"]
     assert reported["fetches"]["hit"] == 2
@@ -201,7 +201,7 @@ async def test_a_template_is_kept_until_one_of_its_files_changes(
     second = await ask(service, job | {"data": {"b": 1, "a": "x"}})
     style.write_text("p { color: blue }")
     third = await ask(service, job)
-    assert [word(one) for one in (first, second, third)] == ["miss", "hit", "miss"]
+    assert [cache_status(one) for one in (first, second, third)] == ["miss", "hit", "miss"]
     assert await third.read() != await first.read() == await second.read()
 
 
@@ -212,9 +212,9 @@ async def test_callers_have_pictures_of_their_own_unless_a_setting_shares_them(
     """So that no caller learns what another has rendered."""
     service = await start_service(cache_bytes=1 << 20, cache_shared=shared, tokens=TOKENS)
     app = "app-token-0123456789"
-    assert word(await ask(service, PAGE, **bearer(WEB))) == "miss"
-    assert word(await ask(service, PAGE, **bearer(app))) == ("hit" if shared else "miss")
-    assert word(await ask(service, PAGE, **bearer(app))) == "hit"
+    assert cache_status(await ask(service, PAGE, **bearer(WEB))) == "miss"
+    assert cache_status(await ask(service, PAGE, **bearer(app))) == ("hit" if shared else "miss")
+    assert cache_status(await ask(service, PAGE, **bearer(app))) == "hit"
 
 
 def slow(**more: Any) -> dict[str, Any]:
@@ -249,7 +249,7 @@ async def test_equal_requests_at_once_are_one_render(keeping: Service) -> None:
     tasks = await started(keeping, *[slow()] * 4)
     assert keeping.engine.admission.statistics().running == 1
     answers = [await task for task in tasks]
-    assert [word(one) for one in answers] == ["miss", *["coalesced"] * 3]
+    assert [cache_status(one) for one in answers] == ["miss", *["coalesced"] * 3]
     assert len({await one.read() for one in answers}) == 1
     assert renders(keeping) == before + 1
     assert await keeping.at_rest()
@@ -264,7 +264,7 @@ async def test_the_first_may_hang_up_and_the_others_get_their_picture(
     before = renders(keeping)
     first, *others = await started(keeping, *[slow(html="<p>hangs up")] * 3)
     first.cancel()
-    assert [word(await one) for one in others] == ["coalesced", "coalesced"]
+    assert [cache_status(await one) for one in others] == ["coalesced", "coalesced"]
     assert renders(keeping) == before + 1
     lines = [vars(one)["fields"] for one in caplog.records if one.message == "render"]
     reported = sorted((one["outcome"], one.get("cache", "")) for one in lines[-4:])
@@ -290,11 +290,11 @@ async def test_each_caller_has_a_time_of_its_own(keeping: Service) -> None:
     job = slow(timeout_ms=60_000, **after(8_000))
     first, second = await started(keeping, job | {"timeout_ms": 5000}, job)
     assert (await first).status == 504
-    assert word(await second) == "coalesced"
+    assert cache_status(await second) == "coalesced"
     job |= {"html": "<p>2"}
     first, second = await started(keeping, job, job | {"timeout_ms": 4000})
     assert (await second).status == 504
-    assert word(await first) == "miss"
+    assert cache_status(await first) == "miss"
 
 
 @pytest.mark.slow
@@ -336,7 +336,7 @@ async def test_what_was_not_for_others_is_painted_for_each(
     async with serve_pages(style=style) as remote:
         job = PAGE | {"html": f"<link rel=stylesheet href={remote}/style><p>x"}
         tasks = await started(keeping, job, job, job)
-        assert [word(await task) for task in tasks] == ["bypass"] * 3
+        assert [cache_status(await task) for task in tasks] == ["bypass"] * 3
     assert count == 3
 
 
@@ -361,12 +361,12 @@ async def test_a_signed_address_is_kept_by_all_as_long_as_its_picture_is_good(
 
     whole = address(service, width=300, height=200)
     answers = [await fetch(whole) for _ in range(2)]
-    assert [word(one) for one in answers] == ["miss", "hit"]
+    assert [cache_status(one) for one in answers] == ["miss", "hit"]
     again = await fetch(whole, **{"If-None-Match": answers[0].headers["ETag"]})
     assert (again.status, again.headers["Cross-Origin-Resource-Policy"]) == (304, "cross-origin")
     for answer in (*answers, again):
-        said = answer.headers["Cache-Control"].partition("public, max-age=")[2]
-        assert 20 < int(said) <= 60 + int(answer.headers.get("Age", 0))
+        max_age = answer.headers["Cache-Control"].partition("public, max-age=")[2]
+        assert 20 < int(max_age) <= 60 + int(answer.headers.get("Age", 0))
     brief = await fetch(address(service, width=300, height=201, cache_ttl=5))
     assert 1 <= int(brief.headers["Cache-Control"].partition("public, max-age=")[2]) <= 5
     never = await fetch(address(service, width=300, height=202, cache_ttl=0))
@@ -382,7 +382,7 @@ async def test_the_cache_is_off_at_zero(start_service: StartService) -> None:
     service = await start_service(cache_bytes=0)
     for _ in range(2):
         answer = await ask(service, PAGE)
-        assert word(answer) == "bypass"
+        assert cache_status(answer) == "bypass"
         assert "ETag" in answer.headers
 
 

@@ -39,8 +39,8 @@ async def test_connections_over_the_limit_are_answered_503_and_closed(
             assert await streams[0].read() == b""
         assert await settled(lambda: book.open == 5)
         assert book.refused == RESERVED
-        said = [one for one in caplog.records if "connections are refused" in one.getMessage()]
-        assert len(said) == 1
+        messages = [one for one in caplog.records if "connections are refused" in one.getMessage()]
+        assert len(messages) == 1
         held[0][1].transport.abort()
         assert await settled(lambda: book.open == 4)
         async with connected(service) as again:
@@ -316,11 +316,11 @@ async def test_no_bytes_make_the_service_fail(
     async def send(raw: bytes) -> None:
         async with gate, connected(service) as (reader, writer):
             writer.write(raw)
-            said = b""
+            messages = b""
             with contextlib.suppress(ConnectionError):
-                said = await asyncio.wait_for(reader.read(65536), 60)
-            if said:
-                seen.add(int(said.split()[1]))
+                messages = await asyncio.wait_for(reader.read(65536), 60)
+            if messages:
+                seen.add(int(messages.split()[1]))
 
     await asyncio.gather(*(send(mutated(chance)) for _ in range(600)))
     assert seen <= {

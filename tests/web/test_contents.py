@@ -254,7 +254,7 @@ async def test_text_is_cached_as_pictures_are(service: Service) -> None:
     others: list[dict[str, Any]] = [{"elements": ["i"]}, {"format": "html", "elements": []}]
     for one in (job, *({**job, **other} for other in others)):
         first, second = [await caching.ask(service, one) for _ in range(2)]
-        assert (caching.word(first), caching.word(second)) == ("miss", "hit")
+        assert (caching.cache_status(first), caching.cache_status(second)) == ("miss", "hit")
         assert await first.read() == await second.read()
         known = await caching.ask(service, one, If_None_Match=first.headers["ETag"])
         assert known.status == 304

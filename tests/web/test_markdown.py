@@ -10,7 +10,7 @@ import aiohttp
 import pypdfium2
 import pytest
 
-from tests.web.caching import ask, word
+from tests.web.caching import ask, cache_status
 from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG
 from tests.web.modes import in_both_chromes, service_in_modes
@@ -49,8 +49,8 @@ async def test_it_is_painted_on_white_with_its_table_and_code(service: Service) 
     assert pixels(body, (0xF6, 0xF8, 0xFA, 255)) > 5_000, "the ground of the code"
     yellow = decode(body).convert("HSV").split()[0].point(lambda hue: 255 * (20 < hue < 45))
     assert yellow.getbbox() is not None, "a hand"
-    assert word(answer) == "miss"
-    assert word(await ask(service, job)) == "hit"
+    assert cache_status(answer) == "miss"
+    assert cache_status(await ask(service, job)) == "hit"
 
 
 @pytest.mark.parametrize("name", ["index.md", "markdown"])

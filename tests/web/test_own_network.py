@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.unit.fetching import serving
-from tests.web.caching import ask, renders, word
+from tests.web.caching import ask, cache_status, renders
 from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, Received, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
@@ -250,7 +250,7 @@ async def test_what_is_fetched_with_a_secret_is_not_shared(
     )
 
     async def one(**more: Any) -> str:
-        return word(await ask(service, {"url": page, **SIZE, "cache_ttl": 60, **more}))
+        return cache_status(await ask(service, {"url": page, **SIZE, "cache_ttl": 60, **more}))
 
     assert await one(headers={"X-A": "1"}) == "miss"
     assert await one(headers={"X-A": "2"}) == "miss"
@@ -417,6 +417,6 @@ async def test_what_is_blocked_is_part_of_the_cache_key(
 ) -> None:
     """For the picture differs."""
     job = {"url": server.page("/page", "<img src=a.svg>"), **SIZE, "cache_ttl": 60}
-    assert word(await ask(service, job)) == "miss"
-    assert word(await ask(service, {**job, "block": {"types": ["image"]}})) == "miss"
-    assert word(await ask(service, job)) == "hit"
+    assert cache_status(await ask(service, job)) == "miss"
+    assert cache_status(await ask(service, {**job, "block": {"types": ["image"]}})) == "miss"
+    assert cache_status(await ask(service, job)) == "hit"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.caching import ask, renders, word
+from tests.web.caching import ask, cache_status, renders
 from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
@@ -128,9 +128,9 @@ async def test_rules_are_part_of_the_cache_key(service: Service, server: LocalSe
         {"scoped_headers": [{"expression": ".", "headers": {"X-A": "1"}}]},
     ]  # fmt: skip
     for rule in rules:
-        assert word(await ask(service, {**job, **rule})) == "miss", rule
+        assert cache_status(await ask(service, {**job, **rule})) == "miss", rule
     for rule in rules:
-        assert word(await ask(service, {**job, **rule})) == "hit", rule
+        assert cache_status(await ask(service, {**job, **rule})) == "hit", rule
 
 
 async def test_a_response_is_never_cached_for_another_page(

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from tests.marks import some_in_make_test
-from tests.web.caching import ask, renders, word
+from tests.web.caching import ask, cache_status, renders
 from tests.web.conftest import Service
 from tests.web.local_web import LIME_SVG, LocalServer, local_server
 from tests.web.modes import in_both_chromes, service_in_modes
@@ -152,7 +152,7 @@ async def test_an_error_status_fails_unless_it_is_allowed(
     assert str(code) in found["detail"]
     answer = await shown(service, url, allow_error_status=True, cache_ttl=60)
     assert answer.headers["X-Page-Status"] == str(code)
-    assert word(answer) == "bypass"
+    assert cache_status(answer) == "bypass"
 
 
 async def test_an_address_that_cannot_be_reached_is_502_with_the_reason(service: Service) -> None:
@@ -347,20 +347,20 @@ async def test_a_page_is_cached_by_its_lifetime_and_where_nothing_runs(
     }
     first = await ask(service, job)
     second = await ask(service, job)
-    assert word(first) == ("miss" if found == "hit" else "bypass")
-    assert word(second) == found
+    assert cache_status(first) == ("miss" if found == "hit" else "bypass")
+    assert cache_status(second) == found
     names = ("X-Page-Url", "X-Page-Status", "X-Page-Title")
     assert all(first.headers[name] == second.headers[name] for name in names)
     if found == "hit":
-        assert word(await ask(service, {**job, "cache_ttl": 0})) == "bypass"
+        assert cache_status(await ask(service, {**job, "cache_ttl": 0})) == "bypass"
         other = await ask(service, {**job, "url": job["url"] + "#x"})
-        assert word(other) == "miss"
+        assert cache_status(other) == "miss"
 
 
 async def test_cache_ttl_works_as_for_other_pages(service: Service, server: LocalServer) -> None:
     """A page that runs scripts may be cached where the caller says for how long."""
     job = {"url": server.page("/ttl", "<script>1</script>"), **SIZE, "cache_ttl": 60}
-    assert [word(await ask(service, job)) for _ in range(2)] == ["miss", "hit"]
+    assert [cache_status(await ask(service, job)) for _ in range(2)] == ["miss", "hit"]
     assert len(server.got("/ttl")) == 1
 
 
@@ -370,7 +370,7 @@ async def test_without_scripts_a_page_with_a_script_is_static(
     """As for pages of the caller's own."""
     url = server.page("/still", "<script>1</script>", Cache_Control="max-age=60")
     job = {"url": url, **SIZE, "javascript": False}
-    assert [word(await ask(service, job)) for _ in range(2)] == ["miss", "hit"]
+    assert [cache_status(await ask(service, job)) for _ in range(2)] == ["miss", "hit"]
 
 
 @in_both_chromes

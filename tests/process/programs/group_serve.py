@@ -16,7 +16,7 @@ from poster_service.process.forkserver import ForkServer
 from poster_service.process.spawn import Command, Group
 
 
-def tell(what):
+def send(what):
     """One line to the process that started us."""
     os.write(1, json.dumps(what).encode() + b"\n")
 
@@ -39,7 +39,7 @@ async def main():
         ),
         server,
     )
-    tell(
+    send(
         {
             "service": os.getpid(),
             "server": server.pid if server else None,
@@ -47,7 +47,7 @@ async def main():
         }
     )
     ending = await group.wait_gone()
-    tell(dataclasses.asdict(ending))
+    send(dataclasses.asdict(ending))
     await asyncio.to_thread(sys.stdin.read)
 
 

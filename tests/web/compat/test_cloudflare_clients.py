@@ -48,12 +48,12 @@ async def test_the_sdk_works_unchanged(
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:
-            said, _ = await process.communicate()
+            output, _ = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    assert process.returncode == 0, said.decode()
+    assert process.returncode == 0, output.decode()
     picture = decode((tmp_path / "picture.jpg").read_bytes())
     assert (picture.size, picture.mode) == ((300, 200), "RGBA")
     (text,) = pdf_files.texts((tmp_path / "page.pdf").read_bytes())

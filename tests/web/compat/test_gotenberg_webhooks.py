@@ -65,9 +65,9 @@ async def test_the_file_goes_to_its_address(service: Service, receiver: WebhookR
     assert file.headers["x-own"] == "1"
     assert file.headers["webhook-signature"].startswith("v1,")
     assert event.line == "POST /events"
-    said = event.verified(SECRET)
-    assert (said["event"], said["correlationId"]) == ("webhook.success", "trace-1")
-    assert "error" not in said
+    content = event.verified(SECRET)
+    assert (content["event"], content["correlationId"]) == ("webhook.success", "trace-1")
+    assert "error" not in content
 
 
 async def test_a_pdf_goes_there_too(service: Service, receiver: WebhookReceiver) -> None:

@@ -1,4 +1,4 @@
-"""The log line of a render tells what went wrong in the scripts of the page, not what it says."""
+"""The log line of a render has the errors of the page's scripts, without their messages."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ async def line_of(service: Service, caplog: pytest.LogCaptureFixture, html: str)
 async def test_errors_of_scripts_are_reported_by_kind_and_place(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Uncaught ones and rejected promises; the words could hold the caller's data."""
+    """Uncaught ones and rejected promises; messages could hold the caller's data."""
     html = (
         "<!doctype html><script>null.secret</script>\n<script>\n"
         "  Promise.reject(new TypeError('secret'));\n throw new RangeError('secret');</script>"
@@ -37,27 +37,27 @@ async def test_errors_of_scripts_are_reported_by_kind_and_place(
     assert line["bytes"] > 50
 
 
-async def test_a_page_without_complaints_has_none(
+async def test_a_page_without_script_errors_has_no_list(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No empty list in every line."""
     assert "script_errors" not in await line_of(service, caplog, "<p>fine")
 
 
-async def test_a_flood_is_cut_and_lies_are_not_believed(
+async def test_a_flood_is_cut_and_forged_errors_are_ignored(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A page may fail a thousand times, and may write into the list itself."""
     flood = "<script>for (let n = 0; n < 1000; n++) setTimeout(() => null.x)</script>"
     assert len((await line_of(service, caplog, flood))["script_errors"]) <= MAX_SCRIPT_ERRORS
-    lies = (
+    forged = (
         "<script>const key = Object.getOwnPropertyNames(window).find(n => n.startsWith('poster_'));"
         "window[key].errors.push('the secret word'); window[key].errors.push({a: 1})</script>"
     )
-    assert "script_errors" not in await line_of(service, caplog, lies)
+    assert "script_errors" not in await line_of(service, caplog, forged)
 
 
-def test_only_what_looks_like_a_complaint_is_one() -> None:
+def test_only_reports_of_script_errors_are_read() -> None:
     """Not the other values that a page put there."""
     reported = {
         "errors": ["TypeError at 1:2", "x y", 3, None, "E in a promise\n", "My_Error$2 at 1:2"]
