@@ -118,7 +118,7 @@ def own_fonts(settings: Settings) -> str:
         fonts_of(settings, user_of(settings))
     except PosterError as error:
         return f"WRONG: {error}"
-    return ", ".join(map(str, settings.fonts)) or "none (POSTER_FONTS names folders of your own)"
+    return ", ".join(map(str, settings.fonts)) or "none (set POSTER_FONTS to add folders)"
 
 
 def avif() -> str:
@@ -133,7 +133,7 @@ def avif() -> str:
 def init() -> str:
     """What PID 1 is; `serve` runs under poster-init where it is not PID 1 itself."""
     name = read("/proc/1/comm") or "unknown"
-    return f"PID 1 is {name!r}; serve puts poster-init in front of itself"
+    return f"PID 1 is {name!r}; serve starts under poster-init"
 
 
 def free(folder: Path) -> str:
@@ -172,7 +172,7 @@ async def redis(address: str) -> str:
     store = Store(address, 1)
     wrong = await store.ping()
     await store.close()
-    return f"FAILS, renders would go on without it: {wrong}" if wrong else "answers"
+    return f"FAILS (renders work without it): {wrong}" if wrong else "answers"
 
 
 def read(file: str | Path) -> str:

@@ -109,7 +109,7 @@ class Chrome:
                 self.page = await self._pages.new_page(own_context=True)
                 await wait_reaped(renderers)
         except TimeoutError as error:
-            raise ChromeDied(f"a page was not gone after {self._renew_timeout:g} s") from error
+            raise ChromeDied(f"a page did not close within {self._renew_timeout:g} s") from error
 
     async def clean(self, warm: WarmPage, *, evicts: bool) -> None:
         """Empty the page for another render of the same template.
@@ -127,7 +127,7 @@ class Chrome:
                 if warm.is_measured:
                     warm.check_memory(await asyncio.to_thread(self.memory))
         except TimeoutError as error:
-            raise ChromeDied(f"a page was not clean after {self._renew_timeout:g} s") from error
+            raise ChromeDied(f"a page was not cleaned within {self._renew_timeout:g} s") from error
         self.page = self.page.successor()
 
     async def _close_page(self) -> list[int]:
@@ -214,13 +214,13 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
     try:
         groups = spec.cgroups.make(f"poster-{spec.instance:x}-{lease}")
     except CannotLimit as error:
-        raise ChromeNotStarted(f"no control group for a Chrome: {error}") from error
+        raise ChromeNotStarted(f"cannot create a control group for Chrome: {error}") from error
     folder = spec.instance_dir / str(lease)
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
         remove(groups)
-        raise ChromeNotStarted(f"cannot make the lease folder: {error.strerror}") from error
+        raise ChromeNotStarted(f"cannot create the lease folder: {error.strerror}") from error
     undo = contextlib.ExitStack()
     undo.callback(remove, groups)
     undo.callback(drop, folder)
@@ -229,7 +229,7 @@ def _launch(spec: ChromeSpec, lease: int) -> tuple[Group, PipeConnection]:
         (commands, commands_held), (replies_held, replies) = pipes(2)
     except OSError as error:
         undo.close()
-        raise ChromeNotStarted(f"cannot make its files or pipes: {error.strerror}") from error
+        raise ChromeNotStarted(f"cannot create its files or pipes: {error.strerror}") from error
     undo.callback(os.close, commands_held)
     undo.callback(os.close, replies_held)
     command = _command(spec, lease, (commands, replies), groups)

@@ -155,7 +155,7 @@ class Loading:
             await self._calls.wait_for_crash_report()
             cause = RuntimeError(reason)
             if is_given and address != ADDRESS and reason == "net::ERR_ABORTED":
-                raise NotAPage.of(Fault("url", "is a download and no page", DISPLAYED)) from cause
+                raise NotAPage.of(Fault("url", "is a download, not a page", DISPLAYED)) from cause
             raise PageFailed("the page could not be loaded") from cause
 
     def _content_event_fired(self, _: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ class PageLook:
         answer = await self._calls.evaluate(_INVALID % json.dumps(list(selectors.values())))
         names = list(selectors)
         if wrong := answer["result"].get("value"):
-            faults = [Fault(names[at], "is no selector of CSS", "a CSS selector") for at in wrong]
+            faults = [Fault(names[at], "is not a CSS selector", "a CSS selector") for at in wrong]
             raise InvalidField.of(*faults)
 
     async def add(self, look: Look) -> None:

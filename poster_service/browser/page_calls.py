@@ -153,8 +153,8 @@ class PageCalls:
             raise ChromeDied("Chrome ended during the render")
         if self._connection.flooded.done():
             raise PageFailed(
-                "the page keeps Chrome too busy: too many requests, windows, frames or dialogs, or"
-                " too much sent by it"
+                "the page keeps Chrome too busy: too many requests, windows, frames or dialogs,"
+                " or too many bytes"
             )
 
     def note_crash(self) -> None:

@@ -57,7 +57,11 @@ def complaint(error: PageFailed, pdf: PdfCapture) -> PageFailed | CallerError:
     reason = str(error.__cause__) if isinstance(error.__cause__, ProtocolError) else ""
     if NO_SUCH_PAGES in reason:
         return PagesOutOfRange.of(
-            Fault("pdf.pages", f"the document has none of the pages {pdf.pages}", "pages it has")
+            Fault(
+                "pdf.pages",
+                f"the document has none of the pages {pdf.pages}",
+                "page numbers of the document",
+            )
         )
     if INVALID in reason:  # what is known of them was checked before a Chrome was leased
         return InvalidField.of(Fault("pdf", reason.partition(INVALID)[2]))

@@ -126,7 +126,11 @@ async def _box(world: World, selector: str, padding: int) -> tuple[float, ...]:
         )
     if found == "none":
         raise SelectorNotFound.of(
-            Fault("selector", f'"{selector}" matches no element of the page', "one that does")
+            Fault(
+                "selector",
+                f'"{selector}" matches no element of the page',
+                "a selector that matches",
+            )
         )
     if found == "hidden":
         raise SelectorEmpty.of(_empty(selector, "is hidden by an element around it (overflow)"))
@@ -142,7 +146,7 @@ def _is_box(found: object) -> bool:
 
 
 def _empty(selector: str, what: str) -> Fault:
-    return Fault("selector", f'the first match of "{selector}" {what}', "an element to be seen")
+    return Fault("selector", f'the first match of "{selector}" {what}', "a visible element")
 
 
 async def document_of(send: Send) -> Document:

@@ -115,7 +115,7 @@ class WarmPage:
         known = CLEAN_STATE | (self._state or state)
         differing = [name for name, value in known.items() if state.get(name) != value]
         if differing:
-            raise ChromeDied(f"its page is not as it was: {', '.join(differing)}")
+            raise ChromeDied(f"its page has changed: {', '.join(differing)}")
         self._state = state
         self.renders += 1
         self.used = time.monotonic()

@@ -38,36 +38,38 @@ def add_batch_options(batch: argparse.ArgumentParser, shown: flags.Shown = "all"
     """The options of a batch, and those of all of its renders."""
     batch.add_argument(
         "items", metavar="ITEMS",
-        help="NDJSON: an object of `data`, of options and of `id` a line; the first line may be"
-        ' {"common": {...}}. Or CSV (.csv, --csv): a row of names, then the data of an item a row;'
-        " the column `id` is the item's name. - is stdin",
+        help="NDJSON: each line is an object with `data`, options and `id`; the first line may be"
+        ' {"common": {...}}. Or CSV (.csv, --csv): a header row, then one item per row; the'
+        " column `id` is the item's id. - is stdin",
     )  # fmt: skip
     batch.add_argument(
         "--out", metavar="FOLDER|s3://...", required=True,
-        help="where results go: a folder, file:///folder, or a bucket: s3://, gs://, az://",
+        help="where to write results: a folder, file:///folder, or a bucket: s3://, gs://, az://",
     )  # fmt: skip
     source = batch.add_mutually_exclusive_group()
-    source.add_argument("--template", metavar="NAME", help="render this template with each data")
+    source.add_argument("--template", metavar="NAME", help="render this template for each item")
     source.add_argument(
-        "--page", metavar="FILE", help="render this page, with each data in its {{ placeholders }}"
+        "--page",
+        metavar="FILE",
+        help="render this page for each item; fills its {{ placeholders }}",
     )
     batch.add_argument(
         "--url", metavar="URL",
-        help="have a service render the items (POST /batches) and fetch the results; its token is"
-        f" in the variable {TOKEN_VARIABLE}",
+        help="let the service at this URL render the items (POST /batches) and fetch the results;"
+        f" the variable {TOKEN_VARIABLE} has the token",
     )  # fmt: skip
-    batch.add_argument("--csv", action="store_true", help="the items are CSV, as from stdin")
+    batch.add_argument("--csv", action="store_true", help="the items are CSV, also from stdin")
     batch.add_argument(
         "--name", metavar="NAME", default="",
-        help="of a result, with {id}, {line}, {digest}, {output} and {extension} in it; without"
-        " {digest}, an item whose data has changed is not rendered again."
-        " Default: {id}-{digest}.{extension}",
+        help="name of a result, with {id}, {line}, {digest}, {output} and {extension}; without"
+        " {digest}, an item whose data has changed is not rendered again. Default:"
+        " {id}-{digest}.{extension}",
     )  # fmt: skip
-    batch.add_argument("--again", action="store_true", help="render also what is there already")
+    batch.add_argument("--again", action="store_true", help="also render items that have a result")
     batch.add_argument(
         "--report", metavar="FILE", default=REPORT,
-        help="gets a line of JSON for each item that failed: its line, id and problem."
-        f" Default: {REPORT}",
+        help="file for the failed items, one JSON object per line: line, id and problem. Default:"
+        f" {REPORT}",
     )  # fmt: skip
     flags.add_flags(batch, RenderOptions, shown)
 
@@ -114,7 +116,7 @@ class Source:
         try:
             self.common = Common(with_source(shared, given), self._limits)
         except CallerError as error:
-            raise OperatorError(f"the options of all items: {error}") from error
+            raise OperatorError(f"options common to all items: {error}") from error
 
     def count(self) -> int | None:
         """How many items there are; None for those of stdin.
@@ -265,7 +267,7 @@ def given_common(options: argparse.Namespace, limits: "Limits") -> dict[str, Any
     given = flags.given_options(options, RenderOptions)
     checked, faults = validated(RenderOptions, given, strict=False)
     if checked is None:
-        raise OperatorError(f"the options of all items: {faults[0]}")
+        raise OperatorError(f"options common to all items: {faults[0]}")
     common: dict[str, Any] = checked.model_dump(mode="json", exclude_unset=True)
     if options.template is not None:
         common["template"] = options.template

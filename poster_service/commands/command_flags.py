@@ -18,7 +18,7 @@ Made = Callable[[Detail, str], argparse.ArgumentParser]
 COMMON = (
     "host", "port", "templates", "concurrency", "tokens_file", "network", "storage", "log_level",
 )  # fmt: skip
-MORE_HELP = "Settings are flags too, and variables (POSTER_...): --help-settings has them all."
+MORE_HELP = "Every setting is a flag and a variable (POSTER_...): see --help-settings."
 
 
 def add_command(commands: Any, name: str, detail: Detail, made: Made) -> None:
@@ -90,7 +90,7 @@ def _add_template(commands: Any, detail: Detail, made: Made) -> None:
 
 def _add_doctor(commands: Any, detail: Detail, made: Made) -> None:
     doctor = _command(commands, "doctor", setting_flags((), detail, common=False), made)
-    doctor.add_argument("--find-chrome", action="store_true", help="only print Chrome's path")
+    doctor.add_argument("--find-chrome", action="store_true", help="print only the path of Chrome")
     doctor.set_defaults(run=run_doctor)
 
 

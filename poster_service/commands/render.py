@@ -31,15 +31,15 @@ def add_render_options(
     """The options of one render; their values are checked where those over HTTP are."""
     render.add_argument(
         "file", nargs="?", metavar="FILE",
-        help="HTML or Markdown (.md) to render, or an http or https address; - is stdin, HTML."
-        " Relative addresses of a file are files below its own folder",
+        help="HTML or Markdown (.md) file, or an http or https address; - reads HTML from stdin. A"
+        " page from a file may load files below its folder",
     )  # fmt: skip
     render.add_argument(
         "-o",
         "--output",
         metavar="OUT",
         help="file to write; - is stdout. With --outputs a folder, or a zip file: NAME.zip or -."
-        " May be left out with --store or --destination-url, which print JSON on stdout",
+        " Optional with --store or --destination-url, which print JSON on stdout",
     )
     render.add_argument("--template", metavar="NAME", help="render this template instead of FILE")
     render.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
@@ -168,7 +168,9 @@ def check_output(name: str | None, options: RenderOptions, settings: Settings) -
     """
     kept = settings.storage is not None and not settings.storage.startswith("memory:")
     if options.store and not kept:
-        raise OperatorError("--store needs POSTER_STORAGE, and one that outlives this command")
+        raise OperatorError(
+            "--store needs POSTER_STORAGE, other than memory://, which ends with this command"
+        )
     if name == "-" and (options.store or options.destination):
         raise OperatorError("--store and --destination-url print JSON: stdout cannot be the output")
     folder = Path(name or ".").parent

@@ -21,20 +21,29 @@ def add_sign_options(
 ) -> None:
     """The options of `sign`; the key comes from the settings."""
     sign.add_argument("template", nargs="?", metavar="TEMPLATE", help="name of the template")
-    sign.add_argument("--html", metavar="FILE", help="a page instead of a template; - is stdin")
-    sign.add_argument("--url", metavar="URL", help="a page on the web instead of a template")
-    sign.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
     sign.add_argument(
-        "--expires", default="1h", metavar="TIME", help="how long it is good: 30s, 10m, 1h, 7d (1h)"
+        "--html", metavar="FILE", help="sign this page instead of a template; - is stdin"
     )
     sign.add_argument(
-        "--base-url", metavar="URL", help="where callers reach the service; by default its own"
+        "--url", metavar="URL", help="sign the page at this URL instead of a template"
+    )
+    sign.add_argument("--data", metavar="FILE", help="JSON data of the template; - is stdin")
+    sign.add_argument(
+        "--expires",
+        default="1h",
+        metavar="TIME",
+        help="how long the URL is valid: 30s, 10m, 1h, 7d (default 1h)",
+    )
+    sign.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="public address of the service; by default its own host and port",
     )
     sign.add_argument("--key", metavar="NAME", help="the key to sign with; by default the first")
     sign.add_argument(
         "--max-length",
         metavar="CHARACTERS",
-        help="refuse a URL that is longer (8000); never more than POSTER_MAX_HEADER_BYTES",
+        help="refuse longer URLs (default 8000); at most POSTER_MAX_HEADER_BYTES",
     )
     flags.add_flags(sign, declared, shown)
 
@@ -108,5 +117,5 @@ def duration(text: str) -> int:
     """
     found = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
     if found is None or not int(found[1]):
-        raise OperatorError(f"--expires {text}: must be a time as 30s, 10m, 1h or 7d")
+        raise OperatorError(f"--expires {text}: must be a time like 30s, 10m, 1h or 7d")
     return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]

@@ -10,6 +10,7 @@ import tempfile
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from poster_service import __version__, logs
 from poster_service.commands.inputs import nearest_path
@@ -20,37 +21,49 @@ from poster_service.settings import Settings
 from poster_service.settings.defaults import default_templates
 from poster_service.similar import did_you_mean
 
-NEW = "make a folder with a template that renders at once"
-CHECK = "list what is wrong with templates, without Chrome: file, line and what to do"
-PREVIEW = "serve a template on this machine only and render it again whenever a file is saved"
+NEW = "create a folder with a working template"
+CHECK = "list the mistakes in templates, each with file, line and remedy; needs no Chrome"
+PREVIEW = "serve a template on this machine only and render it again after each save"
+CORRECT_FIRST = "correct this first; later mistakes are shown beside the picture"
 STARTER = Path(__file__).parent / "starter"
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+#: Makes the command line with help of a size, and with the flags of one command.
+Made = Callable[[Detail, str], argparse.ArgumentParser]
 
 
 def add_template_options(
-    template: argparse.ArgumentParser,
-    settings: argparse.ArgumentParser,
-    made: Callable[[Detail, str], argparse.ArgumentParser],
+    template: argparse.ArgumentParser, settings: argparse.ArgumentParser, made: Made
 ) -> None:
     """The commands below `template`; only the one that serves takes the settings as flags.
 
     Args:
         template: Gets the commands.
         settings: Has the flags of the settings.
-        made: Makes the command line with help of a size, and with the flags of one command.
+        made: Makes the command line for its help.
     """
     commands = template.add_subparsers(
         required=True, metavar="new | check | preview", prog=template.prog
     )
+    _add_new(commands)
+    _add_check(commands)
+    _add_preview(commands, settings, made)
+
+
+def _add_new(commands: Commands) -> None:
     new = commands.add_parser("new", help=NEW, description=NEW)
     new.add_argument(
         "name", metavar="NAME",
-        help="the folder to make, such as hello or mine/hello; the last part is its name",
+        help="the folder to create, such as hello or mine/hello; its last part is the template's"
+        " name",
     )  # fmt: skip
     new.add_argument(
         "--from", dest="like", metavar="TEMPLATE",
-        help="begin with a copy of this bundled template instead of a small page",
+        help="start from a copy of this bundled template instead of a small page",
     )  # fmt: skip
     new.set_defaults(run=run_new, command=new)
+
+
+def _add_check(commands: Commands) -> None:
     check = commands.add_parser(
         "check", help=CHECK, description=f"{CHECK}. Exits with 1 if there is an error.",
         parents=[template_setting()],
@@ -63,15 +76,19 @@ def add_template_options(
     check.add_argument("--json", action="store_true", help="print JSON")
     check.add_argument("--strict", action="store_true", help="exit with 1 also for warnings")
     check.set_defaults(run=run_check, command=check)
+
+
+def _add_preview(commands: Commands, settings: argparse.ArgumentParser, made: Made) -> None:
     preview = commands.add_parser(
         "preview", help=PREVIEW, description=PREVIEW, parents=[settings],
         usage="%(prog)s [FOLDER] [options]",
     )  # fmt: skip
     add_more_help(preview, made)
     preview.add_argument(
-        "folder", nargs="?", default=".", metavar="FOLDER", help="of the template; by default this"
-    )
-    preview.add_argument("--open", action="store_true", help="open it in the browser")
+        "folder", nargs="?", default=".", metavar="FOLDER",
+        help="folder of the template; by default the current one",
+    )  # fmt: skip
+    preview.add_argument("--open", action="store_true", help="open the preview in the browser")
     preview.set_defaults(run=run_preview, command=preview)
 
 
@@ -79,8 +96,9 @@ def template_setting() -> argparse.ArgumentParser:
     """The one setting that `check` knows, as a flag."""
     made = argparse.ArgumentParser(add_help=False)
     made.add_argument(
-        "--templates", dest="set_templates", metavar="FOLDER", help="where NAMEs are looked for"
-    )
+        "--templates", dest="set_templates", metavar="FOLDER",
+        help="folder in which NAMEs are searched",
+    )  # fmt: skip
     return made
 
 
@@ -108,13 +126,13 @@ def run_new(_: Settings, options: argparse.Namespace, __: Sequence[str]) -> int:
             title = name.replace("-", " ").capitalize()
             schema.write_text(schema.read_text("utf-8").replace("NAME", title), "utf-8")
     except FileExistsError as error:
-        raise OperatorError(f"{folder} is there already; nothing was changed") from error
+        raise OperatorError(f"{folder} already exists; nothing was changed") from error
     except OSError as error:
         raise OperatorError(f"cannot write {folder}: {error.strerror}") from error
     program = _as_called()
     print(  # noqa: T201 - the command's own words
         f"{folder} is a template:\n"
-        f"  look at it while you edit it   {program} template preview {folder}\n"
+        f"  preview it while you edit it   {program} template preview {folder}\n"
         f"  find mistakes                  {program} template check {folder}\n"
         f"  serve it                       {program} serve --templates {folder.parent}"
     )
@@ -161,7 +179,7 @@ def run_check(settings: Settings, options: argparse.Namespace, _: Sequence[str])
         for one in templates_in(folder_of(given, settings))
     ]
     if not folders:
-        raise OperatorError("no template there: a template is a folder with poster.html")
+        raise OperatorError("no template found: a template is a folder with poster.html")
     found = {folder: examine(folder, settings.max_data_values) for folder in folders}
     every = [one for findings in found.values() for one in findings]
     if options.json:
@@ -221,15 +239,13 @@ def run_preview(settings: Settings, options: argparse.Namespace, given: Sequence
 
     folder = folder_of(options.folder, settings).resolve()
     if templates_in(folder) != [folder]:
-        raise OperatorError(f"{folder} is no template: it has no poster.html")
+        raise OperatorError(f"{folder} is not a template: it has no poster.html")
     for one in examine(folder):
         print(f"{one.severity}: {one.mistake.whole()}", file=sys.stderr)  # noqa: T201
     try:
         others = included(folder)
     except FaultyTemplate as faulty:
-        raise OperatorError(
-            "correct this first; from then on mistakes are shown beside the picture"
-        ) from faulty
+        raise OperatorError(CORRECT_FIRST) from faulty
     logs.flush()
     ensure_init(given, settings.stop_grace_seconds, settings.work_dir)
     from poster_service.commands.serve import serve_until_stopped

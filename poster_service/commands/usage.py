@@ -18,20 +18,20 @@ from poster_service.similar import did_you_mean
 HELP = {
     "serve": "serve HTTP until SIGTERM or Ctrl-C",
     "work": "run jobs of POSTER_JOBS_REDIS until SIGTERM or Ctrl-C",
-    "render": "render one page to a file and leave",
-    "batch": "render many items of a file (NDJSON or CSV) into a folder or a bucket; goes on where"
-    " it was",
+    "render": "render one page to a file",
+    "batch": "render many items of a file (NDJSON or CSV) into a folder or a bucket; run again, it"
+    " renders only what is missing",
     "sign": "print a signed URL of a template's picture, for <img>",
-    "template": "make a template, check it, look at it while you edit it",
-    "doctor": "say what was found on this machine, render a test picture",
-    "loadtest": "drive a service with posters and hostile pages, and count what is left behind",
+    "template": "create a template, check it, preview it while you edit it",
+    "doctor": "check this machine (Chrome, fonts, limits) and render a test picture",
+    "loadtest": "send posters and hostile pages to a service, and count what it leaves behind",
 }
 #: What a help shows: what is common, the settings alone, or everything.
 Detail = Literal["common", "settings", "all"]
 #: The flags that show more, and what they show.
 MORE: dict[str, tuple[Detail, str]] = {
-    "--help-settings": ("settings", "show the settings and leave"),
-    "--help-all": ("all", "show every option and setting and leave"),
+    "--help-settings": ("settings", "show the settings and exit"),
+    "--help-all": ("all", "show all options and settings and exit"),
 }
 
 

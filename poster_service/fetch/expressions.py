@@ -44,7 +44,7 @@ def check_expression(given: str) -> str:
     except re2.error as error:
         reason = error.args[0] if error.args else b""
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"is no regular expression of RE2: {quoted(text)}") from error
+        raise ValueError(f"is not a valid RE2 expression: {quoted(text)}") from error
     if size > MAX_INSTRUCTIONS:
         raise ValueError(f"is too large: {size} instructions of {MAX_INSTRUCTIONS}")
     return given

@@ -200,7 +200,7 @@ class Batches:
             except QueueUnavailable:
                 pass  # tried again when items end, and by the repair
             except Exception:
-                logger.exception("a batch cannot go on: %s", name)
+                logger.exception("a batch cannot continue: %s", name)
             finally:
                 self._tasks.pop(name, None)
 

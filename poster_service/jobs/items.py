@@ -258,9 +258,9 @@ class ItemReader:
             name = str(name)
         if not isinstance(name, str) or not ID.fullmatch(name):
             shown = json.dumps(given, ensure_ascii=False)[:40]
-            raise InvalidField.of(Fault("id", f"{shown} is not a name of an item", ID_ALLOWED))
+            raise InvalidField.of(Fault("id", f"{shown} is not a valid id", ID_ALLOWED))
         if not self._used.add(name):
-            raise InvalidField.of(Fault("id", f"{name} is the name of an earlier item", "a new id"))
+            raise InvalidField.of(Fault("id", f"{name} is the id of an earlier item", "a new id"))
         return name
 
     def _wrong(self, number: int, name: str, error: CallerError) -> WrongItem:

@@ -143,7 +143,7 @@ class JobQueue:
         for first in range(0, len(tickets), TICKETS_AT_ONCE):
             some = tickets[first : first + TICKETS_AT_ONCE]
             if not await self._do(partial(add, some=some)):
-                raise QueueUnavailable("the queue of jobs does not take more")
+                raise QueueUnavailable("the queue of jobs did not accept a job")
 
     async def cancel(self, ticket: str) -> None:
         """Cancel the task that runs for a ticket, in any process.

@@ -42,7 +42,7 @@ class WebhookCounters:
             "poster_webhook_attempts",
             'Attempts to deliver webhooks, by outcome: "ok", "refused" by another status than 2xx,'
             ' "gone" by status 410, "failed" without an answer, "denied" by the network policy,'
-            ' "unsigned" for want of a secret, "missing" where a result has expired.',
+            ' "unsigned" without a secret, "missing" if the result has expired.',
             ["outcome"],
             registry=registry,
         )

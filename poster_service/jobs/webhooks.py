@@ -71,7 +71,7 @@ class Webhooks:
             raise InvalidField.of(
                 Fault(
                     "webhook",
-                    "this service has no secret that signs for this caller",
+                    "this service has no webhook secret for this caller",
                     "nothing, or a secret in POSTER_WEBHOOK_SECRETS",
                 )
             )

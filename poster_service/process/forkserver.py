@@ -206,7 +206,9 @@ class ForkServer:
     def _failed(self) -> None:
         self._failures += 1
         if self._failures == PATIENCE:
-            logger.warning("shims cannot be forked here; each is run by path, for 5 ms more of CPU")
+            logger.warning(
+                "shims cannot be forked here; each is started as a program, for 5 ms more CPU"
+            )
             self.close()
 
     def _find_lost(self) -> int:
@@ -215,7 +217,7 @@ class ForkServer:
         With the server dead, or frozen with SIGKILL pending, it forks no other shim, so a shim that
         is not among our children does not exist.
         """
-        logger.warning("the server that forks shims did not answer; it is replaced")
+        logger.warning("the fork server did not answer; it is replaced")
         server = self.pid
         self.close()
         for child in psutil.Process().children():  # zombies too

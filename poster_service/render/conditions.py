@@ -87,8 +87,8 @@ def _incomplete(failed: Collection[MissingResource], unlisted: int) -> PosterErr
     more = len(failed) - len(named) + unlisted
     listed = ", ".join(named) + (f" and {more} more" if more else "")
     if any(one.verb == "denied" for one in failed):
-        return FetchDenied(f"the page asked for what it may not have: {listed}")
-    return FetchFailed(f"the page did not get what it asked for: {listed}")
+        return FetchDenied(f"the network policy denied requests of the page: {listed}")
+    return FetchFailed(f"subresources failed: {listed}")
 
 
 def _statuses(found: Mapping[str, int]) -> ResourceStatus:
@@ -96,7 +96,7 @@ def _statuses(found: Mapping[str, int]) -> ResourceStatus:
     named = [f"{url} ({status})" for url, status in [*found.items()][:MAX_NAMED]]
     more = len(found) - len(named)
     listed = ", ".join(named) + (f" and {more} more" if more else "")
-    error = ResourceStatus(f"the page got statuses of fail_on_status: {listed}")
+    error = ResourceStatus(f"responses have a status of fail_on_status: {listed}")
     error.found = tuple(found.items())
     return error
 

@@ -13,16 +13,10 @@ from pydantic import ValidationError
 
 from poster_service.errors import MOST_FAULTS, Fault
 from poster_service.quoting import quoted
-from poster_service.render.declaration import (
-    DEFAULT_FORMAT,
-    Entry,
-    Option,
-    OptionGroup,
-    declared_options,
-    entries_by_name,
-)
+from poster_service.render.declaration import DEFAULT_FORMAT, Option, OptionGroup, declared_options
 from poster_service.render.formats import OutputFormat
 from poster_service.render.json_schema import branches, listed, value_words
+from poster_service.render.option_list import Entry, entries_by_name
 from poster_service.render.other_names import meant
 from poster_service.similar import did_you_mean, nearest
 

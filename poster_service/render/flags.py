@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from poster_service.errors import OperatorError
-from poster_service.render.declaration import Entry, OptionGroup, entries
+from poster_service.render.declaration import OptionGroup
 from poster_service.render.json_schema import branches
+from poster_service.render.option_list import Entry, entries
 
 #: What tells the destination of an option's flag from all others.
 _PREFIX = "option:"

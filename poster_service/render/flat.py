@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from poster_service.errors import Fault, InvalidField
-from poster_service.render.declaration import Entry, OptionGroup, entries_by_name
+from poster_service.render.declaration import OptionGroup
+from poster_service.render.option_list import Entry, entries_by_name
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -69,7 +70,7 @@ def nested(flat: Pairs, most: int) -> dict[str, Any]:
             or last in at
         ):
             raise InvalidField.of(
-                Fault(name, "contradicts another name", f"each name once, up to {most} levels")
+                Fault(name, "conflicts with another name", f"each name once, up to {most} levels")
             )
         at[last] = value
     return data

@@ -19,6 +19,7 @@ from poster_service.browser.warm import WarmKey
 from poster_service.errors import Fault, InvalidField, RenderTimeout
 from poster_service.isolation import Isolation, is_laxer, up_to
 from poster_service.render import markdown_page
+from poster_service.render.device_options import DEFAULT_HEIGHT, DEFAULT_WIDTH
 from poster_service.render.formats import (
     LOSSY,
     MAX_AVIF_SIDE,
@@ -29,7 +30,7 @@ from poster_service.render.formats import (
 from poster_service.render.job import Deadline, RenderContext, RenderJob
 from poster_service.render.json_schema import listed
 from poster_service.render.markup import Templates
-from poster_service.render.options import DEFAULT_HEIGHT, DEFAULT_WIDTH, RenderOptions
+from poster_service.render.options import RenderOptions
 from poster_service.render.output_options import DEFAULT_QUALITY, Output, OutputOptions
 from poster_service.render.output_sizes import viewport_pixels
 from poster_service.render.outputs import naming_output

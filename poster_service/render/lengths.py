@@ -32,7 +32,7 @@ def css_pixels(given: object) -> object:
         return given
     found = _LENGTH.fullmatch(given) if len(given) <= 20 else None
     if found is None:
-        raise ValueError(f'"{quoted(given)}" is no length')
+        raise ValueError(f'"{quoted(given)}" is not a length')
     return float(found[1]) * UNITS[found[3] or ""]
 
 

@@ -44,13 +44,13 @@ def check_headers(given: dict[str, str]) -> dict[str, str]:
     if len(given) > MAX_HEADERS:
         raise ValueError(f"has more than {MAX_HEADERS} headers")
     if len({name.lower() for name in given}) < len(given):
-        raise ValueError("has a header twice: upper and lower case are the same")
+        raise ValueError("has the same header twice; case does not matter")
     if sum(len(name) + len(value) + 4 for name, value in given.items()) > MAX_HEADER_BYTES:
         raise ValueError(f"has more than {MAX_HEADER_BYTES} bytes")
     for name, value in given.items():
         lower = name.lower()
         if not TOKEN.fullmatch(name):
-            raise ValueError(f'"{quoted(name)}" is no name of a header')
+            raise ValueError(f'"{quoted(name)}" is not a header name')
         if lower in REFUSED_HEADERS or lower.startswith(REFUSED_PREFIXES):
             better = f"; use {INSTEAD[lower]}" if lower in INSTEAD else ""
             raise ValueError(f"{name} cannot be set{better}")
@@ -68,11 +68,11 @@ def check_referrer(given: str) -> str:
     try:
         url = URL(given)
     except ValueError:
-        raise ValueError(f'"{quoted(given)}" is no address') from None
+        raise ValueError(f'"{quoted(given)}" is not an address') from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f'"{quoted(given)}" is no http or https address')
+        raise ValueError(f'"{quoted(given)}" is not an http or https address')
     if url.raw_user is not None or url.raw_password is not None or url.raw_fragment:
-        raise ValueError("has a user or a fragment, which no referrer has")
+        raise ValueError("has a user or a fragment; a referrer has neither")
     return str(url)
 
 
@@ -99,7 +99,8 @@ class CookieOptions(OptionGroup):
     domain: Annotated[
         Annotated[str, Field(max_length=253, pattern=r"^\.?[A-Za-z0-9.:\[\]-]+$")] | None,
         Option(
-            "The host of the `url`, or a domain that it belongs to. Only that host gets it.",
+            "The host of the `url`, or a parent domain. Only the host of the `url` gets the"
+            " cookie.",
             allowed="the host of the url, or a domain above it",
             default="the host of the url",
         ),
@@ -107,17 +108,19 @@ class CookieOptions(OptionGroup):
     path: Annotated[
         str,
         Field(max_length=1_024, pattern=r"^/[ -:<-~]*$"),
-        Option("Path that it is for.", allowed="a path like /app"),
+        Option("Path of the requests that get it.", allowed="a path like /app"),
     ] = "/"
     secure: Annotated[bool, Option("Whether it is sent over https only.")] = False
     http_only: Annotated[bool, Option("Whether it is hidden from the page's scripts.")] = False
     same_site: Annotated[
         Literal["strict", "lax", "none"] | None,
-        Option("SameSite.", default="as the browser has it"),
+        Option("SameSite.", default="the browser's default"),
     ] = None
     expires: Annotated[
         Annotated[float, Field(ge=0, le=253_402_300_799)] | None,
-        Option("When it expires, in Unix time.", unit="seconds", default="with the render"),
+        Option(
+            "When it expires, in Unix time.", unit="seconds", default="at the end of the render"
+        ),
     ] = None
 
 
@@ -160,7 +163,11 @@ def wrong_cookies(cookies: tuple[CookieOptions, ...], url: str) -> Iterator[Faul
         is_above = host.endswith(f".{domain}") and "." in domain and not host[-1].isdigit()
         if domain != host and not is_above:
             field = f"cookies.{number}.domain"
-            yield Fault(field, "is not of the url", "the host of the url, or a domain above it")
+            yield Fault(
+                field,
+                "does not match the host of the url",
+                "the host of the url, or a domain above it",
+            )
 
 
 def cookies_of(cookies: tuple[CookieOptions, ...], url: str) -> tuple[Cookie, ...]:

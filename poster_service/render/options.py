@@ -1,21 +1,20 @@
 """The options of a render: the ONE place where an option is declared.
 
-To add an option, add a field here, and the code that does what it says (docs/contributing.md names
-the places). JSON, query, form, signed URL, command line, OpenAPI, error texts, the cache key and
-the docs' table read this declaration (declaration.py). Nothing here needs Chrome, Pillow or an HTTP
-library.
+To add an option, add a field here or in a base, `device_options.py` or `output_options.py`, and the
+code that does what it says (docs/contributing.md names the places). JSON, query, form, signed URL,
+command line, OpenAPI, error texts, the cache key and the docs' table read this declaration
+(option_list.py). Nothing here needs Chrome, Pillow or an HTTP library.
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from poster_service.browser.types import MAX_SIDE, Media, WaitUntil
+from poster_service.browser.types import WaitUntil
 from poster_service.isolation import Isolation
-from poster_service.quoting import quoted
 from poster_service.render.conditions import CONDITIONS, Condition, in_order
 from poster_service.render.declaration import Items, Option
+from poster_service.render.device_options import DeviceOptions
 from poster_service.render.download_name import MOST_BYTES, check_download_name
 from poster_service.render.network_options import (
     MAX_COOKIES,
@@ -46,120 +45,17 @@ from poster_service.render.request_options import (
 from poster_service.render.status_options import FailOnStatus
 from poster_service.render.storage_options import Destination, ObjectOptions
 
-DEFAULT_WIDTH = 750
-DEFAULT_HEIGHT = 1334
 #: A year, in seconds.
 MAX_TTL = 31_536_000
-Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
-#: The media features of CSS that Chrome emulates, each with its values (Media Queries 5).
-MEDIA_FEATURES: Mapping[str, tuple[str, ...]] = {
-    "prefers-color-scheme": ("light", "dark"),
-    "prefers-reduced-motion": ("reduce", "no-preference"),
-    "prefers-reduced-transparency": ("reduce", "no-preference"),
-    "prefers-contrast": ("more", "less", "custom", "no-preference"),
-    "forced-colors": ("active", "none"),
-    "color-gamut": ("srgb", "p3", "rec2020"),
-}
-#: What may stand in a header, as `User-Agent` does: visible ASCII and single spaces between.
-HEADER_WORDS = r"^[!-~]+( [!-~]+)*$"
-#: A language, and perhaps script, region and more (BCP 47).
-LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$"
-#: A name as of the tz database; it has nothing that leads out of a folder.
-ZONE_NAME = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
 
 
-def _known_features(given: dict[str, str]) -> dict[str, str]:
-    """The media features, if each is known and has one of its values; Chrome ignores others.
-
-    Raises:
-        ValueError: One is not, or has not; its text is for the caller.
-    """
-    for name, value in given.items():
-        values = MEDIA_FEATURES.get(name)
-        if values is None:
-            raise ValueError(f'"{quoted(name)}" is no media feature that can be set')
-        if value not in values:
-            raise ValueError(f'{name} cannot be "{quoted(value)}"')
-    return given
-
-
-class RenderOptions(OutputOptions):
+class RenderOptions(DeviceOptions):
     """How a picture is made of a source; every option has a default."""
 
-    width: Annotated[
-        Side | None,
-        Option(
-            "Viewport width in CSS pixels.",
-            default=f"{DEFAULT_WIDTH}, or the template's own",
-            begins="Device",
-        ),
-    ] = None
-    height: Annotated[
-        Side | None,
-        Option(
-            "Viewport height in CSS pixels.",
-            default=f"{DEFAULT_HEIGHT}, or the template's own",
-        ),
-    ] = None
-    device_scale_factor: Annotated[
-        float, Field(ge=0.1, le=5.0), Option("Device pixels per CSS pixel.")
-    ] = 1.0
-    mobile: Annotated[
-        bool,
-        Option(
-            "Lay the page out as a phone does: `<meta name=viewport>` counts, and a page without it"
-            " is 980 CSS pixels wide, shown smaller; a full page of it is that wide.",
-        ),
-    ] = False
-    touch: Annotated[
-        bool, Option("A touch screen: `pointer: coarse`, and `ontouchstart` in scripts.")
-    ] = False
-    media: Annotated[
-        Media | None,
-        Option("Media type of CSS.", default="screen, and print for a pdf"),
-    ] = None
-    media_features: Annotated[
-        Annotated[dict[str, str], AfterValidator(_known_features)],
-        Option(
-            "Media features of CSS, as in `prefers-color-scheme: dark`.",
-            allowed="; ".join(
-                f"{name}: {', '.join(values)}" for name, values in MEDIA_FEATURES.items()
-            ),
-        ),
-    ] = Field(default_factory=dict)
-    timezone: Annotated[
-        Annotated[str, Field(max_length=64, pattern=ZONE_NAME)] | None,
-        Option(
-            "Time zone of the page's scripts, as the tz database names it.",
-            allowed="a name like Asia/Tokyo or UTC",
-            default="the service's own",
-        ),
-    ] = None
-    locale: Annotated[
-        Annotated[str, Field(max_length=35, pattern=LANGUAGE_TAG)] | None,
-        Option(
-            "Language and region of the reader: how scripts write dates and numbers,"
-            " `navigator.language`, and Accept-Language of what the page fetches.",
-            allowed="a BCP 47 tag like de-DE",
-            default="Chrome's own",
-        ),
-    ] = None
-    user_agent: Annotated[
-        Annotated[str, Field(max_length=512, pattern=HEADER_WORDS)] | None,
-        Option(
-            "What the browser calls itself, in scripts and in what the page fetches.",
-            allowed="up to 512 characters of printable ASCII",
-            default="Chrome's own",
-        ),
-    ] = None
-    javascript: Annotated[
-        bool,
-        Option("Whether the page's scripts run. Without them `<noscript>` shows."),
-    ] = True
     headers: Annotated[
         Headers,
         Option(
-            "Headers sent to the origin of the `url`, and to no other.",
+            "Headers sent only to the origin of the `url`.",
             allowed=f"up to {MAX_HEADERS} names and values of {MAX_HEADER_BYTES} bytes in all,"
             " without those of the connection and those that have an option",
             sources=("url",),
@@ -171,8 +67,7 @@ class RenderOptions(OutputOptions):
     referrer: Annotated[
         Annotated[str, Field(max_length=2_000), AfterValidator(check_referrer)] | None,
         Option(
-            "Address that led to the `url`: `Referer` of the request for it, and"
-            " `document.referrer`.",
+            "Referrer of the `url`: `Referer` of its request, and `document.referrer`.",
             allowed="an http or https address of up to 2000 characters",
             sources=("url",),
         ),
@@ -180,8 +75,8 @@ class RenderOptions(OutputOptions):
     scoped_headers: Annotated[
         Scopes,
         Option(
-            "Headers for what the page requests at addresses that match, of any origin; after those"
-            " of `headers`, and instead of them where both have one.",
+            "Headers for requests of the page to addresses that match, of any origin; they"
+            " override `headers`.",
             allowed=f"a list of up to {MAX_SCOPES}, each with expression and headers",
             is_secret=True,
             sources=OWN_SOURCES,
@@ -191,7 +86,7 @@ class RenderOptions(OutputOptions):
         Items[CookieOptions],
         Field(max_length=MAX_COOKIES),
         Option(
-            "Cookies of the page, sent to the origin of the `url` only.",
+            "Cookies of the page, sent only to the origin of the `url`.",
             sources=("url",),
             is_secret=True,
         ),
@@ -199,7 +94,7 @@ class RenderOptions(OutputOptions):
     credentials: Annotated[
         Credentials | None,
         Option(
-            "User and password, sent to the origin of the `url` only (Basic).",
+            "User and password, sent only to the origin of the `url` (Basic authentication).",
             sources=("url",),
             is_content=True,
             is_secret=True,
@@ -207,20 +102,21 @@ class RenderOptions(OutputOptions):
     ] = None
     block: Annotated[
         Block | None,
-        Option("What the page may not load. It makes no warning, and fails no render."),
+        Option("What the page may not load. Blocked resources add no warning and fail no render."),
     ] = None
     allow: Annotated[
         Allow | None,
         Option(
-            "All that the page may load, apart from what `block` names; everything else is blocked"
-            " in the same way. It opens nothing that the network policy denies."
+            "The only resources that the page may load, except those that `block` names; all"
+            " others are blocked in the same way. It permits nothing that the network policy"
+            " denies."
         ),
     ] = None
     respond: Annotated[
         Responses,
         Option(
-            "Responses for requests of the page, which are then not fetched. `block` and `allow`"
-            " have precedence; the page itself is always loaded from where it is.",
+            "Responses to requests of the page, which are then not fetched. `block` and `allow`"
+            " have precedence; the page itself is always loaded from its own address.",
             allowed=RESPONSES_WORDS,
             sources=OWN_SOURCES,
         ),
@@ -228,16 +124,16 @@ class RenderOptions(OutputOptions):
     allow_error_status: Annotated[
         bool,
         Option(
-            "Render what the `url` answers with a status of 400 or more too, such as its own page"
-            " for 404.",
+            "Render the `url` even if it answers with a status of 400 or more, for instance its"
+            " page for 404.",
             sources=("url",),
         ),
     ] = False
     styles: Annotated[
         Insertions,
         Option(
-            "Style sheets for the page, there before its first script; each is the last of the"
-            " page's own.",
+            "Style sheets for the page, in place before its first script; they come last in the"
+            " cascade of the page's author styles.",
             allowed=INSERTIONS_ALLOWED,
             sources=OWN_SOURCES,
             begins="Page",
@@ -255,7 +151,7 @@ class RenderOptions(OutputOptions):
     ] = ()
     hide: Annotated[
         Annotated[Items[Selector], Field(max_length=50)],
-        Option("CSS selectors of what is not displayed, as if it had `display: none`."),
+        Option("CSS selectors of elements to hide, as with `display: none`."),
     ] = ()
     freeze: Annotated[
         bool,
@@ -275,20 +171,21 @@ class RenderOptions(OutputOptions):
     wait_until: Annotated[
         WaitUntil,
         Option(
-            "When the page counts as loaded: all of it, its document only, or when for 500 ms no"
-            " request (0), or at most two (2), have been under way.",
+            "When the page counts as loaded: completely (load), its document is parsed"
+            " (domcontentloaded), or for 500 ms no request (networkidle0) or at most two"
+            " (networkidle2) were in progress.",
             begins="Waiting",
         ),
     ] = "load"
     wait_for: Annotated[
         WaitFor | None,
-        Option("What the page must have or say before the picture is taken: all that is given."),
+        Option("Conditions that must all hold before the picture is taken."),
     ] = None
     delay_ms: Annotated[
         int,
         Field(ge=0),
         Option(
-            "Time to wait after all else, in milliseconds.",
+            "Time to wait after all other waits, in milliseconds.",
             unit="milliseconds",
             limit="max_timeout_ms",
         ),
@@ -296,14 +193,14 @@ class RenderOptions(OutputOptions):
     on_timeout: Annotated[
         OnTimeout,
         Option(
-            "What becomes of a page whose time is nearly up: an error, or a picture of what is"
-            " there, with a warning."
+            "What happens when a page is not ready in time: an error, or a picture of the page as"
+            " it is, with a warning."
         ),
     ] = "error"
     timeout_ms: Annotated[
         Annotated[int, Field(ge=100)] | None,
         Option(
-            "Time for the whole render, waiting included, in milliseconds.",
+            "Time for the whole render, including its wait in the queue, in milliseconds.",
             default="the service's own",
             unit="milliseconds",
             limit="max_timeout_ms",
@@ -314,27 +211,29 @@ class RenderOptions(OutputOptions):
         bool,
         Option(
             "Fail the render if a subresource of the page fails: the same as `subresource` in"
-            " `fail_on`. Without it the picture is made and X-Render-Warnings lists what failed.",
+            " `fail_on`. Without it the page is rendered, and X-Render-Warnings lists what"
+            " failed.",
             begins="Failing",
         ),
     ] = False
     fail_on: Annotated[
         Annotated[Items[Condition], Field(max_length=len(CONDITIONS)), AfterValidator(in_order)],
         Option(
-            "Fail the render on each of these: any subresource that fails, one that was not fetched"
-            " at all, one answered with a status of 400 to 499 or of 500 to 599, an error of the"
-            " page's scripts, a character that no font has."
+            "Conditions on which the render fails: a subresource failed (subresource), was not"
+            " fetched at all (not_fetched), was answered with a status of 400 to 499 (http_4xx)"
+            " or 500 to 599 (http_5xx); a script of the page failed (script_error); no font has a"
+            " character (missing_glyph)."
         ),
     ] = ()
     fail_on_status: Annotated[
         FailOnStatus | None,
-        Option("Statuses of HTTP on which the render fails, one by one."),
+        Option("HTTP statuses on which the render fails."),
     ] = None
     isolation: Annotated[
         Isolation | None,
         Option(
-            "What the render may share with others, at most: a level as strict as the service's own"
-            " for this page, or stricter. X-Isolation says what it was.",
+            "What the render may share with others at most: the service's level for this page, or"
+            " a stricter one. X-Isolation has the level of the render.",
             default="the service's own",
             changes_output=False,
             begins="Isolation, cache, delivery",
@@ -344,8 +243,8 @@ class RenderOptions(OutputOptions):
         Annotated[int, Field(ge=0, le=MAX_TTL)] | None,
         Option(
             "Seconds for which equal requests may get the same picture from the cache, even if"
-            " the page runs scripts or fetched what may change; 0 is never.",
-            default="as long as the page is sure to look the same",
+            " the page runs scripts or its resources may change; 0 switches the cache off.",
+            default="as long as the page is certain to look the same",
             unit="seconds",
             changes_output=False,
         ),
@@ -378,7 +277,7 @@ class RenderOptions(OutputOptions):
     destination: Annotated[
         Destination | None,
         Option(
-            "An address to which the result is sent; answered is what is known of it, as JSON.",
+            "An address to which the result is sent; the answer is its metadata as JSON.",
             excludes=("outputs",),
             changes_output=False,
             is_secret=True,
@@ -388,8 +287,8 @@ class RenderOptions(OutputOptions):
         Annotated[Items[Output], Field(min_length=1, max_length=MAX_OUTPUTS), AfterValidator(named)]
         | None,
         Option(
-            "Several pictures or PDFs of the page, which is loaded once; answered as"
-            " multipart/mixed, or as application/zip or application/json, by Accept.",
+            "Several pictures or PDFs of the page, which is loaded once; the answer is"
+            " multipart/mixed, application/zip or application/json, by Accept.",
             allowed=f"a list of 1 to {MAX_OUTPUTS}, each an object of name and the options of one"
             " picture; one pdf with full_page at most",
             replaces=tuple(OutputOptions.model_fields),

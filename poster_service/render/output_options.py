@@ -33,12 +33,14 @@ Background = Annotated[str, Field(pattern=r"^(transparent|#[0-9a-fA-F]{6})$")]
 class Clip(OptionGroup):
     """A rectangle of the document."""
 
-    x: Annotated[Place, Option("Left edge, in CSS pixels from that of the document.")] = 0.0
-    y: Annotated[Place, Option("Upper edge, in CSS pixels from that of the document.")] = 0.0
+    x: Annotated[Place, Option("Left edge in the document, in CSS pixels.")] = 0.0
+    y: Annotated[Place, Option("Upper edge in the document, in CSS pixels.")] = 0.0
     width: Annotated[Length, Option("Width in CSS pixels.")]
     height: Annotated[Length, Option("Height in CSS pixels.")]
     scale: Annotated[
-        float, Field(ge=0.1, le=5.0), Option("Enlarges the picture, beside device_scale_factor.")
+        float,
+        Field(ge=0.1, le=5.0),
+        Option("Scale of the picture, multiplied by device_scale_factor."),
     ] = 1.0
 
 
@@ -49,8 +51,8 @@ class OutputOptions(OptionGroup):
         OutputFormat,
         Option(
             "Encoding of the answer. avif takes the most time and the fewest bytes. html is the"
-            " page's document, elements is JSON of what `elements` match, both as they are when a"
-            " picture would be taken.",
+            " page's document, elements is JSON of what `elements` match, both at the moment when"
+            " a picture would be taken.",
             value_needs={"elements": ("elements",)},
             begins="Picture",
         ),
@@ -87,7 +89,7 @@ class OutputOptions(OptionGroup):
         int,
         Field(ge=0, le=200),
         Option(
-            "What is around the element of `selector`, on each side.",
+            "Space around the element of `selector`, on each side.",
             unit="CSS pixels",
             formats=PICTURES,
             needs=("selector",),
@@ -104,7 +106,7 @@ class OutputOptions(OptionGroup):
     background: Annotated[
         Background | None,
         Option(
-            "Colour under the page: `transparent`, or `#rrggbb`.",
+            "Colour behind the page: `transparent`, or `#rrggbb`.",
             allowed="transparent or #rrggbb",
             default="transparent for png, webp and avif, white for jpeg and pdf",
             formats=PAINTED,
@@ -118,8 +120,8 @@ class OutputOptions(OptionGroup):
     elements: Annotated[
         Annotated[Items[Selector], Field(max_length=MAX_SELECTORS)],
         Option(
-            "CSS selectors of elements: the answer has the text, the HTML, the attributes and the"
-            " place of each that matches.",
+            "CSS selectors of elements: the answer has the text, HTML, attributes and box of each"
+            " match.",
             allowed=f"a list of 1 to {MAX_SELECTORS}, each a CSS selector of up to 1000 characters",
             formats=("elements",),
         ),
@@ -146,16 +148,16 @@ class Output(OutputOptions):
     name: Annotated[
         Annotated[str, Field(pattern=OUTPUT_NAME)] | None,
         Option(
-            "Its name in the answer, by which files are called too.",
-            allowed="up to 64 of a-z, 0-9, _ and -, the first a letter or digit; none twice",
-            default="its place, from 1",
+            "Its name in the answer, and the name of its file.",
+            allowed="up to 64 of a-z, 0-9, _ and -, the first a letter or digit; unique",
+            default="its number, from 1",
         ),
     ] = None
     device_scale_factor: Annotated[
         Annotated[float, Field(ge=0.1, le=5.0)] | None,
         Option(
-            "Device pixels of the picture per CSS pixel. The page is not laid out again: to its"
-            " scripts and media queries it has the page's own.",
+            "Device pixels of the picture per CSS pixel. The layout does not change, and the"
+            " page's scripts and media queries see the page's own factor.",
             formats=PICTURES,
             default="the page's",
         ),
@@ -174,7 +176,7 @@ def named(given: tuple[Output, ...]) -> tuple[Output, ...]:
     )
     names = [str(one.name) for one in named]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"two have the name {twice[0]}")
+        raise ValueError(f"two outputs have the name {twice[0]}")
     if sum(one.format == "pdf" and one.full_page for one in named) > 1:
-        raise ValueError("two are a pdf with full_page, for which the page is changed")
+        raise ValueError("two outputs are a pdf with full_page")
     return named

@@ -39,9 +39,9 @@ def _fetchable(address: str) -> str:
     try:
         scheme = urlsplit(address).scheme
     except ValueError:
-        raise ValueError(f'"{quoted(address)}" is no address') from None
+        raise ValueError(f'"{quoted(address)}" is not an address') from None
     if scheme not in ("", "http", "https"):
-        raise ValueError(f'cannot be fetched by "{quoted(scheme)}"')
+        raise ValueError(f'the scheme "{quoted(scheme)}" cannot be fetched')
     return address
 
 
@@ -52,13 +52,13 @@ class Insertion(OptionGroup):
 
     content: Annotated[
         Annotated[str, Field(min_length=1)] | None,
-        Option("The text itself.", allowed="text, not empty", excludes=("url",), is_content=True),
+        Option("The text.", allowed="text, not empty", excludes=("url",), is_content=True),
     ] = None
     url: Annotated[
         Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_fetchable)] | None,
         Option(
             "Its address.",
-            allowed="an address by http or https, or the path of a file that came with the page",
+            allowed="an http or https address, or the path of a file sent with the page",
         ),
     ] = None
 
@@ -71,7 +71,7 @@ def _fitting(given: tuple[Insertion, ...]) -> tuple[Insertion, ...]:
     """
     size = sum(len(one.content.encode()) for one in given if one.content)
     if size > MAX_INSERTED_BYTES:
-        raise ValueError(f"has contents of {size} bytes")
+        raise ValueError(f"contents have {size} bytes together")
     return given
 
 
@@ -89,16 +89,16 @@ class WaitFor(OptionGroup):
     state: Annotated[
         ElementState,
         Option(
-            "What the selector's elements must be: one of them in the document, one of them"
-            " visible, or none of them visible.",
+            "State of the selector's elements: attached, one is in the document; visible, one is"
+            " visible; hidden, none is visible.",
             needs=("selector",),
         ),
     ] = "visible"
     expression: Annotated[
         Annotated[str, Field(min_length=1, max_length=8_000)] | None,
         Option(
-            "JavaScript that is asked again and again until it is truthy; a promise is awaited, a"
-            " function called.",
+            "JavaScript expression that is evaluated repeatedly until it is truthy; a promise is"
+            " awaited, a function called.",
             allowed="text of up to 8000 characters, not empty",
             around_excludes=("javascript",),
             around_sources=OWN_SOURCES,
@@ -108,8 +108,8 @@ class WaitFor(OptionGroup):
     event: Annotated[
         Annotated[str, Field(pattern=EVENT_NAME)] | None,
         Option(
-            "Name of an event that the page dispatches on its window or document, from its start"
-            " on, or of a property of its window that it sets to true.",
+            "Name of an event that the page dispatches on its window or document at any time"
+            " since its start, or of a property of its window that becomes true.",
             allowed="a name like posterReady or app:ready",
             around_excludes=("javascript",),
         ),
@@ -117,10 +117,10 @@ class WaitFor(OptionGroup):
     timeout_ms: Annotated[
         Annotated[int, Field(ge=1)] | None,
         Option(
-            "Time for all of it, in milliseconds. Past it the render fails, or goes on with"
-            " `on_timeout: capture`.",
+            "Time for all conditions to hold, in milliseconds; then the render fails, or goes on"
+            " with `on_timeout: capture`.",
             unit="milliseconds",
-            default="what is left of the render's",
+            default="the remaining time of the render",
             limit="max_timeout_ms",
         ),
     ] = None

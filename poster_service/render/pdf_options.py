@@ -72,7 +72,7 @@ def _date(given: str) -> str:
     try:
         moment_of(given)
     except (ValueError, OverflowError):
-        raise ValueError(f'"{quoted(given)}" is no date of ISO 8601') from None
+        raise ValueError(f'"{quoted(given)}" is not an ISO 8601 date') from None
     return given
 
 
@@ -113,8 +113,8 @@ class Metadata(OptionGroup):
         Annotated[str, Field(max_length=40), AfterValidator(_date)] | None,
         Option(
             "Time of creation, and of the last change.",
-            allowed="a date or time as of ISO 8601, like 2026-01-31T09:30:00+01:00; in UTC if it"
-            " names no offset",
+            allowed="an ISO 8601 date or time like 2026-01-31T09:30:00+01:00; UTC if it has no"
+            " offset",
             default="now",
         ),
     ] = None
@@ -130,8 +130,8 @@ class PdfOptions(OptionGroup):
         ]
         | None,
         Option(
-            "Size of the sheets, by name or by its sides. The page's own `@page { size: ... }` has"
-            " precedence, unless `prefer_css_page_size` is false.",
+            "Size of the sheets, a name or width and height. The page's own `@page { size: ... }`"
+            " has precedence, unless `prefer_css_page_size` is false.",
             allowed=f"{', '.join(get_args(PaperName))}, or an object of width and height",
             default="the size of the viewport",
             around_excludes=SHEETS_ONLY,
@@ -140,23 +140,25 @@ class PdfOptions(OptionGroup):
     landscape: Annotated[
         bool,
         Option(
-            "Turn the sheets: width and height change places. `@page { size: ... }` of the page"
-            " says by itself how its sheets lie.",
+            "Turn the sheets: swap width and height. A `@page { size: ... }` of the page has"
+            " precedence.",
             around_excludes=SHEETS_ONLY,
         ),
     ] = False
     margin: Annotated[
         Margin | None,
         Option(
-            "Margins of the sheets, where `@page` of the page sets none; with `full_page` they are"
-            " around the page on its one sheet, which is larger by them.",
+            "Margins of the sheets, unless the page's `@page` sets them; with `full_page` they"
+            " are added around the page on its one sheet.",
             default="0 on each side",
         ),
     ] = None
     scale: Annotated[
         float,
         Field(ge=0.1, le=2.0),
-        Option("Size of what is printed; sheets and margins stay.", around_excludes=SHEETS_ONLY),
+        Option(
+            "Scale of the content; sheets and margins do not change.", around_excludes=SHEETS_ONLY
+        ),
     ] = 1.0
     print_background: Annotated[
         bool, Option("Print background colours and pictures, also of the sheets themselves.")
@@ -164,8 +166,8 @@ class PdfOptions(OptionGroup):
     pages: Annotated[
         Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_page_ranges)] | None,
         Option(
-            "The pages to print. What is beyond the last page is left out; if nothing is left, the"
-            " render fails.",
+            "The pages to print. Numbers beyond the last page are ignored; if no page is left,"
+            " the render fails.",
             allowed='pages and ranges as in "1-3,5", "2-" or "-4"',
             default="all",
             around_excludes=SHEETS_ONLY,
@@ -175,8 +177,8 @@ class PdfOptions(OptionGroup):
         Template | None,
         Option(
             "HTML at the top of each sheet, in its margin. Elements of the classes pageNumber,"
-            " totalPages, title, date and url are filled in. Pictures are fetched as those of the"
-            " page; scripts do not run, and fonts must be installed.",
+            " totalPages, title, date and url are filled in. Pictures are fetched like those of"
+            " the page; scripts do not run, and fonts must be installed.",
             allowed=TEMPLATE_WORDS,
             is_content=True,
             around_excludes=SHEETS_ONLY,
@@ -194,7 +196,8 @@ class PdfOptions(OptionGroup):
     skip_first: Annotated[
         bool,
         Option(
-            "Leave the first page of the document without header and footer. It is printed twice.",
+            "Omit header and footer on the first page of the document, which is printed twice for"
+            " this.",
             needs_one_of=("header", "footer"),
             around_excludes=SHEETS_ONLY,
         ),
@@ -202,8 +205,8 @@ class PdfOptions(OptionGroup):
     prefer_css_page_size: Annotated[
         bool,
         Option(
-            "Whether the size in `@page` of the page has precedence over `paper`. If not, what"
-            " `@page` says of orientation still turns the sheets.",
+            "Whether the size in the page's `@page` has precedence over `paper`. If not, an"
+            " orientation in `@page` still turns the sheets.",
             around_excludes=SHEETS_ONLY,
         ),
     ] = True
@@ -216,7 +219,8 @@ class PdfOptions(OptionGroup):
         Option("An outline (bookmarks) of the page's headings.", excludes=("tagged",)),
     ] = False
     metadata: Annotated[
-        Metadata | None, Option("What the PDF says of itself, beside what Chrome writes.")
+        Metadata | None,
+        Option("Document properties of the PDF, in addition to those that Chrome writes."),
     ] = None
 
 
@@ -286,7 +290,7 @@ def _check_area(sides: tuple[float, float], margin: Margin) -> None:
         raise InvalidField.of(
             Fault(
                 "pdf.margin",
-                f"leaves nothing of a sheet of {across:g} x {down:g} CSS pixels",
+                f"leaves no room on a sheet of {across:g} x {down:g} CSS pixels",
                 f"left and right, top and bottom that leave at least {SMALLEST_AREA} CSS pixel",
             )
         )

@@ -162,8 +162,8 @@ class Renderer:
     def too_late(self, deadline: Deadline) -> RenderTimeout:
         """The error of a render whose time was up while the page was painted."""
         return RenderTimeout(
-            f"the render was not done in {deadline.milliseconds} ms; more can be asked for with"
-            f" timeout_ms, up to {self._limits.max_timeout_ms}"
+            f"the render was not done in {deadline.milliseconds} ms; timeout_ms may be up to"
+            f" {self._limits.max_timeout_ms}"
         )
 
     def _route(

@@ -66,18 +66,21 @@ class Block(OptionGroup):
     types: Annotated[
         Types,
         Option(
-            "Kinds of resources. `document` is a frame's; the page itself is always loaded."
-            " `xhr` and `fetch` are one: all that scripts ask for as data."
+            "Types of resources. `document` is that of a frame; the page itself is always loaded."
+            " `xhr` and `fetch` are equivalent: data that scripts request."
         ),
     ] = ()
     patterns: Annotated[
         Patterns,
-        Option("Addresses, whole, in which `*` stands for any characters: `*://ads.example/*`."),
+        Option(
+            "Patterns that match whole addresses; `*` stands for any characters:"
+            " `*://ads.example/*`."
+        ),
     ] = ()
     expressions: Annotated[
         Expressions,
         Option(
-            "The same by regular expressions, each of which may match any part of an address:"
+            "The same as regular expressions, which may match any part of an address:"
             r" `^https?://ads\.`.",
             allowed=EXPRESSIONS_WORDS,
         ),
@@ -91,7 +94,7 @@ class Allow(OptionGroup):
 
     types: Annotated[
         Types,
-        Option("Kinds of resources, as in `block.types`; all kinds if it is empty."),
+        Option("Types of resources, as in `block.types`; all types if it is empty."),
     ] = ()
     patterns: Annotated[
         Patterns,
@@ -100,8 +103,8 @@ class Allow(OptionGroup):
     expressions: Annotated[
         Expressions,
         Option(
-            "Regular expressions, as in `block.expressions`. An address must match one of these or"
-            " of `allow.patterns`, if there are any.",
+            "Regular expressions, as in `block.expressions`. If this or `allow.patterns` is set,"
+            " an address must match one of either.",
             allowed=EXPRESSIONS_WORDS,
         ),
     ] = ()
@@ -119,7 +122,7 @@ def _response_headers(given: dict[str, str]) -> dict[str, str]:
         raise ValueError(f"has more than {MAX_HEADER_BYTES} bytes")
     for name, value in given.items():
         if not TOKEN.fullmatch(name):
-            raise ValueError(f'"{quoted(name)}" is no name of a header')
+            raise ValueError(f'"{quoted(name)}" is not a header name')
         if name.lower() in HOP_BY_HOP:
             raise ValueError(f"{name} cannot be set")
         if not HEADER_VALUE.fullmatch(value):
@@ -133,8 +136,8 @@ class CannedResponse(OptionGroup):
     expression: Annotated[
         Expression,
         Option(
-            "Which addresses get it: those of which it matches any part. The first response that"
-            " fits is given.",
+            "Addresses that get this response: those of which the expression matches any part."
+            " The first response that matches is used.",
             allowed=EXPRESSION_WORDS,
         ),
     ]
@@ -152,11 +155,11 @@ class CannedResponse(OptionGroup):
         Option("Its media type.", allowed="a media type like image/svg+xml"),
     ] = None
     body: Annotated[
-        str, Option("Its body, as text or in base64 as `encoding` says.", is_content=True)
+        str, Option("Its body, as text or in base64 according to `encoding`.", is_content=True)
     ] = ""
     encoding: Annotated[
         Literal["text", "base64"],
-        Option("How `body` is written: as text, which is sent in UTF-8, or in base64."),
+        Option("Encoding of `body`: text, which is sent in UTF-8, or base64."),
     ] = "text"
 
     def content(self) -> bytes:
@@ -183,7 +186,7 @@ def _fitting(given: tuple[CannedResponse, ...]) -> tuple[CannedResponse, ...]:
             raise ValueError(f"the body of response {place} is not base64") from error
     size = sum(len(one.body.encode()) for one in given)
     if size > MAX_RESPONSE_BYTES:
-        raise ValueError(f"has bodies of {size} bytes")
+        raise ValueError(f"bodies have {size} bytes together")
     check_all([one.expression for one in given])
     return given
 
@@ -202,8 +205,8 @@ class ScopedHeaders(OptionGroup):
     expression: Annotated[
         Expression,
         Option(
-            "Which addresses get them. It may match any part of an address, so begin it with the"
-            r" origin: `^https://api\.example/`.",
+            "Addresses that get the headers. It may match any part of an address, so begin it"
+            r" with the origin: `^https://api\.example/`.",
             allowed=EXPRESSION_WORDS,
         ),
     ]

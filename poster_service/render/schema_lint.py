@@ -108,7 +108,7 @@ def _wrong_type(given: object) -> str:
     if isinstance(wrong, str):
         other = OTHER_TYPES.get(wrong.lower()) or nearest(wrong, TYPES)
         near = f'; did you mean "{other}"?' if other else ""
-    return f"{shown} is no type; allowed: {listed(TYPES, 'or')}{near}"
+    return f"{shown} is not a type; allowed: {listed(TYPES, 'or')}{near}"
 
 
 def lint(schema: Mapping[str, Any]) -> Iterator[Note]:
@@ -158,13 +158,13 @@ def _unknown_keyword(path: Path, keyword: str, value: object) -> Note:
     if keyword in ELSEWHERE:
         return Note("error", path, f"{shown} has no effect: {ELSEWHERE[keyword]}")
     if hint := did_you_mean(keyword, KEYWORDS, "`"):
-        return Note("error", path, f"{shown} is no keyword and has no effect{hint}")
+        return Note("error", path, f"{shown} is not a keyword and has no effect{hint}")
     if keyword.startswith("x-"):
         return Note("warning", path, f"{shown} has no effect here: {ABOUT} is read, nothing else")
     if isinstance(value, Mapping):
-        what = "is no keyword and has no effect: put a field of the data into `properties`"
+        what = "is not a keyword and has no effect: put a field of the data into `properties`"
         return Note("error", path, f"{shown} {what}")
-    return Note("warning", path, f"{shown} is no keyword of JSON Schema and has no effect")
+    return Note("warning", path, f"{shown} is not a keyword of JSON Schema and has no effect")
 
 
 def _required(path: Path, node: Mapping[str, Any]) -> Iterator[Note]:

@@ -34,7 +34,7 @@ class Html(OptionGroup):
         str,
         Field(min_length=1),
         Option(
-            "The page itself; this, `template`, `url` or `markdown`.",
+            "The page as HTML. A request has one of `html`, `template`, `url` and `markdown`.",
             allowed="a string that is not empty",
             is_content=True,
         ),
@@ -55,14 +55,14 @@ class Template(OptionGroup):
         str,
         Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$"),
         Option(
-            "Name of a template; see GET /templates.",
+            "Name of a template, as in GET /templates.",
             allowed="the name of a template, see GET /templates",
         ),
     ]
     data: Annotated[
         dict[str, Any] | None,
         Option(
-            "The template's data; must fit its schema.",
+            "Data of the template, valid by its schema.",
             allowed="an object that fits the template's schema",
             is_content=True,
         ),
@@ -83,8 +83,8 @@ class Markdown(OptionGroup):
         str,
         Field(min_length=1, max_length=MAX_MARKDOWN),
         Option(
-            "A page in Markdown (CommonMark, tables, strikethrough), in a plain style sheet. HTML"
-            " inside is HTML.",
+            "A page in Markdown (CommonMark, tables, strikethrough), with a plain style sheet."
+            " HTML inside stays HTML.",
             allowed=f"a string of up to {MAX_MARKDOWN} characters that is not empty",
             is_content=True,
         ),
@@ -109,7 +109,7 @@ def _http_address(url: str) -> str:
     if "@" in authority:
         raise ValueError("has a user or password in it; use credentials")
     if not authority or authority.startswith(":"):
-        raise ValueError("names no host")
+        raise ValueError("has no host")
     if not authority.isascii():
         url = f"{scheme}://{_ascii(authority)}{rest.removeprefix(authority)}"
     if not origin_of(url):
@@ -140,7 +140,7 @@ class Url(OptionGroup):
         Annotated[str, Field(max_length=MAX_URL, pattern=NO_SPACES), AfterValidator(_http_address)],
         Option(
             "Address of a page on the web. It is loaded at that address, redirects are followed,"
-            " and the network policy counts for it and for each of them.",
+            " and the network policy applies to each of them.",
             allowed=f"an http or https address of up to {MAX_URL} characters",
             is_content=True,
         ),

@@ -33,8 +33,8 @@ class FailOnStatus(OptionGroup):
         Items[Status],
         Field(max_length=MAX_STATUSES),
         Option(
-            "Statuses of the `url` itself, where its redirects end. Those of 400 or more fail"
-            " anyway, unless `allow_error_status` is set.",
+            "Statuses of the `url` itself, after all redirects. 400 and above fail anyway, unless"
+            " `allow_error_status` is set.",
             allowed=STATUS_WORDS,
             around_sources=("url",),
         ),
@@ -43,7 +43,7 @@ class FailOnStatus(OptionGroup):
         Items[Status],
         Field(max_length=MAX_STATUSES),
         Option(
-            "Statuses of what the page loads from the web.",
+            "Statuses of responses to the page's requests.",
             allowed=STATUS_WORDS,
         ),
     ] = ()
@@ -51,7 +51,7 @@ class FailOnStatus(OptionGroup):
         Items[Annotated[str, Field(max_length=253, pattern=HOST)]],
         Field(max_length=MAX_HOSTS),
         Option(
-            "Hosts whose `resources` do not count; each with all hosts below it.",
+            "Hosts to which `resources` does not apply; each includes its subdomains.",
             allowed=f"up to {MAX_HOSTS} host names",
             needs=("resources",),
         ),

@@ -37,7 +37,7 @@ def check_object_name(given: str, *, placeholders: Sequence[str] = PLACEHOLDERS)
     plain = _PLACEHOLDER.sub("x", given)
     steps = plain.split("/")
     if not _NAME.fullmatch(plain) or any(step in ("", ".", "..") for step in steps):
-        raise ValueError(f'"{quoted(given)}" is no name of an object')
+        raise ValueError(f'"{quoted(given)}" is not an object name')
     return given
 
 
@@ -53,7 +53,7 @@ def sendable(address: str) -> str:
     except ValueError:
         is_web = False
     if not is_web:
-        raise ValueError("is no address by http or https")
+        raise ValueError("is not an http or https address")
     if split.username is not None or split.password is not None:
         raise ValueError("has a user or a password; use headers")
     return address
@@ -66,11 +66,11 @@ class ObjectOptions(OptionGroup):
         Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(check_object_name)]
         | None,
         Option(
-            "Its name below the caller's own folder; `{digest}`, `{extension}`, `{output}` and"
+            "Its name in the caller's own folder; `{digest}`, `{extension}`, `{output}` and"
             " `{date}` stand for the SHA-256 of the bytes, the format, the output's name and the"
-            " day in UTC. An object of that name is replaced.",
-            allowed="a path of letters, digits and _.=@- with / between steps",
-            default="the digest of bytes and headers, and the format, where all callers share it",
+            " date in UTC. An existing object of that name is replaced.",
+            allowed="a path of letters, digits and _.=@- with / between its parts",
+            default="the digest of bytes and headers, and the format, shared by all callers",
         ),
     ] = None
     cache_control: Annotated[
@@ -78,15 +78,15 @@ class ObjectOptions(OptionGroup):
         Option(
             "Cache-Control with which the object store serves it.",
             allowed="up to 200 characters of printable ASCII",
-            default="a year where the digest is in the name, else none",
+            default="a year if the name has the digest, else none",
         ),
     ] = None
     url_seconds: Annotated[
         Annotated[int, Field(ge=1, le=MAX_URL_SECONDS)] | None,
         Option(
-            "How long its address is good, where the address is presigned.",
+            "How long a presigned address of it is valid.",
             unit="seconds",
-            default="as POSTER_STORAGE_URL_SECONDS has it",
+            default="POSTER_STORAGE_URL_SECONDS",
         ),
     ] = None
 
@@ -99,8 +99,8 @@ class Destination(OptionGroup):
         Field(min_length=1, max_length=8_000),
         AfterValidator(sendable),
         Option(
-            "Address that takes the result by PUT, such as a presigned one. The network policy"
-            " holds for it.",
+            "Address that accepts the result by PUT, such as a presigned one. The network policy"
+            " applies to it.",
             allowed="an address by http or https",
             is_content=True,
         ),
@@ -108,8 +108,8 @@ class Destination(OptionGroup):
     headers: Annotated[
         Headers,
         Option(
-            "Headers sent with it, beside Content-Type and Content-Length.",
-            allowed="names and values, without those of the connection",
+            "Headers sent with it, in addition to Content-Type and Content-Length.",
+            allowed="names and values, except those of the connection",
             is_content=True,
         ),
     ] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2 import Environment, TemplateNotFound, nodes
+from jinja2 import Environment, TemplateNotFound
 
 from poster_service.errors import Fault, InvalidData, InvalidField, PageFailed
 from poster_service.isolation import Isolation
@@ -35,6 +35,7 @@ from poster_service.render.request import Asset
 from poster_service.render.schema import check_data
 from poster_service.render.schema_lint import schema_faults
 from poster_service.render.template_lint import check_contexts
+from poster_service.render.template_syntax import constant_includes, depends_on_data_only
 from poster_service.render.warm_fit import obstacle_among
 
 PAGE, SCHEMA, SAMPLE = FILES = "poster.html", "schema.json", "sample.json"
@@ -267,7 +268,7 @@ class Reader:
             at = pending.pop()
             tree = self._environment.parse(self.sources.texts[at])
             self._is_pure &= depends_on_data_only(tree)
-            for node, names in _constant_includes(tree):
+            for node, names in constant_includes(tree):
                 try:
                     found = self._environment.select_template(names).name or ""
                 except TemplateNotFound as error:
@@ -334,47 +335,6 @@ def _rename_hint(wanted: str, there: Mapping[str, object]) -> str:
         if name.lower() == wanted or name.lower() in others:
             return f": rename `{name}` to `{wanted}`"
     return "" if wanted == PAGE else f": a template has {PAGE}, {SCHEMA} and {SAMPLE}"
-
-
-def depends_on_data_only(tree: nodes.Template) -> bool:
-    """Whether what a template makes depends on its data and constants only.
-
-    In the sandbox chance comes from a filter and from a function of Jinja2's own; `map` takes the
-    name of a filter. What a name that is known only at run time includes is not looked at.
-    """
-    for one in tree.find_all(nodes.Filter):
-        mapped = one.args[:1] if one.name == "map" else []
-        if one.name == "random" or not all(isinstance(each, nodes.Const) for each in mapped):
-            return False
-    if any(one.value == "random" for one in tree.find_all(nodes.Const)):
-        return False
-    if any(one.name == "lipsum" for one in tree.find_all(nodes.Name)):
-        return False
-    kinds = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
-    return all(_is_constant(one.template) for one in tree.find_all(kinds))  # type: ignore[attr-defined]
-
-
-def _is_constant(node: nodes.Expr) -> bool:
-    try:
-        node.as_const()
-    except nodes.Impossible:
-        return False
-    return True
-
-
-def _constant_includes(tree: nodes.Node) -> Iterator[tuple[nodes.Node, list[str]]]:
-    """Each tag that names other templates by constants, of which one must exist."""
-    kinds = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
-    for node in tree.find_all(kinds):
-        if getattr(node, "ignore_missing", False):
-            continue
-        try:
-            value = node.template.as_const()  # type: ignore[attr-defined]
-        except nodes.Impossible:  # known only when it runs
-            continue
-        names = [value] if isinstance(value, str) else list(value or ())
-        if names and all(isinstance(name, str) for name in names):
-            yield node, names
 
 
 def _path_of(field: str, data: object) -> JsonPath:

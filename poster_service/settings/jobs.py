@@ -16,8 +16,8 @@ class Jobs(BaseModel):
         description="Redis in which jobs wait, shared by the services that accept them and the"
         " workers that run them: redis://[user:password@]host[:port][/database], rediss:// or"
         " unix://path. Not the database of POSTER_REDIS_URL, and without an eviction policy."
-        " Needs POSTER_STORAGE. Without it, jobs are in the memory of the service that accepts"
-        " them, and gone with it.",
+        " Needs POSTER_STORAGE. Without it, jobs are in the memory of the service that"
+        " accepts them, and are lost when it stops.",
     )
     jobs_concurrency: int | None = jobs(
         None,
@@ -36,13 +36,13 @@ class Jobs(BaseModel):
         86_400,
         ge=60,
         le=31_536_000,
-        description="How long a job is known after it was accepted, begun or ended, in seconds.",
+        description="How long a job is kept after it was accepted, started or ended, in seconds.",
     )
     jobs_redelivery_seconds: float = jobs(
         10.0,
         ge=1,
         le=3_600,
-        description="Seconds without a sign of life of a worker after which another one gets its"
+        description="Seconds without a heartbeat of a worker after which another one gets its"
         " jobs. The same for all processes of one POSTER_JOBS_REDIS.",
     )
     batches_per_caller: int = jobs(

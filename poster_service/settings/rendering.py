@@ -50,8 +50,7 @@ class Rendering(BaseModel):
         15_000,
         ge=100,
         le=600_000,
-        description="Time for one render, in ms, queueing included, where the request does not say;"
-        " then it gets 504.",
+        description="Default time for one render, in ms, queueing included; then it gets 504.",
     )
     max_timeout_ms: int = rendering(
         60_000,
@@ -134,30 +133,30 @@ class Chrome(BaseModel):
     )
     isolation: HtmlIsolation = browser(
         "process",
-        description="What renders of HTML, Markdown and URLs share: process, nothing, a Chrome"
-        " each; context, a browser process, each with a browser context of its own whose renderer"
-        " processes are gone before the next, which takes less CPU.",
+        description="What renders of HTML, Markdown and URLs share: process, nothing, each has its"
+        " own Chrome; context, a browser process, but each has its own browser context, whose"
+        " renderer processes end before the next render; this takes less CPU.",
     )
     template_isolation: Isolation = browser(
         "process",
-        description="The same for renders of templates, with a level more: page, a page of one"
-        " template without scripts, whose document is replaced, which takes the least CPU. A"
-        " template's own `x-poster` may name another level.",
+        description="The same for renders of templates, with a further level: page, renders share"
+        " a page of one template without scripts, whose document is replaced; this takes the least"
+        " CPU. A template's own `x-poster` may set another level.",
     )
     warm_pages: int = browser(
         default_factory=processors,
         ge=1,
         le=256,
-        description="Pages, each with a Chrome, that wait for the next render of their template at"
-        " the isolation level page; the one unused for longest makes room. By default as many as"
-        " POSTER_CONCURRENCY by default.",
+        description="Pages, each with a Chrome, that are kept for the next render of their"
+        " template at the isolation level page; the least recently used is closed first. By"
+        " default the same number as the default of POSTER_CONCURRENCY.",
     )
     warm_page_seconds: float = browser(
         300.0,
         ge=1,
         le=3_600,
-        description="Time for which a page waits for the next render of its template at the"
-        " isolation level page, in seconds; then it is ended with its Chrome.",
+        description="Time for which a page is kept for the next render of its template at the"
+        " isolation level page, in seconds; then its Chrome is ended.",
     )
     renders_per_page: int = browser(
         200,
@@ -203,9 +202,9 @@ class Chrome(BaseModel):
     )
     language: Language | None = browser(
         None,
-        description="Language whose forms Han characters take in text that declares none: zh-CN,"
-        " zh-TW, zh-HK, ja or ko. By default that of LC_ALL, LC_CTYPE or LANG where it is one of"
-        " them, else zh-CN.",
+        description="Language that selects the forms of Han characters in text without a declared"
+        " language: zh-CN, zh-TW, zh-HK, ja or ko. By default that of LC_ALL, LC_CTYPE or"
+        " LANG where it is one of them, else zh-CN.",
     )
     webgl: bool = browser(
         False,
@@ -219,8 +218,8 @@ class Fetching(BaseModel):
 
     network: Literal["public", "allowlist", "none"] = fetching(
         "public",
-        description="What pages may fetch from: public addresses; allowlist, the hosts of"
-        " POSTER_ALLOW_HOSTS at public addresses only; none, nothing.",
+        description="What pages may fetch: public, from public addresses; allowlist, only from the"
+        " hosts of POSTER_ALLOW_HOSTS at public addresses; none, nothing.",
     )
     allow_hosts: Hosts = fetching(
         (),
@@ -229,8 +228,8 @@ class Fetching(BaseModel):
     )
     deny_hosts: Hosts = fetching(
         (),
-        description="Hosts that pages may never fetch from, in the form of POSTER_ALLOW_HOSTS; wins"
-        " over everything that allows.",
+        description="Hosts that pages may never fetch from, in the form of POSTER_ALLOW_HOSTS; has"
+        " precedence over everything that allows.",
     )
     allow_private: Networks = fetching(
         (),
@@ -300,13 +299,13 @@ class Caching(BaseModel):
     )
     cache_shared: bool = caching(
         False,
-        description="Serve callers cached pictures that were made for other callers. By default"
-        " each token and each signing key has a cache of its own.",
+        description="Serve callers cached pictures that were rendered for other callers. By"
+        " default each token and each signing key has a cache of its own.",
     )
     asset_cache_bytes: int = caching(
         64 << 20,
         ge=0,
         le=1 << 40,
-        description="Memory for what pages fetched and its servers allow a shared cache to store,"
-        " in bytes; the least recently used go first. 0 turns the cache off.",
+        description="Memory for fetched resources that a shared cache may store, in bytes; the"
+        " least recently used go first. 0 turns the cache off.",
     )

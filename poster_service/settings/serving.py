@@ -190,9 +190,9 @@ class Requests(BaseModel):
         None,
         ge=1 << 20,
         le=1 << 40,
-        description="Memory for the request bodies being read and the pictures being made and sent,"
-        " of all requests together, in bytes; further bodies get 503. By default the larger of"
-        " 256 MiB and four times POSTER_MAX_BODY_BYTES.",
+        description="Memory for request bodies and pictures in transit, of all requests together,"
+        " in bytes; further bodies get 503. By default the larger of 256 MiB and four times"
+        " POSTER_MAX_BODY_BYTES.",
     )
     max_json_depth: int = requests(
         32,

@@ -28,7 +28,7 @@ class Storing(BaseModel):
         86_400,
         ge=1,
         le=604_800,
-        description="How long a presigned address is good, in seconds, if a request does not say.",
+        description="How long a presigned address is valid, in seconds, by default.",
     )
     storage_timeout_ms: int = storing(
         30_000,

@@ -16,10 +16,10 @@ class Notifying(BaseModel):
 
     webhook_secrets: WebhookSecrets = webhooks(
         (),
-        description="Secrets that sign webhooks: name=whsec_BASE64,name2=..., where name is that of"
-        " a caller's token, or all for every caller without a secret of its own. Several of one"
-        " name sign side by side while they rotate. A request with `webhook` of a caller without"
-        " any is refused.",
+        description="Secrets that sign webhooks: name=whsec_BASE64,name2=..., where name is that"
+        " of a caller's token, or all for every caller without a secret of its own. Several of one"
+        " name all sign, so that secrets can be rotated. A request with `webhook` is refused if"
+        " its caller has no secret.",
     )
     webhook_secrets_file: OptionalPath = webhooks(
         None,
@@ -34,9 +34,9 @@ class Notifying(BaseModel):
     )
     webhook_retry_seconds: RetrySeconds = webhooks(
         RETRIES,
-        description="Seconds to wait before the first attempt of a webhook, after it before the"
-        " second, and so on, each up to a fifth longer by chance; after the last one it is a dead"
-        " letter.",
+        description="Seconds to wait before the first attempt of a webhook, then before the"
+        " second, and so on, each with a random addition of up to a fifth; after the last attempt"
+        " it is a dead letter.",
     )
     webhook_waiting_most: int = webhooks(
         20_000,

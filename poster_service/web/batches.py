@@ -143,7 +143,9 @@ async def items(request: web.Request) -> web.StreamResponse:
     wanted = request.query.get("state")
     if wanted is not None and wanted not in ITEM_STATES:
         allowed = ", ".join(ITEM_STATES)
-        raise InvalidField.of(Fault("state", f'"{quoted(wanted)}" is no state of an item', allowed))
+        raise InvalidField.of(
+            Fault("state", f'"{quoted(wanted)}" is not a state of items', allowed)
+        )
     batch = await service.batches.get(*_named(request))
     store, origin = await service.batches.store(), str(request.url.origin())
     response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store"})

@@ -277,7 +277,11 @@ def _options(pairs: Iterable[tuple[str, str]], kind: type[RenderRequest]) -> dic
     for name, _ in pairs:
         if name in SOURCE_FIELDS:
             raise InvalidField.of(
-                Fault(name, "the body is the page already", "other sources are for JSON and forms")
+                Fault(
+                    name,
+                    "conflicts with the body, which is the page",
+                    "other sources are for JSON and forms",
+                )
             )
     return nest(pairs, kind.declared)
 

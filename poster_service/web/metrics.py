@@ -25,6 +25,7 @@ from poster_service.jobs.record_store import QueueState
 from poster_service.process import census
 from poster_service.watchdog import Watchdog
 from poster_service.web.accept import preferred
+from poster_service.web.metric_families import counter, counters, gauge, labelled
 from poster_service.web.service import SERVICE, Service
 from poster_service.web.status import own_process, shared_memory
 
@@ -184,18 +185,19 @@ def jobs(service: Service, queue: QueueState | None) -> Iterator[Metric]:
         "poster_jobs_connected", "1 while the queue of jobs answers, else 0.", queue is not None
     )
     if queue is not None:
-        yield gauge("poster_jobs_queued", "Jobs that wait, of all replicas.", queue.queued)
-        yield gauge("poster_jobs_running", "Jobs that run, of all workers.", queue.running)
+        yield gauge("poster_jobs_queued", "Queued jobs of all replicas.", queue.queued)
+        yield gauge("poster_jobs_running", "Running jobs of all workers.", queue.running)
         yield gauge(
             "poster_jobs_oldest_seconds",
             "Time that the oldest queued job has waited, in seconds; 0 if none waits.",
             queue.oldest_seconds,
         )
     now = service.jobs.statistics()
-    yield gauge("poster_jobs_active", "Jobs that run in this process.", now.active)
+    yield gauge("poster_jobs_active", "Running jobs of this process.", now.active)
     yield gauge(
         "poster_jobs_waiting_for_slot",
-        "Jobs of this process that wait until no other render waits.",
+        "Jobs of this process that wait for a slot, for which renders of waiting callers have"
+        " priority.",
         service.engine.admission.statistics().background,
     )
     yield counters(
@@ -373,29 +375,3 @@ def memory_of_init() -> int:
         return int(psutil.Process(int(pid)).memory_info().rss)
     except (ValueError, psutil.Error):
         return 0
-
-
-def gauge(name: str, about: str, value: float) -> Metric:
-    """A gauge without labels."""
-    return GaugeMetricFamily(name, about, value)
-
-
-def counter(name: str, about: str, value: float) -> Metric:
-    """A counter without labels; its sample's name ends in _total."""
-    return CounterMetricFamily(name, about, value)
-
-
-def counters(name: str, about: str, label: str, values: dict[str, int]) -> Metric:
-    """A counter with one label."""
-    family = CounterMetricFamily(name, about, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
-
-
-def labelled(name: str, about: str, label: str, values: dict[str, Any]) -> Metric:
-    """A gauge with one label."""
-    family = GaugeMetricFamily(name, about, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family

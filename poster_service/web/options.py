@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from poster_service.render.declaration import entries
 from poster_service.render.json_schema import Json, branches, present
+from poster_service.render.option_list import entries
 from poster_service.render.request import RenderRequest
 from poster_service.web.service import Service
 

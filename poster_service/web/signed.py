@@ -94,7 +94,7 @@ def verified(
     named = {one.name: one for one in keys}
     key = named.get(about["key"][0])
     if key is None:
-        raise UnknownKey.of(Fault("key", "unknown signing key", "a key that is in force"))
+        raise UnknownKey.of(Fault("key", "unknown signing key", "an active key"))
     expected = signature(key, template, [pair for pair in pairs if pair[0] != "signature"])
     given = about["signature"][0].encode("utf-8", "surrogatepass")
     expires = about["expires"][0]

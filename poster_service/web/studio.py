@@ -15,10 +15,12 @@ from aiohttp import web
 from markupsafe import Markup
 
 from poster_service import __version__
-from poster_service.render.declaration import DEFAULT_FORMAT, Entry, entries
+from poster_service.render.declaration import DEFAULT_FORMAT
+from poster_service.render.device_options import DEFAULT_HEIGHT, DEFAULT_WIDTH
 from poster_service.render.formats import FORMATS
 from poster_service.render.json_schema import Json, branches
-from poster_service.render.options import DEFAULT_HEIGHT, DEFAULT_WIDTH, RenderOptions
+from poster_service.render.option_list import Entry, entries
+from poster_service.render.options import RenderOptions
 from poster_service.web import built
 from poster_service.web.accept import wants_html
 from poster_service.web.forms import FILES, PAGE

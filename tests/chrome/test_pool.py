@@ -189,7 +189,7 @@ async def test_a_renderer_that_does_not_go_costs_its_chrome(
         await reuse.render()
         assert len(set(reuse.leaders)) == 2
         assert reuse.pool.statistics().renewed == 1
-    assert "a Chrome is replaced after a render: a page was not gone" in caplog.text
+    assert "a Chrome is replaced after a render: a page did not close" in caplog.text
 
 
 @pytest.mark.slow

@@ -26,11 +26,11 @@ def _logging_as_it_was() -> Iterator[None]:
     ("arguments", "message"),
     [
         (["missing.ndjson"], "cannot read missing.ndjson"),
-        (["items", "--width", "0"], "the options of all items: width"),
+        (["items", "--width", "0"], "options common to all items: width"),
         (["items", "--out", "ftp://host/"], "must be a folder, or begin with"),
         (["items", "--out", "/dev/null"], "is not a folder"),
         (["items", "--name", "{digest}"], "needs {id} or {line}"),
-        (["items", "--name", "../{id}"], "is no name"),
+        (["items", "--name", "../{id}"], "is not an object name"),
         (["items", "--report", "/no/such/folder"], "cannot write"),
         (["items", "--outputs", '{"name": "a"}', "--name", "{id}"], "needs {output}"),
         (["list"], "common must be an object"),

@@ -85,8 +85,8 @@ def test_a_name_is_used_once() -> None:
     items = reader(html="<p>")
     for number, line in enumerate((b'{"id": "a"}', b"{}"), 1):
         right(items.of_line(number, line))
-    assert wrong(items.of_line(3, b'{"id": "a"}'))[1] == "a is the name of an earlier item"
-    assert wrong(items.of_line(4, b'{"id": "2"}'))[1] == "2 is the name of an earlier item"
+    assert wrong(items.of_line(3, b'{"id": "a"}'))[1] == "a is the id of an earlier item"
+    assert wrong(items.of_line(4, b'{"id": "2"}'))[1] == "2 is the id of an earlier item"
 
 
 @pytest.mark.parametrize("name", ["", "..", ".a", "a/b", "a b", "ä", "x" * 101, True, 1.5, {}, []])
@@ -94,7 +94,7 @@ def test_what_is_no_name_is_refused(name: object) -> None:
     """A name becomes that of a file."""
     field, message = wrong(reader(html="<p>").of_value(7, {"id": name}))
     assert field == "line 7: id"
-    assert "is not a name" in message
+    assert "is not a valid id" in message
 
 
 @pytest.mark.parametrize(

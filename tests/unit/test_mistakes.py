@@ -82,13 +82,13 @@ def test_a_mistake_in_a_page_names_file_line_and_variable(
     tmp_path: Path, page: str, place: str, what: str
 ) -> None:
     """And what may be meant, where something is near."""
-    said = startup_error(
+    message = startup_error(
         make(tmp_path, page, part__html=PART, head__html="x", cut__html="\n{% for a in b %}")
     )
-    assert place in said
-    assert what in said
-    assert "card/" in said
-    assert len(said.splitlines()) == 1
+    assert place in message
+    assert what in message
+    assert "card/" in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_a_mistake_in_a_file_names_it_and_the_remedy(
     tmp_path: Path, files: dict[str, Any], place: str, what: str
 ) -> None:
     """A line and a column where there are any."""
-    said = startup_error(make(tmp_path, **files))
-    assert place in said
-    assert what in said
+    message = startup_error(make(tmp_path, **files))
+    assert place in message
+    assert what in message
 
 
 def test_all_mistakes_of_all_templates_are_reported_together(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_all_mistakes_of_all_templates_are_reported_together(tmp_path: Path) -> 
     make(tmp_path, "{% if %}", "one", schema__json="{", sample__json="[")
     make(tmp_path, "{{ nmae }}", "two")
     make(tmp_path, "<p>", "three")
-    said = startup_error(tmp_path).splitlines()
-    assert said[0] == f"POSTER_TEMPLATES={tmp_path}: 4 mistakes:"
-    assert [line.strip().partition(",")[0] for line in said[1:]] == [
+    message = startup_error(tmp_path).splitlines()
+    assert message[0] == f"POSTER_TEMPLATES={tmp_path}: 4 mistakes:"
+    assert [line.strip().partition(",")[0] for line in message[1:]] == [
         "one/schema.json", "one/sample.json", "one/poster.html", "two/poster.html"
     ]  # fmt: skip
 
@@ -176,10 +176,10 @@ def test_what_cannot_be_read_is_reported(work_dir: Path) -> None:
     make(work_dir, name="shut")
     (work_dir / "shut").chmod(0)
     with as_a_user():
-        said = startup_error(work_dir)
+        message = startup_error(work_dir)
     (work_dir / "shut").chmod(0o755)
-    assert "card/schema.json: cannot be read: Permission denied; make it readable" in said
-    assert "shut: cannot be opened: make the folder readable" in said
+    assert "card/schema.json: cannot be read: Permission denied; make it readable" in message
+    assert "shut: cannot be opened: make the folder readable" in message
 
 
 def test_a_folder_that_callers_cannot_name_is_startup_error(tmp_path: Path) -> None:
@@ -215,11 +215,11 @@ def test_a_caller_is_shown_where_and_never_a_value(
     templates = Templates(make(tmp_path, "<p>{% if title == 'bad' %}\n\n" + page + "{% endif %}"))
     with pytest.raises(PageFailed) as caught:
         templates.render(templates.find("card"), {**SAMPLE, "title": "bad", **data})
-    said = str(caught.value)
-    assert "card/poster.html, line " in said
-    assert what in said
-    assert "PRIVATE" not in said
-    assert str(tmp_path) not in said
+    message = str(caught.value)
+    assert "card/poster.html, line " in message
+    assert what in message
+    assert "PRIVATE" not in message
+    assert str(tmp_path) not in message
     assert caught.value.__cause__ is not None
 
 

@@ -21,17 +21,12 @@ from poster_service.commands.render import add_render_options
 from poster_service.commands.sign import add_sign_options
 from poster_service.credentials import SigningKey
 from poster_service.errors import Fault, InvalidField, OperatorError
-from poster_service.render.declaration import (
-    Option,
-    OptionGroup,
-    entries,
-    entries_by_name,
-    options_table,
-)
+from poster_service.render.declaration import Option, OptionGroup
 from poster_service.render.faults import allowed_for
 from poster_service.render.flags import add_flags, flags, given_options
 from poster_service.render.flat import flatten, nest
 from poster_service.render.formats import FORMATS
+from poster_service.render.option_list import entries, entries_by_name, options_table
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import Limits, RenderRequest
 from poster_service.settings import Settings
@@ -305,7 +300,7 @@ def test_words_of_the_docs_table() -> None:
         ({"stamps": [{"name": ""}]}, "stamps.0.name: is empty"),
         ({"pdf": {"pages": "3-1"}, "format": "pdf"}, 'pdf.pages: "3-1" ends before it begins'),
         ({"pdf": {"margin": {"top": "1 mile"}}, "format": "pdf"},
-         'pdf.margin.top: "1 mile" is no length (allowed: 2cm, 10mm, '),
+         'pdf.margin.top: "1 mile" is not a length (allowed: 2cm, 10mm, '),
         ({"pdf": {"paper": "a9"}, "format": "pdf"}, 'pdf.paper: "a9" is not allowed (allowed: let'),
         ({"pdf": {"outline": True, "tagged": False}, "format": "pdf"},
          "pdf.outline: cannot be used together with pdf.tagged: false (allowed: pdf.outline or pd"),
@@ -396,11 +391,14 @@ def test_code_of_a_caller_is_not_added_to_a_template(given_: dict[str, Any], fie
 @pytest.mark.parametrize(
     ("given_", "found"),
     [
-        ({"styles": [{"url": "file:///etc/passwd"}]}, 'styles.0.url: cannot be fetched by "file"'),
-        ({"scripts": [{"url": "http://[x"}]}, 'scripts.0.url: "http://[x" is no address'),
+        (
+            {"styles": [{"url": "file:///etc/passwd"}]},
+            'styles.0.url: the scheme "file" cannot be fetched',
+        ),
+        ({"scripts": [{"url": "http://[x"}]}, 'scripts.0.url: "http://[x" is not an address'),
         (
             {"styles": [{"content": "é" * 70_000}, {"content": "é" * 70_000}]},
-            "styles: has contents of 280000 bytes",
+            "styles: contents have 280000 bytes together",
         ),
     ],
 )

@@ -34,15 +34,15 @@ def with_name(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("more", "severity", "line", "what"),
     [
-        ({"requierd": ["name"]}, "error", 2, "`requierd` is no keyword and has no effect; did you"
-         " mean `required`?"),
+        ({"requierd": ["name"]}, "error", 2, "`requierd` is not a keyword and has no effect; did"
+         " you mean `required`?"),
         ({"propertys": {}}, "error", 2, "did you mean `properties`?"),
         ({"additionalproperties": False}, "error", 2, "did you mean `additionalProperties`?"),
         ({"Title": "x"}, "error", 2, "did you mean `title`?"),
         ({"title": "x", "nullable": True}, "error", 3, '`nullable` has no effect: write "type"'),
         ({"dependencies": {}}, "error", 2, "write `dependentRequired` or `dependentSchemas`"),
         ({"surname": {"type": "string"}}, "error", 2, "put a field of the data into `properties`"),
-        ({"zzz": 1}, "warning", 2, "`zzz` is no keyword of JSON Schema and has no effect"),
+        ({"zzz": 1}, "warning", 2, "`zzz` is not a keyword of JSON Schema and has no effect"),
         ({"x-mine": 1}, "warning", 2, "x-poster is read, nothing else"),
         ({"x-postre": {}}, "error", 2, "did you mean `x-poster`?"),
         ({"x-poster": {"widht": 600}}, "error", 3, "x-poster: `widht` is unknown and has no effect;"
@@ -54,7 +54,7 @@ def with_name(**more: Any) -> dict[str, Any]:
         ({"required": ["zzz"], "additionalProperties": True}, "warning", 3,
          "add it there, or remove it from `required`"),
         ({"required": ["zzz"], "additionalProperties": False}, "error", 3, "add it there, or rem"),
-        ({"type": "objekt"}, "error", 2, "type: \"objekt\" is no type; allowed: array, boolean,"
+        ({"type": "objekt"}, "error", 2, "type: \"objekt\" is not a type; allowed: array, boolean,"
          " integer, null, number, object or string; did you mean \"object\"?"),
     ],
 )  # fmt: skip
@@ -74,10 +74,10 @@ def test_what_has_no_effect_at_the_top_is_found(
 @pytest.mark.parametrize(
     ("value", "line", "what"),
     [
-        ({"type": "strng"}, 4, '"strng" is no type'),
+        ({"type": "strng"}, 4, '"strng" is not a type'),
         ({"type": "strng"}, 4, 'did you mean "string"?'),
         ({"type": "int"}, 4, 'did you mean "integer"?'),
-        ({"type": ["string", "nul"]}, 4, '"nul" is no type'),
+        ({"type": ["string", "nul"]}, 4, '"nul" is not a type'),
         ({"type": ["string", "none"]}, 4, 'did you mean "null"?'),
         ({"type": "dict"}, 4, 'did you mean "object"?'),
         ({"title": "x", "maxLenght": 3}, 5, "did you mean `maxLength`?"),

@@ -75,7 +75,7 @@ def test_a_flag_wins_over_the_variable() -> None:
 
 def test_every_fault_is_reported_together() -> None:
     """Each in a line of its own: the variable or flag, the value seen, what was expected."""
-    said = faults(
+    message = faults(
         {
             "POSTER_PORT": "70000",
             "POSTER_SANDBOX": "maybe",
@@ -86,24 +86,24 @@ def test_every_fault_is_reported_together() -> None:
         },
         concurrency="none",
     )
-    lines = said.splitlines()
+    lines = message.splitlines()
     assert lines[0] == "invalid settings:"
     for reported in (
         "POSTER_PORT='70000'", "65535", "POSTER_SANDBOX='maybe'", "'require'", "'office'",
         "POSTER_ALLOW_PRIVATE", "POSTER_TIMOUT_MS: no such setting", "POSTER_QUEUE_SIZE='-1'",
         "--concurrency='none'", "POSTER_CHROME_USER='1000:1000:0'", "uid:gid",
     ):  # fmt: skip
-        assert reported in said
+        assert reported in message
     assert all(line.startswith("  ") for line in lines[1:])
 
 
 def test_settings_that_are_at_odds_are_reported_along_with_faulty_ones() -> None:
     """No operator has to mend one fault to hear of the next."""
-    said = faults(
+    message = faults(
         {"POSTER_TIMEOUT_MS": "50000", "POSTER_MAX_TIMEOUT_MS": "1000", "POSTER_PORT": "x"}
     )
-    assert "POSTER_PORT='x'" in said
-    assert "POSTER_TIMEOUT_MS=50000: must not exceed POSTER_MAX_TIMEOUT_MS=1000" in said
+    assert "POSTER_PORT='x'" in message
+    assert "POSTER_TIMEOUT_MS=50000: must not exceed POSTER_MAX_TIMEOUT_MS=1000" in message
 
 
 def test_a_timeout_beyond_its_own_bound_is_refused() -> None:
@@ -154,11 +154,11 @@ def test_no_text_makes_loading_fail_in_another_way(given_: dict[str, str]) -> No
     environ = {variable_of(name): value for name, value in given_.items()}
     try:
         loaded = Settings.load(environ, {})
-        said = None
+        message = None
     except InvalidSettings as error:
-        said, loaded = str(error), None
-    assert (loaded is None) != (said is None)
-    assert said is None or any(variable in said for variable in environ)
+        message, loaded = str(error), None
+    assert (loaded is None) != (message is None)
+    assert message is None or any(variable in message for variable in environ)
 
 
 @functools.cache
@@ -406,11 +406,11 @@ def test_tokens_are_read_by_name_and_never_shown() -> None:
     loaded = Settings.load({"POSTER_TOKENS": f"web={secret}, app={secret}x"}, {})
     assert [one.name for one in loaded.tokens] == ["web", "app"]
     assert secret not in repr(loaded)
-    said = faults({"POSTER_TOKENS": f"web={secret},{secret}"})
-    assert "POSTER_TOKENS=(not shown): entry 2: must be name=secret" in said
-    said += faults({"POSTER_TOKENS": f"{secret}$=web"}) + faults({"POSTER_TOKENS": "web=s3cret"})
-    assert "s3cret" not in said
-    assert "at least 16 characters" in said
+    message = faults({"POSTER_TOKENS": f"web={secret},{secret}"})
+    assert "POSTER_TOKENS=(not shown): entry 2: must be name=secret" in message
+    message += faults({"POSTER_TOKENS": f"{secret}$=web"}) + faults({"POSTER_TOKENS": "web=s3cret"})
+    assert "s3cret" not in message
+    assert "at least 16 characters" in message
 
 
 def test_a_burst_without_a_rate_is_reported() -> None:

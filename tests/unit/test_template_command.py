@@ -54,7 +54,7 @@ def test_new_changes_nothing_that_is_there(
         status, _, err = run(capfd, "new", name)
         assert (status, err) == (
             1,
-            f"poster-service: {name} is there already; nothing was changed\n",
+            f"poster-service: {name} already exists; nothing was changed\n",
         )
     assert not list((tmp_path / "empty").iterdir())
     status, _, err = run(capfd, "new", "file/below")
@@ -145,7 +145,7 @@ def test_check_finds_what_has_no_effect_too(
     status, out, _ = run(capfd, "check", "card")
     assert status == 1
     assert "error: card/poster.html, line 2: with the required data only: `name` is undef" in out
-    assert "error: card/schema.json, line 2: `requierd` is no keyword" in out
+    assert "error: card/schema.json, line 2: `requierd` is not a keyword" in out
     assert out.endswith("1 template: 2 errors\n")
     _, out, _ = run(capfd, "check", "card", "--json")
     (card,) = json.loads(out)["templates"]
@@ -162,7 +162,7 @@ def test_preview_says_what_must_be_corrected_first(
     status, _, err = run(capfd, "preview", "card")
     assert status == 1
     assert "error: card/poster.html, line 2" in err
-    assert "error: card/schema.json, line 4: `typ` is no keyword" in err
-    assert err.endswith("from then on mistakes are shown beside the picture\n")
+    assert "error: card/schema.json, line 4: `typ` is not a keyword" in err
+    assert err.endswith("later mistakes are shown beside the picture\n")
     status, _, err = run(capfd, "preview", ".")
-    assert (status, "is no template" in err) == (1, True)
+    assert (status, "is not a template" in err) == (1, True)

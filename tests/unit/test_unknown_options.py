@@ -7,8 +7,8 @@ import pytest
 from poster_service.cli import main
 from poster_service.errors import MOST_FAULTS, Fault, InvalidField
 from poster_service.jobs.records import JobRequest
-from poster_service.render.declaration import entries_by_name
 from poster_service.render.flat import nest
+from poster_service.render.option_list import entries_by_name
 from poster_service.render.options import RenderOptions
 from poster_service.render.other_names import MEANT, option_in
 from poster_service.render.request import OPTIONS, Limits, RenderRequest
@@ -112,8 +112,8 @@ def test_a_flag_of_another_program_is_answered_with_ours(
     for flag, meant in cases.items():
         with pytest.raises(SystemExit):
             main(["render", "page.html", "-o", "x.png", flag, "1"])
-        said = capsys.readouterr().err
-        assert f"there is no {flag}; here that is {meant}\n" in said, said
+        output = capsys.readouterr().err
+        assert f"there is no {flag}; here that is {meant}\n" in output, output
     with pytest.raises(SystemExit):
         main(["doctor", "--dpi", "1"])
     assert "here that is" not in capsys.readouterr().err

@@ -153,7 +153,7 @@ def rows(count: int) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 async def test_an_invoice_has_as_many_sheets_as_it_needs(ruled: Service) -> None:
-    """Each has letterhead, footer, page number, the head of the table; no row is torn or lost."""
+    """Each has letterhead, footer, page number, the head of the table; no row is split or lost."""
     data = {**sample_of("invoice"), "items": rows(120)}
     found = await sheets(ruled, data)
     assert len(found) > 5

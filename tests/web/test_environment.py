@@ -12,7 +12,7 @@ import pypdfium2
 import pytest
 from aiohttp import web
 
-from poster_service.render.options import MEDIA_FEATURES
+from poster_service.render.device_options import MEDIA_FEATURES
 from tests.web.conftest import Service
 from tests.web.modes import in_both_chromes, service_in_modes
 from tests.web.pictures import BLUE, CLEAR, RED, at, decode

@@ -17,9 +17,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from poster_service import errors
 from poster_service.errors import InvalidField
 from poster_service.problems import status_of
-from poster_service.render.declaration import entries
 from poster_service.render.json_schema import plain_schema
 from poster_service.render.network_options import CookieOptions
+from poster_service.render.option_list import entries
 from poster_service.render.options import RenderOptions
 from poster_service.render.request import OPTIONS, Limits, RenderRequest
 from poster_service.settings import Settings

@@ -327,7 +327,7 @@ async def test_render_reads_files_beside_its_page_and_warns(work_dir: Path, tmp_
     out.unlink()
     status, err = await render("--strict", asked=asked)
     assert status == 1
-    assert err.splitlines()[-1].startswith("poster-service: the page did not get what it asked for")
+    assert err.splitlines()[-1].startswith("poster-service: subresources failed")
     assert not out.exists()
     reads = (
         "<script>fetch('data.json').catch(() => 0)</script>"

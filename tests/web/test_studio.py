@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from poster_service.render.declaration import entries
 from poster_service.render.network_options import CookieOptions
+from poster_service.render.option_list import entries
 from poster_service.render.options import RenderOptions
 from poster_service.web.studio import data_block
 from tests.docs.pages import ROOT

@@ -263,7 +263,7 @@ async def test_our_own_templates_show_pictures_that_come_along(service: Service)
 
 
 @pytest.mark.parametrize(
-    ("parts", "field", "said"),
+    ("parts", "field", "detail"),
     [
         (form(("width", "5")), "index.html", "`template`"),
         (form(("template", "plain"), index__html=b"<p>"), "template", "index.html"),
@@ -284,12 +284,12 @@ async def test_our_own_templates_show_pictures_that_come_along(service: Service)
     ],
 )  # fmt: skip
 async def test_a_form_that_makes_no_sense_says_what_is_accepted(
-    shows: Service, parts: aiohttp.FormData, field: str, said: str
+    shows: Service, parts: aiohttp.FormData, field: str, detail: str
 ) -> None:
     """By the part that is at fault."""
     status, error = await post(shows, parts)
     assert (status, error["field"]) == (400, field)
-    assert said in error["detail"]
+    assert detail in error["detail"]
 
 
 #: Each asks for a file of the caller's, named by the data, as something that is no picture.

@@ -7,9 +7,9 @@ from pathlib import Path
 import poster_service
 from poster_service import errors
 from poster_service.problems import TABLE
-from poster_service.render.declaration import Row as OptionRow
-from poster_service.render.declaration import options_table
 from poster_service.render.formats import CONTENT_TYPES
+from poster_service.render.option_list import Row as OptionRow
+from poster_service.render.option_list import options_table
 from poster_service.render.options import RenderOptions
 from poster_service.render.source import KINDS
 from poster_service.settings.describe import Row

@@ -77,7 +77,7 @@ async def test_elements_are_waited_for(service: Service) -> None:
     [
         ({}, '"elements"'),
         ({"elements": []}, '"elements"'),
-        ({"elements": [{"selector": "a["}]}, '"elements.0.selector" is no selector'),
+        ({"elements": [{"selector": "a["}]}, '"elements.0.selector" is not a CSS selector'),
         ({"elements": [{"name": "a"}]}, '"elements.0.name" is not allowed'),
         ({"elements": [{"selector": "a"}], "debugOpts": {"console": True}},
          '"debugOpts.console" is not supported'),
@@ -210,7 +210,7 @@ async def test_a_pdf_may_have_no_background(service: Service) -> None:
     [
         ({"path": "/x.pdf"}, '"options.path" is not allowed'),
         ({"format": "A9"}, '"options.format"'),
-        ({"width": "wide"}, '"options.width" "wide" is no length'),
+        ({"width": "wide"}, '"options.width" "wide" is not a length'),
         ({"margin": {"top": -1}}, '"options.margin.top" -1 is out of range'),
         ({"margin": {"up": 1}}, '"options.margin.up" is not allowed'),
         ({"margin": {"left": "5in", "right": "5in"}}, '"options.margin" leaves nothing'),

@@ -389,7 +389,7 @@ async def test_an_answer_is_cached_for_its_time(service: Service, server: LocalS
          "screenshotOptions.type"),
         ("screenshot", {"html": "x", "screenshotOptions": {"quality": 50}},
          "screenshotOptions.quality: has no meaning for png"),
-        ("screenshot", {"html": "x", "selector": "a["}, "selector: is no selector"),
+        ("screenshot", {"html": "x", "selector": "a["}, "selector: is not a CSS selector"),
         ("screenshot", {"html": "x", "viewport": {"width": 0, "height": 10}}, "viewport.width"),
         ("pdf", {"html": "x", "pdfOptions": {"format": "b5"}}, "pdfOptions.format"),
         ("pdf", {"html": "x", "pdfOptions": {"pageRanges": "x"}}, "pdfOptions.pageRanges"),

@@ -78,10 +78,10 @@ async def test_all_fields_that_are_wrong_are_named(service: Service) -> None:
         ({"cookies": '[{"name": "a", "value": "b", "domain": "c"}]'}, 400, "'cookies'"),
         ({"extraHttpHeaders": '{"a": 1}'}, 400, "whose values are strings"),
         ({"extraHttpHeaders": '{"foo":"bar;scope;;"}'}, 400, "invalid scope '' for header 'foo'"),
-        ({"extraHttpHeaders": '{"foo":"bar;scope=*."}'}, 400, "no regular expression of RE2"),
+        ({"extraHttpHeaders": '{"foo":"bar;scope=*."}'}, 400, "not a valid RE2 expression"),
         ({"extraHttpHeaders": '{"Host":"a;scope=b"}'}, 400, "Host cannot be set"),
         ({"emulatedMediaFeatures": "foo"}, 400, "it is not JSON"),
-        ({"emulatedMediaFeatures": '{"a": "b"}'}, 400, "is no media feature"),
+        ({"emulatedMediaFeatures": '{"a": "b"}'}, 400, "is not a supported media feature"),
         ({"waitForExpression": "undefined.x"}, 400, "The expression 'undefined.x'"
          " (waitForExpression) returned an exception or undefined"),
         ({"waitForSelector": ">>"}, 400,

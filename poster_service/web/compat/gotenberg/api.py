@@ -169,7 +169,7 @@ async def within(deadline: float, work: Awaitable[T]) -> T:
         async with asyncio.timeout_at(deadline):
             return await work
     except TimeoutError as error:
-        raise RenderTimeout("the files of the page were not there in time") from error
+        raise RenderTimeout("the files of the page did not arrive in time") from error
 
 
 def not_here(message: str) -> NotHere:

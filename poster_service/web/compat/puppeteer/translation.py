@@ -218,7 +218,7 @@ def _cookie(given: CookieParam, at: int) -> Options:
 def _host(url: str, field: str) -> str:
     found = re.match(r"https?://(?:[^/@]*@)?(\[[^\]]*\]|[^/:?#]+)", url)
     if found is None:
-        raise InvalidField.of(Fault(field, "is no http or https address", "an address"))
+        raise InvalidField.of(Fault(field, "is not an http or https address", "an address"))
     return found[1]
 
 
