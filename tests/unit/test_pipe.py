@@ -482,7 +482,7 @@ async def test_what_only_looks_like_a_picture_is_read_as_it_is(
 
 def _flood(chrome: Chrome, _: PageCalls) -> None:
     chrome.connection.allow(0)
-    chrome.say({"method": "A.b", "params": {}})
+    chrome.send_to_client({"method": "A.b", "params": {}})
 
 
 #: How a page may end, and what its waits raise then.
