@@ -311,16 +311,6 @@ def _any(full_and_shared: pytest.MarkDecorator) -> list[Any]:
 #: For a test of `either_world` that `make test` runs in both: at least one of each kind, and those
 #: of what one render leaves to the next. The others share Chromes in `make endurance`.
 in_either_mode = pytest.mark.parametrize("either_world", _either(pytest.mark.slow), indirect=True)
-#: For a test of `either_world` that `make test` runs only where Chromes are shared, which takes a
-#: third of the CPU: some of what the same policy answers is tried with a Chrome each too.
-in_contexts = pytest.mark.parametrize(
-    "either_world",
-    [
-        pytest.param(MODES["a Chrome each"], id="a Chrome each", marks=pytest.mark.endurance),
-        pytest.param(MODES["a context each"], id="a context each"),
-    ],
-    indirect=True,
-)
 #: For a test of `any_world` that `make test` also runs in full Chromium with a context each.
 in_both_chromes = pytest.mark.parametrize("any_world", _any(pytest.mark.slow), indirect=True)
 

@@ -7,37 +7,28 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.hostile.conftest import MODES, World, in_both_chromes, in_contexts
+from tests.hostile.conftest import World, in_both_chromes
 from tests.hostile.elements import HOSTS, PAGES, SCHEMES, SOME_HOSTS, Element, names_of
-from tests.marks import some_in_make_test
+from tests.marks import some_in_make_test, some_in_quick
 
 WAYS = {"directly": 0, "by a redirect": 1, "by two": 2}
 
 
-def marks_of(host: str, way: str, mode: str) -> list[pytest.MarkDecorator]:
-    """Where a spelling is tried: all of them in all ways and modes in `make endurance`.
+def marks_of(host: str, way: str) -> list[pytest.MarkDecorator]:
+    """Where a spelling is tried: all of them in all ways in `make endurance`.
 
-    One of each kind is tried directly with a Chrome each, a third of them in the quick suite, and
-    in turns by one redirect or by two where Chromes are shared.
+    One of each kind is tried directly, a third of them in the quick suite, and in turns by one
+    redirect or by two.
     """
     place = SOME_HOSTS.index(host) if host in SOME_HOSTS else None
-    is_direct = way == "directly"
-    if place is None or WAYS[way] == 1 + place % 2 or is_direct != (MODES[mode] == ""):
+    if place is None or WAYS[way] == 1 + place % 2:
         return [pytest.mark.endurance]
-    return [] if is_direct and place % 3 == 0 else [pytest.mark.slow]
+    return [] if way == "directly" and place % 3 == 0 else [pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
-    ("either_world", "way", "host"),
-    [
-        pytest.param(
-            MODES[mode], way, host, marks=marks_of(host, way, mode), id=f"{mode}-{way}-{host}"
-        )
-        for mode in MODES
-        for way in WAYS
-        for host in HOSTS
-    ],
-    indirect=["either_world"],
+    ("way", "host"),
+    [pytest.param(way, host, marks=marks_of(host, way)) for way in WAYS for host in HOSTS],
 )
 def test_no_address_is_reached_however_it_is_written(
     either_world: World, host: str, way: str
@@ -53,9 +44,7 @@ def test_no_address_is_reached_however_it_is_written(
         assert seen.problem["code"] in ("invalid_field", "fetch_denied", "url_unreachable")
 
 
-@pytest.mark.slow
-@in_contexts
-@pytest.mark.parametrize("url", SCHEMES)
+@pytest.mark.parametrize("url", some_in_quick(SCHEMES, 4))
 def test_no_scheme_but_the_webs_is_visited(either_world: World, url: str) -> None:
     """Neither as it is given, nor after a redirect."""
     seen = either_world.visit(url)
@@ -98,9 +87,7 @@ def test_a_name_that_changes_its_mind_gets_nowhere(any_world: World, name: str) 
     assert seen.warned("denied", name, "address")
 
 
-@pytest.mark.slow
-@in_contexts
-@pytest.mark.parametrize("elements", PAGES, ids=names_of)
+@pytest.mark.parametrize("elements", some_in_quick(PAGES, 4), ids=names_of)
 def test_no_element_of_a_page_on_the_web_reaches_anything(
     either_world: World, elements: list[Element]
 ) -> None:
@@ -134,8 +121,6 @@ def test_headers_of_the_document_reach_nothing_either(any_world: World) -> None:
     assert seen.status == 200, seen.body
 
 
-@pytest.mark.slow
-@in_contexts
 @pytest.mark.parametrize("elements", some_in_make_test(PAGES, 4), ids=names_of)
 def test_nor_does_markdown(either_world: World, elements: list[Element]) -> None:
     """By its own syntax and by HTML inside."""
