@@ -44,6 +44,8 @@ RECONNECT_SECONDS = 1.0
 TICKETS_AT_ONCE = 100
 #: Time for one command, in seconds.
 COMMAND_SECONDS = 5.0
+#: How long a stop waits for tasks that end and for Redis, in seconds.
+STOP_SECONDS = 2.0
 
 
 class JobQueue:
@@ -73,6 +75,7 @@ class JobQueue:
         self._stack = AsyncExitStack()
         self._docket: Docket | None = None
         self._worker: QueueWorker | None = None
+        self._serving: asyncio.Task[Any] | None = None
         self._stopping = asyncio.Event()
 
     @property
@@ -174,6 +177,7 @@ class JobQueue:
         from poster_service.jobs.queue_worker import QueueWorker
 
         assert self._docket is not None
+        self._serving = asyncio.current_task()
         worker = QueueWorker(
             self._docket,
             name=f"{socket.gethostname()}#{os.getpid()}#{secrets.token_hex(4)}",
@@ -196,12 +200,20 @@ class JobQueue:
         if self._worker is not None:
             self._worker.concurrency = 0
 
-    def stop(self) -> None:
-        """Have `serve` return."""
+    async def stop(self) -> None:
+        """Have `serve` return; it is cancelled if it waits for a Redis that does not answer.
+
+        Not before it waits for its worker: cancelled earlier, it would begin to wait for it, and
+        the worker reads from Redis without a time limit until `close` ends the connections.
+        """
         self._stopping.set()
+        if self._serving is not None:
+            await asyncio.wait({self._serving}, timeout=STOP_SECONDS)
+            self._serving.cancel()
+            await asyncio.wait({self._serving}, timeout=STOP_SECONDS)
 
     async def close(self) -> None:
-        """Disconnect; `serve` must have returned."""
+        """Disconnect; `serve` must have returned, or have been stopped."""
         self._docket = None
         with contextlib.suppress(Exception):  # of a Redis that is gone; nothing depends on it
             await self._stack.aclose()

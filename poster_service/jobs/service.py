@@ -85,7 +85,6 @@ class Jobs:
             settings.jobs_redis, settings.jobs_redelivery_seconds, has_later=False
         )
         self._opening = asyncio.Lock()
-        self._serving: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._store: RecordStore | None = None
         self.batch_store: BatchStore | None = None
@@ -227,10 +226,7 @@ class Jobs:
         self._queue.pause()
         if self.runner is not None:
             await self.runner.give_all_back(STOP_SECONDS)
-        self._queue.stop()
-        if self._serving is not None:
-            await asyncio.wait({self._serving}, timeout=STOP_SECONDS)
-            self._tasks.append(self._serving)
+        await self._queue.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -253,7 +249,8 @@ class Jobs:
         requests = BatchRequests(self.batch_store, self._workshop.engine.limits)
         self.runner = Runner(self._workshop, store, self._queue, requests)
         if self._settings.jobs_at_once:
-            self._serving = asyncio.create_task(self._queue.serve(self._settings.jobs_at_once))
+            serving = asyncio.create_task(self._queue.serve(self._settings.jobs_at_once))
+            self._tasks.append(serving)
             self._tasks.append(asyncio.create_task(self._keep_repairing(store)))
         return store
 

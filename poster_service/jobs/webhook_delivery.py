@@ -110,7 +110,7 @@ class Deliveries:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._active.wait_none()
-        self._queue.stop()
+        await self._queue.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

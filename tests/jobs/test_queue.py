@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 from collections.abc import AsyncIterator
 
 import docket
@@ -10,6 +11,7 @@ import pytest
 from poster_service.errors import QueueUnavailable
 from poster_service.jobs.queue import NAME, JobQueue
 from poster_service.jobs.queue_worker import remove_consumers
+from tests.conftest import settled
 from tests.jobs.waiting import until
 from tests.web.redis_server import Server
 
@@ -76,7 +78,7 @@ async def queue(url: str | None, handler: Handler) -> AsyncIterator[JobQueue]:
     serving = asyncio.create_task(found.serve(2))
     yield found
     handler.may_end.set()
-    found.stop()
+    await found.stop()
     await serving
     await found.close()
 
@@ -129,7 +131,7 @@ async def test_the_name_of_a_worker_goes_with_it(url: str | None, redis: Server)
             await queue.add(f"ticket-{place}")
             await handler.until_ended(1)
             assert len(names()) == 1
-            queue.stop()
+            await queue.stop()
             await serving
             assert names() == set()
             await queue.close()
@@ -197,7 +199,7 @@ async def test_a_pause_takes_no_more_tickets_and_keeps_what_runs(
     handler.may_end.set()
     await handler.until_ended(1)
     assert "one" not in second.began
-    other.stop()
+    await other.stop()
     await serving
     await other.close()
 
@@ -214,3 +216,18 @@ async def test_a_redis_that_is_gone_is_an_error_in_time() -> None:
     with pytest.raises(QueueUnavailable):
         await queue.add("one")
     await queue.close()
+
+
+async def test_a_redis_that_hangs_holds_up_no_stop(redis: Server) -> None:
+    """The reads of the worker end with their connections, and nothing of it is left in the loop."""
+    queue, handler = JobQueue(redis.address, 2), Handler()
+    await queue.open(handler)
+    others = asyncio.all_tasks()
+    serving = asyncio.create_task(queue.serve(2))
+    await queue.add("ticket")
+    await handler.until_ended(1)
+    redis.send(signal.SIGSTOP)
+    await queue.stop()
+    assert serving.done()
+    await queue.close()
+    assert await settled(lambda: asyncio.all_tasks() <= others)

@@ -1,6 +1,7 @@
 """`poster-service work`: takes jobs of a Redis, gives them back when it stops, may be killed."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -149,6 +150,19 @@ async def test_jobs_outlive_their_redis(service: Fleet) -> None:
         service.redis.start()
         assert (await service.until(running, "done", "failed"))["state"] == "done"
         assert (await service.until(await service.submit(RED), "done"))["state"] == "done"
+
+
+@pytest.mark.slow
+async def test_a_worker_whose_redis_hangs_ends(service: Fleet) -> None:
+    """By itself and with status 0: it waits for Redis for a while, and is not killed by init."""
+    async with service.worker() as worker:
+        await service.until(await service.submit(RED), "done")
+        service.redis.send(signal.SIGSTOP)
+        try:
+            worker.process.terminate()
+            assert await worker.process.wait() == 0
+        finally:
+            service.redis.send(signal.SIGCONT)
 
 
 @pytest.mark.slow
