@@ -52,7 +52,7 @@ def print_parameters(width: float, height: float, pdf: PdfCapture) -> dict[str, 
     return parameters
 
 
-def complaint(error: PageFailed, pdf: PdfCapture) -> PageFailed | CallerError:
+def printing_error(error: PageFailed, pdf: PdfCapture) -> PageFailed | CallerError:
     """The error of a page that Chrome did not print: the caller's own where Chrome says so."""
     reason = str(error.__cause__) if isinstance(error.__cause__, ProtocolError) else ""
     if NO_SUCH_PAGES in reason:

@@ -13,7 +13,7 @@ from typing import Any
 
 from poster_service.browser.frames import Send
 from poster_service.browser.page_setup import media
-from poster_service.browser.paper import complaint, print_parameters
+from poster_service.browser.paper import print_parameters, printing_error
 from poster_service.browser.pieces import Base64
 from poster_service.browser.settle import settled
 from poster_service.browser.types import MAX_PDF_SIDE, WHITE, CaptureOptions, PdfCapture
@@ -139,7 +139,7 @@ class Printing:
         try:
             return await self._print(print_parameters(width, height, options.pdf))
         except PageFailed as error:
-            raise complaint(error, options.pdf) from error
+            raise printing_error(error, options.pdf) from error
 
     async def _one_sheet(self, options: CaptureOptions) -> Base64:
         """All of the page on one sheet, laid out for the viewport and not for the sheet.
