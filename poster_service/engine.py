@@ -1,8 +1,8 @@
 """All that a render needs: built once, started, proven by a render, stopped in reverse order.
 
-It knows no HTTP. The HTTP service, `poster-service render` and `doctor` each hold one engine and
-add what is theirs: connections, callers' tokens and quotas, files. A worker that takes requests
-from a queue would do the same:
+It knows no HTTP. The HTTP service and its workers (`serve`, `work`) and the commands `render`,
+`batch` and `doctor` each hold one engine and add what is theirs: connections, jobs, callers' tokens
+and quotas, files. Anything else that renders, such as a worker for another queue, does the same:
 
     engine = Engine(settings)
     await engine.start()

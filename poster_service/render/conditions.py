@@ -87,7 +87,7 @@ def _incomplete(failed: Collection[MissingResource], unlisted: int) -> PosterErr
     more = len(failed) - len(named) + unlisted
     listed = ", ".join(named) + (f" and {more} more" if more else "")
     if any(one.verb == "denied" for one in failed):
-        return FetchDenied(f"the network policy denied requests of the page: {listed}")
+        return FetchDenied(f"requests of the page were denied: {listed}")
     return FetchFailed(f"subresources failed: {listed}")
 
 

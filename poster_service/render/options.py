@@ -75,8 +75,8 @@ class RenderOptions(DeviceOptions):
     scoped_headers: Annotated[
         Scopes,
         Option(
-            "Headers for requests of the page to addresses that match, of any origin; they"
-            " override `headers`.",
+            "Headers for requests of the page to addresses that match, of any origin. A header"
+            " that `headers` has too is sent with the value from here.",
             allowed=f"a list of up to {MAX_SCOPES}, each with expression and headers",
             is_secret=True,
             sources=OWN_SOURCES,

@@ -140,8 +140,8 @@ class PdfOptions(OptionGroup):
     landscape: Annotated[
         bool,
         Option(
-            "Turn the sheets: swap width and height. A `@page { size: ... }` of the page has"
-            " precedence.",
+            "Turn the sheets: swap width and height. If the page has `@page { size: ... }`, that"
+            " decides how its sheets are turned.",
             around_excludes=SHEETS_ONLY,
         ),
     ] = False

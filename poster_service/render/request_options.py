@@ -104,7 +104,7 @@ class Allow(OptionGroup):
         Expressions,
         Option(
             "Regular expressions, as in `block.expressions`. If this or `allow.patterns` is set,"
-            " an address must match one of either.",
+            " an address must match at least one entry of the two lists.",
             allowed=EXPRESSIONS_WORDS,
         ),
     ] = ()

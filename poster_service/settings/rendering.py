@@ -133,15 +133,15 @@ class Chrome(BaseModel):
     )
     isolation: HtmlIsolation = browser(
         "process",
-        description="What renders of HTML, Markdown and URLs share: process, nothing, each has its"
-        " own Chrome; context, a browser process, but each has its own browser context, whose"
-        " renderer processes end before the next render; this takes less CPU.",
+        description="What renders of HTML, Markdown and URLs share. With process: nothing, each has"
+        " its own Chrome. With context: a browser process; each has its own browser context, whose"
+        " renderer processes end before the next render. This takes less CPU.",
     )
     template_isolation: Isolation = browser(
         "process",
-        description="The same for renders of templates, with a further level: page, renders share"
-        " a page of one template without scripts, whose document is replaced; this takes the least"
-        " CPU. A template's own `x-poster` may set another level.",
+        description="The same for renders of templates, with a further level. With page: renders of"
+        " one template share a page, in which no script runs and only the document is replaced."
+        " This takes the least CPU. A template's own `x-poster` may set another level.",
     )
     warm_pages: int = browser(
         default_factory=processors,
@@ -218,8 +218,8 @@ class Fetching(BaseModel):
 
     network: Literal["public", "allowlist", "none"] = fetching(
         "public",
-        description="What pages may fetch: public, from public addresses; allowlist, only from the"
-        " hosts of POSTER_ALLOW_HOSTS at public addresses; none, nothing.",
+        description="Where pages may fetch from. public: public addresses. allowlist: only the"
+        " hosts of POSTER_ALLOW_HOSTS, at public addresses. none: nowhere.",
     )
     allow_hosts: Hosts = fetching(
         (),

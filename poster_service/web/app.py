@@ -97,7 +97,7 @@ async def with_request_id(request: web.Request, handler: Handler) -> web.StreamR
 
 
 async def begin_answer(request: web.Request, response: web.StreamResponse) -> None:
-    """Give an answer the headers that each has, whoever sends it, and note that it has begun."""
+    """Give an answer the headers that each has, and note that it has begun."""
     request[BEGUN] = response
     response.headers.update(EVERY_ANSWER)
     response.headers.update(dict.fromkeys(id_headers(request), request_id.get()))

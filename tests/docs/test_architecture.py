@@ -39,6 +39,15 @@ def test_every_function_from_the_handler_to_the_pipe_is_there() -> None:
     assert set(names) - functions() == set()
 
 
+def test_every_function_of_the_path_of_a_job_is_there() -> None:
+    """The same for the table of a job and its worker."""
+    _, _, rest = PAGE.partition("## A job, and a worker")
+    rows = re.findall(r"^\| .*", rest.partition("\n## ")[0], re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`([A-Za-z_]+\.[a-z_]+)`", row)}
+    assert {"Jobs.submit", "Runner.run"} <= names
+    assert names - functions() == set()
+
+
 def test_the_path_is_no_longer_than_it_was() -> None:
     """Each row is one more function that a reader has to open."""
     _, _, rest = PAGE.partition("### From the handler to the pipe")
