@@ -171,9 +171,9 @@ class RenderOptions(DeviceOptions):
     wait_until: Annotated[
         WaitUntil,
         Option(
-            "When the page counts as loaded: completely (load), its document is parsed"
-            " (domcontentloaded), or for 500 ms no request (networkidle0) or at most two"
-            " (networkidle2) were in progress.",
+            "When the page counts as loaded. load: it has loaded completely. domcontentloaded: its"
+            " document is parsed. networkidle0 and networkidle2: its document is parsed, and for"
+            " 500 ms no request, or at most two, were in progress.",
             begins="Waiting",
         ),
     ] = "load"

@@ -36,7 +36,8 @@ class Jobs(BaseModel):
         86_400,
         ge=60,
         le=31_536_000,
-        description="How long a job is kept after it was accepted, started or ended, in seconds.",
+        description="How long a job is kept after it was accepted, started or ended, whichever"
+        " is last, in seconds.",
     )
     jobs_redelivery_seconds: float = jobs(
         10.0,

@@ -8,6 +8,7 @@ import poster_service
 from poster_service import errors
 from poster_service.problems import TABLE
 from poster_service.render.formats import CONTENT_TYPES
+from poster_service.render.json_schema import listed
 from poster_service.render.option_list import Row as OptionRow
 from poster_service.render.option_list import options_table
 from poster_service.render.options import RenderOptions
@@ -40,7 +41,7 @@ def _words(text: str) -> str:
 def _about(row: OptionRow) -> str:
     """The description, and the formats if the option has no meaning in the others."""
     only = (
-        "" if len(row.formats) == len(CONTENT_TYPES) else f" Only for {' and '.join(row.formats)}."
+        "" if len(row.formats) == len(CONTENT_TYPES) else f" Only for {listed(row.formats, 'and')}."
     )
     return row.description + only
 
