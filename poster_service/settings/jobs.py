@@ -36,8 +36,8 @@ class Jobs(BaseModel):
         86_400,
         ge=60,
         le=31_536_000,
-        description="How long a job is kept after it was accepted, started or ended, whichever"
-        " is last, in seconds.",
+        description="How long a job is kept after it was accepted, started or ended, the last of"
+        " these, in seconds.",
     )
     jobs_redelivery_seconds: float = jobs(
         10.0,
