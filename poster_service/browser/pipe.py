@@ -338,13 +338,17 @@ def _large_picture(pieces: list[bytes]) -> dict[str, Any] | None:
     """An answer with a large picture, which stays in pieces; None for any other message."""
     if sum(map(len, pieces)) < HUGE_BYTES:
         return None
-    # What is around the picture may be cut anywhere, but is short.
-    first, last = b"".join(pieces[:2]), b"".join(pieces[-2:])
+    # What is around the picture may be cut anywhere, also more than once, but is short.
+    count = 2
+    while sum(map(len, pieces[-count:])) < TAIL_BYTES:
+        count += 1
+    first, last = b"".join(pieces[:2]), b"".join(pieces[-count:])
     begin, end = PICTURE.match(first), last.find(b'"')
-    if begin is None or end < 0 or len(pieces) < 4:
+    if begin is None or end < 0 or len(pieces) < 2 + count:
         return None
     message: dict[str, Any] = orjson.loads(first[: begin.end()] + last[end:])
-    message["result"][begin[1].decode()] = [first[begin.end() :], *pieces[2:-2], last[:end]]
+    between = pieces[2:-count]
+    message["result"][begin[1].decode()] = [first[begin.end() :], *between, last[:end]]
     return message
 
 

@@ -447,6 +447,23 @@ async def test_a_picture_comes_whole_however_large(
     assert seen == [{"n": 0}, {"n": 1}]
 
 
+@pytest.mark.parametrize("size", [1, 20, 60])
+async def test_the_end_of_a_large_picture_may_come_in_many_pieces(
+    chrome: Chrome, size: int
+) -> None:
+    """Chrome writes the zero byte by itself, and the pipe may be full just before the end."""
+    picture = os.urandom(HUGE_BYTES // 4 * 3)
+    answer = chrome.connection.send("Page.capture")
+    chrome.connection.expects_much = True
+    head = b'{"id":1,"result":{"data":"' + base64.b64encode(picture)
+    tail = b'"},"sessionId":"0123456789ABCDEF0123456789ABCDEF"}\0'
+    await asyncio.to_thread(_write_all, chrome, head)
+    for at in range(0, len(tail), size):
+        chrome.raw(tail[at : at + size])
+        await turns()
+    assert await decoded((await asyncio.wait_for(answer, 60))["data"]) == picture
+
+
 async def test_a_buffer_is_read_to_again_only_when_its_picture_was_taken(chrome: Chrome) -> None:
     """Two pictures, the second of which comes before anyone has looked at the first."""
     pictures = [os.urandom(300_000) for _ in range(2)]
