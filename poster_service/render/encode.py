@@ -46,6 +46,8 @@ AVIF_BYTES_PER_PIXEL = 40
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DATA, END = b"IDAT", b"IEND"
+#: The CRC of the last data, and IEND, in bytes.
+PNG_END = 16
 #: Samples of a pixel by colour type (PNG, 11.2.2).
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
@@ -197,4 +199,8 @@ def checksum(body: bytes) -> str:
     Two checksums and the length: to make a picture with those of another gains no caller anything.
     A quarter of the time of SHA-256 (measured), which was 0.3 ms of each render.
     """
-    return f"{len(body):x}-{zlib_ng.crc32(body):08x}{zlib_ng.adler32(body):08x}"
+    view = memoryview(body)
+    # The end first: that of a PNG holds the CRC of its data, and after its data that would cancel
+    # half of this one (measured: 16 of 32 bits were left).
+    crc = zlib_ng.crc32(view[:-PNG_END], zlib_ng.crc32(view[-PNG_END:]))
+    return f"{len(body):x}-{crc:08x}{zlib_ng.adler32(body):08x}"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from poster_service.render.encode import LEVELS, compressed, recompress
+from poster_service.render.encode import LEVELS, checksum, compressed, recompress
 
 
 def png(mode: str, size: tuple[int, int], pixels: bytes, level: int) -> bytes:
@@ -98,3 +98,21 @@ def test_a_picture_larger_than_pillow_believes_in_is_no_fault() -> None:
     out = io.BytesIO()
     Image.new("1", (side, side)).save(out, "PNG", compress_level=1)
     assert len(recompress(out.getvalue(), 1)) <= out.tell()
+
+
+def test_each_half_of_a_checksum_tells_pictures_of_one_length_apart() -> None:
+    """Their own CRCs cancel none of it; of 16 bits, a seventh would be the same."""
+    chance = random.Random(1)
+    some = {png("L", (12, 12), chance.randbytes(144), 0) for _ in range(20_000)}
+    assert len({len(one) for one in some}) == 1
+    sums = {checksum(one)[-16:] for one in some}
+    assert len({one[:8] for one in sums}) > 0.99 * len(some)
+    assert len({one[8:] for one in sums}) > 0.99 * len(some)
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100])
+def test_a_checksum_is_of_every_byte(size: int) -> None:
+    """Also of fewer bytes than the end of a PNG has."""
+    body = bytes(range(size))
+    others = [body[:at] + b"\xff" + body[at + 1 :] for at in range(size)]
+    assert len({checksum(one) for one in (body, *others, body + b"\0")}) == size + 2
