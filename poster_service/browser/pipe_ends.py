@@ -103,7 +103,8 @@ class ReadEnd:
 
     def _store(self, part: bytes, *, whole: bool) -> bool:
         """Store a part of a message; False, and nothing stored, if that is more than allowed."""
-        is_answer = (self.parts[0] if self.parts else part).startswith(ANSWER)
+        begin = b"".join(one[: len(ANSWER)] for one in (*self.parts[: len(ANSWER)], part))
+        is_answer = begin.startswith(ANSWER)
         if not self._count(len(part), whole=whole, is_answer=is_answer):
             self.parts.clear()
             return False
@@ -125,7 +126,7 @@ class ReadEnd:
         assert self._buffer is not None
         begin, self._filled = self._filled, self._filled + size
         end = self._buffer.find(0, begin, self._filled)
-        if not begin and not self._buffer.startswith(ANSWER):
+        if not begin and not self._buffer.startswith(ANSWER, 0, self._filled):
             self._take_rest(0)  # something else
             return
         whole = end >= 0

@@ -464,6 +464,22 @@ async def test_the_end_of_a_large_picture_may_come_in_many_pieces(
     assert await decoded((await asyncio.wait_for(answer, 60))["data"]) == picture
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+async def test_a_picture_whose_first_bytes_come_alone_is_no_flood(
+    chrome: Chrome, size: int
+) -> None:
+    """Though they do not say yet that it is an answer."""
+    picture = os.urandom(PIPE_BYTES)
+    answer = chrome.connection.send("Page.capture")
+    chrome.connection.allow(10, 1000)
+    chrome.connection.expects_much = True
+    whole = b'{"id":1,"result":{"data":"' + base64.b64encode(picture) + b'"}}\0'
+    chrome.raw(whole[:size])
+    await turns()
+    await asyncio.to_thread(_write_all, chrome, whole[size:])
+    assert await decoded((await asyncio.wait_for(answer, 60))["data"]) == picture
+
+
 async def test_a_buffer_is_read_to_again_only_when_its_picture_was_taken(chrome: Chrome) -> None:
     """Two pictures, the second of which comes before anyone has looked at the first."""
     pictures = [os.urandom(300_000) for _ in range(2)]
