@@ -21,8 +21,8 @@ from poster_service.errors import (
     RenderFailed,
 )
 from poster_service.process import census
-from tests.conftest import left, settled
-from tests.processes import tree
+from tests.conftest import SETTLE_SECONDS, left, settled
+from tests.processes import seconds_of_cpu, tree
 
 MakeSpec = Callable[[Path], ChromeSpec]
 
@@ -73,6 +73,28 @@ async def test_every_process_of_a_chrome_carries_the_tag(
         return below == {seen.pid for seen in census.tagged(spec.instance)}
 
     assert await settled(same)
+    one.end()
+    await one.wait_gone()
+
+
+@pytest.mark.parametrize("renders", [1, 50])
+async def test_a_chrome_that_is_ready_computes_nothing(
+    program: Path, make_spec: MakeSpec, renders: int
+) -> None:
+    """The tab of a page that is on its way to an address is drawn, in full Chromium for ever."""
+    spec = dataclasses.replace(make_spec(program), renders=renders)
+    spec.instance_dir.mkdir()
+    one = await Chrome.start(spec, 1)
+
+    async def rests() -> bool:
+        """Whether it takes less than 5 % of a core; a drawn tab takes 14 %."""
+        before = seconds_of_cpu(one.group.shim_pid)
+        await asyncio.sleep(1)
+        return seconds_of_cpu(one.group.shim_pid) - before < 0.05
+
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while not await rests():  # what its start left to do is being done
+            pass
     one.end()
     await one.wait_gone()
 
