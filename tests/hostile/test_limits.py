@@ -396,4 +396,4 @@ def test_nothing_of_one_render_is_in_a_request_of_another(either_world: World) -
 
 def test_nor_is_anything_in_full_chromium(full_either: World) -> None:
     """With its profile on disk, which is one of its own each time."""
-    knows_nothing(full_either, pages_before=0 if full_either.shares_chromes else 1)
+    knows_nothing(full_either, pages_before=1)
