@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tools.docs import benchmarks, incident, reference
+from tools.docs import benchmarks, incident, levels, reference
 
 ROOT = Path(__file__).parents[2]
 PART = re.compile(
@@ -47,7 +47,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "init": benchmarks.init,
     "hygiene": benchmarks.hygiene,
     "sizing": benchmarks.sizing,
-    "replicas": benchmarks.replicas,
+    "replicas": levels.replicas,
+    "render-levels": levels.levels,
+    "render-levels-goals": levels.goals,
+    "render-levels-machine": levels.machine,
 }
 #: Plots that pages show, copied into docs/ because a site holds nothing from outside its folder.
 PLOTS = {

@@ -82,10 +82,11 @@ def best_rate(found: Any) -> float:
 
 def machine() -> str:
     """Where and with what the comparison was measured."""
-    return _measured(_render())
+    return measured(_render())
 
 
-def _measured(found: Any) -> str:
+def measured(found: Any) -> str:
+    """When, on what and with what some results were measured."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     cpu = found["machine"].replace(" cores", " shared cores")
     versions = versions.replace("chrome Chromium", "Chromium")
@@ -125,18 +126,19 @@ def goals() -> str:
         reached = worst >= bound if least else worst <= bound
         rows.append([
             what, f"{'at least' if least else 'at most'} {bound:g} x", f"{worst:.3f} x",
-            _yes(reached),
+            yes(reached),
         ])  # fmt: skip
     own = figures("ours-fast", REFERENCE)["own"]
-    rows.append(["CPU of our own Python", "at most 8 ms", f"{own:.1f} ms", _yes(own <= 8)])
+    rows.append(["CPU of our own Python", "at most 8 ms", f"{own:.1f} ms", yes(own <= 8)])
     ready = max(_render()["summary"]["ready"].values()) / 1e6
     rows.append(
-        ["memory of a ready Chrome", "at most 110 MB", f"{ready:.0f} MB", _yes(ready <= 110)]
+        ["memory of a ready Chrome", "at most 110 MB", f"{ready:.0f} MB", yes(ready <= 110)]
     )
     return table(["", "goal", "measured", "reached"], rows, 1)
 
 
-def _yes(reached: bool) -> str:
+def yes(reached: bool) -> str:
+    """Whether a goal was reached, as a cell of a table."""
     return "yes" if reached else "**no**"
 
 
@@ -235,7 +237,7 @@ def scaled_goals() -> str:
 
 def scaled_machine() -> str:
     """Where and when those were measured."""
-    return _measured(results(SCALED))
+    return measured(results(SCALED))
 
 
 #: The same render through other services' APIs, after what it is compared with.
@@ -266,25 +268,7 @@ def apis() -> str:
 
 def apis_machine() -> str:
     """Where and when that was measured."""
-    return _measured(results(APIS_RESULTS))
-
-
-#: Isolation levels, each with the design that has it, its pictures encoded by Chrome.
-LEVELS = {"process": "ours-fast", "context": "ours-50-fast", "page": "ours-page-fast"}
-
-
-def replicas() -> str:
-    """How many cores one service can keep busy, by isolation level; of those that were measured."""
-    measured = _render()["summary"]["figures"]
-    rows = []
-    for level, design in LEVELS.items():
-        if (found := measured.get(f"{design} {REFERENCE}")) is not None:
-            rows.append([
-                f"`{level}`", f"{found['cpu']:.0f}", f"{found['own']:.1f}",
-                f"{found['cpu'] / found['own']:.0f}",
-            ])  # fmt: skip
-    head = ["isolation level", "CPU per render, ms", "of it the service's own, ms", "cores"]
-    return table(head, rows, 1)
+    return measured(results(APIS_RESULTS))
 
 
 def init() -> str:
