@@ -207,7 +207,7 @@ async def test_a_template_knows_no_response_and_no_header_of_a_caller(service: S
         ({"respond": [{"expression": "a", "body": "x" * 300_000}]}, "respond", "300000 bytes"),
         ({"respond": [{"expression": "a", "body": "secret!", "encoding": "base64"}]}, "respond",
          "response 0 is not base64"),
-        ({"referrer": "ftp://a.test/"}, "referrer", "no http or https address"),
+        ({"referrer": "ftp://a.test/"}, "referrer", "not an http or https"),
         ({"referrer": "http://u:secret@a.test/"}, "referrer", "has a user"),
         ({"respond": [{"expression": "a"}] * 21}, "respond", "too many"),
         ({"scoped_headers": [{"expression": "a", "headers": {"Host": "secret"}}]},

@@ -213,7 +213,7 @@ async def test_a_pdf_may_have_no_background(service: Service) -> None:
         ({"width": "wide"}, '"options.width" "wide" is not a length'),
         ({"margin": {"top": -1}}, '"options.margin.top" -1 is out of range'),
         ({"margin": {"up": 1}}, '"options.margin.up" is not allowed'),
-        ({"margin": {"left": "5in", "right": "5in"}}, '"options.margin" leaves nothing'),
+        ({"margin": {"left": "5in", "right": "5in"}}, '"options.margin" leaves no room'),
         ({"scale": 3}, '"options.scale"'),
         ({"pageRanges": "3-1"}, '"options.pageRanges"'),
         ({"fullPage": True, "format": "A4"}, '"fullPage" option cannot be used with "height"'),
