@@ -17,9 +17,14 @@ MAX_CONNECTIONS = 16
 def client(url: str, seconds: float = COMMAND_SECONDS) -> Any:
     """A client of a Redis server (`redis.asyncio.Redis`) that has connected to nothing yet.
 
+    It has no time limit for commands: the caller sets one, with `asyncio.timeout`. For one of its
+    own redis-py sends each command by `asyncio.wait_for`, which in Python 3.11 loses a cancel that
+    comes in the moment in which the command has been sent, so a task that asks Redis all the time
+    could not be ended (https://github.com/python/cpython/issues/86296).
+
     Args:
         url: redis://, rediss:// or unix://, as redis-py takes it.
-        seconds: Time limit of one command, connecting included.
+        seconds: Time limit for connecting.
 
     Raises:
         ValueError: The URL is invalid.
@@ -31,7 +36,7 @@ def client(url: str, seconds: float = COMMAND_SECONDS) -> Any:
 
     pool = BlockingConnectionPool.from_url(
         url, max_connections=MAX_CONNECTIONS, timeout=None,
-        socket_timeout=seconds, socket_connect_timeout=seconds,
+        socket_timeout=None, socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 1),  # a connection may have ended since its last use
         driver_info=None,  # redis-py would read its version from disk for each connection
     )  # fmt: skip

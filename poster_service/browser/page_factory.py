@@ -83,12 +83,7 @@ class PageFactory:
 
     async def _create_blank(self, context: str | None) -> PosterPage:
         """A blank page in a context, or in the one that Chrome starts with."""
-        parameters: dict[str, Any] = {"url": "about:blank"}
-        if context is not None:
-            parameters["browserContextId"] = context
-        await self._connection.send("Target.setDiscoverTargets", {"discover": False})
-        created = await self._connection.send("Target.createTarget", parameters)
-        return await self._attach(str(created["targetId"]), context, None)
+        return await self._attach(await self._create("about:blank", context), context, None)
 
     async def _create_on_its_way(self, context: str | None) -> PosterPage:
         """The same for headless-shell; it is held at ADDRESS, in frames that are asked for.
@@ -97,9 +92,6 @@ class PageFactory:
         navigation begin cannot speak to the page until the navigation is done (measured), nor can
         any attached later while target discovery is on.
         """
-        parameters: dict[str, Any] = {"url": ADDRESS, "enableBeginFrameControl": True}
-        if context is not None:
-            parameters["browserContextId"] = context
         loop = asyncio.get_running_loop()
         held: defaultdict[str, asyncio.Future[dict[str, Any]]] = defaultdict(loop.create_future)
 
@@ -108,11 +100,9 @@ class PageFactory:
             if event.get("resourceType") == "Document" and not held[event["frameId"]].done():
                 held[event["frameId"]].set_result(event)
 
-        await self._connection.send("Target.setDiscoverTargets", {"discover": False})
         self._connection.on("Fetch.requestPaused", hold)
         try:
-            created = await self._connection.send("Target.createTarget", parameters)
-            target = str(created["targetId"])
+            target = await self._create(ADDRESS, context)
             ends: set[asyncio.Future[Any]] = {held[target], self._connection.closed}
             await asyncio.wait(ends, return_when=FIRST_COMPLETED)
         finally:
@@ -120,6 +110,17 @@ class PageFactory:
         if not held[target].done():
             raise ChromeDied("Chrome ended while its page was opened")
         return await self._attach(target, context, held[target].result())
+
+    async def _create(self, address: str, context: str | None) -> str:
+        """A page in a context, or in the one that Chrome starts with; CDP's id of its target."""
+        parameters: dict[str, Any] = {"url": address}
+        if self._supports_begin_frame:
+            parameters["enableBeginFrameControl"] = True
+        if context is not None:
+            parameters["browserContextId"] = context
+        await self._connection.send("Target.setDiscoverTargets", {"discover": False})
+        created = await self._connection.send("Target.createTarget", parameters)
+        return str(created["targetId"])
 
     async def _attach(
         self, target: str, context: str | None, held: dict[str, Any] | None

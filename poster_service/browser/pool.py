@@ -32,13 +32,9 @@ __all__ = ["Lease", "Pool", "PoolSize"]
 
 logger = logging.getLogger(__name__)
 
-#: Pauses between failed starts, in seconds; the last one repeats.
-PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 #: How often ready Chromes are checked, in seconds: 1 to 2 ms of CPU each time, more for root
 #: without CAP_SYS_RESOURCE (see `census.tag_of`).
 CHECK_SECONDS = 1.0
-#: After so many failed starts in a row, callers that wait get an error instead of waiting on.
-PATIENCE = 3
 
 
 class Pool:
@@ -70,8 +66,6 @@ class Pool:
         self._record = PoolRecord()
         self._tasks = PoolTasks()
         self._upkeep: list[asyncio.Task[None]] = []
-        #: Starts in a row that failed.
-        self._failures = 0
         self._stopping = False
 
     async def start(self) -> None:
@@ -142,7 +136,7 @@ class Pool:
             waiting=state.waiting(),
             started=record.started,
             renewed=record.renewed,
-            failed_starts=record.failed_starts,
+            failed_starts=record.failed_starts.count,
             endings=dict(record.endings),
             unclean=record.unclean,
             survivors=record.survivors.seen,
@@ -160,7 +154,8 @@ class Pool:
         With one Chrome kept ahead there is a moment after each render in which the next is still
         starting; that moment is no reason to take this replica out of service.
         """
-        counted = (State.READY, State.LEASED) if self._failures else tuple(State)
+        failed = self._record.failed_starts.in_a_row
+        counted = (State.READY, State.LEASED) if failed else tuple(State)
         return not self._stopping and self._state.count(*counted) > 0
 
     async def close(self) -> None:
@@ -241,42 +236,32 @@ class Pool:
 
     async def _start(self, entry: PoolEntry) -> None:
         """Start one Chrome, after a pause when earlier starts failed."""
-        if self._failures:
-            await self._pause(entry)
+        failed = self._record.failed_starts
         try:
             await self._bring_up(entry)
         except ChromeNotStarted as error:
-            event(logger, logging.ERROR, str(error), failures=self._failures)
+            event(logger, logging.ERROR, str(error), failures=failed.in_a_row)
         except Exception:
             logger.exception("starting a Chrome failed unexpectedly")
-        if self._failures >= PATIENCE:
+        if failed.are_many:
             self._state.fail_waiters(ChromeDied("no Chrome can be started at the moment"))
         self.balance()
 
-    async def _pause(self, entry: PoolEntry) -> None:
-        try:
-            await asyncio.sleep(PAUSES[min(self._failures, len(PAUSES)) - 1])
-        except asyncio.CancelledError:
-            self._state.remove(entry)
-            raise
-
     async def _bring_up(self, entry: PoolEntry) -> None:
         loop = asyncio.get_running_loop()
-        begin = loop.time()
+        failed = self._record.failed_starts
         try:
+            await failed.pause()
+            begin = loop.time()
             await self._premises.folder.ensure()
             unclean = functools.partial(self._record.note_unclean, entry.number)
             chrome = await Chrome.start(self.spec, entry.number, unclean)
-        except ChromeNotStarted:
-            self._failures += 1
-            self._record.failed_starts += 1
-            self._state.remove(entry)
-            raise
         except BaseException as error:  # after any failure: the entry must not stay
-            self._failures += not isinstance(error, asyncio.CancelledError)
+            if not isinstance(error, asyncio.CancelledError):
+                failed.add()
             self._state.remove(entry)
             raise
-        self._failures = 0
+        failed.in_a_row = 0
         self._record.started += 1
         self._demand.started(loop.time() - begin)
         chrome.lost.add_done_callback(lambda _: self._lost(entry))

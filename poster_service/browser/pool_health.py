@@ -75,14 +75,10 @@ class HealthCheck:
 
 
 class SignsOfLife:
-    """Asks the pages of ready Chromes for a sign of life and finds those that do not answer.
-
-    The first time a page is there it is not asked: it answered when it became ready, and where
-    renders follow each other it has its render before the second time.
-    """
+    """Asks the pages of ready Chromes for a sign of life and finds those that do not answer."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[int, int], tuple[asyncio.Future[Any] | None, float]] = {}
+        self._asked: dict[tuple[int, int], tuple[asyncio.Future[Any], float]] = {}
 
     def missing(self, ready: list[PoolEntry], now: float) -> list[PoolEntry]:
         """Those whose sign has been missing for too long; asks all others for the next one."""
@@ -91,16 +87,14 @@ class SignsOfLife:
             if entry.chrome is None:
                 continue
             key = (entry.number, entry.served)  # after a lease the page is another
-            sign, since = before.get(key, (None, now))
-            if key not in before:
-                self._asked[key] = (None, now)
-            elif sign is None or sign.done():
+            asked = before.get(key)
+            if asked is None or asked[0].done():
                 try:
                     self._asked[key] = (entry.chrome.page.ping(), now)
                 except ChromeDied:
                     silent.append(entry)
-            elif now - since > SILENT_SECONDS:
+            elif now - asked[1] > SILENT_SECONDS:
                 silent.append(entry)
             else:
-                self._asked[key] = (sign, since)
+                self._asked[key] = asked
         return silent

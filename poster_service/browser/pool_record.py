@@ -14,6 +14,10 @@ logger = logging.getLogger(__name__)
 
 #: How often survivors are checked, in seconds.
 SURVIVOR_SECONDS = 1.0
+#: Pauses between failed starts, in seconds; the last one repeats.
+PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+#: After so many failed starts in a row, callers that wait get an error instead of waiting on.
+PATIENCE = 3
 
 
 class PoolRecord:
@@ -22,7 +26,7 @@ class PoolRecord:
     Attributes:
         started: Chromes that became ready.
         renewed: Leases after which a Chrome was made ready for another.
-        failed_starts: Chrome starts that failed.
+        failed_starts: Chrome starts that failed, in all and in a row.
         endings: Ended Chromes by reason, of those that had become ready.
         unclean: Endings that needed the backstop, those of failed starts too.
         survivors: Processes that outlived even the backstop.
@@ -31,7 +35,7 @@ class PoolRecord:
     def __init__(self) -> None:
         self.started = 0
         self.renewed = 0
-        self.failed_starts = 0
+        self.failed_starts = FailedStarts()
         self.endings: Counter[str] = Counter()
         self.unclean = 0
         self.survivors = Survivors()
@@ -60,6 +64,34 @@ class PoolRecord:
             swept=ending.swept,
         )
         self.survivors.add(ending.survivors)
+
+
+class FailedStarts:
+    """Counts starts that failed: the next one waits, and callers do not wait for ever.
+
+    Attributes:
+        count: In all.
+        in_a_row: Since the last start that succeeded.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.in_a_row = 0
+
+    def add(self) -> None:
+        """Count one more."""
+        self.count += 1
+        self.in_a_row += 1
+
+    @property
+    def are_many(self) -> bool:
+        """Whether those who wait for a Chrome are to be told so."""
+        return self.in_a_row >= PATIENCE
+
+    async def pause(self) -> None:
+        """Wait until the next start may be tried; not at all after one that succeeded."""
+        if self.in_a_row:
+            await asyncio.sleep(PAUSES[min(self.in_a_row, len(PAUSES)) - 1])
 
 
 class Survivors:

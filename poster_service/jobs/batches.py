@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-from poster_service.detached import detached
+from poster_service.detached import detached, end
 from poster_service.errors import BatchEnded, JobEnded, QueueUnavailable, UnknownBatch, UnknownJob
 from poster_service.jobs.batch_records import ROOM, Batch, job_id, number_of
 from poster_service.jobs.batch_store import BatchStore
@@ -144,10 +144,7 @@ class Batches:
     async def stop(self) -> None:
         """Feed no more; others go on with it."""
         self._is_stopping = True
-        tasks = [*self._tasks.values(), *([self._repairing] if self._repairing else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._tasks.values(), *([self._repairing] if self._repairing else [])])
 
     async def _store(self) -> BatchStore:
         await self._jobs.open()

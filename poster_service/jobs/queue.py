@@ -44,7 +44,7 @@ RECONNECT_SECONDS = 1.0
 TICKETS_AT_ONCE = 100
 #: Time for one command, in seconds.
 COMMAND_SECONDS = 5.0
-#: How long a stop waits for tasks that end and for Redis, in seconds.
+#: How long a stop waits for tasks that end, for what they give back, and for Redis, in seconds.
 STOP_SECONDS = 2.0
 
 
@@ -189,8 +189,11 @@ class JobQueue:
         worker.has_later = self._has_later
         async with worker as self._worker:
             running = asyncio.create_task(self._keep_running(worker))
-            await self._remove_consumers()
-            await self._stopping.wait()
+            try:
+                await self._remove_consumers()
+                await self._stopping.wait()
+            finally:  # it is over if this is cancelled, too
+                self._stopping.set()
         self._worker = None
         await running
         await self._remove_consumers(worker.name)

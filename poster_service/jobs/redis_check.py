@@ -1,13 +1,15 @@
 """Whether a Redis is fit for jobs: it must forget none, and be no cache."""
 
+import asyncio
 import logging
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from poster_service.errors import InvalidSettings, QueueUnavailable
+from poster_service.jobs.record_store import SECONDS
 from poster_service.logs import event
-from poster_service.redis_client import client
+from poster_service.redis_client import COMMAND_SECONDS, client
 from poster_service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,8 @@ async def check_redis(jobs: Any, settings: Settings) -> None:
         QueueUnavailable: It does not answer.
     """
     try:
-        found = await jobs.info()
+        async with asyncio.timeout(SECONDS):
+            found = await jobs.info()
     except (RedisError, OSError, TimeoutError) as error:
         raise QueueUnavailable("the queue of jobs does not answer") from error
     policy = str(found.get("maxmemory_policy", "noeviction"))
@@ -53,7 +56,8 @@ async def _is_the_caches(jobs: Any, found: Any, settings: Settings) -> bool:
         return False
     cache = client(settings.redis_url)
     try:
-        same = (await cache.info("server")).get("run_id") == found.get("run_id")
+        async with asyncio.timeout(COMMAND_SECONDS):
+            same = (await cache.info("server")).get("run_id") == found.get("run_id")
         return bool(same) and _database(cache) == _database(jobs)
     except (RedisError, OSError, TimeoutError):
         return False  # no cache can be compared that does not answer

@@ -334,11 +334,9 @@ class Runner:
         ended = await self._persist(lambda: self._store.finish(one.job, one.owner, state, found))
         code = found.get("code", "")
         telemetry.current().set("poster.outcome", code or "ok")
-        if ended is not None:
-            self.outcomes[state] += 1
-            event(logger, logging.INFO, "job ended", state=state, code=code)
-        else:
-            event(logger, logging.INFO, "the end of a job came too late", state=state, code=code)
+        self.outcomes[state] += ended is not None
+        message = "the end of a job came too late" if ended is None else "job ended"
+        event(logger, logging.INFO, message, state=state, code=code)
         return ended
 
     async def _give_back(self, one: Running, why: Why) -> None:

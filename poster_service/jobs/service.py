@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from poster_service.detached import detached
+from poster_service.detached import detached, end
 from poster_service.errors import (
     InvalidSettings,
     JobEnded,
@@ -23,7 +23,7 @@ from poster_service.errors import (
 from poster_service.jobs.batch_requests import BatchRequests
 from poster_service.jobs.batch_store import BatchStore
 from poster_service.jobs.events import Subscribers
-from poster_service.jobs.queue import JobQueue
+from poster_service.jobs.queue import STOP_SECONDS, JobQueue
 from poster_service.jobs.record_store import QueueState, RecordStore
 from poster_service.jobs.records import Job, NewJob
 from poster_service.jobs.runner import OUTCOMES, PATIENCE, Runner, Workshop
@@ -40,8 +40,6 @@ REPAIR_SECONDS = 10.0
 SILENT_TIMES, LEAST_SILENT_SECONDS = 2.5, 5.0
 #: Most tickets that are added at once to make up for lost ones.
 MOST_TICKETS = 1_000
-#: How long a stop waits for Redis, in seconds.
-STOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -227,9 +225,7 @@ class Jobs:
         if self.runner is not None:
             await self.runner.give_all_back(STOP_SECONDS)
         await self._queue.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._queue.close()
         self._store = None
 

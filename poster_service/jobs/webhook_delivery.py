@@ -18,9 +18,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from poster_service import clock
-from poster_service.detached import detached
+from poster_service.detached import detached, end
 from poster_service.errors import PosterError, QueueUnavailable
-from poster_service.jobs.queue import JobQueue
+from poster_service.jobs.queue import STOP_SECONDS, JobQueue
 from poster_service.jobs.turns import Turns
 from poster_service.jobs.webhook_attempts import Attempts, Outcome, Result
 from poster_service.jobs.webhook_records import Bounds, Message, Records
@@ -36,8 +36,6 @@ NAME = "poster-webhooks"
 ATTEMPTS_AT_ONCE, OF_CALLER, OF_HOST = 32, 16, 8
 #: How much longer than the schedule says a message may wait, as a share of it.
 JITTER = 0.2
-#: How long a stop waits for attempts to be given back, in seconds; what is not is made again.
-STOP_SECONDS = 2.0
 #: How long an attempt waits that this process had no memory or no storage for, in seconds.
 BUSY_SECONDS = 5.0
 #: How long to wait before what Redis did not do is tried again, in seconds.
@@ -111,9 +109,7 @@ class Deliveries:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._active.wait_none()
         await self._queue.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._queue.close()
         await self._attempts.close()
 

@@ -279,7 +279,7 @@ async def test_a_start_that_hangs_is_given_up_when_no_caller_wants_it(
     entry = pool._state.add()
     pool._tasks.start(pool._start(entry), f"start {entry.number}")
     assert await settled(lambda: entry.state is State.GONE)
-    assert pool._failures == 0
+    assert pool._record.failed_starts.in_a_row == 0
     assert pool.statistics().counts["ready"] == 1
     await pool.close()
     assert left(spec.instance, spec.instance_dir) == []

@@ -27,7 +27,8 @@ from hypothesis import Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from poster_service.browser.pool import PATIENCE, Lease, Pool, PoolSize
+from poster_service.browser.pool import Lease, Pool, PoolSize
+from poster_service.browser.pool_record import PATIENCE
 from poster_service.browser.pool_state import PoolEntry, PoolState, State
 from poster_service.browser.spec import ChromeSpec, Sandbox, new_instance
 from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request

@@ -342,3 +342,20 @@ def test_files_come_back_too() -> None:
     assert files_of(document) == files
     alone = document_of(RenderRequest.parse({"html": "<p>"}, Limits()))
     assert fingerprint(document) != fingerprint(alone)
+
+
+async def test_what_asks_for_records_can_be_cancelled_at_any_moment(store: RecordStore) -> None:
+    """A task that asks again and again ended at most later: its cancel was lost in the client."""
+
+    async def ask() -> None:
+        while True:
+            await store.state()
+            await asyncio.sleep(0)  # the one in memory answers at once
+
+    for turns in range(60):
+        asking = asyncio.create_task(ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        _, left = await asyncio.wait({asking}, timeout=5)
+        assert not left, f"it goes on after it was cancelled at turn {turns}"

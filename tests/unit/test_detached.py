@@ -1,8 +1,11 @@
 """Tasks that outlive the request in which they begin do not log its id."""
 
 import asyncio
+import contextlib
 
-from poster_service.detached import detached
+import pytest
+
+from poster_service.detached import detached, end
 from poster_service.logs import request_id
 
 
@@ -62,3 +65,23 @@ def test_a_detached_task_has_its_name() -> None:
         return task.get_name()
 
     assert asyncio.run(scenario()) == "named"
+
+
+def test_a_task_whose_cancel_is_lost_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cancelled again, and how it ends is its own affair."""
+    monkeypatch.setattr("poster_service.detached.AGAIN_SECONDS", 0.01)
+
+    async def deaf(times: int) -> None:
+        for _ in range(times):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        raise ValueError("its own affair")
+
+    async def scenario() -> None:
+        tasks = [asyncio.create_task(deaf(times)) for times in range(4)]
+        await asyncio.sleep(0)
+        await end(tasks)
+        assert [str(task.exception()) for task in tasks] == ["its own affair"] * 4
+        await end([])
+
+    asyncio.run(scenario())
