@@ -85,7 +85,7 @@ class FailedStarts:
 
     @property
     def are_many(self) -> bool:
-        """Whether those who wait for a Chrome are to be told so."""
+        """Whether those who wait for a Chrome are to get an error."""
         return self.in_a_row >= PATIENCE
 
     async def pause(self) -> None:
