@@ -107,8 +107,18 @@ class Engine:
         buffers: The memory of bodies and pictures in transit.
     """
 
-    def __init__(self, settings: Settings, observers: Observers | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        observers: Observers | None = None,
+        templates: Templates | None = None,
+    ) -> None:
         """Build every part; starts nothing.
+
+        Args:
+            settings: All of them.
+            observers: Who hears of renders and Chromes; nobody without.
+            templates: Those of `settings.templates`, where they have been read; None to read them.
 
         Raises:
             OperatorError: There is no Chrome, a template is faulty, or a setting cannot be applied.
@@ -116,7 +126,7 @@ class Engine:
         observers = observers or Observers()
         self.settings = settings
         self.limits = limits_of(settings)
-        self.templates = Templates(settings.templates, settings.max_data_values)
+        self.templates = templates or Templates(settings.templates, settings.max_data_values)
         program = installed.find(settings.chrome)
         self.admission = Admission(running=settings.concurrency, waiting=settings.queue_size)
         self.fetcher = Fetcher(

@@ -60,12 +60,16 @@ class Templates:
         generation: A number that changes whenever the result of `list` changes.
     """
 
-    def __init__(self, folder: Path, max_values: int = MAX_VALUES) -> None:
+    def __init__(
+        self, folder: Path, max_values: int = MAX_VALUES, known: Mapping[str, Entry] | None = None
+    ) -> None:
         """Read and check every template.
 
         Args:
             folder: The folder with the template folders.
             max_values: How many values a template's data may have, counted at every level.
+            known: The `entries` of others that have read this folder. What has not changed since
+                is not read again: a process that starts hundreds of services reads it once.
 
         Raises:
             TemplatesBroken: The message has every mistake with its file and the remedy.
@@ -74,7 +78,7 @@ class Templates:
         self._environment = environment()
         self._lock = threading.Lock()
         self._memo = PageMemo()
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = dict(known or {})
         self._is_started = False
         self._unlisted = ""
         self.generation = 0
@@ -89,6 +93,11 @@ class Templates:
                 " with poster.html, schema.json and sample.json"
             )
         self._is_started = True
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Every folder's state by its name, as of the last check for changes."""
+        return dict(self._entries)
 
     def list(self) -> list[dict[str, Any]]:
         """The entries of GET /templates, sorted by name, as of the last check for changes."""

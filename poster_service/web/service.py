@@ -17,6 +17,7 @@ from poster_service.jobs.runner import Workshop
 from poster_service.jobs.service import Jobs
 from poster_service.jobs.storage import Storage, memory_storage, storage_of
 from poster_service.jobs.webhooks import Webhooks, webhooks_of
+from poster_service.render.markup import Templates
 from poster_service.settings import Settings
 from poster_service.stats import InFlight
 from poster_service.web.connections import Connections
@@ -61,8 +62,12 @@ class Service:
     _tasks: "list[asyncio.Task[Any]]" = field(default_factory=list)
 
     @classmethod
-    def build(cls, settings: Settings) -> "Service":
+    def build(cls, settings: Settings, templates: Templates | None = None) -> "Service":
         """Build every part; starts nothing.
+
+        Args:
+            settings: All of them.
+            templates: Those of `settings.templates`, where they have been read; None to read them.
 
         Raises:
             OperatorError: As `Engine`, or the file of tokens or keys is faulty.
@@ -73,7 +78,8 @@ class Service:
         tokens.load()
         keys = keys_of(settings)
         counters = Counters()
-        engine = Engine(settings, Observers(counters.render_done, counters.chrome_ended))
+        observers = Observers(counters.render_done, counters.chrome_ended)
+        engine = Engine(settings, observers, templates)
         storage = storage_of(settings)
         results = storage or memory_storage(settings)
         sender = Sender(policy_of(settings), settings.storage_timeout_ms / 1000)

@@ -141,8 +141,8 @@ async def test_make_run_serves(work_dir: Path) -> None:
     environment up.
     """
     shutil.copy(ROOT / "requirements.lock", Path(sys.prefix) / ".installed-requirements.lock")
-    env = environment(work_dir, VENV=sys.prefix, ARGS="--port 0")
-    command = ("make", "run")
+    env = environment(work_dir, VENV=sys.prefix)
+    command = ("make", "run", "ARGS=--port 0")  # not those of a `make test` that this may run in
     async with started(*command, work_dir=work_dir, env=env, status=-signal.SIGTERM) as address:
         script = "curl -sSf http://127.0.0.1:8080/readyz"
         status, out = await run(script, address, ROOT, env)

@@ -144,25 +144,19 @@ def _no_blocking() -> BlockBuster:
 GUARD = LoopGuard()
 #: What reading the templates of `FEW` came to, by their names.
 _READ: dict[str, Entry] = {}
-_read = Templates._read
 
 
-def _read_once(templates: Templates, name: str, known: Entry | None) -> None:
-    """Read a template of `FEW` for the first service only: all of them have what that one read.
+def _templates_of(settings: Settings) -> Templates | None:
+    """The templates of `FEW`, which only the first service of this process reads.
 
     These files do not change meanwhile, and reading them took two thirds of the CPU that a start
     takes in this process; there are hundreds of starts.
     """
-    is_again = templates._root == FEW and known is None and name in _READ
-    if is_again:
-        templates._put(name, _READ[name])
-        return
-    _read(templates, name, known)
-    if templates._root == FEW:
-        _READ[name] = templates._entries[name]
-
-
-pytest.MonkeyPatch().setattr(Templates, "_read", _read_once)
+    if settings.templates != FEW:
+        return None
+    templates = Templates(FEW, settings.max_data_values, _READ)
+    _READ.update(templates.entries)
+    return templates
 
 
 @contextlib.asynccontextmanager
@@ -181,7 +175,7 @@ async def running(**changes: Any) -> AsyncIterator[Service]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(GUARD.paused())
         settings = Settings(**given)
-        server = HttpService.build(settings)
+        server = HttpService.build(settings, _templates_of(settings))
         spec = server.engine.pool.spec
         await server.start()
         listener = socket.create_server(("127.0.0.1", 0))
