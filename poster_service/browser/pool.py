@@ -77,6 +77,7 @@ class Pool:
             ChromeNotStarted: The Chrome did not start, and nothing is left of it; or the folder
                 cannot be created.
         """
+        self._record.failed_starts.in_a_row = 0
         await self._premises.open(shared=self.spec.user is not None)
         await self._bring_up(self._state.add())
         self.start_without_chrome()

@@ -17,7 +17,7 @@ from poster_service.browser.pool import Pool, PoolSize
 from poster_service.browser.pool_state import State
 from poster_service.browser.spec import ChromeSpec
 from poster_service.browser.types import CaptureOptions, PageOptions, Reply, Request
-from poster_service.errors import Stopping
+from poster_service.errors import ChromeNotStarted, Stopping
 from tests.chrome.conftest import PROGRAMS, installed
 from tests.conftest import left, settled
 
@@ -258,6 +258,24 @@ async def test_a_spare_chrome_comes_where_leases_would_wait_for_one_that_returns
     pool._demand._last_lease -= 1_000  # as if that had been long ago
     pool._demand._peaks.clear()
     assert await settled(lambda: not pool.chromes())
+    await pool.close()
+    assert left(spec.instance, spec.instance_dir) == []
+
+
+async def test_a_pool_that_did_not_start_starts_at_once_with_another_spec(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the service does where its Chromes cannot have a sandbox; pauses are for the same spec."""
+    monkeypatch.setattr("poster_service.browser.pool_record.PAUSES", (1_000.0,))
+    spec = make_spec(installed(PROGRAMS[0]))
+    pool = Pool(replace(spec, program=Path("/bin/false")), PoolSize(ready=1, capacity=1))
+    for _ in range(2):
+        with pytest.raises(ChromeNotStarted):
+            await pool.start()
+    pool.spec = spec
+    await pool.start()
+    assert pool.statistics().counts["ready"] == 1
+    assert pool.statistics().failed_starts == 2
     await pool.close()
     assert left(spec.instance, spec.instance_dir) == []
 
