@@ -117,7 +117,7 @@ class Engine:
 
         Args:
             settings: All of them.
-            observers: Who hears of renders and Chromes; nobody without.
+            observers: Functions that count what happens; without, nothing is counted.
             templates: Those of `settings.templates`, where they have been read; None to read them.
 
         Raises:
