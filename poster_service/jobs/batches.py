@@ -210,8 +210,12 @@ class Batches:
     async def _keep_repairing(self) -> None:
         while True:
             await asyncio.sleep(REPAIR_SECONDS)
-            with contextlib.suppress(QueueUnavailable):
+            try:
                 await self._repair()
+            except QueueUnavailable:
+                pass  # the next time
+            except Exception:  # any: later batches must still be looked for
+                logger.exception("looking for batches that nothing feeds failed")
 
     async def _repair(self) -> None:
         """Go on with the batches that have not ended."""
@@ -219,13 +223,19 @@ class Batches:
             return
         store = await self._store()
         for identity in await store.unfinished():
-            batch = await store.get(identity)
-            if batch is None:
-                continue
-            if batch.state == "cancelled":
-                _, numbers = await store.cancel(identity)
-                self._start(
-                    f"cancel {identity}", self._cancel_jobs(identity, batch.caller, numbers)
-                )
-            else:
-                self._start(identity, self._feed(identity))
+            try:
+                await self._go_on(store, identity)
+            except QueueUnavailable:
+                raise
+            except Exception:  # any: one faulty record must not keep all others from their end
+                logger.exception("a batch cannot continue: %s", identity)
+
+    async def _go_on(self, store: BatchStore, identity: str) -> None:
+        batch = await store.get(identity)
+        if batch is None:
+            return
+        if batch.state == "cancelled":
+            _, numbers = await store.cancel(identity)
+            self._start(f"cancel {identity}", self._cancel_jobs(identity, batch.caller, numbers))
+        else:
+            self._start(identity, self._feed(identity))

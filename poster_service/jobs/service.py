@@ -288,3 +288,5 @@ class Jobs:
                     await store.reclaim(silent)
             except QueueUnavailable:
                 answers_since = loop.time()
+            except Exception:  # any: jobs that are lost later must still be found
+                logger.exception("looking for jobs that no worker has failed")

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from poster_service.jobs import batches
 from poster_service.jobs.intake import Intake
 from poster_service.jobs.items import Common, ItemBounds, ItemReader
+from poster_service.jobs.record_store import PREFIX
 from poster_service.render.request import Limits
 from tests.conftest import short_folder
 from tests.web.redis_server import Server
@@ -309,7 +311,10 @@ async def test_a_batch_holds_up_no_other_caller(
 async def test_a_batch_whose_service_died_is_begun_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That no request about a batch has ever come to: what is accepted is in Redis alone."""
+    """That no request about a batch has ever come to: what is accepted is in Redis alone.
+
+    A record that cannot be read stands before it.
+    """
     monkeypatch.setattr(batches, "REPAIR_SECONDS", 0.1)
     with short_folder() as folder, short_folder() as results, contextlib.ExitStack() as ending:
         redis = Server(folder)
@@ -319,6 +324,9 @@ async def test_a_batch_whose_service_died_is_begun_by_another(
         async with running_in_own_folder(**shared) as service:
             with GUARD.paused():
                 store = await service.server.batches.store()
+                with redis.client() as client:
+                    client.hset(f"{PREFIX}:batch:faulty", "state", "running")
+                    client.zadd(f"{PREFIX}:batches", {"faulty": time.time() + 60})
                 intake = await Intake.begin(store, secrets.token_hex(16), "", 9)
                 reader = ItemReader(Common(COMMON, Limits()), ItemBounds())
                 item: Any = reader.of_value(1, coloured("red"))
