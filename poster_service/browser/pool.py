@@ -290,14 +290,20 @@ class Pool:
         )
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            self._adapt()
-            self._give_up_starts()
-            for entry in self.warm_pages.useless(self.spec):
-                self._retire(entry)
-            for entry in await check.unfit():
-                message = "a part of a ready Chrome is stopped or dead; replacing it"
-                event(logger, logging.WARNING, message, chrome=entry.number)
-                self._retire(entry)
+            try:
+                await self._check(check)
+            except Exception:  # one check that failed is no reason to stop checking
+                logger.exception("checking the ready Chromes failed")
+
+    async def _check(self, check: HealthCheck) -> None:
+        self._adapt()
+        self._give_up_starts()
+        for entry in self.warm_pages.useless(self.spec):
+            self._retire(entry)
+        for entry in await check.unfit():
+            message = "a part of a ready Chrome is stopped or dead; replacing it"
+            event(logger, logging.WARNING, message, chrome=entry.number)
+            self._retire(entry)
 
     def _give_up_starts(self) -> None:
         """Cancel starts that are not needed any more.
