@@ -236,7 +236,7 @@ class Pool:
         return len(idle)
 
     async def _start(self, entry: PoolEntry) -> None:
-        """Start one Chrome, after a pause when earlier starts failed."""
+        """Start one Chrome; after several starts that failed, callers that wait get an error."""
         failed = self._record.failed_starts
         try:
             await self._bring_up(entry)
@@ -249,6 +249,7 @@ class Pool:
         self.balance()
 
     async def _bring_up(self, entry: PoolEntry) -> None:
+        """Start one Chrome, after a pause when earlier starts failed."""
         loop = asyncio.get_running_loop()
         failed = self._record.failed_starts
         try:

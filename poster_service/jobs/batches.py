@@ -215,7 +215,7 @@ class Batches:
             except QueueUnavailable:
                 pass  # the next time
             except Exception:  # any: later batches must still be looked for
-                logger.exception("looking for batches that nothing feeds failed")
+                logger.exception("the search for batches that nothing feeds failed")
 
     async def _repair(self) -> None:
         """Go on with the batches that have not ended."""

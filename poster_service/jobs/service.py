@@ -289,4 +289,4 @@ class Jobs:
             except QueueUnavailable:
                 answers_since = loop.time()
             except Exception:  # any: jobs that are lost later must still be found
-                logger.exception("looking for jobs that no worker has failed")
+                logger.exception("the search for jobs without a worker failed")

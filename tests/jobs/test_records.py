@@ -345,7 +345,7 @@ def test_files_come_back_too() -> None:
 
 
 async def test_what_asks_for_records_can_be_cancelled_at_any_moment(store: RecordStore) -> None:
-    """A task that asks again and again ended at most later: its cancel was lost in the client."""
+    """A task that asks again and again went on: its cancel was lost in the client."""
 
     async def ask() -> None:
         while True:

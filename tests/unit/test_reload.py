@@ -56,6 +56,18 @@ def test_each_file_is_live(root: Path) -> None:
     assert (found.width, found.sample) == (9, {"title": "S"})
 
 
+def test_what_others_have_read_is_read_again_only_where_it_has_changed(root: Path) -> None:
+    """`Templates` of the same folder, with the entries of earlier ones."""
+    time.sleep(2 * folders.SETTLED_NS / 1e9)  # so that no file is young
+    first = Templates(root)
+    second = Templates(root, known=first.entries)
+    assert second.find("card") is first.find("card")
+    (root / "card/poster.html").write_text("new {{ title }}")
+    third = Templates(root, known=first.entries)
+    assert shown(third) == "new T"
+    assert third.find("card") is not first.entries["card"].template
+
+
 def test_a_file_that_is_completed_while_it_is_read_is_read_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
